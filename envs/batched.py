@@ -1,0 +1,161 @@
+"""The batched-environment contract: B matches of one game step together, as arrays.
+
+One object holds B matches. At every step some agents of each match must act (one in a turn-based game, all
+in a simultaneous one); the caller asks for their observations as rows, decides, and steps all matches at once.
+Nothing in the contract is per agent and step in Python: every argument and answer is an array.
+
+    env = ConnectFour(num_matches=1024)
+    env.reset(rng)
+    while True:
+        matches, agents = env.acting().nonzero()            # the rows that must act now
+        observations = env.observe(matches, agents)
+        masks = env.action_mask(matches, agents)
+        ...                                                 # choose one action per row
+        step = env.step(actions, rng)                       # actions: one array [B, n_group, ...] per group
+        ended = (step.terminated | step.truncated).nonzero()[0]
+        scores = env.scores(ended)                          # before the reset
+        env.reset(rng, ended)
+
+All randomness (chance nodes, random starts) comes from the `numpy.random.Generator` that is passed in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Array = NDArray[Any]
+
+
+class Group(NamedTuple):
+    """Agents that have the same spaces, and so can share one network.
+
+    `agents` are indices into `BatchedEnv.agents`. `observation_space` is a `Box` (adapters flatten Dict, Tuple
+    and Discrete observations); `action_space` is `Discrete`, `MultiDiscrete` or `Box`.
+    """
+
+    name: str
+    agents: tuple[int, ...]
+    observation_space: spaces.Box
+    action_space: spaces.Discrete | spaces.MultiDiscrete | spaces.Box
+
+    @property
+    def mask_size(self) -> int:
+        """Length of a legal-action mask: n for Discrete, sum(nvec) for MultiDiscrete, 0 (no mask) for Box."""
+        if isinstance(self.action_space, spaces.Discrete):
+            return int(self.action_space.n)
+        if isinstance(self.action_space, spaces.MultiDiscrete):
+            return int(self.action_space.nvec.sum())
+        return 0
+
+
+class Step(NamedTuple):
+    """What one step of all B matches brought.
+
+    rewards: float32 [B, agents], to each agent, acting or not.
+    terminated: bool [B], the match has ended by its rules.
+    truncated: bool [B], the match was cut off (a time limit); never True together with terminated.
+    finished: bool [B, agents], the agent's own episode has ended by the rules: it will neither act nor be rewarded
+        again in this match. True for every agent of a terminated match; in a running match, True (from then on) for
+        agents that finished early.
+    """
+
+    rewards: Floats
+    terminated: Bools
+    truncated: Bools
+    finished: Bools
+
+
+class Openings(NamedTuple):
+    """Random openings of a turn-based game: with `probability` a match begins with `low`..`high` random legal moves.
+
+    The environment only carries the setting; whoever collects training experience plays the moves, so that
+    evaluation and checks start from the game's own initial position.
+    """
+
+    probability: float
+    low: int
+    high: int
+
+
+class BatchedEnv(ABC):
+    """B matches of one game. See the module's docstring for the loop, and `envs.checker` for what is promised."""
+
+    agents: tuple[str, ...]
+    """Names of the seats, in PettingZoo's spelling where the game exists there."""
+    groups: tuple[Group, ...]
+    """A partition of the agents by spaces."""
+    sides: tuple[tuple[int, ...], ...]
+    """A partition of the agents (indices) into sides: the agents that one player controls. One side = cooperative."""
+    num_matches: int
+    """B."""
+    state_space: spaces.Box | None = None
+    """Space of the global state of one match, or None."""
+    openings: Openings | None = None
+    """Random openings for training, or None. Only turn-based games can have them."""
+    openspiel_game: str | None = None
+    """The OpenSpiel game string with the same moves under the same action ids, if there is one."""
+
+    @abstractmethod
+    def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
+        """Start new matches: all of them, or those whose indices are given."""
+
+    @abstractmethod
+    def acting(self) -> Bools:
+        """bool [B, agents]: who must act now. At least one agent in every running match."""
+
+    @abstractmethod
+    def observe(self, matches: Ints, agents: Ints) -> Array:
+        """Rows [R, *observation shape] in the space's dtype: what agent `agents[r]` sees of match `matches[r]` now.
+
+        The agents must belong to one group. They need not be acting: the last observation of a truncated match,
+        before its reset, is what its value is bootstrapped from. The array is the caller's to keep.
+        """
+
+    @abstractmethod
+    def action_mask(self, matches: Ints, agents: Ints) -> Bools | None:
+        """bool [R, mask_size] of the legal actions of acting agents of one group; None if every action is always legal."""
+
+    @abstractmethod
+    def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
+        """Advance all B matches by one step.
+
+        `actions` has one array [B, n_group, *action shape] per group (int64, or float32 for Box); entries of agents
+        that are not acting are ignored. Stepping a match that has ended and was not reset is an error of the caller.
+        """
+
+    @abstractmethod
+    def scores(self, matches: Ints) -> Floats:
+        """float32 [K, sides] in [0, 1]: the score of each side of matches that have just ended (win 1, draw 0.5).
+
+        With two sides a row sums to 1; with more it is the share of the other sides beaten (a tie counts half);
+        with one side it is 0.5 and says nothing.
+        """
+
+    def state(self, matches: Ints) -> Floats | None:
+        """float32 [K, *state shape], the global state of the matches, where `state_space` is given."""
+        return None
+
+    def close(self) -> None:
+        """Release what the environment holds (windows, processes)."""
+
+
+def scores_from_returns(returns: Floats, sides: Sequence[Sequence[int]]) -> Floats:
+    """Scores [K, sides] from the agents' returns [K, agents]: the share of the other sides with a lower return.
+
+    A side's return is the sum over its agents; a tie counts half. One side: 0.5.
+    """
+    totals = np.stack([returns[:, list(side)].sum(axis=1) for side in sides], axis=1)
+    if len(sides) == 1:
+        return np.full(totals.shape, 0.5, np.float32)
+    difference = totals[:, :, None] - totals[:, None, :]
+    beaten = (difference > 1e-6).sum(axis=2) + 0.5 * (np.abs(difference) <= 1e-6).sum(axis=2) - 0.5
+    return (beaten / (len(sides) - 1)).astype(np.float32)
