@@ -45,7 +45,7 @@ class Group(NamedTuple):
     name: str
     agents: tuple[int, ...]
     observation_space: spaces.Box
-    action_space: spaces.Discrete | spaces.MultiDiscrete | spaces.Box
+    action_space: spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
 
     @property
     def mask_size(self) -> int:
@@ -110,7 +110,7 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def acting(self) -> Bools:
-        """bool [B, agents]: who must act now. At least one agent in every running match."""
+        """Who must act now: bool [B, agents]. At least one agent in every running match."""
 
     @abstractmethod
     def observe(self, matches: Ints, agents: Ints) -> Array:
@@ -122,7 +122,7 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def action_mask(self, matches: Ints, agents: Ints) -> Bools | None:
-        """bool [R, mask_size] of the legal actions of acting agents of one group; None if every action is always legal."""
+        """Legal actions of acting agents of one group: bool [R, mask_size]; None if every action is always legal."""
 
     @abstractmethod
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
@@ -144,7 +144,7 @@ class BatchedEnv(ABC):
         """float32 [K, *state shape], the global state of the matches, where `state_space` is given."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most environments hold nothing
         """Release what the environment holds (windows, processes)."""
 
 
@@ -158,4 +158,5 @@ def scores_from_returns(returns: Floats, sides: Sequence[Sequence[int]]) -> Floa
         return np.full(totals.shape, 0.5, np.float32)
     difference = totals[:, :, None] - totals[:, None, :]
     beaten = (difference > 1e-6).sum(axis=2) + 0.5 * (np.abs(difference) <= 1e-6).sum(axis=2) - 0.5
-    return (beaten / (len(sides) - 1)).astype(np.float32)
+    scores: Floats = (beaten / (len(sides) - 1)).astype(np.float32)
+    return scores

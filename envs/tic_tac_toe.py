@@ -1,0 +1,95 @@
+"""Tic-tac-toe: all matches as one array of cells. A tiny game with a known answer (a draw), for tests and first steps.
+
+Same moves, spaces, observations and rewards as PettingZoo's `tictactoe_v3`, except that an illegal move is an error
+here and a lost match there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step
+
+# PettingZoo numbers the cells column by column and OpenSpiel row by row. Transposing the board maps rows to columns and
+# each diagonal to itself, so the same action ids give the same lines, and the same winners, in both.
+_LINES: Ints = np.array([(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)])
+
+
+class TicTacToe(BatchedEnv):
+    """`num_matches` games of tic-tac-toe; `player_1` moves first (PettingZoo counts from 1 in this game).
+
+    Observation int8 [3, 3, 2]: plane 0 holds the agent's own marks, plane 1 the other's.
+    Action: the cell, 0 to 8. Reward +1 to the winner and -1 to the loser of the last move, else 0.
+    """
+
+    agents = ("player_1", "player_2")
+    groups = (Group("player", (0, 1), spaces.Box(0, 1, (3, 3, 2), np.int8), spaces.Discrete(9)),)
+    sides = ((0,), (1,))
+    openspiel_game = "tic_tac_toe"
+
+    def __init__(self, num_matches: int, openings: Openings | None = None) -> None:
+        self.num_matches = num_matches
+        self.openings = openings
+        self._rows = np.arange(num_matches)
+        self._marks = np.zeros((num_matches, 2, 9), np.bool_)  # [match, agent, cell]
+        self._mover: Ints = np.zeros(num_matches, np.int64)
+
+    def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
+        """Empty the boards of all or the given matches; `rng` is not used."""
+        chosen = slice(None) if matches is None else matches
+        self._marks[chosen] = False
+        self._mover[chosen] = 0
+
+    def acting(self) -> Bools:
+        """Who is to move: bool [B, 2]."""
+        acting: Bools = self._mover[:, None] == np.arange(2)
+        return acting
+
+    def observe(self, matches: Ints, agents: Ints) -> Array:
+        """What the agents see: int8 [R, 3, 3, 2], see the class."""
+        own, other = self._marks[matches, agents], self._marks[matches, 1 - agents]
+        return np.stack([own, other], axis=2).view(np.int8).reshape(-1, 3, 3, 2)
+
+    def action_mask(self, matches: Ints, agents: Ints) -> Bools:
+        """Which cells are empty: bool [R, 9]."""
+        return ~np.any(self._marks[matches], axis=1)
+
+    def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
+        """Set one mark per match; `actions` is one array int64 [B, 2].
+
+        Raises ValueError for a cell that is taken or not on the board.
+        """
+        cells = actions[0][self._rows, self._mover]
+        self._check(cells)
+        self._marks[self._rows, self._mover, cells] = True
+        won = self._has_line()[self._rows, self._mover]
+        rewards = np.zeros((self.num_matches, 2), np.float32)
+        rewards[self._rows, self._mover] = won
+        rewards[self._rows, 1 - self._mover] = -won.astype(np.float32)
+        self._mover ^= 1
+        terminated = won | np.all(np.any(self._marks, axis=1), axis=1)
+        truncated = np.zeros(self.num_matches, np.bool_)
+        return Step(rewards, terminated, truncated, np.stack([terminated, terminated], axis=1))
+
+    def scores(self, matches: Ints) -> Floats:
+        """Scores, float32 [K, 2]: 1 for a line, 0 for the other side, 0.5 for a full board."""
+        line = self._has_line()[matches].astype(np.float32)
+        return 0.5 + 0.5 * (line - line[:, ::-1])
+
+    def _has_line(self) -> Bools:
+        """Which agents have three in a row: bool [B, 2]."""
+        line: Bools = np.any(np.all(self._marks[:, :, _LINES], axis=3), axis=2)
+        return line
+
+    def _check(self, cells: Ints) -> None:
+        legal = (cells >= 0) & (cells < 9)
+        legal &= ~np.any(self._marks[self._rows, :, np.where(legal, cells, 0)], axis=1)
+        if not legal.all():
+            match = int(np.argmin(legal))
+            raise ValueError(
+                f"tic_tac_toe: illegal action {cells[match]} in match {match}: "
+                f"the cell is {'taken' if 0 <= cells[match] < 9 else 'not one of 0..8'}"
+            )
