@@ -1,0 +1,197 @@
+"""The league: the one value that knows who takes part, how they do, whom they play next and who is frozen when.
+
+The loop of a run, as its owner sees it (AlphaStar's coordinator and learners in one, Vinyals et al., 2019):
+
+    assignment = league.assign("main", opponent_slots=4, rng=rng)      # to the env runners
+    league.record(outcomes)                                            # from the env runners
+    for freeze in league.tick(progress):                               # a question; nothing changes
+        digest = ...                                                   # the owner stores the weights
+        league.add_snapshot(freeze.learner, digest, agent_steps, freeze.reason)
+
+Weights never pass through here, only their digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from marl_app.league.assignment import Assignment, Opponent, deal
+from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.outcomes import Outcomes
+from marl_app.league.payoff import Payoff
+from marl_app.league.players import Learner, Player, Snapshot
+from marl_app.league.ratings import bradley_terry
+from marl_app.league.schedule import Progress, Schedule
+from marl_app.league.view import LeagueView, Tally
+
+__all__ = ["Assignment", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """A decision: freeze this learner (an id) into the pool, for this reason."""
+
+    learner: str
+    reason: str
+
+
+class League:
+    """Learners, the pool of their snapshots, and the payoff between all of them.
+
+    Players go by their ids. Every method that names a learner raises ValueError if the league has no such learner.
+    """
+
+    def __init__(
+        self, learners: Sequence[Learner], matchmaker: Matchmaker, schedule: Schedule, payoff: Payoff | None = None
+    ) -> None:
+        self.learners = {learner.player.id: learner for learner in learners}
+        if not learners or len(self.learners) < len(learners):
+            raise ValueError(f"a league needs learners of different lineages, not {list(learners)}")
+        self.matchmaker = matchmaker
+        self.schedule = schedule
+        self.payoff = Payoff() if payoff is None else payoff
+        self.matches = 0  # recorded so far, self-play included
+        self._pool: dict[str, Snapshot] = {}  # by player id, oldest first
+        self._tallies = {learner: Tally() for learner in self.learners}
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The pool, oldest first."""
+        return tuple(self._pool.values())
+
+    @property
+    def view(self) -> LeagueView:
+        return LeagueView(tuple(self.learners.values()), self.snapshots, self.payoff, dict(self._tallies))
+
+    def assign(self, learner: str, opponent_slots: int, rng: np.random.Generator) -> Assignment:
+        """Whom the learner plays next, with at most `opponent_slots` different snapshots; see `assignment.deal`."""
+        self._check(learner)
+        digests = {player: snapshot.digest for player, snapshot in self._pool.items()}
+        return deal(learner, self.matchmaker.branches(self.view, learner), digests, opponent_slots, rng)
+
+    def record(self, outcomes: Outcomes) -> None:
+        """Count results. Self-play counts as matches and nowhere else: it says nothing about strength.
+
+        Rows with the same opponent are one batch of the payoff. ValueError if an opponent is unknown; then nothing of
+        `outcomes` is counted.
+        """
+        learner = outcomes.learner
+        self._check(learner)
+        unknown = set(outcomes.opponents) - self.learners.keys() - self._pool.keys()
+        if unknown:
+            raise ValueError(f"results of {learner} against unknown players {sorted(unknown)}")
+        opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
+        results = np.zeros((len(opponents), 3), np.int64)
+        np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
+        for opponent, (wins, draws, losses) in zip(opponents.tolist(), results.tolist(), strict=True):
+            self.payoff.add(learner, opponent, wins, draws, losses)
+            if opponent in self._pool:
+                tally = self._tallies[learner]
+                self._tallies[learner] = Tally(tally.wins + wins, tally.draws + draws, tally.losses + losses)
+        self.matches += outcomes.matches
+
+    def tick(self, progress: Progress) -> list[Freeze]:
+        """Who is to be frozen now, by the schedule. A question: until `add_snapshot` the answer stays the same.
+
+        A learner without any snapshot is due at once, as AlphaStar's pool begins with the agent it started from:
+        without a first opponent no win rate could ever make it due.
+        """
+        view = self.view
+        freezes = []
+        for id, learner in self.learners.items():
+            first = None if view.of(learner.lineage) else "the first generation"
+            reason = first or self.schedule.due(view, id, progress)
+            if reason is not None:
+                freezes.append(Freeze(id, reason))
+        return freezes
+
+    def add_snapshot(self, learner: str, digest: str, agent_steps: int, reason: str) -> Snapshot:
+        """Add the learner as it is now to the pool, as its next generation.
+
+        The snapshot inherits the learner's record of the payoff; the learner's tally starts again. `digest` names the
+        weights, which are to be stored before; `agent_steps` is what the learner has trained on.
+        """
+        self._check(learner)
+        lineage = self.learners[learner].lineage
+        earlier = self.view.of(lineage)
+        snapshot = Snapshot(
+            player=Player(lineage, len(earlier)),
+            digest=digest,
+            agent_steps=agent_steps,
+            parent=earlier[-1].digest if earlier else None,
+            role=self.learners[learner].role,
+            reason=reason,
+        )
+        self._pool[snapshot.player.id] = snapshot
+        self.payoff.copy_row(learner, snapshot.player.id)
+        self._tallies[learner] = Tally()
+        return snapshot
+
+    def ratings(self) -> dict[str, float]:
+        """Elo ratings of all players from the payoff (see `ratings.bradley_terry`).
+
+        Generation 0 of the first learner is 0, or that learner itself while it has no snapshots.
+        """
+        players = [*self.learners, *self._pool]
+        wins, _ = self.payoff.counts(players)
+        ratings = bradley_terry(wins).tolist()
+        first = next(iter(self.learners.values())).player
+        origin = first.snapshot(0).id if first.snapshot(0).id in self._pool else first.id
+        zero = ratings[players.index(origin)]
+        return {player: rating - zero for player, rating in zip(players, ratings, strict=True)}
+
+    def bands(self, learner: str) -> dict[str, tuple[float, float]]:
+        """The learner's score and effective games against the oldest, middle and newest third of the pool.
+
+        A learner that forgets shows here first: its score against the oldest falls. Thirds without a snapshot are
+        left out; a third without games scores 0.5.
+        """
+        self._check(learner)
+        pool = list(self._pool)
+        points, games = (
+            self.payoff.win_rates(learner, pool) * self.payoff.games(learner, pool),
+            self.payoff.games(learner, pool),
+        )
+        bands = {}
+        for name, third in zip(("oldest", "middle", "newest"), np.array_split(np.arange(len(pool)), 3), strict=True):
+            if len(third):
+                total = float(games[third].sum())
+                bands[name] = (float(points[third].sum()) / total if total else 0.5, total)
+        return bands
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a run changes, as JSON types. Settings (matchmaker, schedule, decay) are not part of it."""
+        return {
+            "version": STATE_VERSION,
+            "learners": [asdict(learner) for learner in self.learners.values()],
+            "snapshots": [{**vars(snapshot), "player": id} for id, snapshot in self._pool.items()],
+            "tallies": {learner: asdict(tally) for learner, tally in self._tallies.items()},
+            "matches": self.matches,
+            "payoff": self.payoff.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the league that was saved: with the same settings and rng it goes on exactly as that one would have.
+
+        Raises ValueError for another version of the format, and for other learners than this league was made with.
+        """
+        if state["version"] != STATE_VERSION:
+            raise ValueError(f"league state has version {state['version']!r}; this program reads {STATE_VERSION}")
+        learners = [Learner(**fields) for fields in state["learners"]]
+        if learners != list(self.learners.values()):
+            raise ValueError(f"league state is of learners {learners}, but this league has {[*self.learners.values()]}")
+        snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
+        self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
+        self._tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
+        self.matches = state["matches"]
+        self.payoff.load_state_dict(state["payoff"])
+
+    def _check(self, learner: str) -> None:
+        if learner not in self.learners:
+            raise ValueError(f"the league has no learner {learner!r}; its learners are {list(self.learners)}")

@@ -1,0 +1,1 @@
+"""The rules that pick opponents, one a file. `matchmaker` says what a rule is."""

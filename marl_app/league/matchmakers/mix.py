@@ -1,0 +1,44 @@
+"""A mix of rules: each match first picks a rule by its probability, then the rule picks the opponent.
+
+OpenAI Five (Berner et al., 2019) plays 80% of its games against the latest version and 20% against past ones;
+AlphaStar's main agents (Vinyals et al., 2019) spend about half their games on PFSP. Both are a mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypedDict
+
+from marl_app.league.matchmakers.matchmaker import Branch, Matchmaker
+from marl_app.league.view import LeagueView
+
+
+class Rule(TypedDict):
+    """One part of a mix; the dictionary is how it is written in YAML."""
+
+    probability: float
+    matchmaker: Matchmaker
+
+
+class Mix:
+    """A mix is itself a matchmaker, so mixes nest.
+
+    Raises ValueError unless the probabilities are >= 0 and sum to 1 (within 1e-6).
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        probabilities = [float(rule["probability"]) for rule in rules]
+        if not all(p >= 0 for p in probabilities) or not abs(sum(probabilities) - 1) <= 1e-6:
+            raise ValueError(f"the probabilities of a mix must be >= 0 and sum to 1, not {probabilities}")
+        self.rules = [
+            (p / sum(probabilities), rule["matchmaker"]) for p, rule in zip(probabilities, rules, strict=True)
+        ]
+
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        return [
+            replace(branch, probability=probability * branch.probability)
+            for probability, matchmaker in self.rules
+            if probability > 0
+            for branch in matchmaker.branches(view, learner)
+        ]

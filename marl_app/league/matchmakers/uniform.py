@@ -1,0 +1,17 @@
+"""Fictitious self-play: the opponent is drawn uniformly from all snapshots of all lineages.
+
+Heinrich, Lanctot and Silver (2015), "Fictitious self-play in extensive-form games". They best-respond to the average
+of all past strategies; a uniform draw from the snapshots is that average.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.view import LeagueView
+
+
+class Uniform:
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        return against(view.snapshots, view, learner, "uniform", lambda x: np.full(len(x), 1 / len(x)))

@@ -1,0 +1,97 @@
+"""Who takes part in a league: learners, whose weights train, and snapshots, which are frozen for good.
+
+The words are AlphaStar's (Vinyals et al., 2019), except that a snapshot, its "historical player", knows by name which
+learner it was and when: `main@0003` is the snapshot of `main` that was frozen as number 3, counted from 0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import total_ordering
+
+MAIN_AGENT = "main_agent"  # the role that has to be robust against everybody
+
+_LINEAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_GENERATION = re.compile(r"[0-9]{4,}")
+
+
+@total_ordering
+@dataclass(frozen=True)
+class Player:
+    """A learner (`generation` is None) or one of its snapshots (`generation` >= 0).
+
+    The only class that turns a player into an id and back; everywhere else an id is an opaque string. Players sort by
+    lineage, then by age: the snapshots oldest first and the learner, which is newer than all of them, last.
+
+    Raises ValueError unless the lineage matches `[a-z][a-z0-9_]{0,63}` (safe as a file name, a metric name and a
+    module id) and the generation is None or >= 0.
+    """
+
+    lineage: str
+    generation: int | None = None
+
+    def __post_init__(self) -> None:
+        if not _LINEAGE.fullmatch(self.lineage):
+            raise ValueError(f"lineage {self.lineage!r} must match {_LINEAGE.pattern}")
+        if self.generation is not None and self.generation < 0:
+            raise ValueError(f"generation of {self.lineage!r} must be >= 0, not {self.generation}")
+
+    def __lt__(self, other: Player) -> bool:
+        return self._age() < other._age()
+
+    def _age(self) -> tuple[str, bool, int]:
+        return self.lineage, self.generation is None, self.generation or 0
+
+    @property
+    def id(self) -> str:
+        """`"main"` for a learner, `"main@0003"` for a snapshot (at least four digits)."""
+        return self.lineage if self.generation is None else f"{self.lineage}@{self.generation:04d}"
+
+    @classmethod
+    def parse(cls, id: str) -> Player:
+        """The player with this id. Only the one spelling that `.id` writes is accepted, else ValueError."""
+        lineage, at, generation = id.partition("@")
+        if at and not _GENERATION.fullmatch(generation):
+            raise ValueError(f"{id!r} is not a player id: expected a lineage, or lineage@generation as in 'main@0003'")
+        player = cls(lineage, int(generation) if at else None)
+        if player.id != id:
+            raise ValueError(f"{id!r} is not a player id: write {player.id!r}")
+        return player
+
+    @property
+    def is_snapshot(self) -> bool:
+        return self.generation is not None
+
+    def snapshot(self, generation: int) -> Player:
+        """The snapshot of this player's lineage with this generation."""
+        return Player(self.lineage, generation)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A player that trains, and what it is for (its role)."""
+
+    lineage: str
+    role: str = MAIN_AGENT
+
+    @property
+    def player(self) -> Player:
+        return Player(self.lineage)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A learner as it was when it was frozen. It never changes and never leaves the pool.
+
+    `digest` names its weights in the store; the weights themselves are never here. `agent_steps` is how many agent
+    steps the learner had trained on by then; `parent` is the digest of the previous snapshot of the lineage, None for
+    generation 0; `reason` is why the schedule froze it, in words.
+    """
+
+    player: Player
+    digest: str
+    agent_steps: int
+    parent: str | None
+    role: str
+    reason: str = ""
