@@ -154,11 +154,9 @@ class League:
         """
         self._check(learner)
         pool = list(self._pool)
-        points, games = (
-            self.payoff.win_rates(learner, pool) * self.payoff.games(learner, pool),
-            self.payoff.games(learner, pool),
-        )
-        bands = {}
+        games = self.payoff.games(learner, pool)
+        points = self.payoff.win_rates(learner, pool) * games
+        bands: dict[str, tuple[float, float]] = {}
         for name, third in zip(("oldest", "middle", "newest"), np.array_split(np.arange(len(pool)), 3), strict=True):
             if len(third):
                 total = float(games[third].sum())
