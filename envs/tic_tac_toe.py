@@ -55,7 +55,8 @@ class TicTacToe(BatchedEnv):
 
     def action_mask(self, matches: Ints, agents: Ints) -> Bools:
         """Which cells are empty: bool [R, 9]."""
-        return ~np.any(self._marks[matches], axis=1)
+        taken: Bools = np.any(self._marks[matches], axis=1)
+        return ~taken
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
         """Set one mark per match; `actions` is one array int64 [B, 2].

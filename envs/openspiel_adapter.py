@@ -1,0 +1,133 @@
+"""Any OpenSpiel game behind the batched contract: turn-based or simultaneous, with chance and hidden information.
+
+An agent sees its information state (everything it has seen so far) where the game can give it as a tensor, otherwise
+the observation of the current state. Chance is sampled with the generator that is passed in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import Array, Bools, Floats, Group, Openings
+from envs.copies import Copies, Copy, Turn
+
+
+class OpenSpiel(Copies):
+    """`num_matches` matches of an OpenSpiel game; agents are `player_0`, ..., each its own side, all in one group.
+
+    game: an OpenSpiel game string, e.g. "kuhn_poker" or "goofspiel(num_cards=4,points_order=descending)".
+    openings: only for turn-based games.
+
+    Observation: float32, the game's information state tensor, or its observation tensor; action: the game's action ids.
+    Raises ValueError for a game that does not exist or does not fit, naming `env.game`.
+    """
+
+    def __init__(self, num_matches: int, game: str, openings: Openings | None = None) -> None:
+        loaded = _load(game)
+        if openings is not None and loaded.get_type().dynamics != _pyspiel().GameType.Dynamics.SEQUENTIAL:
+            raise ValueError(
+                f"env.openings: only turn-based games have openings, and env.game={game!r} is not; set null"
+            )
+        players = range(loaded.num_players())
+        copies = [OpenSpielCopy(loaded) for _ in range(num_matches)]
+        observation_space = spaces.Box(-np.inf, np.inf, copies[0].shape, np.float32)
+        group = Group("player", tuple(players), observation_space, spaces.Discrete(loaded.num_distinct_actions()))
+        sides = [(player,) for player in players]
+        super().__init__(f"openspiel {game}", copies, [f"player_{p}" for p in players], [group], sides, openings)
+        self.openspiel_game = game
+
+
+class OpenSpielCopy(Copy):
+    """One match of a loaded `pyspiel.Game`."""
+
+    def __init__(self, game: Any) -> None:
+        self._game = game
+        self._from_information_state = game.get_type().provides_information_state_tensor
+        self.shape = tuple(
+            game.information_state_tensor_shape() if self._from_information_state else game.observation_tensor_shape()
+        )
+        self._invalid = _pyspiel().INVALID_ACTION
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Start a new match: chance moves up to the first decision."""
+        self._state = self._game.new_initial_state()
+        self._returns = np.zeros(self._game.num_players())
+        self._play_chance(rng)
+
+    def acting(self) -> Sequence[int]:
+        """The player to move, or everyone with legal actions at a simultaneous move."""
+        if self._state.is_terminal():
+            return []
+        if self._state.is_simultaneous_node():
+            return [player for player in range(self._game.num_players()) if self._state.legal_actions(player)]
+        return [self._state.current_player()]
+
+    def observe(self, agent: int) -> Array:
+        """The information state or observation tensor, float32."""
+        if self._from_information_state:
+            tensor = self._state.information_state_tensor(agent)
+        else:
+            tensor = self._state.observation_tensor(agent)
+        return np.array(tensor, np.float32).reshape(self.shape)
+
+    def mask(self, agent: int) -> Bools:
+        """Legal actions, bool [num_distinct_actions]."""
+        mask = np.zeros(self._game.num_distinct_actions(), np.bool_)
+        mask[self._state.legal_actions(agent)] = True
+        return mask
+
+    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> Turn:
+        """Apply the moves, then chance moves up to the next decision."""
+        if self._state.is_simultaneous_node():
+            players = range(self._game.num_players())
+            self._state.apply_actions([int(actions[p]) if p in actions else self._invalid for p in players])
+        else:
+            [action] = actions.values()
+            self._state.apply_action(int(action))
+        self._play_chance(rng)
+        # `state.rewards()` tells only of the last transition, which may have been a chance move; the differences of the
+        # returns so far miss nothing.
+        returns = np.array(self._state.returns())
+        rewards: Floats = (returns - self._returns).astype(np.float32)
+        self._returns = returns
+        over = self._state.is_terminal()
+        return Turn(rewards, over, False, np.full(len(rewards), over))
+
+    def _play_chance(self, rng: np.random.Generator) -> None:
+        while self._state.is_chance_node():
+            outcomes, probabilities = zip(*self._state.chance_outcomes(), strict=True)
+            drawn = np.searchsorted(np.cumsum(probabilities), rng.random(), side="right")
+            self._state.apply_action(outcomes[min(int(drawn), len(outcomes) - 1)])  # the sum may end just below 1
+
+
+def _pyspiel() -> Any:
+    """The OpenSpiel module, imported when a game is made, so that other games need not wait for it."""
+    return importlib.import_module("pyspiel")
+
+
+def _load(game: str) -> Any:
+    """Load a game, or raise a ValueError that says in one line why it cannot be played here."""
+    pyspiel = _pyspiel()
+    name = game.split("(")[0]
+    if name not in pyspiel.registered_names():
+        near = difflib.get_close_matches(name, pyspiel.registered_names(), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see pyspiel.registered_names()"
+        raise ValueError(f"env.game={game!r}: OpenSpiel has no game {name!r}; {hint}")
+    try:
+        loaded = pyspiel.load_game(game)
+    except pyspiel.SpielError as error:
+        raise ValueError(f"env.game={game!r}: {' '.join(str(error).split())}") from error
+    kind = loaded.get_type()
+    if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
+        raise ValueError(f"env.game={game!r} is a mean-field game: it has no matches between players")
+    if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
+        raise ValueError(f"env.game={game!r} draws chance inside the game, so that no seed can repeat it")
+    if not (kind.provides_information_state_tensor or kind.provides_observation_tensor):
+        raise ValueError(f"env.game={game!r} cannot give its observations as tensors")
+    return loaded
