@@ -1,0 +1,1 @@
+"""What a run tells: metric names, TensorBoard, figures, the progress line, match records and the summary."""

@@ -1,0 +1,94 @@
+"""Every metric: its key, what it means and its unit. `docs/metrics.md` is generated from this file.
+
+A key is `prefix/name`; a part in braces stands for any name without a slash. The x axis of every curve in TensorBoard
+is `steps/env_steps`. Per-second numbers are wall-clock averages over one iteration.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric. `unit` is "1" for plain numbers, "share" for numbers in [0, 1], "image" for pictures."""
+
+    key: str
+    sentence: str
+    unit: str
+
+
+METRICS = (
+    Metric("iteration", "Number of iterations finished, those before a resume included.", "iterations"),
+    Metric("seconds", "Wall-clock time in training, that before a resume included.", "s"),
+    Metric("steps/env_steps", "Env steps so far: one step of one match each, whoever acted.", "env steps"),
+    Metric("steps/trained_agent_steps", "Actions of trainees so far that a learner has trained on.", "agent steps"),
+    Metric("throughput/env_steps_per_s", "Env steps per second.", "env steps/s"),
+    Metric(
+        "throughput/trained_agent_steps_per_s",
+        "Trainees' actions per second that a learner has trained on, each counted once whatever the epochs.",
+        "agent steps/s",
+    ),
+    Metric("throughput/sample_wait_share", "Share of the iteration spent waiting for env runners' samples.", "share"),
+    Metric("throughput/learn_share", "Share of the iteration spent in learner updates.", "share"),
+    Metric("learner/policy_loss", "PPO's clipped surrogate loss, mean over the iteration's minibatches.", "1"),
+    Metric("learner/vf_loss", "Loss of the value function before its coefficient.", "squared return"),
+    Metric("learner/total_loss", "What is minimized: policy, value and entropy terms together.", "1"),
+    Metric("learner/entropy", "Mean entropy of the trained policy over its legal actions.", "nat"),
+    Metric(
+        "learner/mean_kl", "Mean KL divergence of the policy that collected from the policy after the update.", "nat"
+    ),
+    Metric("learner/grad_norm", "Global norm of the gradient before clipping.", "1"),
+    Metric("learner/learning_rate", "Learning rate of the optimizer.", "1"),
+    Metric("learner/explained_variance", "Share of the value targets' variance that the value function explains.", "1"),
+    Metric("learner/batch_rows", "Rows (trainees' actions) in the training batch of the iteration.", "agent steps"),
+    Metric("staleness/updates", "Updates between the weights that collected the batch and those it trains.", "updates"),
+    Metric("matches/length", "Mean length of the matches that ended.", "env steps"),
+    Metric("matches/per_s", "Matches that ended per second.", "matches/s"),
+    Metric("matches/return", "Mean undiscounted return of a trainee's agent in the matches that ended.", "reward"),
+    Metric("matches/first_side_score", "Mean score of the first side in self-play: 0.5 where it has no edge.", "score"),
+    Metric("league/pool_size", "Snapshots in the pool.", "snapshots"),
+    Metric("league/elo", "Elo of the main agent, fitted to the payoff.", "Elo"),
+    Metric("league/elo_pool_mean", "Mean Elo of the pool's snapshots, on the same scale.", "Elo"),
+    Metric("league/win_rate/pool", "Win rate of the main agent against the whole pool, draws half.", "share"),
+    Metric(
+        "league/win_rate/{band}",
+        "Win rate of the main agent against a third of the pool by age: oldest, middle or newest.",
+        "share",
+    ),
+    Metric("league/self_play_share", "Share of the matches in which the trainee played itself.", "share"),
+    Metric("league/payoff", "Win rate of every player (row) against every other (column).", "image"),
+    Metric("league/ratings", "Elo of every player, snapshots in the order of their age.", "image"),
+    Metric("league/matchmaking", "How likely the main agent meets each opponent, and its win rate there.", "image"),
+    Metric(
+        "evaluation/{anchor}/{mode}/score",
+        "Mean score (win 1, draw 0.5) against a fixed anchor, sides alternated; mode: greedy or sampled actions.",
+        "score",
+    ),
+    Metric("evaluation/{anchor}/{mode}/low", "Lower end of that score's 95 % Wilson interval.", "score"),
+    Metric("evaluation/{anchor}/{mode}/high", "Upper end of that score's 95 % Wilson interval.", "score"),
+    Metric("health/env_runner_restarts", "Env runners restarted after they died, so far.", "restarts"),
+    Metric("health/failures", "Exceptions that training survived, so far.", "failures"),
+    Metric(
+        "health/nonfinite", "Metric values that were NaN or infinite and so are missing in a curve, so far.", "values"
+    ),
+)
+
+
+@cache
+def find(key: str) -> Metric:
+    """The metric that `key` belongs to; a key goes before a pattern. Raises KeyError if there is none."""
+    for metric in METRICS:
+        if metric.key == key:
+            return metric
+    for metric in METRICS:
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/{}]+", re.escape(metric.key)), key):
+            return metric
+    raise KeyError(f"{key} is no metric of marl_app/metrics/names.py; add it there with a sentence and its unit")
+
+
+def check(key: str) -> None:
+    """Raises KeyError if `key` is not documented here."""
+    find(key)

@@ -1,0 +1,118 @@
+"""Records of a run that pandas reads in one line: who played whom and how it ended, and how training went.
+
+pd.read_parquet(run / "matches")                         # one row per (iteration, learner, opponent, rule, side)
+pd.read_json(run / "progress.jsonl", lines=True)         # one row per iteration
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike
+
+from marl_app.metrics.files import replacing, to_json
+from marl_app.metrics.names import check
+
+COLUMNS = (
+    ("iteration", pa.int64(), "Iteration in which the matches ended."),
+    ("learner", pa.string(), "Id of the learner."),
+    ("opponent", pa.string(), "Id of its opponent; the learner itself in self-play."),
+    ("rule", pa.string(), "The rule and branch of the matchmaker that chose the opponent."),
+    ("side", pa.int64(), "The side that the learner played."),
+    ("wins", pa.int64(), "Matches that the learner won on this side."),
+    ("draws", pa.int64(), "Matches drawn."),
+    ("losses", pa.int64(), "Matches that the learner lost."),
+    ("steps", pa.int64(), "Env steps of these matches together."),
+    ("win_rate", pa.float32(), "The learner's win rate against the opponent that the matchmaker saw."),
+    ("probability", pa.float32(), "The probability with which the rule chose this opponent."),
+)
+_SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS])
+
+
+class Records:
+    """The `matches` directory and the `progress.jsonl` file of one run directory.
+
+    Match rows are buffered and become one Parquet part at `flush`, or when `buffer_rows` have come together: a day of
+    training is hundreds of files, not one per iteration. What was not flushed when a process dies lies after its last
+    checkpoint and is played again after the resume.
+    """
+
+    def __init__(self, directory: str | Path, buffer_rows: int = 500_000) -> None:
+        self._matches = Path(directory) / "matches"
+        self._progress = Path(directory) / "progress.jsonl"
+        self._matches.mkdir(parents=True, exist_ok=True)
+        self._buffer: list[pa.RecordBatch] = []
+        self._buffer_rows = buffer_rows
+
+    def matches(self, iteration: int, rows: Mapping[str, ArrayLike]) -> None:
+        """Add the match rows of one iteration: arrays [k] by column name, all of `COLUMNS` but `iteration`.
+
+        Raises ValueError for columns that are missing, unknown or of different lengths.
+        """
+        names = [name for name in _SCHEMA.names if name != "iteration"]
+        if set(rows) != set(names):
+            raise ValueError(f"match rows need the columns {names}, not {sorted(rows)}")
+        length = len(np.asarray(rows["learner"]))
+        columns = {"iteration": np.full(length, iteration), **rows}
+        arrays = [pa.array(columns[field.name], field.type) for field in _SCHEMA]
+        self._buffer.append(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
+        if sum(batch.num_rows for batch in self._buffer) >= self._buffer_rows:
+            self.flush()
+
+    def progress(self, values: Mapping[str, Any]) -> None:
+        """Append one iteration's metrics, `iteration` among them, to `progress.jsonl`; NaN becomes null.
+
+        Raises KeyError for a key that `names.py` does not have, and without `iteration`.
+        """
+        for key in ("iteration", *values):
+            check(key)
+        line = to_json({"iteration": values["iteration"], **values})
+        with self._progress.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def flush(self) -> None:
+        """Write the buffered match rows as one new part. The first flush writes a part even if it has no rows."""
+        parts = self._parts()
+        if self._buffer or not parts:
+            number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
+            self._write(self._matches / f"part-{number:06d}.parquet", pa.Table.from_batches(self._buffer, _SCHEMA))
+        self._buffer.clear()
+
+    def truncate(self, iteration: int) -> None:
+        """Drop every match row and progress line after `iteration`, where a resume goes on, and a torn last line."""
+        self._buffer.clear()
+        for part in reversed(self._parts()):  # rows are in the order of their iterations, so the newest parts go first
+            table = pq.read_table(part)
+            kept = table.filter(pc.less_equal(table["iteration"], iteration))
+            if kept.num_rows == table.num_rows > 0:
+                break
+            if kept.num_rows:
+                self._write(part, kept)
+            else:
+                part.unlink()
+        if self._progress.exists():
+            with self._progress.open(encoding="utf-8") as old, replacing(self._progress) as new:
+                kept_lines = (line for line in old if line.endswith("\n") and _iteration(line) <= iteration)
+                new.write_text("".join(kept_lines), encoding="utf-8")
+
+    def _parts(self) -> list[Path]:
+        return sorted(self._matches.glob("part-*.parquet"))
+
+    def _write(self, path: Path, table: pa.Table) -> None:
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+
+def _iteration(line: str) -> float:
+    """The iteration of a progress line; infinite for a line that is no JSON."""
+    try:
+        return float(json.loads(line)["iteration"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

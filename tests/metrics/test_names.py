@@ -1,0 +1,31 @@
+"""Metric names: unique, documented, with a unit; patterns match single parts only."""
+
+import pytest
+
+from marl_app.metrics.names import METRICS, check, find
+
+
+def test_keys_are_unique_and_described_in_one_sentence_with_a_unit():
+    assert len({metric.key for metric in METRICS}) == len(METRICS)
+    for metric in METRICS:
+        assert metric.unit and metric.sentence.endswith("."), metric
+        assert ". " not in metric.sentence, metric
+
+
+@pytest.mark.parametrize(
+    "key", ["league/win_rate/oldest", "evaluation/mcts_100/greedy/score", "evaluation/random/sampled/low", "seconds"]
+)
+def test_keys_and_patterns_are_known(key):
+    check(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["loss", "league/win_rate/", "league/win_rate/a/b", "league/win_rate/{band}/", "evaluation/random/greedy"]
+)
+def test_unknown_keys_are_named(key):
+    with pytest.raises(KeyError, match="is no metric"):
+        check(key)
+
+
+def test_a_key_of_its_own_goes_before_a_pattern():
+    assert find("league/win_rate/pool").key == "league/win_rate/pool"
