@@ -1,0 +1,328 @@
+"""The env runner: B matches at once, as arrays, one forward pass per player.
+
+RLlib's own multi-agent env runner keeps Python objects per agent and step, and tops out near 2,000 env steps/s on a
+core. This one steps a batched environment, asks each network once per step for all rows that are to move, and answers
+with one ready batch of columns per trained network: advantages included, computed with the weights that collected.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import ray
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.core.columns import Columns
+from ray.rllib.env import INPUT_ENV_SPACES
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.utils.checkpoints import Checkpointable
+
+from envs.batched import BatchedEnv
+from marl_app.rllib.experience import Experience
+from marl_app.rllib.fragments import Failure, Fragment, Request
+from marl_app.rllib.matchups import TRAINEE, Matchups
+from marl_app.rllib.modules.actor_critic import ACTION_MASK, AGENT_ID
+from marl_app.rllib.networks import Network, module_id, multi_module_spec, networks_of
+from marl_app.rllib.opponents import OpponentSlots, numpy_weights
+
+Array = NDArray[Any]
+Ints = NDArray[np.int64]
+
+CRITIC_ROWS = 8192
+"""Rows per forward pass of the critic: enough to fill the core, little enough to stay in its caches."""
+
+MakeEnv = Callable[[int], BatchedEnv]
+"""Number of matches -> the environment."""
+
+
+class MatchEnvRunner(EnvRunner, Checkpointable):
+    """Plays `config.num_envs_per_env_runner` matches at once and collects for one trainee at a time.
+
+    Everything it needs to play comes with its configuration or with each `Request`. It holds the trainee and at most
+    `config.opponent_slots` frozen opponents.
+    """
+
+    def __init__(self, *, config: Any, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        torch.set_num_threads(1)
+        on_gpu = config.num_gpus_per_env_runner > 0 and torch.cuda.is_available()
+        self._device = torch.device("cuda" if on_gpu else "cpu")
+        self._needs_initial_reset = True
+        self.make_env()
+        self.make_module()
+
+    def make_env(self) -> None:
+        """(Re)create the environment; all matches start anew with the next request."""
+        if self.env is not None:
+            self.env.close()
+        self.env = self.config.make_env(self.config.num_envs_per_env_runner)
+        self.networks = networks_of(self.env, self.config.policy_mapping, self.config.agent_id)
+        self._network_of = np.empty(len(self.env.agents), np.int64)
+        self._place_in_group = np.empty(len(self.env.agents), np.int64)
+        for index, network in enumerate(self.networks):
+            self._network_of[list(network.agents)] = index
+        for group in self.env.groups:
+            self._place_in_group[list(group.agents)] = np.arange(len(group.agents))
+        self._needs_initial_reset = True
+
+    def make_module(self) -> None:
+        """Build the trainee's networks and the opponents' slots."""
+        spec = multi_module_spec(self.config.learner, self.networks, self.config.architecture)
+        self.module = spec.build()
+        self._modules = {
+            network.name: self.module[module_id(self.config.learner, network.name, self.networks)]
+            .to(self._device)
+            .requires_grad_(False)
+            for network in self.networks
+        }
+        self._opponents = OpponentSlots(self.networks, self._modules, self.config.opponent_slots, self.config.store)
+
+    def sample(self, *, request: Request | None = None, **kwargs: Any) -> Fragment | Failure:
+        """Collect one fragment of `config.get_rollout_fragment_length()` steps of every match.
+
+        An exception becomes a `Failure` with its traceback (raised, it would end this process and RLlib would only
+        note that an actor is gone); the environment is made anew.
+        """
+        try:
+            with torch.inference_mode():
+                return self._collect(request)
+        except Exception:
+            failure = Failure(traceback.format_exc())
+            self.make_env()
+            return failure
+
+    def _collect(self, request: Request) -> Fragment:
+        began = time.perf_counter()
+        self._forward_seconds = self._env_seconds = 0.0
+        torch.manual_seed(request.seed % 2**63)
+        rng = np.random.default_rng(request.seed)
+        self._load(request.weights)
+        if self._needs_initial_reset:
+            self._start_all(request, rng)
+        else:
+            self._matchups.assign(request.assignment)
+        self._ended_matches, self._ended_returns = 0, 0.0
+        steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
+        for _ in range(steps):
+            self._step(rng)
+        self._bootstrap(self.env.acting())
+        batches = {
+            network.name: experience.batch(self._critic(network), self.config.gamma, self.config.lambda_)
+            for network, experience in zip(self.networks, self._experience, strict=True)
+        }
+        outcomes, reasons = self._matchups.take_outcomes()
+        return Fragment(
+            learner=request.learner,
+            weights_version=request.weights_version,
+            batches=batches,
+            env_steps=steps * self.env.num_matches,
+            outcomes=outcomes,
+            reasons=reasons,
+            matches=self._ended_matches,
+            returns=self._ended_returns,
+            seconds=time.perf_counter() - began,
+            forward_seconds=self._forward_seconds,
+            env_seconds=self._env_seconds,
+        )
+
+    def _start_all(self, request: Request, rng: np.random.Generator) -> None:
+        env = self.env
+        env.reset(rng)
+        self._matchups = Matchups(env, self._opponents)
+        self._matchups.assign(request.assignment)
+        self._matchups.start(np.arange(env.num_matches), rng)
+        steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
+        self._experience = [
+            Experience(env.num_matches, len(env.agents), len(network.agents), steps) for network in self.networks
+        ]
+        self._returns = np.zeros((env.num_matches, len(env.agents)), np.float32)
+        self._needs_initial_reset = False
+
+    def _step(self, rng: np.random.Generator) -> None:
+        env = self.env
+        actions = [
+            np.zeros((env.num_matches, len(group.agents), *group.action_space.shape), group.action_space.dtype)
+            for group in env.groups
+        ]
+        matches, agents = env.acting().nonzero()
+        for index, network in enumerate(self.networks):
+            if len(self.networks) == 1:
+                rows: Any = slice(None)
+            else:
+                rows = np.flatnonzero(self._network_of[agents] == index)
+            chosen = self._decide(network, self._experience[index], matches[rows], agents[rows])
+            actions[network.group][matches[rows], self._place_in_group[agents[rows]]] = chosen
+        began = time.perf_counter()
+        step = env.step(actions, rng)
+        self._env_seconds += time.perf_counter() - began
+        self._matchups.lengths += 1
+        self._returns += step.rewards
+        for experience in self._experience:
+            experience.reward(step.rewards)
+            experience.terminate(step.finished)
+        if step.truncated.any():
+            self._bootstrap(np.broadcast_to(step.truncated[:, None], step.finished.shape))
+        ended = np.flatnonzero(step.terminated | step.truncated)
+        if len(ended):
+            self._end(ended, rng)
+
+    def _decide(self, network: Network, experience: Experience, matches: Ints, agents: Ints) -> Array:
+        """Actions [R, ...], as the environment takes them, of the agents of one network that must act."""
+        if not len(matches):
+            return np.zeros((0, *network.action_space.shape), network.action_space.dtype)
+        began = time.perf_counter()
+        observations = self.env.observe(matches, agents)
+        mask = self.env.action_mask(matches, agents)
+        self._env_seconds += time.perf_counter() - began
+        players = self._matchups.players(matches, agents)
+        opening = self._matchups.opening(matches)
+        inputs = self._dist_inputs(network, observations, mask, agents, players, opening)
+        dist = self._modules[network.name].get_exploration_action_dist_cls().from_logits(inputs)
+        actions = dist.sample()
+        logp = dist.logp(actions)
+        self._forward_seconds += time.perf_counter() - began
+        columns = {
+            Columns.OBS: observations,
+            Columns.ACTIONS: actions.cpu().numpy(),
+            Columns.ACTION_LOGP: logp.cpu().numpy(),
+            Columns.ACTION_DIST_INPUTS: inputs.cpu().numpy(),
+        }
+        if mask is not None:
+            columns[ACTION_MASK] = mask
+        if network.num_agents:
+            columns[AGENT_ID] = agents
+        chosen = columns[Columns.ACTIONS]
+        learned = (players == TRAINEE) & ~opening
+        if not learned.all():
+            matches, agents = matches[learned], agents[learned]
+            columns = {name: values[learned] for name, values in columns.items()}
+        experience.add(matches, agents, columns)
+        return to_space(chosen, network.action_space)
+
+    def _dist_inputs(
+        self, network: Network, observations: Array, mask: Array | None, agents: Ints, players: Ints, opening: Array
+    ) -> torch.Tensor:
+        """Distribution inputs [R, n]: the trainee's rows, each opponent's rows, and uniform ones in random openings."""
+        module = self._modules[network.name]
+        seen = torch.from_numpy(observations).to(self._device)
+        legal = None if mask is None else torch.from_numpy(mask).to(self._device)
+        ids = torch.from_numpy(agents).to(self._device) if network.num_agents else None
+        ours, theirs = (players == TRAINEE) & ~opening, (players != TRAINEE) & ~opening
+        if ours.all():
+            return module.act(seen, legal, ids)
+        parts: list[tuple[Ints, torch.Tensor]] = []
+        for chosen in (ours, theirs):
+            rows = np.flatnonzero(chosen)
+            if not len(rows):
+                continue
+            at = torch.from_numpy(rows).to(self._device)
+            some = seen[at], None if legal is None else legal[at], None if ids is None else ids[at]
+            if chosen is ours:
+                parts.append((at, module.act(*some)))
+            else:
+                parts.append((at, self._opponents.act(network.name, players[rows], *some)))
+        size = parts[0][1].shape[1] if parts else legal.shape[1]
+        # Openings keep the zeros: every legal move is equally likely.
+        inputs = module.dist_inputs(torch.zeros((len(agents), size), device=self._device), legal)
+        for at, part in parts:
+            inputs[at] = part
+        return inputs
+
+    def _bootstrap(self, among: Array) -> None:
+        """Close the rows of agents, bool [B, agents], whose episodes go on unseen, with what they see now."""
+        for network, experience in zip(self.networks, self._experience, strict=True):
+            matches, agents = experience.waiting(among)
+            if len(matches):
+                experience.bootstrap(matches, agents, self.env.observe(matches, agents))
+
+    def _end(self, ended: Ints, rng: np.random.Generator) -> None:
+        """Count matches that have ended and start new ones in their place."""
+        self._ended_matches += len(ended)
+        ours = self._matchups.players(ended.repeat(len(self.env.agents)), np.tile(np.arange(len(self.env.agents)), len(ended)))
+        mine = (ours == TRAINEE).reshape(len(ended), -1)
+        self._ended_returns += float((self._returns[ended] * mine).sum() / max(1.0, mine.sum() / len(ended)))
+        self._returns[ended] = 0.0
+        self._matchups.end(ended, self.env.scores(ended))
+        self.env.reset(rng, ended)
+        self._matchups.start(ended, rng)
+
+    def _critic(self, network: Network) -> Callable[[Array, Array | None], NDArray[np.float32]]:
+        module = self._modules[network.name]
+
+        def values(observations: Array, agents: Array | None) -> NDArray[np.float32]:
+            began = time.perf_counter()
+            parts = []
+            for start in range(0, len(observations), CRITIC_ROWS):
+                rows = slice(start, start + CRITIC_ROWS)
+                ids = None if agents is None else torch.from_numpy(agents[rows]).to(self._device)
+                parts.append(module.values(torch.from_numpy(observations[rows]).to(self._device), ids).cpu().numpy())
+            self._forward_seconds += time.perf_counter() - began
+            return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+        return values
+
+    def _load(self, weights: Any) -> None:
+        if isinstance(weights, ray.ObjectRef):
+            weights = ray.get(weights)
+        for network, module in self._modules.items():
+            for name, value in module.state_dict().items():
+                value.copy_(_tensor(weights[f"{network}/{name}"]))
+
+    # What else RLlib asks of an env runner.
+
+    def assert_healthy(self) -> None:
+        """RLlib's check after construction."""
+        assert self.env is not None and self.module is not None
+
+    def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
+        """(observation space, action space) per module id, from which RLlib builds its learner's modules."""
+        per_module = {
+            module_id(self.config.learner, network.name, self.networks): (network.observation_space, network.action_space)
+            for network in self.networks
+        }
+        first = next(iter(per_module.values()))
+        return {INPUT_ENV_SPACES: first, **per_module}
+
+    def get_metrics(self) -> Any:
+        """Metrics logged here by callbacks; a fragment's own figures travel with it."""
+        return self.metrics.reduce()
+
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """The trainee's weights; there is no other state that outlasts a request."""
+        return {COMPONENT_RL_MODULE: numpy_weights(self._modules)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Accepts what RLlib pushes at build time and ignores it: weights come with each request."""
+
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """For RLlib's Checkpointable."""
+        return (), {"config": self.config}
+
+    def stop(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+
+def _tensor(value: Array) -> torch.Tensor:
+    """A tensor over an array that may be read-only (Ray's object store); it is only ever copied from."""
+    return torch.from_numpy(value if value.flags.writeable else value.copy())
+
+
+def to_space(actions: Array, space: spaces.Space) -> Array:
+    """A policy's actions as the environment takes them: Box actions in [-1, 1] are scaled to the bounds and clipped.
+
+    As RLlib's `normalize_actions`; unbounded dimensions pass unchanged.
+    """
+    if not isinstance(space, spaces.Box):
+        return actions
+    actions = actions.reshape(len(actions), *space.shape)
+    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    scaled = space.low + (np.clip(actions, -1.0, 1.0) + 1.0) * 0.5 * (space.high - space.low)
+    return np.where(bounded, scaled, np.clip(actions, space.low, space.high)).astype(space.dtype)

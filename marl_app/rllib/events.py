@@ -1,0 +1,25 @@
+"""RLlib's callbacks, and the two events that a league adds to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray.rllib.callbacks.callbacks import RLlibCallback
+
+from marl_app.rllib.fragments import Fragment, Request
+
+if TYPE_CHECKING:
+    from marl_app.rllib.algorithm import LeaguePPO
+
+
+class MatchCallback(RLlibCallback):
+    """A callback that lives in the algorithm's process and may take part in matchmaking."""
+
+    def on_sample_request(self, *, algorithm: LeaguePPO, request: Request, **kwargs: Any) -> None:
+        """Before an env runner is asked for a fragment. `request.assignment` is to be filled in by one callback."""
+
+    def on_fragment(self, *, algorithm: LeaguePPO, fragment: Fragment, **kwargs: Any) -> None:
+        """After a fragment has arrived, before it is trained on."""
+
+    def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
+        """Once, when the run ends, however it ends."""

@@ -1,0 +1,70 @@
+"""What the algorithm and its env runners say to each other: a request for experience, and the answer.
+
+A request carries all that an env runner needs to play: a runner that has just been restarted is as good as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from ray import ObjectRef
+
+from marl_app.league.assignment import Assignment, Opponent
+from marl_app.league.outcomes import Outcomes
+
+Weights = Mapping[str, NDArray[Any]]
+"""All weights of a player's networks, under `network/parameter`."""
+
+
+@dataclass
+class Request:
+    """Collect one fragment for a learner.
+
+    weights: the learner's, by value or in Ray's object store; `weights_version` counts its updates.
+    seed: of everything random in the fragment.
+    assignment: whom to play; callbacks fill it in (`MatchCallback.on_sample_request`).
+    """
+
+    learner: str
+    weights: Weights | ObjectRef
+    weights_version: int
+    seed: int
+    assignment: Assignment | None = None
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """The answer: experience, results and where the time went.
+
+    batches: training columns of each network's rows, by network name. Advantages are not standardized.
+    reasons: the opponent, and why it was chosen, of each row of `outcomes`.
+    returns: sum of the returns of the trainee's sides over `matches` ended matches.
+    seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
+    """
+
+    learner: str
+    weights_version: int
+    batches: dict[str, dict[str, NDArray[Any]]]
+    env_steps: int
+    outcomes: Outcomes
+    reasons: tuple[Opponent, ...]
+    matches: int
+    returns: float
+    seconds: float
+    forward_seconds: float
+    env_seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Trained agent steps in the fragment."""
+        return sum(len(batch["obs"]) for batch in self.batches.values() if batch)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The answer of an env runner on which something raised: the traceback, as text."""
+
+    traceback: str

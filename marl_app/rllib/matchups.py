@@ -1,0 +1,149 @@
+"""Who plays whom on one env runner: opponents dealt to matches as they start, results counted as they end.
+
+A match keeps its opponent from its first move to its last. When a new assignment arrives, matches that are under way
+go on against whom they began with; a slot is refilled when the last of its matches has ended.
+"""
+
+from __future__ import annotations
+
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.batched import BatchedEnv
+from marl_app.league.assignment import Assignment, Opponent
+from marl_app.league.outcomes import Outcomes
+from marl_app.rllib.opponents import OpponentSlots
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+TRAINEE = -1
+"""In place of a slot: the trainee itself plays the seat."""
+NO_SLOT_FREE = "no_slot_free"
+"""The rule of matches against oneself that start while every slot still drains."""
+
+
+class Matchups:
+    """The B matches of an env runner, and the opponent of each.
+
+    `slots[b]`: the slot of match b's opponent, or TRAINEE in self-play; `sides[b]`: the side of the trainee.
+    """
+
+    def __init__(self, env: BatchedEnv, opponents: OpponentSlots) -> None:
+        self._held = opponents
+        self._num_sides = len(env.sides)
+        self._side_of = np.empty(len(env.agents), np.int64)
+        for side, agents in enumerate(env.sides):
+            self._side_of[list(agents)] = side
+        self._openings = env.openings
+        self.slots: Ints = np.full(env.num_matches, TRAINEE)
+        self.sides: Ints = np.zeros(env.num_matches, np.int64)
+        self.lengths: Ints = np.zeros(env.num_matches, np.int64)
+        self._opening_moves: Ints = np.zeros(env.num_matches, np.int64)
+        self._opponents: list[Opponent] = []  # everybody that a match under way is against
+        self._opponent: Ints = np.zeros(env.num_matches, np.int64)  # index into it
+        self._dealt: list[int] = []  # those of the current assignment
+        self._shares: NDArray[np.float64] = np.zeros(0)
+        self._ended: list[Ints] = []  # rows (opponent, side, result, length)
+
+    def assign(self, assignment: Assignment) -> None:
+        """Deal these opponents to the matches that start from now on."""
+        self._learner = assignment.learner
+        self._dealt = list(range(len(self._opponents), len(self._opponents) + len(assignment.opponents)))
+        self._shares = assignment.shares
+        self._opponents += assignment.opponents
+        self._admit()
+
+    def _admit(self) -> None:
+        """Load the assignment's snapshots into slots that nobody needs."""
+        wanted = {digest for index in self._dealt if (digest := self._opponents[index].digest) is not None}
+        waiting = [digest for digest in sorted(wanted) if self._held.slot_of(digest) is None]
+        if not waiting:
+            return
+        in_use = np.bincount(self.slots[self.slots >= 0], minlength=len(self._held.digests)) > 0
+        free = [slot for slot, digest in enumerate(self._held.digests) if not in_use[slot] and digest not in wanted]
+        for slot, digest in zip(free, waiting, strict=False):
+            self._held.load(slot, digest)
+
+    def start(self, matches: Ints, rng: np.random.Generator) -> None:
+        """Deal an opponent, a side and an opening to matches that begin."""
+        self.lengths[matches] = 0
+        self.slots[matches] = TRAINEE
+        self._admit()
+        slots = [self._slot_of(self._opponents[index]) for index in self._dealt]
+        ready = [place for place, slot in enumerate(slots) if slot is not None]
+        if not ready:
+            self._opponents.append(Opponent(self._learner, None, NO_SLOT_FREE, 0.5, 0.0))
+            self._opponent[matches] = len(self._opponents) - 1
+        else:
+            shares = self._shares[ready]
+            dealt = np.array(ready)[rng.choice(len(ready), len(matches), p=shares / shares.sum())]
+            self._opponent[matches] = np.array(self._dealt)[dealt]
+            self.slots[matches] = np.array([TRAINEE if slot is None else slot for slot in slots])[dealt]
+        self.sides[matches] = np.where(
+            self.slots[matches] == TRAINEE, 0, rng.integers(self._num_sides, size=len(matches))
+        )
+        if self._openings is not None:
+            opened = rng.random(len(matches)) < self._openings.probability
+            moves = rng.integers(self._openings.low, self._openings.high + 1, size=len(matches))
+            self._opening_moves[matches] = np.where(opened, moves, 0)
+
+    def _slot_of(self, opponent: Opponent) -> int | None:
+        return TRAINEE if opponent.digest is None else self._held.slot_of(opponent.digest)
+
+    def players(self, matches: Ints, agents: Ints) -> Ints:
+        """Who decides for the given agents: a slot, or TRAINEE. int64 [R]."""
+        slots = self.slots[matches]
+        return np.where(self._side_of[agents] == self.sides[matches], TRAINEE, slots)
+
+    def opening(self, matches: Ints) -> Bools:
+        """Which of the matches are still in their random opening. bool [R]."""
+        return self.lengths[matches] < self._opening_moves[matches]
+
+    def end(self, matches: Ints, scores: Floats) -> None:
+        """Count the results of matches that have ended; `scores` float32 [K, sides].
+
+        A match that ended within its random opening was nobody's work and is not counted.
+        """
+        played = self.lengths[matches] > self._opening_moves[matches]
+        matches, scores = matches[played], scores[played]
+        if self._num_sides == 1 or not len(matches):
+            return
+        sides = self.sides[matches]
+        score = scores[np.arange(len(matches)), sides]
+        result = np.where(score > 0.5 + 1e-6, 0, np.where(score < 0.5 - 1e-6, 2, 1))  # win, draw, loss
+        self._ended.append(np.stack([self._opponent[matches], sides, result, self.lengths[matches]]))
+
+    def take_outcomes(self) -> tuple[Outcomes, tuple[Opponent, ...]]:
+        """Results since the last call, and the opponent (with the reason for the choice) of each of their rows."""
+        ended = np.concatenate(self._ended, axis=1) if self._ended else np.zeros((4, 0), np.int64)
+        self._ended = []
+        keys, row = np.unique(ended[0] * self._num_sides + ended[1], return_inverse=True)
+        results = np.zeros((len(keys), 3), np.int64)
+        np.add.at(results, (row, ended[2]), 1)
+        steps = np.bincount(row, ended[3], len(keys)).astype(np.int64)
+        opponents = tuple(self._opponents[key // self._num_sides] for key in keys)
+        outcomes = Outcomes(
+            learner=self._learner,
+            opponents=tuple(opponent.player for opponent in opponents),
+            rules=tuple(opponent.rule for opponent in opponents),
+            sides=keys % self._num_sides,
+            wins=results[:, 0],
+            draws=results[:, 1],
+            losses=results[:, 2],
+            steps=steps,
+        )
+        self._forget()
+        return outcomes, opponents
+
+    def _forget(self) -> None:
+        """Drop the opponents that no match is against any more."""
+        used = np.union1d(self._opponent, np.array(self._dealt, np.int64)).astype(np.int64)
+        used = used[used < len(self._opponents)]
+        self._opponents = [self._opponents[index] for index in used]
+        self._opponent = np.searchsorted(used, self._opponent)
+        self._dealt = np.searchsorted(used, self._dealt).tolist()
+
+

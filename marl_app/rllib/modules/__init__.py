@@ -1,0 +1,1 @@
+"""Networks: RLModules that play and are trained. One file an architecture."""

@@ -1,0 +1,129 @@
+"""What every network here shares: a policy head and a value head over an encoder, legal-action masks, three action spaces.
+
+An architecture is a subclass with one method, `make_encoder`. Observations are rows of one array in the environment's
+own dtype (int8 boards stay int8 until they reach the network); masks and agent ids are batch columns of their own.
+Batch rows carry no time axis.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import (
+    TorchCategorical,
+    TorchDiagGaussian,
+    TorchMultiCategorical,
+)
+from ray.rllib.core.rl_module.apis import ValueFunctionAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor, nn
+
+ACTION_MASK = "action_mask"
+AGENT_ID = "agent_id"
+ILLEGAL = -1e9
+"""Logit of an illegal action: finite, so that entropy and KL stay finite (-inf gives NaN)."""
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
+
+
+class Head(nn.Module):
+    """An encoder and a linear layer on top: observation rows [R, *shape] (and agent ids [R]) -> [R, size]."""
+
+    def __init__(self, encoder: nn.Module, features: int, num_agents: int, size: int, gain: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.num_agents = num_agents
+        self.linear = orthogonal(nn.Linear(features + num_agents, size), gain)
+
+    def forward(self, observations: Tensor, agents: Tensor | None = None) -> Tensor:
+        return self.of_features(self.encoder(observations), agents)
+
+    def of_features(self, features: Tensor, agents: Tensor | None = None) -> Tensor:
+        """The head's output [R, size] from features [R, features] that an encoder already made."""
+        if self.num_agents and agents is not None:
+            one_hot = nn.functional.one_hot(agents.long(), self.num_agents)
+            features = torch.cat([features, one_hot.to(features.dtype)], dim=1)
+        return self.linear(features)
+
+
+class ActorCritic(TorchRLModule, ValueFunctionAPI):
+    """RLModule with separate or shared (`vf_share_layers`) encoders for the policy and the value.
+
+    `model_config` keys read here: `activation`, `vf_share_layers`, `num_agents` (> 0: agent ids, as a one-hot feature
+    of that size, join the encoder's output). PPO's usual orthogonal initialization (gain sqrt 2, 0.01 for the
+    policy head, 1 for the value head; Andrychowicz et al. 2021, "What matters in on-policy RL?").
+    """
+
+    @abstractmethod
+    def make_encoder(self) -> tuple[nn.Module, int]:
+        """A new encoder of observation rows [R, *shape] in any dtype, and the number of its output features."""
+
+    def setup(self) -> None:
+        """Build the heads from the spaces and the model configuration."""
+        self.activation = ACTIVATIONS[self.model_config["activation"]]
+        num_agents = self.model_config.get("num_agents", 0)
+        space = self.action_space
+        if isinstance(space, spaces.Discrete):
+            size, self.action_dist_cls = int(space.n), TorchCategorical
+        elif isinstance(space, spaces.MultiDiscrete):
+            size = int(space.nvec.sum())
+            self.action_dist_cls = TorchMultiCategorical.get_partial_dist_cls(input_lens=[int(n) for n in space.nvec])
+        elif isinstance(space, spaces.Box):
+            size, self.action_dist_cls = int(np.prod(space.shape)), TorchDiagGaussian
+            self.log_std = nn.Parameter(torch.zeros(size))
+        else:
+            raise ValueError(f"actions must be Discrete, MultiDiscrete or Box, not {space}")
+        encoder, features = self.make_encoder()
+        self.policy_head = Head(encoder, features, num_agents, size, gain=0.01)
+        if not self.model_config["vf_share_layers"]:
+            encoder, features = self.make_encoder()
+        self.value_head = Head(encoder, features, num_agents, 1, gain=1.0)
+
+    def dist_inputs(self, policy: Tensor, mask: Tensor | None) -> Tensor:
+        """The action distribution's inputs [R, n] from the policy head's output [R, size] and the legal actions."""
+        if isinstance(self.action_space, spaces.Box):
+            return torch.cat([policy, self.log_std.expand_as(policy)], dim=1)
+        return policy if mask is None else torch.where(mask.bool(), policy, ILLEGAL)
+
+    def act(self, observations: Tensor, mask: Tensor | None = None, agents: Tensor | None = None) -> Tensor:
+        """Distribution inputs [R, n] for observation rows; the whole of what playing needs."""
+        return self.dist_inputs(self.policy_head(observations, agents), mask)
+
+    def values(self, observations: Tensor, agents: Tensor | None = None) -> Tensor:
+        """The critic's values [R]."""
+        return self.value_head(observations, agents).squeeze(1)
+
+    def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
+        return {Columns.ACTION_DIST_INPUTS: self.act(batch[Columns.OBS], batch.get(ACTION_MASK), batch.get(AGENT_ID))}
+
+    def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
+        if not self.model_config["vf_share_layers"]:
+            return self._forward(batch)
+        # One pass through the shared encoder serves the loss's policy and value terms.
+        agents = batch.get(AGENT_ID)
+        features = self.policy_head.encoder(batch[Columns.OBS])
+        policy = self.policy_head.of_features(features, agents)
+        return {
+            Columns.ACTION_DIST_INPUTS: self.dist_inputs(policy, batch.get(ACTION_MASK)),
+            Columns.EMBEDDINGS: features,
+        }
+
+    def compute_values(self, batch: Mapping[str, Any], embeddings: Tensor | None = None) -> Tensor:
+        """The critic's values [R] of a batch (RLlib's ValueFunctionAPI); `embeddings` are the shared encoder's output."""
+        agents = batch.get(AGENT_ID)
+        if embeddings is None:
+            return self.values(batch[Columns.OBS], agents)
+        return self.value_head.of_features(embeddings, agents).squeeze(1)
+
+
+def orthogonal(layer: nn.Module, gain: float = 2**0.5) -> nn.Module:
+    """The layer with orthogonal weights and zero biases."""
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,70 @@
+"""A small convolutional network for boards: observations [R, height, width, planes], as PettingZoo lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from marl_app.rllib.modules.actor_critic import ActorCritic, orthogonal
+from marl_app.rllib.modules.mlp import check_activation, check_widths
+
+
+class ChannelsFirst(nn.Module):
+    """[R, height, width, planes] of any dtype -> float32 [R, planes, height, width]."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return observations.float().permute(0, 3, 1, 2)
+
+
+class CNNModule(ActorCritic):
+    """Same-padded convolutions of `filters` channels, then dense layers of the widths `hidden`."""
+
+    def make_encoder(self) -> tuple[nn.Module, int]:
+        """Convolutions keep the board's size: a move is a place on it."""
+        shape = self.observation_space.shape
+        if len(shape) != 3:
+            raise ValueError(f"model=cnn needs observations [height, width, planes], not {shape}; use model=mlp")
+        height, width, planes = shape
+        channels = [planes, *self.model_config["filters"]]
+        layers: list[nn.Module] = [ChannelsFirst()]
+        for inputs, outputs in zip(channels[:-1], channels[1:], strict=True):
+            convolution = nn.Conv2d(inputs, outputs, self.model_config["kernel"], padding="same")
+            layers += [orthogonal(convolution), self.activation()]
+        layers.append(nn.Flatten())
+        widths = [channels[-1] * height * width, *self.model_config["hidden"]]
+        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+            layers += [orthogonal(nn.Linear(inputs, outputs)), self.activation()]
+        return nn.Sequential(*layers), widths[-1]
+
+
+@dataclass(frozen=True)
+class CNN:
+    """The `model=cnn` choice: `filters` per convolution of size `kernel`, then dense `hidden` widths."""
+
+    filters: Sequence[int] = (64, 64, 64)
+    kernel: int = 3
+    hidden: Sequence[int] = (128,)
+    activation: str = "relu"
+    vf_share_layers: bool = True
+    module_class: ClassVar[type[ActorCritic]] = CNNModule
+
+    def __post_init__(self) -> None:
+        check_activation(self.activation)
+        check_widths("model.filters", self.filters)
+        check_widths("model.hidden", self.hidden)
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"model.kernel={self.kernel}: give an odd size, so that the board keeps its size")
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        """What the RLModule is built from."""
+        return {
+            "filters": list(self.filters),
+            "kernel": self.kernel,
+            "hidden": list(self.hidden),
+            "activation": self.activation,
+            "vf_share_layers": self.vf_share_layers,
+        }

@@ -1,0 +1,104 @@
+"""Who decides for which seat: the networks of a player, and the agents each of them plays.
+
+Every player of a league, learner or snapshot, has the same networks: one per group of agents that share weights
+(parameter sharing). A learner's network is a module of RLlib's learner; its id is the learner's name, followed by the
+network's where there are several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from gymnasium import spaces
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from envs.batched import BatchedEnv
+from marl_app.rllib.modules.actor_critic import ActorCritic
+
+
+class Model(Protocol):
+    """An architecture, as `conf/model` chooses it: `marl_app.rllib.modules.mlp.MLP` and its like."""
+
+    module_class: type[ActorCritic]
+
+    @property
+    def model_config(self) -> dict[str, object]:
+        """What the RLModule is built from."""
+        ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a player: the agents (indices) it plays, all of group `group`, and their spaces.
+
+    `num_agents` > 0: the network is told which of that many agents it plays (a one-hot agent id).
+    """
+
+    name: str
+    agents: tuple[int, ...]
+    group: int
+    observation_space: spaces.Box
+    action_space: spaces.Space
+    num_agents: int
+
+    def spec(self, model: Model) -> RLModuleSpec:
+        """RLlib's recipe for the network in the given architecture."""
+        return RLModuleSpec(
+            module_class=model.module_class,
+            observation_space=self.observation_space,
+            action_space=self.action_space,
+            model_config={**model.model_config, "num_agents": self.num_agents},
+        )
+
+
+def networks_of(env: BatchedEnv, mapping: Mapping[str, str] | None = None, agent_id: bool = False) -> tuple[Network, ...]:
+    """The networks that play all seats of `env`.
+
+    mapping: agent name or glob -> network name, the first match counts; None: one network per group of agents.
+    agent_id: tell a network that plays several agents which of them it is.
+    Raises ValueError, naming the agent, if a seat is left without a network or a network gets agents with other spaces.
+    """
+    members: dict[str, list[int]] = {}
+    for group in env.groups:
+        for agent in group.agents:
+            members.setdefault(_network_name(env.agents[agent], group.name, mapping), []).append(agent)
+    networks = []
+    for name, agents in members.items():
+        groups = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}
+        strangers = [agent for agent in agents if groups[agent] != groups[agents[0]]]
+        if strangers:
+            raise ValueError(
+                f"policies.mapping: network {name!r} plays {env.agents[agents[0]]!r} and {env.agents[strangers[0]]!r}, "
+                "whose spaces differ; give them different networks"
+            )
+        group = env.groups[groups[agents[0]]]
+        num_agents = len(env.agents) if agent_id and len(agents) > 1 else 0
+        networks.append(
+            Network(name, tuple(agents), groups[agents[0]], group.observation_space, group.action_space, num_agents)
+        )
+    return tuple(networks)
+
+
+def _network_name(agent: str, group: str, mapping: Mapping[str, str] | None) -> str:
+    if mapping is None:
+        return group
+    for pattern, network in mapping.items():
+        if fnmatchcase(agent, pattern):
+            return network
+    raise ValueError(f"policies.mapping: no network for agent {agent!r}; add e.g. {{{agent}: shared}} or {{'*': shared}}")
+
+
+def module_id(player: str, network: str, networks: Sequence[Network]) -> str:
+    """The id of a learner's network in RLlib's learner: "main", or "main.<network>" where there are several."""
+    return player if len(networks) == 1 else f"{player}.{network}"
+
+
+def multi_module_spec(player: str, networks: Sequence[Network], model: Model) -> MultiRLModuleSpec:
+    """RLlib's recipe for all networks of one learner."""
+    return MultiRLModuleSpec(
+        rl_module_specs={module_id(player, network.name, networks): network.spec(model) for network in networks}
+    )
