@@ -104,11 +104,11 @@ class League:
         """
         view = self.view
         freezes = []
-        for id, learner in self.learners.items():
+        for name, learner in self.learners.items():
             first = None if view.of(learner.lineage) else "the first generation"
-            reason = first or self.schedule.due(view, id, progress)
+            reason = first or self.schedule.due(view, name, progress)
             if reason is not None:
-                freezes.append(Freeze(id, reason))
+                freezes.append(Freeze(name, reason))
         return freezes
 
     def add_snapshot(self, learner: str, digest: str, agent_steps: int, reason: str) -> Snapshot:
@@ -123,7 +123,7 @@ class League:
         snapshot = Snapshot(
             player=Player(lineage, len(earlier)),
             digest=digest,
-            agent_steps=agent_steps,
+            agent_steps=int(agent_steps),
             parent=earlier[-1].digest if earlier else None,
             role=self.learners[learner].role,
             reason=reason,
@@ -168,7 +168,7 @@ class League:
         return {
             "version": STATE_VERSION,
             "learners": [asdict(learner) for learner in self.learners.values()],
-            "snapshots": [{**vars(snapshot), "player": id} for id, snapshot in self._pool.items()],
+            "snapshots": [{**vars(snapshot), "player": player} for player, snapshot in self._pool.items()],
             "tallies": {learner: asdict(tally) for learner, tally in self._tallies.items()},
             "matches": self.matches,
             "payoff": self.payoff.state_dict(),

@@ -49,14 +49,16 @@ class Player:
         return self.lineage if self.generation is None else f"{self.lineage}@{self.generation:04d}"
 
     @classmethod
-    def parse(cls, id: str) -> Player:
+    def parse(cls, text: str) -> Player:
         """The player with this id. Only the one spelling that `.id` writes is accepted, else ValueError."""
-        lineage, at, generation = id.partition("@")
+        lineage, at, generation = text.partition("@")
         if at and not _GENERATION.fullmatch(generation):
-            raise ValueError(f"{id!r} is not a player id: expected a lineage, or lineage@generation as in 'main@0003'")
+            raise ValueError(
+                f"{text!r} is not a player id: expected a lineage, or lineage@generation as in 'main@0003'"
+            )
         player = cls(lineage, int(generation) if at else None)
-        if player.id != id:
-            raise ValueError(f"{id!r} is not a player id: write {player.id!r}")
+        if player.id != text:
+            raise ValueError(f"{text!r} is not a player id: write {player.id!r}")
         return player
 
     @property

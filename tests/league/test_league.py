@@ -1,0 +1,186 @@
+"""The league as its owner uses it: assign, record, tick, freeze, save and go on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from marl_app.league.league import Assignment, League, Outcomes, Progress
+from marl_app.league.matchmakers.latest import Latest
+from marl_app.league.matchmakers.mix import Mix
+from marl_app.league.matchmakers.pfsp import Pfsp
+from marl_app.league.payoff import Payoff
+from marl_app.league.players import Learner
+from marl_app.league.schedule import EverySteps
+
+
+def make_league(*lineages: str) -> League:
+    half = Mix([{"probability": 0.5, "matchmaker": Latest()}, {"probability": 0.5, "matchmaker": Pfsp()}])
+    return League([Learner(lineage) for lineage in lineages or ("main",)], half, EverySteps(100), Payoff(0.999))
+
+
+def outcomes(learner: str, rows: list[tuple[str, int, int, int]]) -> Outcomes:
+    """One row per (opponent, wins, draws, losses)."""
+    results = np.array([row[1:] for row in rows], np.int64).reshape(-1, 3)
+    zeros = np.zeros(len(rows), np.int64)
+    return Outcomes(learner, tuple(row[0] for row in rows), ("rule",) * len(rows), zeros, *results.T, zeros)
+
+
+def play(league: League, assignment: Assignment, rng: np.random.Generator) -> Outcomes:
+    """300 matches dealt by shares; the learner wins 60%."""
+    counts = rng.multinomial(300, assignment.shares)
+    rows = []
+    for opponent, n in zip(assignment.opponents, counts, strict=True):
+        wins, draws, losses = rng.multinomial(n, [0.55, 0.1, 0.35]).tolist()
+        rows.append((opponent.player, wins, draws, losses))
+    return outcomes(assignment.learner, rows)
+
+
+def run(league: League, rng: np.random.Generator, iterations: range) -> list[str]:
+    """A whole run without learning; the log says everything the league decided."""
+    log = []
+    for iteration in iterations:
+        assignment = league.assign("main", 3, rng)
+        log.append(f"{assignment.opponents} {assignment.shares.tolist()}")
+        league.record(play(league, assignment, rng))
+        for freeze in league.tick(Progress(iteration * 30, iteration)):
+            snapshot = league.add_snapshot(freeze.learner, f"{iteration:064x}", iteration * 30, freeze.reason)
+            log.append(str(snapshot))
+    return log
+
+
+def test_a_resumed_league_is_the_league_that_stopped() -> None:
+    unbroken, rng = make_league(), np.random.default_rng(3)
+    expected = run(unbroken, rng, range(60))
+
+    stopped, rng = make_league(), np.random.default_rng(3)
+    log = run(stopped, rng, range(25))
+    saved = json.dumps(stopped.state_dict())
+    resumed = make_league()
+    resumed.load_state_dict(json.loads(saved))
+    assert json.dumps(resumed.state_dict()) == saved
+    log += run(resumed, rng, range(25, 60))
+
+    assert log == expected
+    assert resumed.state_dict() == unbroken.state_dict()
+    assert resumed.ratings() == unbroken.ratings()
+    assert len(resumed.snapshots) > 10
+
+
+def test_the_first_generation_is_due_at_once_then_the_schedule_decides() -> None:
+    league = make_league()
+    (freeze,) = league.tick(Progress(0, 0))
+    assert (freeze.learner, freeze.reason) == ("main", "the first generation")
+    assert league.tick(Progress(0, 0)) == [freeze] and league.snapshots == ()  # asking changes nothing
+    league.add_snapshot("main", "a" * 64, 0, freeze.reason)
+    assert league.tick(Progress(99, 1)) == []
+    assert [f.reason for f in league.tick(Progress(100, 2))] == ["100 agent steps since the last freeze"]
+
+
+def test_snapshots_know_their_past_and_inherit_the_record() -> None:
+    league = make_league()
+    zero = league.add_snapshot("main", "a" * 64, 0, "first")
+    league.record(outcomes("main", [("main@0000", 75, 0, 25)]))
+    one = league.add_snapshot("main", "b" * 64, 500, "why not")
+    assert (zero.parent, one.parent, one.player.id) == (None, "a" * 64, "main@0001")
+    assert (one.agent_steps, one.role, one.reason) == (500, "main_agent", "why not")
+    assert league.payoff.win_rates("main@0001", ["main@0000", "main"]) == pytest.approx([0.75, 0.5])
+    assert league.view.tallies["main"].games == 0  # counts since the last freeze
+    assert league.snapshots == league.view.of("main") == (zero, one)
+
+
+def test_self_play_counts_as_matches_and_nothing_else() -> None:
+    league = make_league()
+    league.add_snapshot("main", "a" * 64, 0, "first")
+    league.record(outcomes("main", [("main", 10, 5, 10), ("main@0000", 3, 1, 0)]))
+    assert league.matches == 29
+    assert league.view.tallies["main"].games == 4 and league.view.tallies["main"].score == 3.5 / 4
+    assert league.payoff.games("main", ["main", "main@0000"])[0] == 0
+
+
+def test_rows_of_one_opponent_are_one_batch_whatever_their_order() -> None:
+    """Sides and rules are rows of the same batch, and which env runner answered first must not matter."""
+    rows = [("main@0000", 90, 0, 10), ("main@0000", 10, 0, 90), ("main", 1, 0, 1)]
+    states = []
+    for order in (rows, rows[::-1]):
+        league = make_league()
+        league.add_snapshot("main", "a" * 64, 0, "first")
+        league.record(outcomes("main", order))
+        states.append(league.payoff.win_rates("main", ["main@0000"]).tolist())
+    assert states[0] == states[1] == [0.5]
+
+
+def test_other_learners_are_in_the_payoff_but_not_in_the_tally() -> None:
+    league = make_league("main", "rival")
+    league.record(outcomes("main", [("rival", 8, 0, 2)]))
+    assert league.payoff.win_rates("rival", ["main"]) == pytest.approx([0.2])
+    assert league.view.tallies["main"].games == 0  # the tally is against the pool
+
+
+def test_ratings_start_at_generation_zero() -> None:
+    league = make_league()
+    assert league.ratings() == {"main": 0.0}  # no snapshot, no games
+    league.add_snapshot("main", "a" * 64, 0, "first")
+    league.record(outcomes("main", [("main@0000", 100, 0, 10)]))
+    league.add_snapshot("main", "b" * 64, 1, "second")
+    ratings = league.ratings()
+    assert ratings["main@0000"] == 0.0
+    assert ratings["main@0001"] == pytest.approx(ratings["main"])  # the same player, the same record
+    assert ratings["main"] == pytest.approx(400, abs=2)  # ten wins per loss; smoothing takes a point
+
+
+def test_bands_tell_old_opponents_from_new_ones() -> None:
+    league = make_league()
+    assert league.bands("main") == {}
+    for generation in range(6):
+        league.add_snapshot("main", f"{generation:064x}", generation, "x")
+    league.record(outcomes("main", [("main@0000", 1, 0, 3), ("main@0001", 0, 0, 4), ("main@0005", 3, 0, 1)]))
+    bands = league.bands("main")
+    games = sum(0.999**k for k in range(4))  # four games at this decay
+    assert bands["oldest"] == pytest.approx((1 / 8, 2 * games))
+    assert bands["middle"] == (0.5, 0.0)
+    assert bands["newest"] == pytest.approx((0.75, games))
+
+
+def test_faulty_calls_are_refused_and_change_nothing() -> None:
+    league = make_league()
+    before = json.dumps(league.state_dict())
+    with pytest.raises(ValueError, match="unknown players"):
+        league.record(outcomes("main", [("main", 1, 0, 0), ("main@0009", 1, 0, 0)]))
+    for call in (
+        lambda: league.assign("nobody", 1, np.random.default_rng(0)),
+        lambda: league.record(outcomes("nobody", [])),
+        lambda: league.add_snapshot("main@0000", "a" * 64, 0, "x"),
+        lambda: league.bands("nobody"),
+    ):
+        with pytest.raises(ValueError, match="no learner"):
+            call()
+    assert json.dumps(league.state_dict()) == before
+    league.record(outcomes("main", []))  # an iteration without a finished match is fine
+    assert json.dumps(league.state_dict()) == before
+
+
+def test_outcomes_must_be_a_table_of_counts() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        outcomes("main", [("main", 1, -1, 0)])
+    one, two = np.ones(1, np.int64), np.ones(2, np.int64)
+    with pytest.raises(ValueError, match="different lengths"):
+        Outcomes("main", ("main",), ("rule",), one, two, one, one, one)
+
+
+def test_leagues_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="different lineages"):
+        make_league("main", "main")
+    with pytest.raises(ValueError, match="different lineages"):
+        League([], Latest(), EverySteps(1))
+
+
+def test_a_foreign_state_is_refused() -> None:
+    state = make_league().state_dict()
+    with pytest.raises(ValueError, match="version 99"):
+        make_league().load_state_dict({**state, "version": 99})
+    with pytest.raises(ValueError, match="learners"):
+        make_league("other").load_state_dict(state)
+    bad = {"player": "../x", "digest": "", "agent_steps": 0, "parent": None, "role": "", "reason": ""}
+    with pytest.raises(ValueError, match=r"\.\./x"):
+        make_league().load_state_dict({**state, "snapshots": [bad]})

@@ -1,0 +1,102 @@
+"""Each rule states its exact distribution; the golden values are AlphaStar's formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from marl_app.league.matchmakers.latest import Latest
+from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.matchmakers.mix import Mix
+from marl_app.league.matchmakers.pfsp import WEIGHTINGS, Pfsp, pfsp_weights
+from marl_app.league.matchmakers.uniform import Uniform
+from marl_app.league.payoff import Payoff
+from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
+from marl_app.league.view import LeagueView, Tally
+
+
+def view_of(*win_rates: float) -> LeagueView:
+    """A league whose learner `main` has these win rates, over 1000 games each, against its snapshots."""
+    payoff = Payoff()
+    snapshots = []
+    for generation, x in enumerate(win_rates):
+        snapshots.append(Snapshot(Player("main", generation), f"{generation:064x}", generation, None, MAIN_AGENT))
+        payoff.add("main", snapshots[-1].player.id, round(1000 * x), 0, 1000 - round(1000 * x))
+    return LeagueView((Learner("main"),), tuple(snapshots), payoff, {"main": Tally()})
+
+
+@pytest.mark.parametrize(
+    ("weighting", "expected"),
+    [
+        ("squared", [0.7570, 0.2336, 0.0093]),  # .81, .25, .01 / 1.07
+        ("variance", [0.2093, 0.5814, 0.2093]),  # .09, .25, .09 / .43
+        ("linear", [0.6, 0.3333, 0.0667]),  # .9, .5, .1 / 1.5
+        ("linear_capped", [0.4545, 0.4545, 0.0909]),  # .5, .5, .1 / 1.1
+    ],
+)
+def test_pfsp_golden_values(weighting: str, expected: list[float]) -> None:
+    assert pfsp_weights(np.array([0.1, 0.5, 0.9]), weighting) == pytest.approx(expected, abs=1e-4)
+    (branch,) = Pfsp(weighting).branches(view_of(0.1, 0.5, 0.9), "main")
+    assert branch.rule == f"pfsp_{weighting}" and branch.probability == 1.0
+    assert branch.opponents == ("main@0000", "main@0001", "main@0002")
+    assert branch.win_rates == pytest.approx([0.1, 0.5, 0.9])
+    assert branch.probabilities == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.sampled_from(list(WEIGHTINGS)), arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 1)))
+def test_pfsp_weights_are_a_distribution(weighting: str, win_rates: np.ndarray) -> None:
+    weights = pfsp_weights(win_rates, weighting)
+    assert (weights >= 0).all() and weights.sum() == pytest.approx(1.0)
+
+
+def test_pfsp_is_uniform_when_everybody_is_always_beaten() -> None:
+    assert pfsp_weights(np.ones(4)).tolist() == [0.25] * 4
+    assert pfsp_weights(np.array([0.0, 1.0]), "variance").tolist() == [0.5, 0.5]
+    assert pfsp_weights(np.array([1 - 1e-6, 1.0])).tolist() == [0.5, 0.5]  # 1e-12 is below the 1e-10 that counts
+
+
+def test_an_unknown_weighting_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="squared, variance, linear, linear_capped"):
+        Pfsp("cubed")
+
+
+def test_uniform() -> None:
+    (branch,) = Uniform().branches(view_of(0.1, 0.9), "main")
+    assert branch.rule == "uniform" and branch.probabilities.tolist() == [0.5, 0.5]
+
+
+EIGHTY_TWENTY = Mix([{"probability": 0.8, "matchmaker": Latest()}, {"probability": 0.2, "matchmaker": Uniform()}])
+
+
+def test_mix_multiplies_probabilities_and_nests() -> None:
+    outer = Mix([{"probability": 0.5, "matchmaker": EIGHTY_TWENTY}, {"probability": 0.5, "matchmaker": Pfsp()}])
+    branches = outer.branches(view_of(0.5), "main")
+    assert [(b.rule, b.probability) for b in branches] == [
+        ("self_play", pytest.approx(0.4)),
+        ("uniform", pytest.approx(0.1)),
+        ("pfsp_squared", 0.5),
+    ]
+
+
+@pytest.mark.parametrize("probabilities", [[0.5, 0.4], [1.2, -0.2], [], [float("nan")], [1.0 + 1e-5]])
+def test_a_mix_that_is_no_distribution_is_refused(probabilities: list[float]) -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        Mix([{"probability": p, "matchmaker": Latest()} for p in probabilities])
+
+
+def test_rounded_thirds_are_close_enough_and_still_sum_to_one() -> None:
+    mix = Mix([{"probability": 0.3333333, "matchmaker": Latest()}] * 3)
+    assert sum(b.probability for b in mix.branches(view_of(), "main")) == pytest.approx(1.0, abs=1e-15)
+
+
+def test_a_rule_of_probability_zero_is_left_out() -> None:
+    mix = Mix([{"probability": 1.0, "matchmaker": Uniform()}, {"probability": 0.0, "matchmaker": Latest()}])
+    assert [b.rule for b in mix.branches(view_of(0.5), "main")] == ["uniform"]
+
+
+@pytest.mark.parametrize("matchmaker", [Latest(), Uniform(), Pfsp(), EIGHTY_TWENTY])
+def test_with_an_empty_pool_everything_is_self_play(matchmaker: Matchmaker) -> None:
+    branches = matchmaker.branches(view_of(), "main")
+    assert {(b.rule, b.opponents) for b in branches} == {("self_play", ("main",))}
+    assert sum(b.probability for b in branches) == pytest.approx(1.0)

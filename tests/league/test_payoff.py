@@ -1,0 +1,134 @@
+"""The payoff counts as AlphaStar's does, game by game; batches are its expectation."""
+
+import json
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marl_app.league.payoff import Payoff, wilson
+
+DECAYS = st.sampled_from([1.0, 0.9999, 0.99, 0.5, 0.01])
+
+
+def sequential(results: str, decay: float) -> tuple[float, float, float]:
+    """AlphaStar's rule, one game at a time: (games, wins, draws) of a fresh pair after e.g. "wwld"."""
+    games = wins = draws = 0.0
+    for result in results:
+        games, wins, draws = games * decay + 1, wins * decay + (result == "w"), draws * decay + (result == "d")
+    return games, wins, draws
+
+
+def test_three_games_at_alphastars_decay_by_hand() -> None:
+    payoff = Payoff(0.99)
+    for wins, draws, losses in [(1, 0, 0), (0, 1, 0), (0, 0, 1)]:
+        payoff.add("a", "b", wins, draws, losses)
+    games = 0.99**2 + 0.99 + 1  # win, then draw, then loss: the oldest decayed twice
+    assert payoff.games("a", ["b"]) == pytest.approx([games])
+    assert payoff.win_rates("a", ["b"]) == pytest.approx([(0.99**2 + 0.99 / 2) / games])
+    assert payoff.win_rates("b", ["a"]) == pytest.approx([(1 + 0.99 / 2) / games])  # mirrored
+
+
+@given(DECAYS, st.integers(0, 300), st.sampled_from("wdl"), st.text("wdl", max_size=5))
+def test_a_batch_of_equal_results_is_exactly_the_sequential_rule(decay: float, n: int, kind: str, before: str) -> None:
+    payoff = Payoff(decay)
+    for result in before:
+        payoff.add("a", "b", *(int(result == k) for k in "wdl"))
+    payoff.add("a", "b", *(n * (kind == k) for k in "wdl"))
+    games, wins, draws = sequential(before + n * kind, decay)
+    assert payoff.games("a", ["b"])[0] == pytest.approx(games, rel=1e-9)
+    points, _ = payoff.counts(["a", "b"])
+    assert points[0, 1] == pytest.approx(wins + draws / 2, rel=1e-9)
+
+
+@settings(max_examples=30)
+@given(DECAYS, st.text("wdl", min_size=1, max_size=5), st.text("wdl", max_size=3))
+def test_a_mixed_batch_is_the_mean_over_all_its_orders(decay: float, batch: str, before: str) -> None:
+    payoff = Payoff(decay)
+    for result in before:
+        payoff.add("a", "b", *(int(result == k) for k in "wdl"))
+    payoff.add("a", "b", *(batch.count(k) for k in "wdl"))
+    orders = [sequential(before + "".join(order), decay) for order in permutations(batch)]
+    games, wins, draws = np.mean(orders, axis=0)
+    points, total = payoff.counts(["a", "b"])
+    assert total[0, 1] == total[1, 0] == pytest.approx(games, rel=1e-9)
+    assert points[0, 1] == pytest.approx(wins + draws / 2, rel=1e-9)
+    assert points[1, 0] == pytest.approx(games - wins - draws / 2, rel=1e-9)
+
+
+def test_decay_bounds_the_memory() -> None:
+    payoff = Payoff(0.9995)
+    payoff.add("a", "b", 10**6, 0, 0)
+    assert payoff.games("a", ["b"])[0] == pytest.approx(2000)  # 1 / (1 - d)
+    payoff.add("a", "b", 0, 0, 10**6)
+    assert payoff.win_rates("a", ["b"])[0] == pytest.approx(0.0, abs=1e-9)  # the old wins are forgotten
+
+
+def test_unplayed_pairs_and_oneself() -> None:
+    payoff = Payoff()
+    payoff.add("a", "a", 5, 0, 0)  # self-play is never recorded
+    assert payoff.win_rates("a", ["a", "never seen"]).tolist() == [0.5, 0.5]
+    assert payoff.games("a", ["a", "never seen"]).tolist() == [0.0, 0.0]
+    assert payoff.intervals("a", ["a"]).tolist() == [[0.0, 1.0]]
+    assert payoff.win_rates("a", []).shape == (0,)
+    assert payoff.matrix([]).shape == (0, 0)
+
+
+def test_a_snapshot_inherits_the_record_of_its_learner_and_then_goes_its_own_way() -> None:
+    payoff = Payoff()
+    payoff.add("main", "main@0000", 3, 0, 1)
+    payoff.copy_row("main", "main@0001")
+    assert payoff.win_rates("main@0001", ["main@0000", "main"]).tolist() == [0.75, 0.5]
+    assert payoff.win_rates("main@0000", ["main@0001"]).tolist() == [0.25]
+    payoff.add("main", "main@0000", 0, 0, 4)
+    assert payoff.win_rates("main@0001", ["main@0000"]).tolist() == [0.75]
+
+
+@given(st.data())
+def test_matrix_is_antisymmetric_around_a_half_at_any_size(data: st.DataObject) -> None:
+    payoff = Payoff(data.draw(DECAYS))
+    ids = [f"p{i}" for i in range(20)]  # more than the first table holds, so that it grows
+    player, count = st.sampled_from(ids), st.integers(0, 50)
+    for row in data.draw(st.lists(st.tuples(player, player, count, count, count), max_size=30)):
+        payoff.add(*row)
+    matrix = payoff.matrix(ids)
+    assert np.allclose(matrix + matrix.T, 1.0)
+    assert ((matrix >= 0) & (matrix <= 1)).all()
+    wins, games = payoff.counts(ids)
+    assert np.allclose(wins + wins.T, games)
+
+    copy = Payoff(payoff.decay_per_game)
+    copy.load_state_dict(json.loads(json.dumps(payoff.state_dict())))
+    payoff.add("p0", "new", 1, 2, 3)
+    copy.add("p0", "new", 1, 2, 3)
+    assert copy.state_dict() == payoff.state_dict()  # to the last bit
+
+
+@pytest.mark.parametrize("decay", [0.0, -1.0, 1.1, float("nan")])
+def test_a_decay_outside_0_1_is_refused(decay: float) -> None:
+    with pytest.raises(ValueError, match="decay_per_game"):
+        Payoff(decay)
+
+
+def test_negative_results_are_refused() -> None:
+    with pytest.raises(ValueError, match=">= 0"):
+        Payoff().add("a", "b", 1, -1, 0)
+
+
+def test_wilson_known_values() -> None:
+    # 8 of 10 at 95%: (0.490, 0.943), the usual textbook example; no games say nothing.
+    assert wilson(0.8, 10) == pytest.approx([0.4902, 0.9433], abs=1e-4)
+    assert wilson([0.5, 1.0], [0, 10]) == pytest.approx(np.array([[0, 1], [0.7225, 1.0]]), abs=1e-4)
+
+
+def test_wilson_covers_the_truth_as_often_as_it_says_and_more_often_with_draws() -> None:
+    rng = np.random.default_rng(0)
+    for draw_rate in (0.0, 0.5):
+        p = [(1 - draw_rate) * 0.6, draw_rate, (1 - draw_rate) * 0.4]
+        wins, draws, _ = rng.multinomial(200, p, size=4000).T
+        low, high = wilson((wins + draws / 2) / 200, 200).T
+        truth = p[0] + p[1] / 2
+        coverage = ((low <= truth) & (truth <= high)).mean()
+        assert coverage > (0.94 if draw_rate == 0 else 0.98)  # 0.5 draws halve the variance: 95% becomes 99%

@@ -1,0 +1,80 @@
+"""Ratings against published and worked-out values, and finite whatever the table looks like."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from marl_app.league.ratings import bradley_terry, elo_update, expected_score
+
+
+def test_elo_by_hand() -> None:
+    assert expected_score(1200, 1200) == 0.5
+    assert expected_score(1400, 1000) == pytest.approx(10 / 11)  # 400 points are odds of 10 to 1
+    assert elo_update(1000, 1000, 1.0, k=32) == (1016.0, 984.0)
+    a, b = elo_update(1400, 1000, 0.5, k=32)  # a draw costs the favorite
+    assert a == pytest.approx(1400 - 32 * (10 / 11 - 0.5)) and a + b == pytest.approx(2400)
+
+
+def test_golden_value() -> None:
+    # What OpenSpiel's Elo fit (Hunter's MM, smoothing 0.01) answers for this table.
+    assert bradley_terry([[0, 8, 9], [2, 0, 7], [1, 3, 0]]) == pytest.approx([383.62, 145.38, 0.0], abs=0.01)
+
+
+def test_two_players_have_a_closed_form() -> None:
+    # The most likely odds are the smoothed wins: (9.01 / 1.01); 400 log10 of that in points.
+    assert bradley_terry([[0, 9], [1, 0]]) == pytest.approx([400 * np.log10(9.01 / 1.01), 0.0])
+
+
+def test_a_cycle_rates_equal() -> None:
+    assert bradley_terry([[0, 9, 1], [1, 0, 9], [9, 1, 0]]) == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("wins", [np.zeros((0, 0)), np.zeros((1, 1)), np.zeros((4, 4)), np.full((3, 3), 5.0)])
+def test_no_players_one_player_no_games_and_all_draws_rate_equal(wins: np.ndarray) -> None:
+    assert bradley_terry(wins).tolist() == pytest.approx([0.0] * len(wins))
+
+
+def test_a_player_who_never_won_is_last_and_finite() -> None:
+    ratings = bradley_terry([[0, 5, 7], [5, 0, 6], [0, 0, 0]])
+    assert np.isfinite(ratings).all() and ratings.argmin() == 2
+
+
+def test_disconnected_groups_are_rated_within_and_centered_on_each_other() -> None:
+    ratings = bradley_terry([[0, 5, 0, 0], [3, 0, 0, 0], [0, 0, 0, 2], [0, 0, 1, 0]])
+    assert ratings == pytest.approx([103.486, 15.204, 118.690, 0.0], abs=1e-3)  # as OpenSpiel says
+
+
+@given(st.integers(0, 7).flatmap(lambda n: arrays(np.float64, (n, n), elements=st.floats(0, 1e9))))
+def test_any_table_gives_finite_ratings_at_the_maximum(wins: np.ndarray) -> None:
+    ratings = bradley_terry(wins)
+    assert np.isfinite(ratings).all() and (ratings >= 0).all()
+    won = wins + 0.01
+    np.fill_diagonal(won, 0)
+    expected = (won + won.T) * expected_scores(ratings)
+    # At the maximum everybody wins as often as expected (relative to what double precision can tell apart).
+    assert np.allclose(won.sum(1), expected.sum(1), rtol=1e-5, atol=1e-6 * (1 + wins.max(initial=0)))
+
+
+def expected_scores(ratings: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, (ratings[None, :] - ratings[:, None]) * np.log(10) / 400))
+
+
+def test_500_players_take_well_under_a_second_and_the_truth_is_recovered() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.arange(500) * 4.0
+    played = np.tril(rng.integers(0, 200, (500, 500)), -1) * (np.subtract.outer(range(500), range(500)) < 60)
+    won = rng.binomial(played, expected_scores(truth))
+    start = time.perf_counter()
+    ratings = bradley_terry(won + (played - won).T)
+    assert time.perf_counter() - start < 2.0  # 0.1 s when measured; the rest is for a busy machine
+    assert np.abs(ratings - truth - (ratings - truth).mean()).max() < 40
+
+
+@pytest.mark.parametrize("wins", [[[0, -1], [1, 0]], [[0, np.nan], [1, 0]], [[0, np.inf], [1, 0]], [[0, 1, 2]], [1.0]])
+def test_tables_that_are_no_counts_are_refused(wins: list) -> None:
+    with pytest.raises(ValueError, match="wins must be"):
+        bradley_terry(wins)

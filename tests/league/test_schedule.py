@@ -1,0 +1,63 @@
+"""A learner is frozen when the rule says so, and the reason reads as a sentence."""
+
+import pytest
+
+from marl_app.league.payoff import Payoff
+from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
+from marl_app.league.schedule import EverySteps, Progress, WinRate
+from marl_app.league.view import LeagueView, Tally
+
+
+def view_of(tally: Tally, frozen_at: int = 1000) -> LeagueView:
+    snapshot = Snapshot(Player("main", 0), "0" * 64, frozen_at, None, MAIN_AGENT)
+    return LeagueView((Learner("main"),), (snapshot,), Payoff(), {"main": tally})
+
+
+def test_every_steps_counts_from_the_last_freeze() -> None:
+    schedule = EverySteps(500)
+    assert schedule.due(view_of(Tally()), "main", Progress(1499, 1)) is None
+    assert schedule.due(view_of(Tally()), "main", Progress(1500, 1)) == "500 agent steps since the last freeze"
+
+
+GATE = WinRate(threshold=0.7, min_games=1000, min_agent_steps=100, timeout_agent_steps=5000)
+
+
+def test_win_rate_says_why() -> None:
+    # 0.78 over 1204 games: Wilson at 95% is [0.756, 0.802]
+    reason = GATE.due(view_of(Tally(899, 80, 225)), "main", Progress(1100, 1))
+    assert reason == "win rate 0.78 [0.76, 0.80] over 1,204 games"
+
+
+@pytest.mark.parametrize(
+    ("tally", "steps"),
+    [
+        (Tally(), 2000),  # no games say nothing
+        (Tally(999, 0, 0), 2000),  # one game short of min_games
+        (Tally(1000, 0, 0), 1099),  # one step short of min_agent_steps
+        (Tally(720, 0, 280), 2000),  # 0.72 is above the threshold, but the low end of its interval, 0.69, is not
+    ],
+)
+def test_win_rate_waits(tally: Tally, steps: int) -> None:
+    assert GATE.due(view_of(tally), "main", Progress(steps, 1)) is None
+
+
+def test_more_games_make_the_same_rate_enough() -> None:
+    reason = GATE.due(view_of(Tally(72_000, 0, 28_000)), "main", Progress(2000, 1))
+    assert reason == "win rate 0.72 [0.72, 0.72] over 100,000 games"
+
+
+def test_timeout() -> None:
+    losing = view_of(Tally(0, 0, 9999))
+    assert GATE.due(losing, "main", Progress(5999, 1)) is None
+    assert GATE.due(losing, "main", Progress(6000, 1)) == "timeout: 5,000 agent steps since the last freeze"
+    patient = WinRate(threshold=0.7, min_games=1, min_agent_steps=0)
+    assert patient.due(losing, "main", Progress(10**12, 1)) is None
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="agent_steps"):
+        EverySteps(0)
+    with pytest.raises(ValueError, match="threshold"):
+        WinRate(threshold=1.0, min_games=1, min_agent_steps=0)
+    with pytest.raises(ValueError, match="timeout_agent_steps"):
+        WinRate(threshold=0.7, min_games=1, min_agent_steps=10, timeout_agent_steps=9)

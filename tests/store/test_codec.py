@@ -1,0 +1,123 @@
+"""The same weights give the same bytes, bytes give the weights back, and nothing else decodes."""
+
+import contextlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from safetensors.numpy import save
+
+from marl_app.store.codec import CorruptBlob, decode, encode
+
+DTYPES = st.sampled_from(["bool", "int8", "uint8", "int32", "int64", "float16", "float32", "float64", ">f4"])
+ARRAYS = DTYPES.flatmap(lambda dtype: arrays(dtype, array_shapes(min_dims=0, min_side=0, max_side=4)))
+WEIGHTS = st.dictionaries(st.text(max_size=8), ARRAYS, max_size=5)
+METADATA = st.dictionaries(
+    st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()), max_size=5
+)
+
+
+@given(WEIGHTS, METADATA)
+def test_round_trip(weights: dict, metadata: dict) -> None:
+    decoded, decoded_metadata = decode(encode(weights, metadata))
+    assert decoded_metadata == metadata
+    assert decoded.keys() == weights.keys()
+    for name, array in weights.items():
+        assert decoded[name].dtype == array.dtype.newbyteorder("=") and decoded[name].shape == array.shape
+        np.testing.assert_array_equal(decoded[name], array)
+        decoded[name][...] = 0  # the arrays are the caller's own
+
+
+@given(WEIGHTS, METADATA)
+def test_equal_input_gives_equal_bytes(weights: dict, metadata: dict) -> None:
+    shuffled = dict(reversed(weights.items())), dict(reversed(metadata.items()))
+    assert encode(weights, metadata) == encode(*shuffled)
+
+
+def test_the_layout_in_memory_does_not_matter() -> None:
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    same = [np.asfortranarray(array), array[::-1][::-1], array.astype(">f4"), np.repeat(array, 2, axis=1)[:, ::2]]
+    assert {encode({"w": other}, {}) for other in same} == {encode({"w": array}, {})}
+
+
+def test_no_weights_and_no_elements() -> None:
+    assert decode(encode({}, {})) == ({}, {})
+    assert decode(encode({"w": np.zeros((0, 3), np.float16)}, {}))[0]["w"].shape == (0, 3)
+    assert decode(encode({"w": np.array(3.5)}, {}))[0]["w"].shape == ()  # a scalar stays one
+
+
+@pytest.mark.parametrize("array", [np.array([object()]), np.array(["text"]), np.array([1j])])
+def test_arrays_that_are_no_weights_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(TypeError, match="'w'"):
+        encode({"w": array}, {})
+
+
+def test_metadata_that_is_not_json_is_refused() -> None:
+    with pytest.raises(TypeError):
+        encode({}, {"x": object()})
+    with pytest.raises(ValueError):
+        encode({}, {"x": float("nan")})
+    with pytest.raises(ValueError, match="__metadata__"):
+        encode({"__metadata__": np.zeros(1)}, {})
+
+
+BLOB = encode({"w": np.arange(20, dtype=np.float32), "b": np.zeros(3)}, {"player": "main@0003"})
+
+
+def test_truncated_anywhere_it_does_not_decode() -> None:
+    for size in range(len(BLOB)):
+        with pytest.raises(CorruptBlob, match=f"^{size} bytes"):
+            decode(BLOB[:size])
+
+
+@settings(max_examples=200)
+@given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
+def test_a_changed_byte_decodes_or_is_corrupt_but_never_crashes(position: int, change: int) -> None:
+    """Safetensors has no checksum; that changed weights are noticed is the store's promise, not the codec's."""
+    data = bytearray(BLOB)
+    data[position] ^= change
+    with contextlib.suppress(CorruptBlob):
+        decode(bytes(data))
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptBlob):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        save({"w": np.zeros(1)}),  # safetensors, but no metadata of ours
+        save({}, {"marl_app": "not json"}),
+        save({}, {"marl_app": "[]"}),  # JSON, but no object
+        save({}, {"marl_app": "[" * 100_000}),  # deeper than Python recurses
+        BLOB + b"\0",
+    ],
+)
+def test_foreign_bytes_are_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptBlob):
+        decode(data)
+
+
+class Planted:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def test_a_planted_pickle_does_not_run(tmp_path: Path) -> None:
+    planted = pickle.dumps(Planted(tmp_path / "ran"))
+    for data in (planted, len(planted).to_bytes(8, "little") + planted):
+        with pytest.raises(CorruptBlob):
+            decode(data)
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(planted)
+    assert (tmp_path / "ran").exists()  # the bait was live

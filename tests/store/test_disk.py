@@ -1,0 +1,167 @@
+"""Bytes come back as they were put, or not at all."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marl_app.store.codec import CorruptBlob
+from marl_app.store.disk import DiskStore
+from marl_app.store.store import Store, digest_of
+
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc", FIPS 180-2
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DiskStore:
+    return DiskStore(tmp_path / "snapshots")
+
+
+def names(store: DiskStore) -> list[str]:
+    return sorted(path.name for path in store.path.iterdir())
+
+
+def test_put_get_has_list_delete(store: DiskStore) -> None:
+    contract: Store = store
+    assert contract.put(b"abc") == ABC
+    assert contract.put(b"abc") == ABC  # harmless to repeat
+    assert contract.get(ABC) == b"abc" and contract.has(ABC) and contract.list() == (ABC,)
+    assert DiskStore(store.path).get(ABC) == b"abc"  # on disk, not in memory
+    contract.delete(ABC)
+    contract.delete(ABC)
+    assert not contract.has(ABC) and contract.list() == () and names(store) == []
+
+
+def test_a_missing_blob(store: DiskStore) -> None:
+    with pytest.raises(KeyError, match=f"no blob {ABC}"):
+        store.get(ABC)
+
+
+def test_the_empty_blob(store: DiskStore) -> None:
+    assert store.get(store.put(b"")) == b""
+
+
+def test_every_truncation_and_every_flipped_bit_is_caught(store: DiskStore) -> None:
+    data = bytes(range(64))
+    digest = store.put(data)
+    damaged = [data[:n] for n in range(64)] + [data[:n] + bytes([data[n] ^ 1]) + data[n + 1 :] for n in range(64)]
+    for bad in [*damaged, data + b"\0"]:
+        (store.path / digest).write_bytes(bad)
+        with pytest.raises(CorruptBlob, match=digest):
+            store.get(digest)
+        assert names(store) == [f"{digest}.corrupt"]  # aside, to be looked at
+        assert (store.path / f"{digest}.corrupt").read_bytes() == bad
+        with pytest.raises(KeyError):
+            store.get(digest)
+        store.put(data)  # refetched from elsewhere: all is well
+        assert store.get(digest) == data
+
+
+def test_swapped_files_are_caught(store: DiskStore) -> None:
+    a, b = store.put(b"a"), store.put(b"b")
+    (store.path / a).rename(store.path / "x")
+    (store.path / b).rename(store.path / a)
+    (store.path / "x").rename(store.path / b)
+    for digest in (a, b):
+        with pytest.raises(CorruptBlob):
+            store.get(digest)
+
+
+def test_put_replaces_a_corrupt_file(store: DiskStore) -> None:
+    (store.path / ABC).write_bytes(b"")  # what a power cut leaves of a rename without fsync
+    assert store.put(b"abc") == ABC and store.get(ABC) == b"abc"
+
+
+def test_a_repair_while_it_is_moved_aside_is_not_lost(store: DiskStore) -> None:
+    """get() saw wrong bytes, but before it moves them aside, another process has put the right ones."""
+    store.put(b"abc")
+    assert store._quarantine(ABC) == b"abc"
+    assert store.get(ABC) == b"abc" and names(store) == [ABC]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x", "../" + ABC, ABC + "/..", ABC.upper(), ABC + "\n", ABC + "\0", "CON", "\u0660" * 64, "a" * 300]
+)
+def test_only_digests_are_names(store: DiskStore, name: str) -> None:
+    for call in (store.get, store.has, store.delete):
+        with pytest.raises(ValueError, match="64 lowercase"):
+            call(name)
+
+
+@given(st.text(max_size=70))
+def test_no_text_reaches_outside(name: str) -> None:
+    with pytest.raises(ValueError):
+        DiskStore._file(DiskStore.__new__(DiskStore), name)
+
+
+def test_links_and_folders_in_the_place_of_a_blob_are_not_followed(store: DiskStore, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"abc")  # even with the right content
+    (store.path / ABC).symlink_to(secret)
+    assert not store.has(ABC)
+    with pytest.raises(CorruptBlob):
+        store.get(ABC)
+    (store.path / ABC).symlink_to(secret)
+    store.put(b"abc")  # replaces the link, not what it points to
+    assert not (store.path / ABC).is_symlink() and store.get(ABC) == b"abc"
+    store.delete(ABC)
+    (store.path / f"{ABC}.corrupt").unlink()
+    (store.path / ABC).mkdir()
+    with pytest.raises(CorruptBlob):
+        store.get(ABC)
+    assert secret.read_bytes() == b"abc"
+
+
+def test_other_files_are_no_blobs(store: DiskStore) -> None:
+    (store.path / f".{ABC}.1234.tmp").write_bytes(b"ab")  # what a killed writer leaves
+    assert store.list() == () and not store.has(ABC)
+
+
+def test_eight_threads_put_and_get_the_same_bytes(store: DiskStore) -> None:
+    data = b"x" * 100_000
+
+    def work(_: int) -> bool:
+        return store.get(store.put(data)) == data
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(64)))
+    assert names(store) == [digest_of(data)]
+
+
+def test_processes_put_at_the_same_time(store: DiskStore) -> None:
+    code = (
+        "import sys; from marl_app.store.disk import DiskStore; s = DiskStore(sys.argv[1])\n"
+        "for i in range(20): assert s.get(s.put(bytes([i]) * 50_000)) == bytes([i]) * 50_000"
+    )
+    workers = [subprocess.Popen([sys.executable, "-c", code, str(store.path)], cwd=ROOT) for _ in range(4)]
+    assert [worker.wait(timeout=60) for worker in workers] == [0] * 4
+    assert names(store) == sorted(digest_of(bytes([i]) * 50_000) for i in range(20))
+
+
+def test_a_full_disk_leaves_nothing_behind(store: DiskStore) -> None:
+    """A limit on the file size fails the write half-way, as a full disk does."""
+    code = (
+        "import resource, sys; from marl_app.store.disk import DiskStore; s = DiskStore(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
+        "try: s.put(b'x' * (1 << 20))\n"
+        "except OSError: sys.exit(7)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(store.path)], cwd=ROOT, timeout=60)
+    assert done.returncode == 7 and names(store) == []
+
+
+def test_a_writer_killed_half_way_leaves_no_blob(store: DiskStore) -> None:
+    code = (
+        "import os, sys; from marl_app.store.disk import DiskStore\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), 9)  # after the write, before the rename\n"
+        "DiskStore(sys.argv[1]).put(b'abc')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(store.path)], cwd=ROOT, timeout=60)
+    assert done.returncode == -9
+    assert store.list() == () and not store.has(ABC)
+    assert store.put(b"abc") == ABC and store.get(ABC) == b"abc"
