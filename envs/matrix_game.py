@@ -21,7 +21,7 @@ class MatrixGame(BatchedEnv):
         or [n][m][2]: what each of them gets.
 
     Observation: a constant zero, float32 [1]. Actions: the row, 0 to n-1, and the column, 0 to m-1. With n = m both
-    agents form one group, otherwise `row` and `column`. Raises ValueError for a table that is not one of the two shapes.
+    agents form one group, otherwise `row` and `column`. Raises ValueError for a table of another shape.
     """
 
     agents = ("player_0", "player_1")

@@ -1,0 +1,146 @@
+"""Random legal play that checks every answer of an environment: what `envs.checker` is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import Array, BatchedEnv, Bools, Group, Ints, Step
+from envs.random_play import random_actions, rows_by_group
+
+
+class Play:
+    """Random legal play that checks every answer of the environment on the way."""
+
+    def __init__(self, env: BatchedEnv, seed: int) -> None:
+        self.env = env
+        self.ended = 0
+        self.ended_steps = 0
+        self.trace: list[Array] = []
+        """Everything the environment answered, in order."""
+        self._chooser = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(seed + 1)
+        self._lengths: Ints = np.zeros(env.num_matches, np.int64)
+        self._finished = np.zeros((env.num_matches, len(env.agents)), np.bool_)
+        env.reset(self._rng)
+
+    def step(self) -> None:
+        """Look, act, step, and reset what has ended."""
+        env = self.env
+        acting = env.acting()
+        self._check_acting(acting)
+        observations = []
+        for index, matches, agents, _ in rows_by_group(env, acting):
+            observations.append(self._observe(env.groups[index], matches, agents))
+            self._check_mask(env.groups[index], matches, agents)
+        kept = [rows.copy() for rows in observations]
+        actions = random_actions(env, self._chooser)
+        step = env.step(actions, self._rng)
+        unchanged = all(np.array_equal(a, b) for a, b in zip(observations, kept, strict=True))
+        require(unchanged, "a step changed observations given out before: observe() must return the caller's own array")
+        self._check_step(step)
+        self._lengths += 1
+        self._finished = step.finished.copy()
+        ended = (step.terminated | step.truncated).nonzero()[0]
+        self.trace += [acting, *kept, *step]
+        if len(ended):
+            self._check_end(ended, step)
+            self.ended += len(ended)
+            self.ended_steps += int(self._lengths[ended].sum())
+            self._lengths[ended] = 0
+            self._finished[ended] = False
+            env.reset(self._rng, ended)
+
+    def _check_acting(self, acting: Bools) -> None:
+        env = self.env
+        require_array("acting()", acting, (env.num_matches, len(env.agents)), np.bool_)
+        idle = np.flatnonzero(acting.sum(axis=1) == 0)
+        require(not len(idle), f"nobody acts in running match {idle[:1]}")
+        require(not (acting & self._finished).any(), f"a finished agent acts: {_first(env, acting & self._finished)}")
+        several = bool(acting.sum(axis=1).max() > 1)
+        require(not (several and env.openings), "openings, but several agents act at once: it is not turn-based")
+
+    def _observe(self, group: Group, matches: Ints, agents: Ints) -> Array:
+        """The observations of some agents of one group, and the states of their matches, checked."""
+        env = self.env
+        space = group.observation_space
+        rows = env.observe(matches, agents)
+        require_array(f"observe() of group {group.name}", rows, (len(matches), *space.shape), space.dtype)
+        for row, match, agent in zip(rows, matches, agents, strict=True):
+            require(
+                space.contains(row),
+                f"the observation of agent {env.agents[agent]} in match {match} is outside its space {space}",
+            )
+        if env.state_space is not None:
+            states = env.state(matches)
+            require(states is not None, "there is a state_space, but state() is None")
+            assert states is not None
+            require_array("state()", states, (len(matches), *env.state_space.shape), np.float32)
+        return rows
+
+    def _check_mask(self, group: Group, matches: Ints, agents: Ints) -> None:
+        mask = self.env.action_mask(matches, agents)
+        if mask is None:
+            return
+        name = f"action_mask() of group {group.name}"
+        require_array(name, mask, (len(matches), group.mask_size), np.bool_)
+        nvec = group.action_space.nvec if isinstance(group.action_space, spaces.MultiDiscrete) else [group.mask_size]
+        for part in np.split(mask, np.cumsum(nvec)[:-1], axis=1):
+            stuck = np.flatnonzero(part.sum(axis=1) == 0)
+            require(
+                not len(stuck),
+                f"{name} leaves acting agent {self.env.agents[agents[stuck[0]]] if len(stuck) else ''} no legal action",
+            )
+
+    def _check_step(self, step: Step) -> None:
+        env = self.env
+        size = (env.num_matches, len(env.agents))
+        require_array("step().rewards", step.rewards, size, np.float32)
+        require_array("step().terminated", step.terminated, size[:1], np.bool_)
+        require_array("step().truncated", step.truncated, size[:1], np.bool_)
+        require_array("step().finished", step.finished, size, np.bool_)
+        odd = ~np.isfinite(step.rewards)
+        require(not odd.any(), f"a reward is not finite: {_first(env, odd)}")
+        odd = (step.rewards != 0) & self._finished
+        require(not odd.any(), f"a finished agent is rewarded: {_first(env, odd)}")
+        odd = self._finished & ~step.finished
+        require(not odd.any(), f"a finished agent is no longer finished: {_first(env, odd)}")
+        require(not (step.terminated & step.truncated).any(), "a match is both terminated and truncated")
+        odd = step.terminated[:, None] & ~step.finished
+        require(not odd.any(), f"an agent of a terminated match is not finished: {_first(env, odd)}")
+
+    def _check_end(self, ended: Ints, step: Step) -> None:
+        env = self.env
+        scores = env.scores(ended)
+        require_array("scores()", scores, (len(ended), len(env.sides)), np.float32)
+        require(bool(((scores >= 0) & (scores <= 1)).all()), f"scores outside [0, 1]: {scores.tolist()}")
+        if len(env.sides) == 1:
+            require(bool((scores == 0.5).all()), f"the scores of a single side must be 0.5, not {scores.tolist()}")
+        if len(env.sides) == 2:
+            require(np.allclose(scores.sum(axis=1), 1), f"the scores of two sides must sum to 1: {scores.tolist()}")
+        cut = step.truncated[:, None] & ~step.finished
+        for index, matches, agents, _ in rows_by_group(env, cut):  # what their values are bootstrapped from
+            self._observe(env.groups[index], matches, agents)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise AssertionError with the message unless the condition holds."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def require_array(name: str, array: Array, shape: tuple[int, ...], dtype: Any) -> None:
+    """Raise AssertionError unless it is an array of this shape and dtype."""
+    require(isinstance(array, np.ndarray), f"{name} is not an array but {type(array).__name__}")
+    require(array.shape == shape, f"{name} has shape {array.shape}, not {shape}")
+    require(array.dtype == dtype, f"{name} has dtype {array.dtype}, not {np.dtype(dtype)}")
+
+
+def _first(env: BatchedEnv, where: Bools) -> str:
+    """Name the first True of an array [B, agents]."""
+    if not where.any():
+        return ""
+    match, agent = np.argwhere(where)[0]
+    return f"agent {env.agents[agent]} in match {match}"

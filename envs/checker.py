@@ -1,0 +1,232 @@
+"""Check an environment against the whole contract of `envs.batched` by random legal play.
+
+    python -m envs.checker connect_four                                      # an option of conf/env
+    python -m envs.checker pettingzoo name=pettingzoo.classic.go_v5          # with a key changed
+    python -m envs.checker mypkg.games.MyGame board_size=9                   # any class that implements BatchedEnv
+
+Prints what was checked, or one line that says what is wrong (exit status 1).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml  # type: ignore[import-untyped, unused-ignore]
+from gymnasium import spaces
+
+from envs.batched import Array, BatchedEnv, Group
+from envs.checked_play import Play, require
+from envs.random_play import random_actions, rows_by_group
+
+MakeEnv = Callable[[int], BatchedEnv]
+
+
+class Report(NamedTuple):
+    """What `check_env` has seen."""
+
+    agents: tuple[str, ...]
+    groups: tuple[Group, ...]
+    sides: tuple[tuple[int, ...], ...]
+    matches: int
+    mean_length: float
+    steps_per_second: float
+    """Steps of one match, with observations and masks, checks included."""
+
+
+def check_env(make: MakeEnv, num_matches: int = 6, steps: int = 300, seed: int = 0) -> Report:
+    """Play random legal moves and check every promise of the contract.
+
+    make: makes the environment with the given number of matches; called several times.
+    steps: how many times the matches are stepped; at least one match must end.
+
+    Raises AssertionError with one line that says what is wrong; errors of the environment pass through.
+    """
+    env = make(num_matches)
+    try:
+        check_structure(env, num_matches)
+        begin = time.perf_counter()
+        play = Play(env, seed)
+        for _ in range(steps):
+            play.step()
+        seconds = time.perf_counter() - begin
+        require(play.ended > 0, f"no match ended within {steps} steps")
+        check_reset(env, seed)
+    finally:
+        env.close()
+    check_same_seed(make, num_matches, min(steps, 50), seed)
+    check_batch_size(make, num_matches, min(steps, 50), seed)
+    length = play.ended_steps / play.ended
+    return Report(env.agents, env.groups, env.sides, play.ended, length, steps * num_matches / seconds)
+
+
+def check_structure(env: BatchedEnv, num_matches: int) -> None:
+    """Agents, groups, sides, spaces and openings."""
+    require(env.num_matches == num_matches, f"num_matches is {env.num_matches}, but {num_matches} were asked for")
+    require(len(set(env.agents)) == len(env.agents) > 0, f"agents must be different names, not {env.agents}")
+    _require_partition([group.agents for group in env.groups], env.agents, "groups")
+    _require_partition(env.sides, env.agents, "sides")
+    names = [group.name for group in env.groups]
+    require(len(set(names)) == len(names), f"two groups have the same name: {names}")
+    for group in env.groups:
+        require(group.name.isidentifier(), f"the group's name {group.name!r} is not a valid identifier")
+        known = (spaces.Discrete, spaces.MultiDiscrete, spaces.Box)
+        require(isinstance(group.observation_space, spaces.Box), f"group {group.name}: observation_space is not a Box")
+        require(
+            isinstance(group.action_space, known), f"group {group.name}: action_space {group.action_space} is unknown"
+        )
+    if env.openings is not None:
+        probability, low, high = env.openings
+        require(0 <= probability <= 1 and 0 <= low <= high, f"openings {env.openings} are not sensible")
+
+
+def check_reset(env: BatchedEnv, seed: int) -> None:
+    """Resetting one match starts it again and leaves the others as they were."""
+    rng = np.random.default_rng(seed)
+    env.reset(rng)
+    step = env.step(random_actions(env, rng), rng)
+    running = ~(step.terminated | step.truncated)
+    env.reset(rng, (~running).nonzero()[0])
+    before = _snapshot(env)
+    env.reset(rng, np.zeros(0, np.int64))
+    require(_equal(before, _snapshot(env), slice(None)), "resetting no match changed something")
+    env.reset(rng, np.array([0]))
+    require(_equal(before, _snapshot(env), slice(1, None)), "resetting match 0 changed another match")
+
+
+def check_same_seed(make: MakeEnv, num_matches: int, steps: int, seed: int) -> None:
+    """The same generator seed gives the same matches."""
+    first, second = (_trace(make(num_matches), steps, seed) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        require(np.array_equal(a, b), "the same seed gave different matches: all randomness must come from the rng")
+
+
+def check_batch_size(make: MakeEnv, num_matches: int, steps: int, seed: int) -> None:
+    """A match goes the same way alone and beside others; checked where the environment draws no random numbers."""
+    many, one = make(num_matches), make(1)
+    try:
+        rng = np.random.default_rng(seed)
+        fresh = rng.bit_generator.state
+        many.reset(rng)
+        one.reset(rng)
+        chooser = np.random.default_rng(seed)
+        for _ in range(steps):
+            actions = random_actions(many, chooser)
+            step = many.step(actions, rng)
+            alone = one.step([array[:1] for array in actions], rng)
+            if rng.bit_generator.state != fresh:
+                return
+            same = all(np.array_equal(a[:1], b) for a, b in zip(step, alone, strict=True))
+            require(
+                same and _equal(_snapshot(many), _snapshot(one), slice(1)), "a match depends on the matches beside it"
+            )
+            for env, result in ((many, step), (one, alone)):
+                env.reset(rng, (result.terminated | result.truncated).nonzero()[0])
+    finally:
+        many.close()
+        one.close()
+
+
+def _trace(env: BatchedEnv, steps: int, seed: int) -> list[Array]:
+    """Everything an environment answers in some steps of random play."""
+    try:
+        play = Play(env, seed)
+        for _ in range(steps):
+            play.step()
+        return play.trace
+    finally:
+        env.close()
+
+
+def _snapshot(env: BatchedEnv) -> list[Array]:
+    """All that can be seen of the matches now, each array [B, ...]: who acts, and what every agent may see and do."""
+    acting = env.acting()
+    arrays: list[Array] = [acting]
+    for index, matches, agents, places in rows_by_group(env, acting):
+        group = env.groups[index]
+        seen = np.zeros((env.num_matches, len(group.agents), *group.observation_space.shape))
+        seen[matches, places] = env.observe(matches, agents)
+        arrays.append(seen)
+        mask = env.action_mask(matches, agents)
+        if mask is not None:
+            legal = np.zeros((env.num_matches, len(group.agents), group.mask_size), np.bool_)
+            legal[matches, places] = mask
+            arrays.append(legal)
+    return arrays
+
+
+def _equal(before: Sequence[Array], after: Sequence[Array], matches: slice) -> bool:
+    return all(np.array_equal(a[matches], b[matches]) for a, b in zip(before, after, strict=True))
+
+
+def _require_partition(parts: Sequence[Sequence[int]], agents: Sequence[str], name: str) -> None:
+    for index, agent in enumerate(agents):
+        count = sum(list(part).count(index) for part in parts)
+        require(count == 1, f"{name}: agent {agent} is in {count} of them; it must be in exactly one")
+    known = all(0 <= index < len(agents) for part in parts for index in part)
+    require(known and all(len(part) for part in parts), f"{name}: an empty one, or an index that is no agent")
+
+
+def instantiate(config: Mapping[str, Any], *args: Any) -> Any:
+    """Build what a config with `_target_` says, inner ones first: the little of Hydra that conf/env needs.
+
+    Raises ValueError for a key that was left at `???`.
+    """
+    missing = [key for key, value in config.items() if value == "???"]
+    if missing:
+        raise ValueError(f"env.{missing[0]} is not set: give {missing[0]}=...")
+    kwargs = {
+        key: instantiate(value) if isinstance(value, dict) and "_target_" in value else value
+        for key, value in config.items()
+        if key != "_target_"
+    }
+    module, _, name = str(config["_target_"]).rpartition(".")
+    return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+
+def read_config(option: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The config of an option of conf/env, or of a class by its dotted path, with `key=value` changes (YAML values)."""
+    path = Path(__file__).parents[1] / "conf" / "env" / f"{option}.yaml"
+    if path.exists():
+        config = dict(yaml.safe_load(path.read_text()))
+    elif "." in option:
+        config = {"_target_": option}
+    else:
+        options = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        raise ValueError(f"{option!r} is neither an option of conf/env ({options}) nor a dotted path to a class")
+    for override in overrides:
+        key, _, value = override.partition("=")
+        config[key] = yaml.safe_load(value)
+    return config
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit status."""
+    if not arguments:
+        print(__doc__)
+        return 1
+    try:
+        config = read_config(arguments[0], arguments[1:])
+        report = check_env(lambda num_matches: instantiate(config, num_matches))
+    except Exception as error:
+        print(f"{arguments[0]}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments[0]}: every check passed")
+    print(f"  agents   {', '.join(report.agents)}")
+    for group in report.groups:
+        members = ", ".join(report.agents[agent] for agent in group.agents)
+        print(f"  group    {group.name}: {members}; sees {group.observation_space}; acts {group.action_space}")
+    for side in report.sides:
+        print(f"  side     {', '.join(report.agents[agent] for agent in side)}")
+    print(f"  played   {report.matches} matches of {report.mean_length:.1f} steps on average")
+    print(f"  speed    {report.steps_per_second:,.0f} steps of a match per second, checks included")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

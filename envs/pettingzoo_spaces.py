@@ -1,0 +1,110 @@
+"""PettingZoo's spaces in the contract's terms: what an agent sees, how its actions look, which agents form a group."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import Array, Group
+
+ActionSpace = spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One agent and its spaces: the environment's own (`raw_*`) and the contract's."""
+
+    agent: str
+    raw_observation_space: spaces.Space[Any]
+    """Without the action mask."""
+    raw_action_space: spaces.Space[Any]
+    observation_space: spaces.Box
+    action_space: ActionSpace
+
+    def encode_observation(self, raw: Any) -> Array:
+        """An observation as the environment gives it -> an array of `observation_space`'s dtype."""
+        if isinstance(raw, dict) and "action_mask" in raw:
+            rest = {key: value for key, value in raw.items() if key != "action_mask"}
+            raw = rest["observation"] if list(rest) == ["observation"] else rest
+        if not isinstance(self.raw_observation_space, spaces.Box):
+            raw = spaces.flatten(self.raw_observation_space, raw)
+        return np.asarray(raw, self.observation_space.dtype)
+
+    def decode_action(self, action: Array) -> Any:
+        """An action of `action_space` -> what the environment takes."""
+        space = self.raw_action_space
+        if isinstance(space, spaces.Discrete):
+            return int(action + space.start)
+        if isinstance(space, spaces.MultiDiscrete):
+            return (action + space.start).astype(space.dtype)
+        assert isinstance(space, spaces.Box)
+        # In 64 bits a bound may lie just inside the same bound in 32 bits.
+        return np.clip(action.astype(space.dtype), space.low, space.high)
+
+
+def make_seat(agent: str, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:
+    """Work out the contract's spaces. Raises ValueError for spaces that have no place in it."""
+    if isinstance(observation_space, spaces.Dict) and "action_mask" in observation_space.spaces:
+        rest = {key: space for key, space in observation_space.items() if key != "action_mask"}
+        observation_space = rest["observation"] if list(rest) == ["observation"] else spaces.Dict(rest)
+    seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
+    if not isinstance(seen, spaces.Box):
+        raise ValueError(f"agent {agent}: an observation space {observation_space} has no fixed size")
+    if seen.dtype == np.float64:
+        seen = to_float32(seen)
+    return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space))
+
+
+def to_float32(box: spaces.Box) -> spaces.Box:
+    """The same Box in float32."""
+    with np.errstate(over="ignore"):  # the largest float64 becomes infinity, which is what it meant
+        return spaces.Box(box.low.astype(np.float32), box.high.astype(np.float32), dtype=np.float32)
+
+
+def _to_action_space(agent: str, space: spaces.Space[Any]) -> ActionSpace:
+    """The same actions, counted from zero, or in float32."""
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n))
+    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
+        return spaces.MultiDiscrete(space.nvec)
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        return to_float32(space)
+    raise ValueError(f"agent {agent}: an action space must be Discrete, MultiDiscrete or a float Box, not {space}")
+
+
+def group_seats(seats: Sequence[Seat]) -> list[Group]:
+    """Put agents with equal spaces into one group, in order of their first agents; named by what their names share."""
+    members: list[list[int]] = []
+    for index, seat in enumerate(seats):
+        for group in members:
+            first = seats[group[0]]
+            if (first.observation_space, first.action_space) == (seat.observation_space, seat.action_space):
+                group.append(index)
+                break
+        else:
+            members.append([index])
+    names: list[str] = []
+    for group in members:
+        name = base = _shared_name([seats[index].agent for index in group])
+        count = 1
+        while name in names:
+            count += 1
+            name = f"{base}_{count}"
+        names.append(name)
+    return [
+        Group(name, tuple(group), seats[group[0]].observation_space, seats[group[0]].action_space)
+        for name, group in zip(names, members, strict=True)
+    ]
+
+
+def _shared_name(agents: Sequence[str]) -> str:
+    """["adversary_0", "adversary_1"] -> "adversary"; "agents" if they share nothing. Always a valid identifier."""
+    prefix = os.path.commonprefix(list(agents))
+    name = re.sub(r"\W", "_", re.sub(r"[\W\d_]+$", "", prefix))
+    return name if name.isidentifier() else "agents"
