@@ -1,0 +1,151 @@
+"""Anchors: opponents that never change, so that scores from different days and runs can be compared.
+
+- `random`: uniform over the legal actions; any environment with two sides or more.
+- `mcts_N`: OpenSpiel's Monte Carlo tree search with N simulations a move (UCT constant 2, one random rollout per leaf,
+  MCTS-Solver). Games that OpenSpiel has, sequential, deterministic, with perfect information and
+  rewards at the end only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.batched import BatchedEnv, Ints
+from marl_app.evaluation.play import Follower, play_matches
+from marl_app.evaluation.policy import Policy, RandomPolicy
+from marl_app.league.payoff import wilson
+
+
+class Score(NamedTuple):
+    """Mean score in [0, 1] (win 1, draw 0.5) of `games` matches, with its 95 % Wilson interval."""
+
+    score: float
+    low: float
+    high: float
+    games: int
+
+
+def simulations(anchor: str) -> int | None:
+    """N of `mcts_N`, None for `random`. Raises ValueError for any other name."""
+    match = re.fullmatch(r"mcts_([1-9]\d*)", anchor)
+    if match:
+        return int(match[1])
+    if anchor == "random":
+        return None
+    raise ValueError(f"unknown anchor {anchor!r}: use random, or mcts_N with N simulations a move, as in mcts_100")
+
+
+def why_not(env: BatchedEnv, anchor: str) -> str | None:
+    """Why the anchor cannot play this environment, or None if it can. Raises ValueError for an unknown name."""
+    if len(env.sides) < 2:
+        return "the environment has one side, so there is nobody to play against"
+    if simulations(anchor) is None:
+        return None
+    if env.openspiel_game is None:
+        return "the environment names no OpenSpiel game with the same moves"
+    import pyspiel
+
+    game = pyspiel.load_game(env.openspiel_game).get_type()
+    wanted = (
+        (game.dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL, "is not sequential"),
+        (game.chance_mode == pyspiel.GameType.ChanceMode.DETERMINISTIC, "has chance events"),
+        (game.information == pyspiel.GameType.Information.PERFECT_INFORMATION, "has hidden information"),
+        (game.reward_model == pyspiel.GameType.RewardModel.TERMINAL, "pays rewards before its end"),
+    )
+    reasons = [reason for good, reason in wanted if not good]
+    return f"{env.openspiel_game} {' and '.join(reasons)}, which tree search cannot play" if reasons else None
+
+
+def make_anchor(env: BatchedEnv, anchor: str) -> Policy | Follower:
+    """The anchor as a player of this environment. Raises ValueError, with the reason, if it cannot play it."""
+    reason = why_not(env, anchor)
+    if reason is not None:
+        raise ValueError(f"anchor {anchor} is not applicable: {reason}")
+    count = simulations(anchor)
+    return RandomPolicy(env) if count is None else Mcts(str(env.openspiel_game), count)
+
+
+def evaluate(
+    make_env: Callable[[int], BatchedEnv],
+    policy: Policy,
+    anchor: str,
+    games: int,
+    rng: np.random.Generator,
+    *,
+    greedy: bool,
+) -> Score:
+    """Score of `policy` in `games` matches against the anchor, each side played equally often.
+
+    `make_env(num_matches)` makes the environment; it is closed again. In match i the policy plays side i % sides, and
+    the anchor all others. All matches are played together: memory grows with `games`.
+    Raises ValueError if the anchor cannot play this environment or `games` is no multiple of the number of sides.
+    """
+    env = make_env(games)
+    try:
+        sides = len(env.sides)
+        if games < 1 or games % sides:
+            raise ValueError(
+                f"games={games} must be a multiple of the {sides} sides, so that each is played equally often"
+            )
+        opponent = make_anchor(env, anchor)
+        own = np.arange(games) % sides
+        seats = (np.arange(sides) != own[:, None]).astype(np.int64)  # 0: the policy, 1: the anchor
+        scores = play_matches(env, (policy, opponent), seats, rng, greedy=greedy)
+        score = float(scores[np.arange(games), own].mean(dtype=np.float64))
+    finally:
+        env.close()
+    low, high = wilson(score, games)
+    return Score(score, float(low), float(high), games)
+
+
+class Mcts:
+    """OpenSpiel's search as a `Follower`: it keeps one OpenSpiel state and one seeded bot per match."""
+
+    def __init__(self, game: str, simulations: int) -> None:
+        import pyspiel
+
+        self._spiel: Any = pyspiel
+        self._game = pyspiel.load_game(game)
+        self._simulations = simulations
+        self._states: list[Any] = []
+        self._bots: list[Any] = []
+
+    def start(self, num_matches: int, rng: np.random.Generator) -> None:
+        """New states and bots; a match's moves depend on its own seed only, not on the other matches."""
+        self._states = [self._game.new_initial_state() for _ in range(num_matches)]
+        self._bots = [self._bot(int(seed)) for seed in rng.integers(2**31, size=num_matches)]
+
+    def choose(self, matches: Ints, agents: Ints) -> Ints:
+        """One search per row. Raises RuntimeError if OpenSpiel's game is not where the environment is."""
+        actions = np.empty(len(matches), np.int64)
+        for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
+            state = self._states[match]
+            if state.current_player() != agent:
+                raise RuntimeError(
+                    f"OpenSpiel's {self._game} says that player {state.current_player()} moves in match {match}, "
+                    f"the environment says {agent}: its openspiel_game has not the same moves"
+                )
+            actions[row] = self._bots[match].step(state)
+        return actions
+
+    def follow(self, matches: Ints, agents: Ints, actions: Ints) -> None:
+        """Make the moves on OpenSpiel's states."""
+        for match, action in zip(matches.tolist(), actions.tolist(), strict=True):
+            self._states[match].apply_action(action)
+
+    def _bot(self, seed: int) -> Any:
+        evaluator = self._spiel.RandomRolloutEvaluator(n_rollouts=1, seed=seed)
+        return self._spiel.MCTSBot(
+            self._game,
+            evaluator,
+            uct_c=2.0,
+            max_simulations=self._simulations,
+            max_memory_mb=1000,
+            solve=True,
+            seed=seed,
+            verbose=False,
+        )

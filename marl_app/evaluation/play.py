@@ -1,0 +1,117 @@
+"""Matches for measuring: each is played once, from the game's own start to its end, and counts once.
+
+Sampling for a fixed number of steps would count short matches more often than long ones. Here B matches start together
+and nothing starts in the place of one that ended, so all lengths count alike. Random openings are not played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import Array, BatchedEnv, Floats, Group, Ints
+from marl_app.evaluation.policy import Policy, best_legal
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A player that follows the matches move by move instead of looking at observations, such as a tree search."""
+
+    def start(self, num_matches: int, rng: np.random.Generator) -> None:
+        """That many new matches begin. All randomness of the player comes from `rng`."""
+
+    def choose(self, matches: Ints, agents: Ints) -> Ints:
+        """Actions [R] of agents [R] in matches [R], whose turn it is."""
+
+    def follow(self, matches: Ints, agents: Ints, actions: Ints) -> None:
+        """These moves were made, its own among them: match, agent and action, each [R]."""
+
+
+def play_matches(
+    env: BatchedEnv,
+    players: Sequence[Policy | Follower],
+    seats: Ints,
+    rng: np.random.Generator,
+    *,
+    greedy: bool,
+) -> Floats:
+    """Play all B matches of `env` to their ends and return the scores, float32 [B, sides] in [0, 1].
+
+    `seats`, int [B, sides]: the index into `players` of who plays each side of each match.
+    `greedy` is passed to the policies.
+    Raises ValueError for seats of another shape.
+    """
+    if seats.shape != (env.num_matches, len(env.sides)):
+        raise ValueError(f"seats must be [{env.num_matches}, {len(env.sides)}], not {list(seats.shape)}")
+    side_of = np.empty(len(env.agents), np.int64)
+    for side, agents in enumerate(env.sides):
+        side_of[list(agents)] = side
+    player_of = seats[:, side_of]  # [B, agents]
+
+    env.reset(rng)
+    for player in players:
+        if isinstance(player, Follower):
+            player.start(env.num_matches, rng)
+    running = np.ones(env.num_matches, np.bool_)
+    scores = np.zeros(seats.shape, np.float32)
+    while running.any():
+        # A match that ended was reset, because all matches step together; its moves mean nothing and are idle ones.
+        acting = env.acting()
+        turns = np.where(running[:, None], player_of, -1)
+        step = env.step([_moves(env, group, acting, turns, players, rng, greedy) for group in env.groups], rng)
+        ended = step.terminated | step.truncated
+        counted = (ended & running).nonzero()[0]
+        scores[counted] = env.scores(counted)
+        running &= ~ended
+        if ended.any():
+            env.reset(rng, ended.nonzero()[0])
+    return scores
+
+
+def _moves(
+    env: BatchedEnv,
+    group: Group,
+    acting: Array,
+    turns: Ints,
+    players: Sequence[Policy | Follower],
+    rng: np.random.Generator,
+    greedy: bool,
+) -> Array:
+    """Actions [B, n_group, ...] of one group; `turns` [B, agents] is the player that decides, -1 for idle moves."""
+    space = group.action_space
+    dtype = np.float32 if isinstance(space, spaces.Box) else np.int64
+    actions = np.zeros((env.num_matches, len(group.agents), *(space.shape or ())), dtype)
+    matches, columns = acting[:, group.agents].nonzero()
+    agents = np.asarray(group.agents, np.int64)[columns]
+    for index in np.unique(turns[matches, agents]):
+        own = turns[matches, agents] == index
+        rows = (matches[own], agents[own])
+        player = players[index] if index >= 0 else None
+        if isinstance(player, Follower):
+            chosen: Array = player.choose(*rows)
+        else:
+            masks = env.action_mask(*rows)
+            if player is None:
+                chosen = _idle(space, masks, len(rows[0]))
+            else:
+                chosen = player.act(env.observe(*rows), masks, rows[1], rng=rng, greedy=greedy)
+        actions[matches[own], columns[own]] = chosen
+    counted = turns[matches, agents] >= 0
+    for player in players:
+        if isinstance(player, Follower):
+            player.follow(matches[counted], agents[counted], actions[matches, columns][counted])
+    return actions
+
+
+def _idle(
+    space: spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box, masks: Array | None, rows: int
+) -> Array:
+    """Some legal action per row, always the same one: the first, or the one nearest to zero of a `Box`."""
+    if isinstance(space, spaces.Box):
+        return np.broadcast_to(np.clip(0.0, space.low, space.high), (rows, *space.shape))
+    if masks is None:
+        return np.zeros((rows, *(space.shape or ())), np.int64)
+    return best_legal(np.zeros(masks.shape), masks, space)
