@@ -1,0 +1,142 @@
+"""Turns what Hydra and OmegaConf say of a wrong input into one or two lines that name the key and the fix.
+
+Hydra's errors carry the facts in their text and in the chain of causes; the patterns below read them there. A text that
+no pattern knows is passed on, shortened to its first line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+
+from marl_app.config.errors import ConfigError
+from marl_app.config.tree import ADDED_GROUPS, all_keys, groups, options, schema_keys
+
+
+def explain(error: BaseException) -> str:
+    """The message for the user."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    if override := getattr(error, "override", None):  # OverrideParseException
+        return f"{override}: cannot be read. Write key=value; quote a value that has special characters: \"key='a b'\""
+    if missing := getattr(error, "missing_cfg_file", None):
+        return _unknown_option(str(missing), getattr(error, "options", None))
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    for one in chain:
+        for pattern, describe in _PATTERNS:
+            if match := re.search(pattern, str(one), re.DOTALL):
+                return describe(str(getattr(chain[-1], "full_key", "") or ""), *match.groups())
+    return ": ".join(dict.fromkeys(str(one).strip().split("\n")[0] for one in chain if str(one).strip()))
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """` Did you mean x?`, or "" when nothing is close."""
+    close = difflib.get_close_matches(word, sorted(candidates), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def unknown_key(key: str) -> str:
+    """The message for a key that does not exist."""
+    if key.startswith("hydra."):
+        return f"{key}: there is no such key. Hydra's own keys: python -m marl_app --cfg hydra"
+    known = all_keys()
+    if key in known:  # a mapping that is empty so far
+        return f"{key}: new entries of a mapping are added with a plus: +{key}=..."
+    parent, _, name = key.rpartition(".")
+    siblings = {other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == parent}
+    close = difflib.get_close_matches(name, sorted(siblings), n=1)
+    if close:
+        return f"{key}: there is no such key. Did you mean {f'{parent}.{close[0]}'.lstrip('.')}?"
+    if same_name := sorted(other for other in known if other.endswith(f".{name}") and other != key):
+        return f"{key}: there is no such key. Did you mean {same_name[0]}?"
+    if suggestion := did_you_mean(key, known) if not siblings else "":
+        return f"{key}: there is no such key.{suggestion}"
+    return f"{key}: there is no such key. The keys of {parent or 'the configuration'}: {', '.join(sorted(siblings or top()))}"
+
+
+def top() -> set[str]:
+    """The keys without a dot."""
+    return {key for key in all_keys() if "." not in key}
+
+
+def _unknown_option(file: str, found: list[str] | None) -> str:
+    group, _, option = file.rpartition("/")
+    choices = found or options(group)
+    if not choices:
+        return f"{file}: there is no such file in the configuration folder"
+    plus = "+" if group in ADDED_GROUPS else ""
+    return f"{plus}{group}={option}: there is no such option.{did_you_mean(option, choices)}\nOptions: {', '.join(choices)}"
+
+
+def _no_match(_: str, key: str) -> str:
+    """`key=value` for something that is not in the configuration."""
+    if key in ADDED_GROUPS:
+        return f"{key} is added to the defaults: write +{key}=... with a plus. Options: {', '.join(options(key))}"
+    if "/" in key:
+        return f"{key}: there is no such group.{did_you_mean(key, groups())}\nGroups: {', '.join(groups())}"
+    return unknown_key(key)
+
+
+def _exists(_: str, key: str) -> str:
+    return f"+{key}: the key exists already: write {key}=... without the plus"
+
+
+def _twice(_: str, group: str) -> str:
+    if group in ADDED_GROUPS:
+        return f"+{group} is given twice: choose one of {', '.join(options(group))}"
+    return f"+{group}: the group has a choice already: write {group}=... without the plus"
+
+
+def _several(_: str, override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{override}: several values. Add -m for one run with each, or write '{key}=[{value}]' for a list"
+
+
+def _wrong_type(full_key: str, value: str) -> str:
+    hint = ""
+    key = next((one for one in schema_keys() if one.path == full_key), None)
+    if key is not None and key.type is int and re.fullmatch(r"\d+\.0", value):
+        hint = f": write {int(float(value)):_}"
+    return f"{full_key}={value} is not {key.kind if key else 'of the right type'}{hint}"
+
+
+def _not_a_mapping(full_key: str, *_: str) -> str:
+    if full_key.replace(".", "/") in groups():
+        group = full_key.replace(".", "/")
+        return f"{full_key} is a group: choose an option with {group}=...: {', '.join(options(group))}"
+    key = next((one for one in schema_keys() if one.path == full_key), None)
+    names = [one.path for one in schema_keys() if one.path.startswith(f"{full_key}.")]
+    return f"{full_key} must be {key.kind if key else 'a mapping'}" + (f": {', '.join(names)}" if names else "")
+
+
+def _null(full_key: str, *_: str) -> str:
+    return f"{full_key}=null is not allowed: give a value (docs/config.md says which)"
+
+
+def _missing(full_key: str, *_: str) -> str:
+    return f"{full_key} has no value: give {full_key}=..."
+
+
+_PATTERNS: list[tuple[str, Callable[..., str]]] = [
+    (r"^Could not override '(\S+)'\.", _no_match),
+    (r"^Could not append to your config.*|^Could not append to config\. An item is already at '(\S+)'", _exists),
+    (r"^Could not delete from config\. '(\S+?)'", lambda _, key: f"~{key}: there is no such key to delete"),
+    (r"^Multiple values for (\S+)\.", _twice),
+    (r"^Ambiguous value for argument '(.*?)'\n", _several),
+    (r"^Value '(.*?)' (?:of type|is not a valid)", _wrong_type),
+    (r"^field '\S+' is not Optional", _null),
+    (r"^Cannot assign|^Invalid (?:type|value) assigned", _not_a_mapping),
+    (r"[Mm]issing mandatory value", _missing),
+    (r"missing \d+ required positional arguments?: '(\w+)'", lambda _, key: f"{key} has no value: give {key}=..."),
+    (
+        r"^Config group override must be a string",
+        lambda _: f"A group needs an option: write group=option, not null. Groups: {', '.join(groups())}",
+    ),
+    (
+        r"^Interpolation key '(.*?)' not found",
+        lambda key, name: f"{key}: ${{{name}}} refers to a key that does not exist",
+    ),
+]

@@ -1,0 +1,256 @@
+"""Every key of the configuration on one page: its type, what it means, and what it may be.
+
+The values stand in `conf/`, never here: a key without a value there is an error. Groups that the app reads itself
+are dataclasses; groups that are somebody's constructor (env, model, matchmaker, ...) are `_target_` leaves, checked by
+that constructor. `docs/config.md` is generated from this page and `conf/`.
+
+Hydra's dialect of dataclasses: not frozen, no Literal; `X | None` and `dict[str, X]` work.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from marl_app.config.errors import ConfigError
+
+Leaf = dict[str, Any]
+
+
+def key(
+    help: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: tuple[str, ...] = (),
+    pattern: str = "",
+) -> Any:
+    """A key: one sentence for the documentation, and the bounds of its value (checked in `Section.__post_init__`)."""
+    bounds = {"above": above, "at_least": at_least, "at_most": at_most, "choices": choices, "pattern": pattern}
+    return field(metadata={"help": help, **bounds})
+
+
+def allowed(bounds: Any) -> str:
+    """The bounds of a key in words, "" if there are none. `bounds` is the metadata of its field."""
+    if bounds["choices"]:
+        return " | ".join(bounds["choices"])
+    words = [
+        f"{sign} {bounds[name]:g}"
+        for name, sign in (("above", ">"), ("at_least", ">="), ("at_most", "<="))
+        if bounds[name] is not None
+    ]
+    return " and ".join(words) or (f"matches {bounds['pattern']}" if bounds["pattern"] else "")
+
+
+@dataclass
+class Section:
+    """A group of keys whose bounds are checked when it is made. Raises ConfigError, naming the key."""
+
+    path: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is None or "help" not in item.metadata:
+                continue
+            for one in value if isinstance(value, list) else [value]:
+                if not _within(one, item.metadata):
+                    name = f"{self.path}.{item.name}".lstrip(".")
+                    raise ConfigError(f"{name}={one} is not allowed: give {_fix(item.metadata)}")
+
+
+def _within(value: Any, bounds: Any) -> bool:
+    if isinstance(value, str):
+        chosen = not bounds["choices"] or value in bounds["choices"]
+        return chosen and (not bounds["pattern"] or re.fullmatch(bounds["pattern"], value) is not None)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True
+    return (
+        math.isfinite(value)
+        and (bounds["above"] is None or value > bounds["above"])
+        and (bounds["at_least"] is None or value >= bounds["at_least"])
+        and (bounds["at_most"] is None or value <= bounds["at_most"])
+    )
+
+
+def _fix(bounds: Any) -> str:
+    if bounds["choices"]:
+        return f"one of {', '.join(bounds['choices'])}"
+    if bounds["pattern"]:
+        return f"a value that {allowed(bounds)}"
+    return f"a value {allowed(bounds) or 'that is finite'}"
+
+
+@dataclass
+class StopConfig(Section):
+    """When the run ends: at the first limit that is reached. All null: at Ctrl-C."""
+
+    path: ClassVar[str] = "stop"
+    env_steps: int | None = key("Steps of single matches, counted over the whole run; null = no limit.", above=0)
+    minutes: float | None = key("Minutes of training, counted over the whole run; null = no limit.", above=0)
+    iterations: int | None = key("Updates of the learner, counted over the whole run; null = no limit.", above=0)
+
+
+@dataclass
+class AlgorithmConfig(Section):
+    """Proximal policy optimization, with RLlib's names and meanings."""
+
+    path: ClassVar[str] = "algorithm"
+    lr: float = key("Learning rate of Adam.", above=0)
+    gamma: float = key("Discount of the reward of an agent's next own turn.", at_least=0, at_most=1)
+    lambda_: float = key("Lambda of generalized advantage estimation.", at_least=0, at_most=1)
+    clip_param: float = key("How far the probability ratio may leave 1 before the gradient is cut.", above=0)
+    vf_clip_param: float | None = key("Bound of the squared value error; null = no clipping.", above=0)
+    vf_loss_coeff: float = key("Weight of the value loss.", at_least=0)
+    entropy_coeff: float = key("Weight of the entropy bonus.", at_least=0)
+    use_kl_loss: bool = key("Whether the KL divergence to the old policy is a term of the loss.")
+    kl_coeff: float = key("First weight of the KL term, which adapts; only with use_kl_loss.", at_least=0)
+    kl_target: float = key("KL divergence that the adaptive weight aims at; only with use_kl_loss.", above=0)
+    grad_clip: float | None = key("Bound of the gradient, see grad_clip_by; null = no clipping.", above=0)
+    grad_clip_by: str = key("What grad_clip bounds.", choices=("value", "norm", "global_norm"))
+    num_epochs: int = key("Passes over the rows of one update.", at_least=1)
+    minibatch_size: int = key("Rows (agent steps) per gradient step.", at_least=1)
+    train_batch_size_per_learner: int = key("Env steps collected per update.", at_least=1)
+    shuffle_batch_per_epoch: bool = key("Whether the rows are shuffled before every pass.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.minibatch_size > self.train_batch_size_per_learner:
+            raise ConfigError(
+                f"algorithm.minibatch_size={self.minibatch_size} is more than algorithm.train_batch_size_per_learner="
+                f"{self.train_batch_size_per_learner}: give a minibatch that is not larger than the batch"
+            )
+
+
+@dataclass
+class PoliciesConfig(Section):
+    """Which agent acts with which network."""
+
+    path: ClassVar[str] = "policies"
+    mapping: dict[str, str] | None = key(
+        "Agent name, or a glob such as adversary_*, -> name of its network; the first match counts. "
+        "Null or empty = one network per group of agents with equal spaces."
+    )
+    agent_id: bool = key("Whether a one-hot agent id is appended to the observations of a shared network.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Empty in conf/, because OmegaConf cannot set a mapping on the command line where null is the default.
+        self.mapping = self.mapping or None
+
+
+@dataclass
+class LeagueConfig(Section):
+    """Who plays whom, and when a learner is frozen into the pool."""
+
+    path: ClassVar[str] = "league"
+    learner: str = key(
+        "Lineage of the agent that trains; its snapshots are <learner>@0000 and so on.", pattern="[a-z][a-z0-9_]{0,63}"
+    )
+    decay_per_game: float = key(
+        "What an old game weighs in a win rate after one more game of the same pair; 1 = never forget.",
+        above=0,
+        at_most=1,
+    )
+    matchmaker: Leaf = key("The rule that picks the opponent of a match.")
+    schedule: Leaf = key("When the learner is frozen into the pool.")
+
+
+@dataclass
+class RuntimeConfig(Section):
+    """Where the work is done."""
+
+    path: ClassVar[str] = "runtime"
+    num_env_runners: int = key("Processes that play matches; 0 = the driver plays them itself.", at_least=0)
+    num_envs_per_env_runner: int = key("Matches that an env runner steps together.", at_least=1)
+    pipeline: bool = key("Whether the next batch is collected while the learner trains on the last one.")
+    opponent_slots: int = key("Frozen opponents that an env runner holds at once.", at_least=1)
+    num_learners: int = key("0 = the driver trains; 1 = a process of its own does.", at_least=0, at_most=1)
+    num_gpus_per_learner: float = key("GPUs of the learner, or a share of one.", at_least=0)
+    num_gpus_per_env_runner: float = key("GPUs of each env runner, or a share of one.", at_least=0)
+    num_cpus: int | None = key("Cores that Ray may use; null = the cores of this machine.", at_least=1)
+    no_progress_timeout_s: float = key("A run without a finished iteration for so long stops with the reason.", above=0)
+    env_runner_restart_delay_s: float = key("Wait before a dead env runner is started again.", at_least=0)
+    sample_timeout_s: float = key("An env runner that has not answered for so long is restarted.", above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cores = self.num_cpus or available_cores()
+        if self.num_env_runners > cores:
+            whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
+            raise ConfigError(
+                f"runtime.num_env_runners={self.num_env_runners} is more than {cores}, {whose}: "
+                f"give runtime.num_env_runners={cores} or fewer"
+            )
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class CheckpointConfig(Section):
+    """When the run is saved."""
+
+    path: ClassVar[str] = "checkpoint"
+    every_seconds: float = key("Seconds between checkpoints; one more is written when the run ends.", above=0)
+    keep: int = key("Newest checkpoints that are kept.", at_least=1)
+
+
+@dataclass
+class EvaluationConfig(Section):
+    """Matches of the learner against fixed opponents, played beside training."""
+
+    path: ClassVar[str] = "evaluation"
+    every_iterations: int | None = key("Iterations between evaluations; null = none while training.", at_least=1)
+    games: int = key("Games against each anchor, the sides alternating.", at_least=2)
+    anchors: list[str] = key(
+        "Fixed opponents: random, or mcts_<simulations> (OpenSpiel's, where the game exists there).",
+        pattern="random|mcts_[1-9][0-9]*",
+    )
+
+
+@dataclass
+class Config(Section):
+    """The whole configuration of a run."""
+
+    name: str = key("Name of the run; part of its directory.", pattern="[A-Za-z0-9][A-Za-z0-9_.-]*")
+    seed: int = key("Seed of everything random.", at_least=0)
+    output_dir: str = key("The run directory; set by Hydra: choose another with hydra.run.dir=DIR.")
+    resume: str | None = key("A run directory to continue in, with its configuration and the overrides given now.")
+    stop: StopConfig = key("When the run ends.")
+    env: Leaf = key("The environment, of the batched contract.")
+    algorithm: AlgorithmConfig = key("The learning algorithm.")
+    model: Leaf = key("The network.")
+    policies: PoliciesConfig = key("Which agent acts with which network.")
+    league: LeagueConfig = key("Who plays whom.")
+    store: Leaf = key("Where the snapshots are kept.")
+    runtime: RuntimeConfig = key("Where the work is done.")
+    callbacks: dict[str, Leaf] = key("What happens at events of the run, by name.")
+    checkpoint: CheckpointConfig = key("When the run is saved.")
+    evaluation: EvaluationConfig = key("Matches against fixed opponents.")
+    task: Leaf = key("What the app does.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        leaves = {name: getattr(self, name) for name in ("env", "model", "store", "task")}
+        leaves |= {f"league.{name}": getattr(self.league, name) for name in ("matchmaker", "schedule")}
+        leaves |= {f"callbacks.{name}": leaf for name, leaf in self.callbacks.items()}
+        for name, leaf in leaves.items():
+            if not isinstance(leaf.get("_target_"), str) or "." not in leaf["_target_"]:
+                raise ConfigError(f"{name}._target_ is missing: give the path of a class, such as package.module.Class")
+        self._check_batch()
+
+    def _check_batch(self) -> None:
+        steps = max(1, self.runtime.num_env_runners) * self.runtime.num_envs_per_env_runner
+        size = self.algorithm.train_batch_size_per_learner
+        if size % steps:
+            raise ConfigError(
+                f"algorithm.train_batch_size_per_learner={size} is no multiple of {steps}, the matches that are stepped "
+                f"together (env runners x runtime.num_envs_per_env_runner): give {max(1, round(size / steps)) * steps}"
+            )

@@ -1,0 +1,78 @@
+"""What there is to choose from: the groups and options of `conf/`, and every key that can be set."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import OmegaConf
+
+from marl_app.config.schema import Config
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+ADDED_GROUPS = ("experiment", "sweep", "debug")  # not in the defaults list: chosen with a +
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the schema: its dotted path, its type (without `| None`), whether null is allowed, and its field."""
+
+    path: str
+    type: Any
+    optional: bool
+    field: Field[Any]
+
+    @property
+    def kind(self) -> str:
+        """The type, in words."""
+        if is_dataclass(self.type):
+            return "a group of keys"
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", list: "a list"}
+        return words.get(get_origin(self.type) or self.type, "a mapping")
+
+
+def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
+    """Every key of the schema, sections before their keys, in the order of the page."""
+    hints = get_type_hints(section)
+    for item in fields(section):
+        hint, optional = hints[item.name], False
+        if get_origin(hint) in (types.UnionType, Union):
+            hint, optional = next(a for a in get_args(hint) if a is not type(None)), True
+        yield Key(f"{path}{item.name}", hint, optional, item)
+        if is_dataclass(hint):
+            assert isinstance(hint, type)
+            yield from schema_keys(hint, f"{path}{item.name}.")
+
+
+def groups() -> list[str]:
+    """The groups of `conf/`, as they are chosen: env, league/matchmaker, ... (Hydra's own are left out)."""
+    folders = {file.parent.relative_to(CONF).as_posix() for file in CONF.rglob("*.yaml")}
+    return sorted(folder for folder in folders if folder not in (".", "local") and not folder.startswith("hydra"))
+
+
+def options(group: str) -> list[str]:
+    """The options of a group; empty if there is no such group."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def all_keys() -> set[str]:
+    """Every dotted key: those of the schema, and those that the options of a `_target_` leaf set."""
+    known = {key.path for key in schema_keys()}
+    for group in groups():
+        if group in ADDED_GROUPS:
+            continue
+        for option in options(group):
+            content = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"))
+            known |= set(_flat(content, group.replace("/", ".")))
+    return known
+
+
+def _flat(content: Any, path: str) -> Iterator[str]:
+    for name, value in content.items():
+        if name != "defaults":
+            yield f"{path}.{name}"
+            if isinstance(value, dict):
+                yield from _flat(value, f"{path}.{name}")
