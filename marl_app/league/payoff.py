@@ -86,9 +86,8 @@ class Payoff:
             return
         s, t = self._row(source), self._row(target)
         for table in (self._wins, self._draws):
-            table[t, :] = table[s, :]
+            table[t, :] = table[s, :]  # the diagonal is 0, so both [t, s] and [t, t] become 0
             table[:, t] = table[:, s]
-            table[[t, t, s], [t, s, t]] = 0.0
 
     def win_rates(self, home: str, away: Sequence[str]) -> Floats:
         """(wins + draws / 2) / games of `home` against each of `away`, [k]; 0.5 where there are no games."""

@@ -82,6 +82,7 @@ def test_a_snapshot_inherits_the_record_of_its_learner_and_then_goes_its_own_way
     payoff.copy_row("main", "main@0001")
     assert payoff.win_rates("main@0001", ["main@0000", "main"]).tolist() == [0.75, 0.5]
     assert payoff.win_rates("main@0000", ["main@0001"]).tolist() == [0.25]
+    assert payoff.games("main@0001", ["main", "main@0001"]).tolist() == [0, 0]
     payoff.add("main", "main@0000", 0, 0, 4)
     assert payoff.win_rates("main@0001", ["main@0000"]).tolist() == [0.75]
 

@@ -28,6 +28,10 @@ def test_win_rate_says_why() -> None:
     assert reason == "win rate 0.78 [0.76, 0.80] over 1,204 games"
 
 
+def test_the_minimum_itself_is_enough() -> None:
+    assert GATE.due(view_of(Tally(1000, 0, 0)), "main", Progress(1100, 1)) is not None
+
+
 @pytest.mark.parametrize(
     ("tally", "steps"),
     [
