@@ -37,9 +37,7 @@ METRICS = (
     Metric("learner/vf_loss", "Loss of the value function before its coefficient.", "squared return"),
     Metric("learner/total_loss", "What is minimized: policy, value and entropy terms together.", "1"),
     Metric("learner/entropy", "Mean entropy of the trained policy over its legal actions.", "nat"),
-    Metric(
-        "learner/mean_kl", "Mean KL divergence of the policy that collected from the policy after the update.", "nat"
-    ),
+    Metric("learner/mean_kl", "Mean KL divergence between the policy that collected and the trained one.", "nat"),
     Metric("learner/grad_norm", "Global norm of the gradient before clipping.", "1"),
     Metric("learner/learning_rate", "Learning rate of the optimizer.", "1"),
     Metric("learner/explained_variance", "Share of the value targets' variance that the value function explains.", "1"),

@@ -1,0 +1,135 @@
+"""Pictures for TensorBoard, uint8 [height, width, 3]: the payoff, the ratings, who the matchmaker chooses.
+
+Drawn with matplotlib's objects on the Agg canvas, without pyplot: no display, no global state, safe in any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+Pixels = NDArray[np.uint8]
+
+_NUMBERED = 12  # players up to which every cell of the payoff says its number
+_LABELED = 24  # players up to which everybody has a label
+_NO_GAMES = "#a8a8a8"
+_GRID = "#d9d9d9"
+_BLUE, _ORANGE = "#3b6ea5", "#d9822b"
+
+
+def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLike) -> Pixels:
+    """Win rate of each row against each column.
+
+    `win_rates` [n, n] in [0, 1], drawn white at 0.5, blue above and red below; `games` [n, n], cells without games are
+    gray. Up to 12 players the cells say the number, beyond 24 only some players are named.
+    Raises ValueError for other shapes.
+    """
+    count = len(players)
+    rates, played = np.asarray(win_rates, np.float64), np.asarray(games, np.float64) > 0
+    if rates.shape != (count, count) or played.shape != (count, count):
+        raise ValueError(f"{count} players need [{count}, {count}] arrays, not {rates.shape} and {played.shape}")
+    side = 3.0 + min(0.42 * max(count, 3), 6.5)
+    figure, axes = _figure(side + 0.9, side)
+    axes.set_facecolor(_NO_GAMES)
+    image = axes.imshow(
+        np.ma.masked_array(rates, ~played), cmap="RdBu", norm=TwoSlopeNorm(0.5, 0.0, 1.0), interpolation="nearest"
+    )
+    if count <= _NUMBERED:
+        for row, column in zip(*played.nonzero(), strict=True):
+            rate = rates[row, column]
+            color = "white" if abs(rate - 0.5) > 0.33 else "black"
+            axes.text(column, row, f"{rate:.2f}", ha="center", va="center", fontsize=8, color=color)
+    shown = _labeled(count)
+    axes.set_xticks(shown, [players[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(shown, [players[i] for i in shown])
+    axes.set_xlabel("opponent (gray: no games)")
+    axes.set_ylabel("player")
+    axes.set_title("Win rate of row against column")
+    bar = figure.colorbar(image, ax=axes, ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
+    bar.outline.set_visible(False)
+    return _pixels(figure)
+
+
+def ratings_figure(ids: Sequence[str], elo: ArrayLike) -> Pixels:
+    """Elo [n] of each player as points, in the order given: snapshots by age, then the learners.
+
+    Raises ValueError for another number of ratings than players.
+    """
+    ratings = np.asarray(elo, np.float64)
+    _same_length(ids, ratings)
+    figure, axes = _bars(ids, "Elo of each player")
+    axes.plot(range(len(ids)), ratings, color=_BLUE, marker="o", markersize=4, linewidth=1)
+    axes.set_ylabel("Elo")
+    return _pixels(figure)
+
+
+def matchmaking_figure(
+    learner: str, opponents: Sequence[str], probabilities: ArrayLike, win_rates: ArrayLike
+) -> Pixels:
+    """How likely `learner` meets each opponent (bars) and its win rate there (points), both [n] in [0, 1].
+
+    Raises ValueError for other numbers of probabilities or win rates than opponents.
+    """
+    chances, rates = np.asarray(probabilities, np.float64), np.asarray(win_rates, np.float64)
+    _same_length(opponents, chances)
+    _same_length(opponents, rates)
+    figure, axes = _bars(opponents, f"Opponents of {learner}")
+    axes.bar(range(len(opponents)), chances, color=_BLUE, width=0.8)
+    axes.set_ylabel("probability of the match (bars)", color=_BLUE)
+    axes.set_ylim(bottom=0)
+    right = axes.twinx()
+    right.plot(range(len(opponents)), rates, color=_ORANGE, marker="o", markersize=4, linestyle="none", clip_on=False)
+    right.set_ylim(0, 1)
+    right.set_ylabel("win rate (points)", color=_ORANGE)
+    right.spines[:].set_visible(False)
+    right.tick_params(length=0, labelsize=8)
+    return _pixels(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches that keeps its labels inside, with one pair of axes."""
+    figure = Figure(figsize=(width, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=8)
+    return figure, axes
+
+
+def _bars(ids: Sequence[str], title: str) -> tuple[Figure, Axes]:
+    """Axes with one place on the x axis per player."""
+    figure, axes = _figure(3.5 + min(0.32 * max(len(ids), 6), 7.0), 4.0)
+    shown = _labeled(len(ids))
+    axes.set_xticks(shown, [ids[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.6, max(len(ids), 4) - 0.4)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_title(title)
+    return figure, axes
+
+
+def _labeled(count: int) -> list[int]:
+    """Which of `count` players are named: all, or evenly spaced ones with the last among them."""
+    every = -(-count // _LABELED) if count else 1
+    return list(range(count - 1, -1, -every))[::-1]
+
+
+def _same_length(ids: Sequence[str], values: NDArray[np.float64]) -> None:
+    if values.shape != (len(ids),):
+        raise ValueError(f"{len(ids)} players need as many values, not {values.shape}")
+
+
+def _pixels(figure: Figure) -> Pixels:
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]

@@ -1,0 +1,23 @@
+"""docs/metrics.md is what the code says."""
+
+from marl_app.metrics import docs
+from marl_app.metrics.names import METRICS
+
+
+def test_every_metric_is_documented():
+    text = docs.render()
+    for metric in METRICS:
+        assert f"| `{metric.key}` | {metric.sentence} | {metric.unit} |\n" in text
+
+
+def test_check_passes_after_writing_and_fails_after_an_edit(tmp_path, monkeypatch):
+    monkeypatch.setattr(docs, "PATH", tmp_path / "docs" / "metrics.md")
+    assert "stale" in docs.main(["--check"])
+    assert docs.main([]) is None
+    assert docs.main(["--check"]) is None
+    docs.PATH.write_text(docs.PATH.read_text() + "\n")
+    assert "stale" in docs.main(["--check"])
+
+
+def test_the_committed_page_is_fresh():
+    assert docs.main(["--check"]) is None

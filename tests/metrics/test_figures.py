@@ -1,0 +1,76 @@
+"""Pictures: their pixels carry the numbers, nothing runs over the edge, no pyplot."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
+
+
+def players(count: int) -> list[str]:
+    return [f"main@{i:04d}" for i in range(count)]
+
+
+def payoff(count: int, rate: float = 0.9, games: int = 5) -> np.ndarray:
+    return payoff_heat_map(players(count), np.full((count, count), rate), np.full((count, count), games))
+
+
+def share_of(picture: np.ndarray, color: tuple[int, int, int]) -> float:
+    return float((picture == color).all(axis=2).mean())
+
+
+NO_GAMES = (0xA8, 0xA8, 0xA8)
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 13, 25, 100])
+def test_every_picture_has_a_white_frame_so_that_nothing_is_clipped(count):
+    pictures = [
+        payoff(count),
+        ratings_figure(players(count), np.linspace(900, 1500, count)),
+        matchmaking_figure("main", players(count), np.full(count, 1 / count), np.linspace(0, 1, count)),
+    ]
+    for picture in pictures:
+        assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+        assert max(picture.shape[:2]) <= 1200
+        frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+        assert (frame == 255).all()
+        assert (picture != 255).any()
+
+
+def test_colors_diverge_from_white_at_a_half():
+    def color(rate: float) -> np.ndarray:
+        """Of the middle of the upper left quarter of 25 x 25 equal cells, which carry no numbers."""
+        picture = payoff(25, rate)
+        return picture[picture.shape[0] // 3, picture.shape[1] // 3].astype(int)
+
+    low, middle, high = color(0.1), color(0.5), color(0.9)
+    assert (middle > 240).all()
+    assert low[0] - low[2] > 100 and high[2] - high[0] > 100  # red below, blue above
+
+
+def test_cells_without_games_are_gray_even_if_they_have_a_rate():
+    assert share_of(payoff(25, games=0), NO_GAMES) > 0.5
+    assert share_of(payoff(25, games=1), NO_GAMES) < 0.01
+
+
+def test_small_payoffs_say_their_numbers():
+    def dark(count: int) -> float:
+        """Share of nearly black pixels: text, as all cells are white at 0.5."""
+        return float((payoff(count, 0.5).max(axis=2) < 60).mean())
+
+    assert dark(12) > 2 * dark(13)  # 144 numbers against none, and one label less
+
+
+def test_drawing_changes_nothing_outside():
+    assert np.array_equal(payoff(3), payoff(3))
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"3 players need \[3, 3\]"):
+        payoff_heat_map(players(3), np.zeros((3, 2)), np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="3 players need as many values"):
+        ratings_figure(players(3), [1.0])
+    with pytest.raises(ValueError, match="3 players need as many values"):
+        matchmaking_figure("main", players(3), [0.5, 0.5, 0.0], [0.5])

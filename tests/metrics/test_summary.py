@@ -1,0 +1,49 @@
+"""The summary is complete, plain JSON, and never half written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marl_app.metrics.summary import KEYS, write_summary
+
+VALUES = {
+    "status": "finished",
+    "seconds": 1.5,
+    "iterations": 3,
+    "env_steps": np.int64(100),
+    "trained_agent_steps": 90,
+    "env_steps_per_s": np.float32(66.5),
+    "trained_agent_steps_per_s": 60.0,
+    "pool_size": 0,
+    "elo": float("nan"),
+    "anchors": {"random": {"score": float("inf"), "low": 0.9, "high": 1.0, "games": 200}},
+    "checkpoint": Path("checkpoints/000003"),
+}
+
+
+def test_the_summary_is_plain_json_with_null_for_nan(tmp_path):
+    write_summary(tmp_path / "summary.json", VALUES | {"extra": 1})
+    text = (tmp_path / "summary.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == VALUES | {
+        "elo": None,
+        "anchors": {"random": {"score": None, "low": 0.9, "high": 1.0, "games": 200}},
+        "checkpoint": "checkpoints/000003",
+        "extra": 1,
+    }
+
+
+def test_all_documented_keys_are_needed(tmp_path):
+    assert set(KEYS) == set(VALUES)
+    with pytest.raises(KeyError, match="lacks elo"):
+        write_summary(tmp_path / "summary.json", {key: value for key, value in VALUES.items() if key != "elo"})
+
+
+def test_an_old_summary_stays_whole_when_the_new_one_cannot_be_written(tmp_path):
+    path = tmp_path / "summary.json"
+    write_summary(path, VALUES)
+    before = path.read_text()
+    with pytest.raises(TypeError):
+        write_summary(path, VALUES | {"extra": object()})
+    assert path.read_text() == before and len(list(tmp_path.iterdir())) == 1
