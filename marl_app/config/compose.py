@@ -1,4 +1,4 @@
-"""From overrides to a checked Config: what `__main__` does before a run, and the way to a Config for tests and notebooks."""
+"""From overrides to a checked Config: for `__main__` before a run, and for tests and notebooks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _refuse_added_keys(section: Any, path: str) -> None:
 
 
 def check(overrides: Sequence[str], multirun: bool) -> None:
-    """Compose and check every job of a command line before the first one starts. Raises as `compose_job` and `to_config`."""
+    """Compose and check every job of a command line before the first one starts. Raises what `load` explains."""
     for job in jobs(overrides, multirun):
         to_config(compose_job(job))
 

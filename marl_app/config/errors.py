@@ -2,4 +2,4 @@
 
 
 class ConfigError(ValueError):
-    """A wrong input: the message names the key and the fix, in one or two lines. `__main__` prints it and exits with 2."""
+    """A wrong input: one or two lines that name the key and the fix. `__main__` prints them and exits with 2."""

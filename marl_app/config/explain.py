@@ -46,20 +46,18 @@ def unknown_key(key: str) -> str:
     if key in known:  # a mapping that is empty so far
         return f"{key}: new entries of a mapping are added with a plus: +{key}=..."
     parent, _, name = key.rpartition(".")
-    siblings = {other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == parent}
-    close = difflib.get_close_matches(name, sorted(siblings), n=1)
-    if close:
-        return f"{key}: there is no such key. Did you mean {f'{parent}.{close[0]}'.lstrip('.')}?"
-    if same_name := sorted(other for other in known if other.endswith(f".{name}") and other != key):
-        return f"{key}: there is no such key. Did you mean {same_name[0]}?"
-    if suggestion := did_you_mean(key, known) if not siblings else "":
-        return f"{key}: there is no such key.{suggestion}"
-    return f"{key}: there is no such key. The keys of {parent or 'the configuration'}: {', '.join(sorted(siblings or top()))}"
-
-
-def top() -> set[str]:
-    """The keys without a dot."""
-    return {key for key in all_keys() if "." not in key}
+    siblings = {other for other in known if other.rpartition(".")[0] == parent}
+    names = sorted(other.rpartition(".")[2] for other in siblings)
+    candidates = (
+        [f"{parent}.{close}".lstrip(".") for close in difflib.get_close_matches(name, names, n=1)]
+        + sorted(other for other in known if other.endswith(f".{name}"))
+        + ([] if siblings and parent else difflib.get_close_matches(key, sorted(known), n=1))
+    )
+    if candidates:
+        return f"{key}: there is no such key. Did you mean {candidates[0]}?"
+    if not siblings:
+        parent, names = "", sorted(other for other in known if "." not in other)
+    return f"{key}: there is no such key. The keys of {parent or 'the configuration'}: {', '.join(names)}"
 
 
 def _unknown_option(file: str, found: list[str] | None) -> str:
@@ -67,8 +65,8 @@ def _unknown_option(file: str, found: list[str] | None) -> str:
     choices = found or options(group)
     if not choices:
         return f"{file}: there is no such file in the configuration folder"
-    plus = "+" if group in ADDED_GROUPS else ""
-    return f"{plus}{group}={option}: there is no such option.{did_you_mean(option, choices)}\nOptions: {', '.join(choices)}"
+    given = f"{'+' if group in ADDED_GROUPS else ''}{group}={option}"
+    return f"{given}: there is no such option.{did_you_mean(option, choices)}\nOptions: {', '.join(choices)}"
 
 
 def _no_match(_: str, key: str) -> str:

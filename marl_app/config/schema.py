@@ -251,6 +251,6 @@ class Config(Section):
         size = self.algorithm.train_batch_size_per_learner
         if size % steps:
             raise ConfigError(
-                f"algorithm.train_batch_size_per_learner={size} is no multiple of {steps}, the matches that are stepped "
+                f"algorithm.train_batch_size_per_learner={size} is no multiple of {steps}, the matches stepped "
                 f"together (env runners x runtime.num_envs_per_env_runner): give {max(1, round(size / steps)) * steps}"
             )

@@ -1,0 +1,74 @@
+# The one list of commands. `make help` explains it; CI runs `make ci`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+ENV ?= connect_four
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock lint format type docs docs-check test test-slow ci league self-play train tb check-env bench clean
+
+help:           ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed  ## build .venv from requirements.lock, if it is missing or older than the lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+lock:           ## write requirements.lock from what is installed in .venv
+	$(BIN)/python -m pip freeze --all --exclude-editable | sed -n '/^torch==/{s/+.*//;p}' > requirements.lock
+	$(BIN)/python -m pip freeze --all --exclude-editable | sed '/^pip==/d;/^torch==/d' >> requirements.lock
+
+lint: setup     ## ruff, and the import contracts between the folders
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: setup   ## let ruff format and fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: setup     ## mypy: strict for envs, league, store, config and metrics
+	$(BIN)/mypy
+
+docs: setup     ## write docs/config.md and docs/metrics.md from the code
+	$(BIN)/python -m marl_app.config.docs
+	$(BIN)/python -m marl_app.metrics.docs
+
+docs-check: setup
+	$(BIN)/python -m marl_app.config.docs --check
+	$(BIN)/python -m marl_app.metrics.docs --check
+
+test: setup     ## the tests, but for the slow ones
+	$(BIN)/python -m pytest
+
+test-slow: setup ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+ci: lint type docs-check test  ## what CI runs: set-up, lint, types, fresh docs, tests
+
+league: setup   ## train a league on Connect Four, with the defaults
+	$(BIN)/python -m marl_app +experiment=league $(ARGS)
+
+self-play: setup ## train the baseline that a league has to beat
+	$(BIN)/python -m marl_app +experiment=self_play $(ARGS)
+
+train: setup    ## any run: make train ARGS="+experiment=league env=tic_tac_toe"
+	$(BIN)/python -m marl_app $(ARGS)
+
+tb: setup       ## TensorBoard of all runs
+	$(BIN)/tensorboard --logdir runs
+
+check-env: setup ## check an environment against the contract: make check-env ENV=tic_tac_toe
+	$(BIN)/python -m envs.checker $(ENV) $(ARGS)
+
+bench: setup    ## training speed beside RLlib's own env runner and a bare loop
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+clean:          ## remove caches and build products (not .venv, not runs)
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -exec rm -rf {} +
