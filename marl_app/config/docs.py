@@ -37,7 +37,8 @@ class's arguments, shown under the options of the group below.
 
 def render() -> str:
     """The text of docs/config.md."""
-    defaults = OmegaConf.to_container(compose_job(["~local"]))
+    no_local = ["~local"] if options("local") else []  # the settings of one machine are not the documentation's
+    defaults = OmegaConf.to_container(compose_job(no_local))
     keys = list(schema_keys())
     parts = [_HEAD, _table([key for key in keys if "." not in key.path and not is_dataclass(key.type)], defaults)]
     for section in (key for key in keys if is_dataclass(key.type)):
