@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -47,8 +48,7 @@ def why_not(env: BatchedEnv, anchor: str) -> str | None:
         return None
     if env.openspiel_game is None:
         return "the environment names no OpenSpiel game with the same moves"
-    import pyspiel
-
+    pyspiel = _pyspiel()
     game = pyspiel.load_game(env.openspiel_game).get_type()
     wanted = (
         (game.dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL, "is not sequential"),
@@ -106,10 +106,7 @@ class Mcts:
     """OpenSpiel's search as a `Follower`: it keeps one OpenSpiel state and one seeded bot per match."""
 
     def __init__(self, game: str, simulations: int) -> None:
-        import pyspiel
-
-        self._spiel: Any = pyspiel
-        self._game = pyspiel.load_game(game)
+        self._game = _pyspiel().load_game(game)
         self._simulations = simulations
         self._states: list[Any] = []
         self._bots: list[Any] = []
@@ -138,8 +135,8 @@ class Mcts:
             self._states[match].apply_action(action)
 
     def _bot(self, seed: int) -> Any:
-        evaluator = self._spiel.RandomRolloutEvaluator(n_rollouts=1, seed=seed)
-        return self._spiel.MCTSBot(
+        evaluator = _pyspiel().RandomRolloutEvaluator(n_rollouts=1, seed=seed)
+        return _pyspiel().MCTSBot(
             self._game,
             evaluator,
             uct_c=2.0,
@@ -149,3 +146,8 @@ class Mcts:
             seed=seed,
             verbose=False,
         )
+
+
+def _pyspiel() -> Any:
+    """The OpenSpiel module, imported when it is needed: other anchors and games work without it."""
+    return importlib.import_module("pyspiel")

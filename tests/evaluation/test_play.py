@@ -13,7 +13,8 @@ from marl_app.evaluation.policy import RandomPolicy
 class Countdown(BatchedEnv):
     """Match i lasts i + 1 steps; both agents act at once, and the second one may only say 1.
 
-    Side 0 wins the short half. It raises if a match is stepped after its end, or with an illegal action.
+    Side 0 wins the short half of the first matches, and loses everything that is played after a reset.
+    It raises if a match is stepped after its end, or with an illegal action.
     """
 
     agents = ("a", "b")
@@ -52,8 +53,8 @@ class Countdown(BatchedEnv):
 
     def scores(self, matches):
         assert (self.left[matches] == 0).all()
-        short = (matches < self.num_matches // 2).astype(np.float32)
-        return np.stack([short, 1 - short], axis=1)
+        won = ((matches < self.num_matches // 2) & (self.starts[matches] == 1)).astype(np.float32)
+        return np.stack([won, 1 - won], axis=1)
 
 
 class Recorder:
@@ -89,7 +90,6 @@ def seats(matches: int) -> np.ndarray:
 def test_every_match_counts_once_however_long_it_is():
     env = Countdown(6)
     scores = play_matches(env, (Recorder(), Recorder()), seats(6), np.random.default_rng(0), greedy=True)
-    # Counting every match that ends in the 6 steps would count the one-step match six times, and score side 0 at 0.79.
     assert scores.dtype == np.float32 and scores.tolist() == [[1, 0]] * 3 + [[0, 1]] * 3
     assert env.starts.max() > 1  # ended matches were reset, as the contract demands
 

@@ -73,12 +73,13 @@ def test_truncate_drops_later_rows_and_parts_and_numbering_goes_on(tmp_path):
     assert pd.read_json(tmp_path / "progress.jsonl", lines=True)["iteration"].tolist() == [1, 2, 3, 4]
 
 
-def test_truncate_drops_a_torn_last_line(tmp_path):
+@pytest.mark.parametrize("torn", ['{"iteration": 2, "league/e', '{"iteration": 2}'], ids=["no_json", "no_newline"])
+def test_truncate_drops_a_torn_last_line(tmp_path, torn):
     records = Records(tmp_path)
     records.progress({"iteration": 1})
     path = tmp_path / "progress.jsonl"
     with path.open("a") as file:
-        file.write('{"iteration": 2, "league/e')  # the process was killed while it wrote
+        file.write(torn)  # the process was killed while it wrote
     records.truncate(10)
     assert path.read_text() == '{"iteration": 1}\n'
 
