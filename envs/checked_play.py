@@ -57,7 +57,7 @@ class Play:
         env = self.env
         require_array("acting()", acting, (env.num_matches, len(env.agents)), np.bool_)
         idle = np.flatnonzero(acting.sum(axis=1) == 0)
-        require(not len(idle), f"nobody acts in running match {idle[:1]}")
+        require(not len(idle), f"nobody acts in running match {', '.join(map(str, idle[:1]))}")
         require(not (acting & self._finished).any(), f"a finished agent acts: {_first(env, acting & self._finished)}")
         several = bool(acting.sum(axis=1).max() > 1)
         require(not (several and env.openings), "openings, but several agents act at once: it is not turn-based")

@@ -101,7 +101,8 @@ def _find(name: str) -> tuple[Callable[..., Any], bool]:
     try:
         module = importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f"env.name={name!r} cannot be imported ({error}); {_hint(name)}") from error
+        hint = _hint(name) if error.name and name.startswith(error.name) else "install what it needs"
+        raise ImportError(f"env.name={name!r} cannot be imported ({error}); {hint}") from error
     if hasattr(module, "parallel_env"):
         return module.parallel_env, True
     if hasattr(module, "env"):

@@ -1,0 +1,322 @@
+"""The contract checker: it passes every environment of conf/env and catches every single broken promise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from envs.batched import Group, Openings
+from envs.checker import check_env, instantiate, main, read_config
+from envs.connect_four import ConnectFour
+from envs.matrix_game import MatrixGame
+from envs.openspiel_adapter import OpenSpiel
+from envs.tic_tac_toe import TicTacToe
+
+OPTIONS = sorted(path.stem for path in Path("conf/env").glob("*.yaml"))
+NEEDED = {"openspiel": ["game=tic_tac_toe"], "pettingzoo": ["name=pettingzoo.classic.rps_v2"]}  # keys left at ???
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_conf_env_keeps_the_contract(option):
+    config = read_config(option, NEEDED.get(option, []))
+    report = check_env(lambda num_matches: instantiate(config, num_matches), steps=60)
+    assert report.matches > 0
+
+
+def test_options_with_openings_pass_them_on():
+    env = instantiate(read_config("connect_four", []), 1)
+    assert env.openings == Openings(0.8, 1, 10)
+
+
+# Broken environments: tic-tac-toe (or a simpler game) with one promise broken, and the message that must say so.
+
+
+class MissingFromGroups(TicTacToe):
+    groups = (TicTacToe.groups[0]._replace(agents=(0,)),)
+
+
+class OnTwoSides(TicTacToe):
+    sides = ((0,), (0, 1))
+
+
+class SameAgentTwice(TicTacToe):
+    agents = ("player_1", "player_1")
+
+
+class OddGroupName(TicTacToe):
+    groups = (TicTacToe.groups[0]._replace(name="the players"),)
+
+
+class WrongActionSpace(TicTacToe):
+    groups = (TicTacToe.groups[0]._replace(action_space=spaces.MultiBinary(9)),)
+
+
+class SillyOpenings(TicTacToe):
+    def __init__(self, num_matches):
+        super().__init__(num_matches, Openings(0.5, 3, 1))
+
+
+class OpeningsWithoutTurns(MatrixGame):
+    openings = Openings(0.5, 1, 2)
+
+    def __init__(self, num_matches):
+        super().__init__(num_matches, [[0, 1], [1, 0]])
+
+
+class WrongBatch(TicTacToe):
+    def __init__(self, num_matches):
+        super().__init__(num_matches + 1)
+
+
+class WrongObservationDtype(TicTacToe):
+    def observe(self, matches, agents):
+        return super().observe(matches, agents).astype(np.float64)
+
+
+class WrongObservationShape(TicTacToe):
+    def observe(self, matches, agents):
+        return super().observe(matches, agents)[:, :2]
+
+
+class OutsideTheSpace(TicTacToe):
+    def observe(self, matches, agents):
+        return super().observe(matches, agents) * np.int8(2)
+
+
+class SharedObservation(TicTacToe):
+    buffer = np.zeros((6, 3, 3, 2), np.int8)
+
+    def observe(self, matches, agents):
+        return self.buffer[: len(matches)]
+
+    def step(self, actions, rng):
+        self.buffer += 1
+        return super().step(actions, rng)
+
+
+class NoLegalAction(TicTacToe):
+    def action_mask(self, matches, agents):
+        return np.zeros((len(matches), 9), np.bool_)
+
+
+class WrongMaskShape(TicTacToe):
+    def action_mask(self, matches, agents):
+        return super().action_mask(matches, agents)[:, :8]
+
+
+class NobodyActs(TicTacToe):
+    def acting(self):
+        return super().acting() & (np.arange(self.num_matches) != 2)[:, None]
+
+
+class BothKindsOfEnd(TicTacToe):
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        return step._replace(truncated=step.terminated.copy())
+
+
+class EndWithoutFinish(TicTacToe):
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        return step._replace(finished=np.zeros_like(step.finished))
+
+
+class FinishedAgentActs(TicTacToe):
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        return step._replace(finished=step.finished | [True, False])
+
+
+class TogglingFinish(MatrixGame):
+    """Nobody ever ends; the second agent is finished at every other step and does not act."""
+
+    steps = 0
+
+    def __init__(self, num_matches):
+        super().__init__(num_matches, [[0]])
+
+    def acting(self):
+        return super().acting() & [True, False]
+
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        self.steps += 1
+        finished = np.zeros_like(step.finished)
+        finished[:, 1] = self.steps % 2 == 1
+        return step._replace(terminated=np.zeros_like(step.terminated), finished=finished)
+
+
+class FinishedAgentIsPaid(TogglingFinish):
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        finished = np.zeros_like(step.finished)
+        finished[:, 1] = True
+        return step._replace(finished=finished, rewards=np.ones_like(step.rewards))
+
+
+class InfiniteReward(TicTacToe):
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        return step._replace(rewards=step.rewards + np.float32(np.inf))
+
+
+class WrongRewardDtype(TicTacToe):
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        return step._replace(rewards=step.rewards.astype(np.float64))
+
+
+class ScoresOutOfRange(TicTacToe):
+    def scores(self, matches):
+        return 2 * super().scores(matches) - np.float32(0.5)
+
+
+class ScoresDoNotSum(TicTacToe):
+    def scores(self, matches):
+        return np.full((len(matches), 2), 0.3, np.float32)
+
+
+class OneSideThatWins(TicTacToe):
+    sides = ((0, 1),)
+
+    def scores(self, matches):
+        return np.ones((len(matches), 1), np.float32)
+
+
+class NeverEnds(TicTacToe):
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        self.reset(rng, step.terminated.nonzero()[0])
+        return step._replace(terminated=np.zeros_like(step.terminated), finished=np.zeros_like(step.finished))
+
+
+class OwnRandomness(MatrixGame):
+    """Pays by chance, and not by the generator that it was given."""
+
+    def __init__(self, num_matches):
+        super().__init__(num_matches, [[0]])
+        self.own = np.random.default_rng()
+
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        return step._replace(rewards=self.own.random(step.rewards.shape, np.float32))
+
+
+class ResetsEverything(TicTacToe):
+    def reset(self, rng, matches=None):
+        if matches is None or len(matches):
+            super().reset(rng)
+
+
+class IgnoresAnEmptyList(TicTacToe):
+    def reset(self, rng, matches=None):
+        super().reset(rng, matches if matches is not None and len(matches) else None)
+
+
+class LooksAtItsNeighbors(MatrixGame):
+    def __init__(self, num_matches):
+        super().__init__(num_matches, [[0, 0], [0, 0]])
+
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        return step._replace(rewards=step.rewards + np.float32(actions[0].sum()))
+
+
+class StateWithoutState(TicTacToe):
+    state_space = spaces.Box(0, 1, (9,))
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (MissingFromGroups, "groups: agent player_2 is in 0 of them"),
+        (OnTwoSides, "sides: agent player_1 is in 2 of them"),
+        (SameAgentTwice, "agents must be different names"),
+        (OddGroupName, "'the players' is not a valid identifier"),
+        (WrongActionSpace, "group player: action_space MultiBinary"),
+        (SillyOpenings, "openings .* are not sensible"),
+        (OpeningsWithoutTurns, "not turn-based"),
+        (WrongBatch, "num_matches is 7, but 6 were asked for"),
+        (WrongObservationDtype, r"observe\(\) of group player has dtype float64, not int8"),
+        (WrongObservationShape, r"observe\(\) of group player has shape \(6, 2, 3, 2\), not \(6, 3, 3, 2\)"),
+        (OutsideTheSpace, "the observation of agent player_. in match . is outside its space"),
+        (SharedObservation, "a step changed observations given out before"),
+        (NoLegalAction, "leaves acting agent player_1 no legal action"),
+        (WrongMaskShape, r"action_mask\(\) of group player has shape \(6, 8\), not \(6, 9\)"),
+        (NobodyActs, "nobody acts in running match 2"),
+        (BothKindsOfEnd, "both terminated and truncated"),
+        (EndWithoutFinish, "an agent of a terminated match is not finished: agent player_"),
+        (FinishedAgentActs, "a finished agent acts: agent player_1 in match 0"),
+        (TogglingFinish, "a finished agent is no longer finished: agent player_1 in match 0"),
+        (FinishedAgentIsPaid, "a finished agent is rewarded: agent player_1 in match 0"),
+        (InfiniteReward, "a reward is not finite"),
+        (WrongRewardDtype, r"step\(\).rewards has dtype float64, not float32"),
+        (ScoresOutOfRange, r"scores outside \[0, 1\]"),
+        (ScoresDoNotSum, "the scores of two sides must sum to 1"),
+        (OneSideThatWins, "the scores of a single side must be 0.5"),
+        (NeverEnds, "no match ended within 80 steps"),
+        (OwnRandomness, "the same seed gave different matches"),
+        (ResetsEverything, "resetting match 0 changed another match"),
+        (IgnoresAnEmptyList, "resetting no match changed something"),
+        (LooksAtItsNeighbors, "a match depends on the matches beside it"),
+        (StateWithoutState, r"there is a state_space, but state\(\) is None"),
+    ],
+)
+def test_a_broken_promise_is_caught_and_named_in_one_line(broken, message):
+    with pytest.raises(AssertionError, match=message) as caught:
+        check_env(broken, steps=80)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mask_must_leave_something_in_every_part_of_a_multidiscrete_action():
+    class HalfStuck(MatrixGame):
+        def __init__(self, num_matches):
+            super().__init__(num_matches, [[0]])
+            self.groups = (Group("player", (0, 1), self.groups[0].observation_space, spaces.MultiDiscrete([2, 2])),)
+
+        def action_mask(self, matches, agents):
+            return np.tile([True, True, False, False], (len(matches), 1))
+
+    with pytest.raises(AssertionError, match="no legal action"):
+        check_env(HalfStuck)
+
+
+def test_games_with_chance_pass():
+    check_env(lambda num_matches: OpenSpiel(num_matches, "leduc_poker"), steps=40)
+
+
+# The command line.
+
+
+def test_the_command_prints_what_it_checked(capsys):
+    assert main(["tic_tac_toe"]) == 0
+    printed = capsys.readouterr().out
+    assert "every check passed" in printed and "player_1, player_2" in printed and "Discrete(9)" in printed
+
+
+def test_the_command_takes_a_class_and_its_arguments(capsys):
+    assert main(["envs.matrix_game.MatrixGame", "payoff=[[0, 1], [1, 0]]"]) == 0
+    assert "Discrete(2)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pettingzoo"], "env.name is not set: give name=..."),
+        (["conect_four"], "neither an option of conf/env (biased_rps, connect_four,"),
+        (["openspiel", "game=kuhn_pokr"], "did you mean kuhn_poker"),
+        (["envs.matrix_game.MatrixGame", "payoff=1"], "env.payoff must be a table"),
+        (["envs.matrix_game.MatrixGam"], "MatrixGam"),
+    ],
+)
+def test_the_command_fails_with_one_line(arguments, message, capsys):
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+
+
+def test_checked_matches_have_a_plausible_length():
+    # A game of tic-tac-toe lasts 5 to 9 moves, Connect Four at least 7.
+    assert 5 <= check_env(TicTacToe).mean_length <= 9
+    assert check_env(ConnectFour).mean_length >= 7

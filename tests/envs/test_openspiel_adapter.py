@@ -1,0 +1,176 @@
+"""The OpenSpiel adapter against the games themselves."""
+
+import numpy as np
+import pyspiel
+import pytest
+
+from envs.batched import Openings
+from envs.openspiel_adapter import OpenSpiel
+from envs.random_play import random_actions
+
+
+def random_value(state: pyspiel.State) -> np.ndarray:
+    """The exact expected returns [players] of uniformly random play, by a walk over the whole game tree."""
+    if state.is_terminal():
+        return np.array(state.returns())
+    if state.is_chance_node():
+        moves = state.chance_outcomes()
+    else:
+        moves = [(action, 1 / len(state.legal_actions())) for action in state.legal_actions()]
+    return sum(probability * random_value(state.child(action)) for action, probability in moves)
+
+
+def mean_returns(game: str, matches: int) -> np.ndarray:
+    """The mean returns [players] of random play of at least so many matches."""
+    env, rng = OpenSpiel(100, game), np.random.default_rng(0)
+    env.reset(rng)
+    totals, ended = np.zeros(len(env.agents)), 0
+    running = np.zeros((100, len(env.agents)))
+    while ended < matches:
+        step = env.step(random_actions(env, rng), rng)
+        running += step.rewards
+        over = step.terminated.nonzero()[0]
+        totals += running[over].sum(axis=0)
+        running[over] = 0
+        ended += len(over)
+        env.reset(rng, over)
+    return totals / ended
+
+
+def test_random_kuhn_poker_pays_the_first_player_an_eighth():
+    # Showdowns are fair, so only folds count. The first player bets (1/2) and the second folds (1/2): +1/4. The first
+    # checks, the second bets and the first folds (1/2 each): -1/8.
+    exact = random_value(pyspiel.load_game("kuhn_poker").new_initial_state())
+    np.testing.assert_allclose(exact, [1 / 8, -1 / 8])
+    # A return's standard deviation is below 1.6, so the mean of 4000 lies within 4 * 1.6 / sqrt(4000) = 0.1.
+    np.testing.assert_allclose(mean_returns("kuhn_poker", 4000), exact, atol=0.1)
+
+
+def test_random_leduc_poker_pays_what_the_tree_says():
+    exact = random_value(pyspiel.load_game("leduc_poker").new_initial_state())
+    # A return's standard deviation is about 4, so the mean of 3000 lies within 4 * 4 / sqrt(3000) = 0.3.
+    np.testing.assert_allclose(mean_returns("leduc_poker", 3000), exact, atol=0.3)
+
+
+def test_kuhn_cards_are_dealt_evenly_and_hidden():
+    env, rng = OpenSpiel(3000, "kuhn_poker"), np.random.default_rng(0)
+    env.reset(rng)
+    everyone = np.arange(3000)
+    # OpenSpiel's information state: two entries for whose it is, three for the own card, the rest for the bets.
+    cards = [env.observe(everyone, np.full(3000, player))[:, 2:5] for player in (0, 1)]
+    for card in cards:
+        assert (card.sum(axis=1) == 1).all()  # its own card and no other
+        np.testing.assert_allclose(card.mean(axis=0), [1 / 3] * 3, atol=0.04)  # 4 * sqrt(2/9 / 3000) = 0.034
+    assert not (cards[0] * cards[1]).any()  # never the same card twice
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        "tic_tac_toe",  # turn-based, observation tensor only
+        "goofspiel(num_cards=4,points_order=descending)",  # simultaneous
+        "matching_pennies_3p",  # simultaneous, three players
+        "oshi_zumo(coins=6,size=2)",  # simultaneous, fewer legal actions as coins run out
+        "cliff_walking(horizon=20)",  # one player, a reward at every step
+        "nim",
+    ],
+)
+def test_games_without_hidden_chance_go_step_for_step_as_the_original(game):
+    original = pyspiel.load_game(game)
+    batch, rng = 8, np.random.default_rng(3)
+    env = OpenSpiel(batch, game)
+    players = range(original.num_players())
+    env.reset(rng)
+    states = [original.new_initial_state() for _ in range(batch)]
+    running = set(range(batch))
+    while running:
+        acting = env.acting()
+        observed = [env.observe(np.arange(batch), np.full(batch, player)) for player in players]
+        masks = {
+            (match, player): env.action_mask(np.array([match]), np.array([player]))[0]
+            for match, player in np.argwhere(acting)
+        }
+        [actions] = random_actions(env, rng)
+        step = env.step([actions], rng)
+        for match in list(running):
+            state = states[match]
+            tell = (
+                state.information_state_tensor
+                if original.get_type().provides_information_state_tensor
+                else state.observation_tensor
+            )
+            for player in players:
+                np.testing.assert_array_equal(observed[player][match].ravel(), np.array(tell(player), np.float32))
+            movers = players if state.is_simultaneous_node() else [state.current_player()]
+            assert acting[match].nonzero()[0].tolist() == list(movers)
+            for player in movers:
+                assert masks[match, player].nonzero()[0].tolist() == state.legal_actions(player)
+            if state.is_simultaneous_node():
+                state.apply_actions([int(action) for action in actions[match]])
+            else:
+                state.apply_action(int(actions[match, state.current_player()]))
+            np.testing.assert_allclose(step.rewards[match], state.rewards(), atol=1e-6)
+            assert step.terminated[match] == state.is_terminal()
+            assert step.finished[match].all() == state.is_terminal()
+            if state.is_terminal():
+                running.discard(match)
+        env.reset(rng, step.terminated.nonzero()[0])
+
+
+def test_matching_pennies_pays_the_matcher():
+    env, rng = OpenSpiel(2, "matrix_mp"), np.random.default_rng(0)
+    env.reset(rng)
+    assert env.acting().all()
+    step = env.step([np.array([[0, 0], [0, 1]])], rng)
+    assert step.rewards.tolist() == [[1, -1], [-1, 1]]  # the row player wins if the pennies match
+    assert env.scores(np.array([0, 1])).tolist() == [[1, 0], [0, 1]]
+
+
+def test_scores_of_three_players_are_the_share_of_the_others_beaten():
+    env, rng = OpenSpiel(1, "kuhn_poker(players=3)"), np.random.default_rng(0)
+    env.reset(rng)
+    assert env.sides == ((0,), (1,), (2,))
+    # Everybody passes: the highest card wins 2, the others lose 1 each. It beats both, they tie with one another and
+    # lose to it: (0 + 1/2) / 2.
+    for _ in range(3):
+        step = env.step([np.zeros((1, 3), np.int64)], rng)
+    winner = int(step.rewards[0].argmax())
+    assert sorted(step.rewards[0].tolist()) == [-1, -1, 2]
+    assert env.scores(np.array([0]))[0].tolist() == [1.0 if player == winner else 0.25 for player in range(3)]
+
+
+def test_an_illegal_action_is_an_error_that_names_match_agent_and_step():
+    env, rng = OpenSpiel(2, "tic_tac_toe"), np.random.default_rng(0)
+    env.reset(rng)
+    env.step([np.array([[4, 0], [5, 0]])], rng)
+    with pytest.raises(ValueError, match="tic_tac_toe: match 1, agent player_1, step 1: illegal action 5"):
+        env.step([np.array([[0, 0], [0, 5]])], rng)
+
+
+def test_stepping_a_match_that_has_ended_is_an_error():
+    env, rng = OpenSpiel(1, "matrix_mp"), np.random.default_rng(0)
+    env.reset(rng)
+    env.step([np.zeros((1, 2), np.int64)], rng)
+    with pytest.raises(ValueError, match="match 0, step 1: the match has ended"):
+        env.step([np.zeros((1, 2), np.int64)], rng)
+
+
+@pytest.mark.parametrize(
+    ("game", "message"),
+    [
+        ("kuhn_pokr", "no game 'kuhn_pokr'; did you mean kuhn_poker"),
+        ("kuhn_poker(cards=3)", "Unknown parameter 'cards'"),
+        ("mfg_garnet", "mean-field"),
+        ("negotiation", "draws chance inside the game"),
+    ],
+)
+def test_a_game_that_does_not_fit_is_a_one_line_error_that_names_the_key(game, message):
+    with pytest.raises(ValueError, match="env.game=") as caught:
+        OpenSpiel(1, game)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_openings_need_a_turn_based_game():
+    assert OpenSpiel(1, "kuhn_poker", Openings(0.5, 1, 2)).openings == (0.5, 1, 2)
+    with pytest.raises(ValueError, match="env.openings: only turn-based games"):
+        OpenSpiel(1, "matrix_mp", Openings(0.5, 1, 2))

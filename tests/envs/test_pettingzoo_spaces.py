@@ -1,0 +1,77 @@
+"""Spaces, groups and names that the PettingZoo adapter makes."""
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from envs.pettingzoo_spaces import group_seats, make_seat
+
+MOVES = spaces.Discrete(3)
+
+
+def test_a_plain_box_keeps_shape_and_dtype():
+    seat = make_seat("a", spaces.Box(0, 255, (4, 4, 3), np.uint8), MOVES)
+    assert seat.observation_space == spaces.Box(0, 255, (4, 4, 3), np.uint8)
+
+
+def test_float64_becomes_float32_and_its_bounds_stay_reachable():
+    seat = make_seat("a", spaces.Box(-0.1, np.finfo(np.float64).max, (2,), np.float64), MOVES)
+    assert seat.observation_space.dtype == np.float32
+    assert seat.observation_space.contains(seat.encode_observation(np.array([-0.1, 7.0])))
+
+
+def test_the_mask_is_taken_out_of_the_observation():
+    board = spaces.Box(0, 1, (3, 3), np.int8)
+    mask = spaces.Box(0, 1, (3,), np.int8)
+    seat = make_seat("a", spaces.Dict({"observation": board, "action_mask": mask}), MOVES)
+    assert seat.observation_space == board
+    raw = {"observation": np.ones((3, 3), np.int8), "action_mask": np.ones(3, np.int8)}
+    np.testing.assert_array_equal(seat.encode_observation(raw), raw["observation"])
+
+
+def test_structured_observations_are_flattened_in_gymnasiums_order():
+    space = spaces.Dict({"kind": spaces.Discrete(3), "at": spaces.Box(-1, 1, (2,), np.float64)})
+    seat = make_seat("a", space, MOVES)
+    assert seat.observation_space.shape == (5,)
+    # Keys in alphabetical order: "at", then "kind" as one-hot.
+    flat = seat.encode_observation({"at": np.array([0.5, -1.0]), "kind": 2})
+    np.testing.assert_array_equal(flat, np.array([0.5, -1, 0, 0, 1], np.float32))
+    assert flat.dtype == np.float32
+
+
+def test_actions_are_counted_from_zero_and_handed_over_in_the_environments_terms():
+    assert make_seat("a", MOVES, spaces.Discrete(3, start=5)).decode_action(np.int64(2)) == 7
+    seat = make_seat("a", MOVES, spaces.MultiDiscrete([2, 3], start=[1, 10]))
+    assert seat.action_space == spaces.MultiDiscrete([2, 3])
+    assert seat.decode_action(np.array([1, 0])).tolist() == [2, 10]
+    seat = make_seat("a", MOVES, spaces.Box(-0.1, 0.1, (1,), np.float64))
+    assert seat.action_space.dtype == np.float32
+    # 0.1 in float32 is a little more than in float64.
+    assert spaces.Box(-0.1, 0.1, (1,), np.float64).contains(seat.decode_action(np.array([0.1], np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("observation", "action"),
+    [
+        (spaces.Sequence(MOVES), MOVES),
+        (MOVES, spaces.Dict({"move": MOVES})),
+        (MOVES, spaces.MultiBinary(2)),
+        (MOVES, spaces.Box(0, 9, (1,), np.int64)),
+    ],
+)
+def test_spaces_that_do_not_fit_are_an_error_that_names_the_agent(observation, action):
+    with pytest.raises(ValueError, match="agent walker_3:"):
+        make_seat("walker_3", observation, action)
+
+
+def test_groups_are_named_by_what_the_agents_names_share():
+    names = ["adversary_0", "adversary_1", "agent_0", "left-wing", "right", "agent_1"]
+    sizes = [4, 4, 3, 5, 5, 2]  # observation lengths: equal ones share a group
+    groups = group_seats([make_seat(n, spaces.Box(0, 1, (s,)), MOVES) for n, s in zip(names, sizes, strict=True)])
+    # "left-wing" and "right" share nothing; the two kinds of "agent" need two names.
+    assert [(group.name, group.agents) for group in groups] == [
+        ("adversary", (0, 1)),
+        ("agent", (2,)),
+        ("agents", (3, 4)),
+        ("agent_2", (5,)),
+    ]
