@@ -33,6 +33,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Array = NDArray[Any]
+ActionSpace = spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
 
 
 class Group(NamedTuple):
@@ -45,7 +46,7 @@ class Group(NamedTuple):
     name: str
     agents: tuple[int, ...]
     observation_space: spaces.Box
-    action_space: spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
+    action_space: ActionSpace
 
     @property
     def mask_size(self) -> int:

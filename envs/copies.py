@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step, scores_from_returns
+from envs.batched import ActionSpace, Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step, scores_from_returns
 
 
 class Turn(NamedTuple):
@@ -191,22 +191,23 @@ class Copies(BatchedEnv):
 
     def _check_action(self, match: int, agent: int, action: Array) -> None:
         space = self.groups[self._seats[agent][0]].action_space
-        if isinstance(space, spaces.Box):
-            # Policies with a Gaussian head leave the bounds; whether to clip or to squash is theirs to decide.
-            legal = bool(np.all((action >= space.low) & (action <= space.high)))
-        else:
-            sizes = np.atleast_1d(space.n if isinstance(space, spaces.Discrete) else space.nvec)
-            parts = np.atleast_1d(action)
-            legal = bool(np.all((parts >= 0) & (parts < sizes)))
-            mask = self._copies[match].mask(agent)
-            if legal and mask is not None:
-                legal = bool(mask[np.cumsum(sizes) - sizes + parts].all())
-        if not legal:
+        mask = None if isinstance(space, spaces.Box) else self._copies[match].mask(agent)
+        if not _is_legal(space, action, mask):
             raise ValueError(f"{self._where(match, agent)}: illegal action {action} (masked, or outside {space})")
 
     def _where(self, match: int, agent: int | None = None) -> str:
         named = "" if agent is None else f", agent {self.agents[agent]}"
         return f"{self._title}: match {match}{named}, step {self._steps[match]}"
+
+
+def _is_legal(space: ActionSpace, action: Array, mask: Bools | None) -> bool:
+    if isinstance(space, spaces.Box):
+        # A policy with a Gaussian head leaves the bounds; whether to clip or to squash is for it to decide.
+        return bool(np.all((action >= space.low) & (action <= space.high)))
+    if isinstance(space, spaces.Discrete):
+        return bool(0 <= action < space.n and (mask is None or mask[action]))
+    inside = bool(np.all((action >= 0) & (action < space.nvec)))
+    return inside and (mask is None or bool(mask[np.cumsum(space.nvec) - space.nvec + action].all()))
 
 
 def _describe(error: Exception) -> str:

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, Group
-
-ActionSpace = spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
+from envs.batched import ActionSpace, Array, Group
 
 
 @dataclass(frozen=True)

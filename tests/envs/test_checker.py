@@ -13,7 +13,7 @@ from envs.matrix_game import MatrixGame
 from envs.openspiel_adapter import OpenSpiel
 from envs.tic_tac_toe import TicTacToe
 
-OPTIONS = sorted(path.stem for path in Path("conf/env").glob("*.yaml"))
+OPTIONS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "env").glob("*.yaml"))
 NEEDED = {"openspiel": ["game=tic_tac_toe"], "pettingzoo": ["name=pettingzoo.classic.rps_v2"]}  # keys left at ???
 
 
