@@ -1,1 +1,29 @@
-""""""
+"""Train robust agents for multi-agent games: `python -m marl_app +experiment=league`.
+
+    agent = marl_app.load_agent("runs/league/<time>")
+    action = agent.act(observation, action_mask)
+
+Importing the package is cheap; Ray's libraries and torch are imported when an agent is loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from marl_app.rllib.agent import Agent
+
+__version__ = "0.1.0"
+
+
+def load_agent(run: str | Path, player: str | None = None) -> Agent:
+    """The agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
+
+    The agent takes and gives numpy arrays, for one observation or a stack of them: `agent.act(observation,
+    action_mask)`, `agent.probabilities(observation, action_mask)`. Ray does not run.
+    Raises FileNotFoundError if `run` holds no checkpoint, KeyError for a player that it does not have.
+    """
+    from marl_app.rllib.agent import load_agent
+
+    return load_agent(run, player)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,17 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from marl_app.league.league import League
+from marl_app import __version__
+from marl_app.config.schema import StopConfig
+from marl_app.league.league import Freeze, League
+from marl_app.league.players import Player, Snapshot
 from marl_app.metrics.records import Records
 from marl_app.rllib.env_runner import MakeEnv, MatchEnvRunner
 from marl_app.rllib.fragments import Failure, Fragment, Request
 from marl_app.rllib.learner import MinibatchPPOLearner
 from marl_app.rllib.networks import Model, Network, module_id, multi_module_spec
+from marl_app.rllib.player import encode_player
+from marl_app.rllib.report import report
 from marl_app.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -37,6 +42,7 @@ logger = logging.getLogger(__name__)
 SAMPLE = "sample"
 CONSECUTIVE_FAILURES = 3
 """An environment may raise now and then; this often in a row, and the run ends with the traceback."""
+RATINGS_EVERY_S = 5.0
 
 
 class NoProgress(RuntimeError):
@@ -49,7 +55,10 @@ class LeaguePPOConfig(PPOConfig):
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or LeaguePPO)
         self.env_runner_cls = MatchEnvRunner
+        # An env runner's state is its configuration and the request in hand: there is nothing to sync.
         self._dont_auto_sync_env_runner_states = True
+        self.merge_env_runner_states = False
+        self.broadcast_env_runner_states = False
         self.add_default_connectors_to_learner_pipeline = False
         self.run_dir = ""
         self.learner = "main"
@@ -57,16 +66,25 @@ class LeaguePPOConfig(PPOConfig):
         self.make_league: Callable[[], League] | None = None
         self.store: Store | None = None
         self.architecture: Model | None = None
+        self.agents: tuple[str, ...] = ()
         self.networks: tuple[Network, ...] = ()
         self.policy_mapping: Mapping[str, str] | None = None
         self.agent_id = False
         self.opponent_slots = 1
         self.pipeline = False
         self.no_progress_timeout_s = 120.0
+        self.stop: StopConfig | None = None
+        self.hparams: dict[str, Any] = {}
 
     def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
         """For RLlib."""
         return MinibatchPPOLearner
+
+    def build_env_to_module_connector(self, *args: Any, **kwargs: Any) -> None:
+        """None: our env runner hands arrays to its networks."""
+
+    def build_module_to_env_connector(self, *args: Any, **kwargs: Any) -> None:
+        """None: our env runner takes arrays from its networks."""
 
     def matches(
         self,
@@ -77,17 +95,21 @@ class LeaguePPOConfig(PPOConfig):
         make_league: Callable[[], League],
         store: Store,
         architecture: Model,
+        agents: tuple[str, ...],
         networks: tuple[Network, ...],
         policy_mapping: Mapping[str, str] | None,
         agent_id: bool,
         opponent_slots: int,
         pipeline: bool,
         no_progress_timeout_s: float,
+        stop: StopConfig,
+        hparams: dict[str, Any],
     ) -> LeaguePPOConfig:
         """What is played, by which networks, against whom, and where the run lies.
 
         pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
         no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
+        hparams: the run's configuration, flat, for TensorBoard.
         """
         for name, value in locals().copy().items():
             if name not in ("self", "__class__"):
@@ -114,24 +136,30 @@ class Counters:
     updates: int = 0
     matches: int = 0
     seconds: float = 0.0
+    restarts: int = 0
+    failures: int = 0
 
 
 @dataclass
 class IterationStats:
-    """What the last iteration did. `wait_seconds`: idle until enough experience had arrived."""
+    """What the last iteration did.
+
+    `seconds`: since the end of the iteration before; `wait_seconds` of it, idle until enough experience had arrived.
+    `matches` ended, `recorded` of them counted for somebody (not those that ended in a random opening).
+    `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
+    """
 
     env_steps: int = 0
     rows: int = 0
     matches: int = 0
-    match_steps: int = 0
+    match_length: float = 0.0
+    recorded: int = 0
     returns: float = 0.0
     wait_seconds: float = 0.0
     learn_seconds: float = 0.0
     seconds: float = 0.0
     staleness: float = 0.0
-    restarts: int = 0
-    failures: int = 0
-    learner: dict[str, dict[str, float]] = field(default_factory=dict)
+    self_play: tuple[int, float] = (0, 0.0)
 
 
 class LeaguePPO(PPO):
@@ -157,10 +185,20 @@ class LeaguePPO(PPO):
         self.rng = np.random.default_rng(config.seed)
         self.counters = Counters()
         self.stats = IterationStats()
+        self.report: dict[str, float] = {}
+        self.anchors: dict[str, dict[str, float]] = {}
+        self.notes: list[str] = []
+        self.checkpoint: Path | None = None
         self._consecutive_failures = 0
-        self._started = time.monotonic()
+        self._ratings: dict[str, float] = {}
+        self._rated = (float("-inf"), 0)
         super().setup(config)
         self._weights_changed()
+        self._clock = time.monotonic()
+
+    def _setup_logdir(self) -> None:
+        """RLlib's directory is the run's; it would make an empty one in ~/ray_results."""
+        self._logdir = self.config.run_dir
 
     # Events.
 
@@ -182,6 +220,44 @@ class LeaguePPO(PPO):
             for name, value in modules[module_id(self.config.learner, network.name, networks)].items()
         }
 
+    def encode_learner(self, **facts: Any) -> bytes:
+        """The learner as it is now, as a player (see `player.py`); `facts` join its metadata."""
+        config = self.config
+        facts = {
+            "player": config.learner,
+            "agent_steps": self.counters.trained_agent_steps,
+            "env_steps": self.counters.env_steps,
+            "app_version": __version__,
+            **facts,
+        }
+        return encode_player(self.weights(), config.networks, config.agents, config.architecture, facts)
+
+    def publish(self, decision: Freeze) -> Snapshot:
+        """Freeze a learner: its weights into the store first, then its name into the league."""
+        league = self.league
+        earlier = league.view.of(Player.parse(decision.learner).lineage)
+        player = Player.parse(decision.learner).snapshot(len(earlier))
+        blob = self.encode_learner(player=player.id, parent=earlier[-1].digest if earlier else None)
+        steps = self.counters.trained_agent_steps
+        return league.add_snapshot(decision.learner, self.store.put(blob), steps, decision.reason)
+
+    def ratings(self) -> dict[str, float]:
+        """Elo of all players, fitted anew at most every RATINGS_EVERY_S seconds and after each freeze."""
+        now, pool = time.monotonic(), len(self.league.snapshots)
+        if now - self._rated[0] > RATINGS_EVERY_S or self._rated[1] != pool:
+            self._ratings = self.league.ratings()
+            self._rated = (time.monotonic(), pool)
+        return self._ratings
+
+    @property
+    def fresh_slots(self) -> int:
+        """How many different snapshots a request may bring: all slots if the whole pool fits, else half of them.
+
+        The other half then finish the matches that are under way.
+        """
+        slots = self.config.opponent_slots
+        return slots if len(self.league.snapshots) <= slots else max(1, slots // 2)
+
     def _weights_changed(self) -> None:
         weights = self.weights()
         self._broadcast = ray.put(weights) if self.config.num_env_runners else weights
@@ -201,9 +277,26 @@ class LeaguePPO(PPO):
         learning = time.perf_counter()
         self._learn(fragments)
         self._weights_changed()
-        now = time.perf_counter()
-        self.stats.learn_seconds, self.stats.seconds = now - learning, now - began
+        self.stats.learn_seconds = time.perf_counter() - learning
+
+    def log_result(self, result: dict[str, Any]) -> None:
+        """Close the iteration's books; then RLlib calls `on_train_result`."""
+        now = time.monotonic()
+        self.stats.seconds, self._clock = now - self._clock, now
         self.counters.seconds += self.stats.seconds
+        self.report = report(self, result)
+        super().log_result(result)
+
+    def share_done(self) -> tuple[float | None, float]:
+        """How much of the run is done, by the limit that comes first (None without one), and the seconds it took."""
+        stop, counters = self.config.stop, self.counters
+        limits = (
+            (stop.env_steps, counters.env_steps),
+            (stop.minutes, counters.seconds / 60),
+            (stop.iterations, self.iteration),
+        )
+        shares = [reached / limit for limit, reached in limits if limit is not None]
+        return max(shares, default=None), counters.seconds
 
     def _request_fragments(self) -> None:
         """Give every idle env runner something to do."""
@@ -262,7 +355,7 @@ class LeaguePPO(PPO):
         return [answer for _, answer in answers]
 
     def _failed(self, failure: Failure) -> None:
-        self.stats.failures += 1
+        self.counters.failures += 1
         self._consecutive_failures += 1
         logger.error("an env runner raised; its matches start anew\n%s", failure.traceback)
         if self._consecutive_failures >= CONSECUTIVE_FAILURES:
@@ -275,8 +368,15 @@ class LeaguePPO(PPO):
         stats.env_steps = sum(fragment.env_steps for fragment in fragments)
         stats.rows = sum(fragment.rows for fragment in fragments)
         stats.matches = sum(fragment.matches for fragment in fragments)
-        stats.match_steps = sum(int(fragment.outcomes.steps.sum()) for fragment in fragments)
+        stats.match_length = sum(fragment.match_steps for fragment in fragments) / max(1, stats.matches)
+        stats.recorded = sum(fragment.outcomes.matches for fragment in fragments)
         stats.returns = sum(fragment.returns for fragment in fragments)
+        own = [fragment.outcomes for fragment in fragments]
+        mine = [np.array([o == outcomes.learner for o in outcomes.opponents], np.bool_) for outcomes in own]
+        stats.self_play = (
+            sum(int((o.wins + o.draws + o.losses)[rows].sum()) for o, rows in zip(own, mine, strict=True)),
+            sum(float((o.wins + o.draws / 2)[rows].sum()) for o, rows in zip(own, mine, strict=True)),
+        )
         stats.staleness = float(np.mean([self.counters.updates - f.weights_version for f in fragments]))
         self.counters.env_steps += stats.env_steps
         self.counters.trained_agent_steps += stats.rows
@@ -316,7 +416,7 @@ class LeaguePPO(PPO):
         if not self.config.num_env_runners:
             return []
         restored = env_runner_group.probe_unhealthy_env_runners()
-        self.stats.restarts += len(restored)
+        self.counters.restarts += len(restored)
         return restored
 
     def _recreated(self, indices: list[int]) -> None:

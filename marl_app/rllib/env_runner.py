@@ -108,7 +108,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             self._start_all(request, rng)
         else:
             self._matchups.assign(request.assignment)
-        self._ended_matches, self._ended_returns = 0, 0.0
+        self._ended_matches, self._ended_steps, self._ended_returns = 0, 0, 0.0
         steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
         for _ in range(steps):
             self._step(rng)
@@ -126,6 +126,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             outcomes=outcomes,
             reasons=reasons,
             matches=self._ended_matches,
+            match_steps=self._ended_steps,
             returns=self._ended_returns,
             seconds=time.perf_counter() - began,
             forward_seconds=self._forward_seconds,
@@ -245,6 +246,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     def _end(self, ended: Ints, rng: np.random.Generator) -> None:
         """Count matches that have ended and start new ones in their place."""
         self._ended_matches += len(ended)
+        self._ended_steps += int(self._matchups.lengths[ended].sum())
         ours = self._matchups.players(ended.repeat(len(self.env.agents)), np.tile(np.arange(len(self.env.agents)), len(ended)))
         mine = (ours == TRAINEE).reshape(len(ended), -1)
         self._ended_returns += float((self._returns[ended] * mine).sum() / max(1.0, mine.sum() / len(ended)))

@@ -1,4 +1,4 @@
-"""RLlib's callbacks, and the two events that a league adds to them."""
+"""RLlib's callbacks, and the events that a league adds to them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ class MatchCallback(RLlibCallback):
 
     def on_fragment(self, *, algorithm: LeaguePPO, fragment: Fragment, **kwargs: Any) -> None:
         """After a fragment has arrived, before it is trained on."""
+
+    def on_message(self, *, algorithm: LeaguePPO, text: str, **kwargs: Any) -> None:
+        """Something a user should read: a freeze, an evaluation."""
+
+    def on_scalars(self, *, algorithm: LeaguePPO, values: dict[str, float], **kwargs: Any) -> None:
+        """Metrics that do not come with every iteration."""
 
     def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
         """Once, when the run ends, however it ends."""

@@ -41,7 +41,7 @@ class Fragment:
 
     batches: training columns of each network's rows, by network name. Advantages are not standardized.
     reasons: the opponent, and why it was chosen, of each row of `outcomes`.
-    returns: sum of the returns of the trainee's sides over `matches` ended matches.
+    returns: sum over `matches` ended matches of the mean return of the trainee's agents; `match_steps`: their env steps.
     seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
     """
 
@@ -52,6 +52,7 @@ class Fragment:
     outcomes: Outcomes
     reasons: tuple[Opponent, ...]
     matches: int
+    match_steps: int
     returns: float
     seconds: float
     forward_seconds: float

@@ -8,7 +8,7 @@ minibatch; on small networks that was a tenth of the time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from torch import Tensor
 
 
 class MinibatchPPOLearner(PPOTorchLearner):
@@ -25,6 +26,24 @@ class MinibatchPPOLearner(PPOTorchLearner):
         """As RLlib, on one thread: two busy torch processes with two threads each on two cores run several times slower."""
         torch.set_num_threads(1)
         super().build()
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: Mapping[str, Tensor], fwd_out: Mapping[str, Tensor]
+    ) -> Tensor:
+        """RLlib's PPO loss; the batch is remembered for `after_gradient_based_update`."""
+        self._last = (module_id, batch, fwd_out)
+        return super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """As RLlib; logs how far the last minibatch's policy had moved, whether or not KL is part of the loss.
+
+        The estimator r - 1 - log r of the KL divergence (Schulman 2020, "Approximating KL divergence").
+        """
+        module_id, batch, fwd_out = self._last
+        dist = self.module[module_id].get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS].detach())
+        log_ratio = dist.logp(batch[Columns.ACTIONS]) - batch[Columns.ACTION_LOGP]
+        self.metrics.log_value((module_id, "approx_kl"), (log_ratio.exp() - 1 - log_ratio).mean(), window=1)
+        super().after_gradient_based_update(timesteps=timesteps)
 
     def _create_iterator_if_necessary(
         self,

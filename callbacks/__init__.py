@@ -1,0 +1,1 @@
+"""RLlibCallback classes: each turns an event of the run into a call, and decides nothing itself."""

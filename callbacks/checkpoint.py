@@ -1,0 +1,38 @@
+"""Writes checkpoints on a schedule and at the end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.checkpoint import save
+from marl_app.rllib.events import MatchCallback
+
+
+class SaveCheckpoints(MatchCallback):
+    """A checkpoint every `every_seconds` seconds and at the end of the run; the newest `keep` stay.
+
+    Match records are flushed first, so that what a checkpoint remembers is on disk with it.
+    """
+
+    def __init__(self, every_seconds: float, keep: int) -> None:
+        super().__init__()
+        self._every_seconds = every_seconds
+        self._keep = keep
+        self._saved = time.monotonic()
+
+    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+        """Save if it is time."""
+        if time.monotonic() - self._saved >= self._every_seconds:
+            self._save(algorithm)
+
+    def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
+        """Save the end, unless the run failed: then the last good checkpoint stays the newest."""
+        if status != "failed":
+            self._save(algorithm)
+
+    def _save(self, algorithm: LeaguePPO) -> None:
+        algorithm.records.flush()
+        algorithm.checkpoint = save(algorithm, algorithm.run_dir / "checkpoints", self._keep)
+        self._saved = time.monotonic()

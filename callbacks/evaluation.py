@@ -1,0 +1,101 @@
+"""Plays the learner against fixed anchors, in a process beside training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray
+
+from envs.batched import BatchedEnv
+from marl_app.evaluation.anchors import Score, evaluate, why_not
+from marl_app.rllib.agent import Agent
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.env_runner import MakeEnv
+from marl_app.rllib.events import MatchCallback
+
+MODES = ("sampled", "greedy")
+
+
+@ray.remote(num_cpus=0, max_restarts=-1)
+class Evaluator:
+    """A process of low priority that plays evaluation matches."""
+
+    def __init__(self) -> None:
+        os.nice(10)
+
+    def evaluate(self, blob: bytes, make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool) -> Score:
+        """The score of a player (as bytes) against an anchor."""
+        return evaluate(make_env, Agent(blob), anchor, games, np.random.default_rng(seed), greedy=greedy)
+
+
+class EvaluateAnchors(MatchCallback):
+    """Every `every_iterations` iterations (None: only at the end) `games` matches against each anchor, sides alternated.
+
+    Once with sampled actions, whose scores are `algorithm.anchors`, and once greedily. An evaluation that is due while
+    the last one still runs is left out. A run that finishes is evaluated once more, with its last weights.
+    """
+
+    def __init__(self, every_iterations: int | None, games: int, anchors: Sequence[str]) -> None:
+        super().__init__()
+        self._every_iterations = every_iterations
+        self._games = games
+        self._anchors = list(anchors)
+        self._running: dict[Any, tuple[str, str]] = {}
+
+    def on_algorithm_init(self, *, algorithm: LeaguePPO, **kwargs: Any) -> None:
+        """Find out which anchors can play this environment."""
+        env = algorithm.config.make_env(1)
+        self._games += -self._games % len(env.sides)
+        self._seed = algorithm.config.seed
+        self._anchors = [anchor for anchor in self._anchors if self._can_play(algorithm, env, anchor)]
+        env.close()
+        if self._anchors:
+            self._evaluator = Evaluator.remote()
+
+    def _can_play(self, algorithm: LeaguePPO, env: BatchedEnv, anchor: str) -> bool:
+        reason = why_not(env, anchor)
+        if reason is not None:
+            algorithm.notes.append(f"no evaluation against {anchor}: {reason}")
+        return reason is None
+
+    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+        """Start an evaluation if it is time, and report what has been played."""
+        due = self._every_iterations is not None and algorithm.iteration % self._every_iterations == 0
+        if due and not self._running:
+            self._start(algorithm)
+        ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0) if self._running else ([], [])
+        self._report(algorithm, ready)
+
+    def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
+        """Evaluate the last weights, unless the run was interrupted or failed."""
+        if status != "finished" or not self._anchors:
+            return
+        self._running.clear()
+        algorithm.fire("on_message", text=f"playing {self._games} matches against each of {', '.join(self._anchors)} ...")
+        ray.kill(self._evaluator)
+        self._evaluator = Evaluator.remote()
+        self._start(algorithm)
+        self._report(algorithm, list(self._running))
+
+    def _start(self, algorithm: LeaguePPO) -> None:
+        blob = ray.put(algorithm.encode_learner())
+        for anchor in self._anchors:
+            for mode in MODES:
+                self._seed += 1
+                arguments = (blob, algorithm.config.make_env, anchor, self._games, self._seed, mode == "greedy")
+                self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
+
+    def _report(self, algorithm: LeaguePPO, ready: Sequence[Any]) -> None:
+        for reference in ready:
+            anchor, mode = self._running.pop(reference)
+            score: Score = ray.get(reference)
+            keys = {"score": score.score, "low": score.low, "high": score.high}
+            values = {f"evaluation/{anchor}/{mode}/{name}": value for name, value in keys.items()}
+            algorithm.fire("on_scalars", values=values)
+            if mode == "sampled":
+                algorithm.anchors[anchor] = score._asdict()
+                text = f"against {anchor}: {score.score:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
+                algorithm.fire("on_message", text=text)

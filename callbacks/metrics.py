@@ -1,0 +1,63 @@
+"""Curves and pictures for TensorBoard, and one line per iteration in `progress.jsonl`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
+from marl_app.metrics.tensorboard import TensorBoard
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.events import MatchCallback
+
+
+class LogMetrics(MatchCallback):
+    """Writes the algorithm's report every iteration, and pictures of the league every `pictures_every_s` seconds."""
+
+    def __init__(self, pictures_every_s: float) -> None:
+        super().__init__()
+        self._pictures_every_s = pictures_every_s
+        self._drawn = float("-inf")
+        self._writer: TensorBoard | None = None
+
+    def _open(self, algorithm: LeaguePPO) -> TensorBoard:
+        """Open the writer late: only then is it known at which step a resumed run goes on."""
+        if self._writer is None:
+            before = algorithm.counters.env_steps - algorithm.stats.env_steps
+            self._writer = TensorBoard(algorithm.run_dir / "tb", purge_step=before + 1 if before else None)
+            self._writer.hparams(algorithm.config.hparams)
+        return self._writer
+
+    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+        """Write this iteration's figures."""
+        algorithm.records.progress(algorithm.report)
+        self.on_scalars(algorithm=algorithm, values=algorithm.report)
+        if time.monotonic() - self._drawn >= self._pictures_every_s:
+            self._draw(algorithm)
+
+    def on_scalars(self, *, algorithm: LeaguePPO, values: dict[str, float], **kwargs: Any) -> None:
+        """Write figures that do not come with every iteration."""
+        self._open(algorithm).scalars(values, algorithm.counters.env_steps)
+
+    def on_run_end(self, *, algorithm: LeaguePPO, **kwargs: Any) -> None:
+        """The last pictures."""
+        if self._writer is not None:
+            self._draw(algorithm)
+            self._writer.close()
+
+    def _draw(self, algorithm: LeaguePPO) -> None:
+        self._drawn = time.monotonic()
+        league, learner = algorithm.league, algorithm.config.learner
+        players = [snapshot.player.id for snapshot in league.snapshots] + [learner]
+        _, games = league.payoff.counts(players)
+        writer, step = self._open(algorithm), algorithm.counters.env_steps
+        writer.image("league/payoff", payoff_heat_map(players, league.payoff.matrix(players), games), step)
+        ratings = league.ratings()
+        writer.image("league/ratings", ratings_figure(players, [ratings[player] for player in players]), step)
+        chances: dict[str, float] = {}
+        for branch in league.matchmaker.branches(league.view, learner):
+            for player, chance in zip(branch.opponents, branch.probabilities.tolist(), strict=True):
+                chances[player] = chances.get(player, 0.0) + branch.probability * chance
+        met = [player for player in players if player in chances]
+        figure = matchmaking_figure(learner, met, [chances[p] for p in met], league.payoff.win_rates(learner, met))
+        writer.image("league/matchmaking", figure, step)

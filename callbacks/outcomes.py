@@ -1,0 +1,35 @@
+"""Tells the league who won, and keeps the match records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.events import MatchCallback
+from marl_app.rllib.fragments import Fragment
+
+
+class RecordOutcomes(MatchCallback):
+    """Every result goes to the league and, with the reason for the match, to `matches/`."""
+
+    def on_fragment(self, *, algorithm: LeaguePPO, fragment: Fragment, **kwargs: Any) -> None:
+        """Record one fragment's results."""
+        outcomes = fragment.outcomes
+        algorithm.league.record(outcomes)
+        algorithm.records.matches(
+            algorithm.iteration + 1,
+            {
+                "learner": np.full(len(outcomes.opponents), outcomes.learner),
+                "opponent": list(outcomes.opponents),
+                "rule": list(outcomes.rules),
+                "side": outcomes.sides,
+                "wins": outcomes.wins,
+                "draws": outcomes.draws,
+                "losses": outcomes.losses,
+                "steps": outcomes.steps,
+                "win_rate": np.array([reason.win_rate for reason in fragment.reasons], np.float32),
+                "probability": np.array([reason.probability for reason in fragment.reasons], np.float32),
+            },
+        )

@@ -1,0 +1,154 @@
+"""Configuration -> live objects. The only caller of Hydra's `instantiate`.
+
+Everything is built once in the driver before Ray starts, so that a wrong argument costs a second and not a cluster.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, get_method, instantiate
+
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config
+from marl_app.league.league import League
+from marl_app.league.matchmakers.latest import Latest
+from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.payoff import Payoff
+from marl_app.league.players import Learner
+from marl_app.league.schedule import Schedule
+from marl_app.rllib.algorithm import LeaguePPOConfig
+from marl_app.rllib.env_runner import MakeEnv
+from marl_app.rllib.networks import networks_of
+
+Leaf = Mapping[str, Any]
+
+
+def build(config: Config) -> LeaguePPOConfig:
+    """The RLlib configuration of a run; `.build_algo()` gives the algorithm.
+
+    Raises ConfigError, naming the key, for whatever cannot be built or does not fit together.
+    """
+    make_env = env_factory(config.env)
+    env = named("env", functools.partial(make_env, 1))
+    agents, sides = env.agents, env.sides
+    networks = named("policies", lambda: networks_of(env, config.policies.mapping, config.policies.agent_id))
+    env.close()
+    model = leaf("model", config.model)
+    for network in networks:
+        named("model", network.spec(model).build)
+    matchmaker: Matchmaker = leaf("league.matchmaker", config.league.matchmaker)
+    if len(sides) == 1 and not isinstance(matchmaker, Latest):
+        raise ConfigError(
+            f"env: all {len(agents)} agents are on one side, so a league has no opponents: "
+            "use +experiment=self_play, or set env.sides"
+        )
+    make_league = functools.partial(
+        _league, config.league.learner, matchmaker, leaf("league.schedule", config.league.schedule), config.league.decay_per_game
+    )
+    rllib = LeaguePPOConfig()
+    rllib.environment(env="matches", disable_env_checking=True)
+    _set_algorithm(rllib, config)
+    _set_runtime(rllib, config)
+    rllib.callbacks([callback(name, content) for name, content in config.callbacks.items()])
+    return rllib.matches(
+        run_dir=str(Path(config.output_dir).absolute()),
+        learner=config.league.learner,
+        make_env=make_env,
+        make_league=make_league,
+        store=leaf("store", config.store),
+        architecture=model,
+        agents=tuple(agents),
+        networks=networks,
+        policy_mapping=config.policies.mapping,
+        agent_id=config.policies.agent_id,
+        opponent_slots=config.runtime.opponent_slots,
+        pipeline=config.runtime.pipeline,
+        no_progress_timeout_s=config.runtime.no_progress_timeout_s,
+        stop=config.stop,
+        hparams=flat(asdict(config)),
+    )
+
+
+def task(config: Config) -> Callable[[Config], float]:
+    """The function that `task=` names."""
+    return named("task", lambda: get_method(config.task["_target_"]))
+
+
+def env_factory(content: Leaf) -> MakeEnv:
+    """Number of matches -> environment; can be sent to another process."""
+    arguments = {
+        key: leaf(f"env.{key}", value) if isinstance(value, Mapping) and "_target_" in value else value
+        for key, value in content.items()
+        if key != "_target_"
+    }
+    return functools.partial(named("env", lambda: get_class(content["_target_"])), **arguments)
+
+
+def callback(name: str, content: Leaf) -> Callable[[], Any]:
+    """A callback's class with its arguments; RLlib makes the object. It is made once here, to see that it can be."""
+    leaf(f"callbacks.{name}", content)
+    arguments = {key: value for key, value in content.items() if key != "_target_"}
+    return functools.partial(get_class(content["_target_"]), **arguments)
+
+
+def leaf(key: str, content: Leaf) -> Any:
+    """The object of a `_target_` leaf."""
+    return named(key, lambda: instantiate(content, _convert_="all"))
+
+
+def named(key: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives; what it raises becomes a ConfigError that names the key."""
+    try:
+        return make()
+    except ConfigError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+        raise ConfigError(text if text.startswith(key) else f"{key}: {text}") from error
+
+
+def flat(content: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones."""
+    result: dict[str, Any] = {}
+    for key, value in content.items():
+        result |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return result
+
+
+def _league(learner: str, matchmaker: Matchmaker, schedule: Schedule, decay_per_game: float) -> League:
+    return League([Learner(learner)], matchmaker, schedule, Payoff(decay_per_game))
+
+
+def _set_algorithm(rllib: LeaguePPOConfig, config: Config) -> None:
+    settings = asdict(config.algorithm)
+    if settings["vf_clip_param"] is None:
+        settings["vf_clip_param"] = float("inf")
+    rllib.training(**settings)
+
+
+def _set_runtime(rllib: LeaguePPOConfig, config: Config) -> None:
+    runtime = config.runtime
+    if (runtime.num_gpus_per_learner or runtime.num_gpus_per_env_runner) and not torch.cuda.is_available():
+        raise ConfigError("runtime.num_gpus_per_learner: torch sees no GPU here; use runtime=local")
+    rllib.env_runners(
+        num_env_runners=runtime.num_env_runners,
+        num_envs_per_env_runner=runtime.num_envs_per_env_runner,
+        num_gpus_per_env_runner=runtime.num_gpus_per_env_runner,
+        create_local_env_runner=runtime.num_env_runners == 0,
+    )
+    rllib.learners(num_learners=runtime.num_learners, num_gpus_per_learner=runtime.num_gpus_per_learner)
+    rllib.fault_tolerance(
+        restart_failed_env_runners=True,
+        delay_between_env_runner_restarts_s=runtime.env_runner_restart_delay_s,
+        env_runner_health_probe_timeout_s=5.0,
+    )
+    rllib.debugging(seed=config.seed, log_level="ERROR")
+

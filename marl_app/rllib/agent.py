@@ -1,0 +1,127 @@
+"""Using what was trained: `marl_app.load_agent(run)`, numpy in and numpy out, no Ray running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from marl_app.rllib.checkpoint import latest
+from marl_app.rllib.env_runner import to_space
+from marl_app.rllib.player import modules_of
+from marl_app.store.codec import decode
+from marl_app.store.disk import DiskStore
+
+Array = NDArray[Any]
+
+
+class Agent:
+    """A trained player. `metadata` says who it is and what it was trained on."""
+
+    def __init__(self, blob: bytes) -> None:
+        torch.set_num_threads(1)
+        weights, self.metadata = decode(blob)
+        self._modules = modules_of(weights, self.metadata)
+        self._network_of = {
+            agent: network["name"] for network in self.metadata["networks"] for agent in network["agents"]
+        }
+
+    def act(
+        self,
+        observation: Array,
+        action_mask: Array | None = None,
+        agent: Any = None,
+        *,
+        rng: np.random.Generator | None = None,
+        greedy: bool = False,
+    ) -> Any:
+        """An action for one observation, or an array of actions [R, ...] for a stack of them.
+
+        observation: as the environment gives it to the agent that is to move, [*shape] or [R, *shape].
+        action_mask: the legal actions, bool or 0/1, [n] or [R, n]; None if all are legal.
+        agent: the seat (a name, an index, or an array of R indices of seats that share a network), where the player
+            has several networks or was told which agent it plays; otherwise it makes no difference.
+        rng: source of randomness of the sampled action; None: a fresh one.
+        greedy: the likeliest action instead of a sampled one.
+        """
+        inputs, one, space = self._inputs(observation, action_mask, agent)
+        rng = rng or np.random.default_rng()
+        if isinstance(space, spaces.Box):
+            mean, log_std = np.split(inputs, 2, axis=1)
+            noise = 0.0 if greedy else rng.standard_normal(mean.shape) * np.exp(log_std)
+            actions = to_space((mean + noise).astype(np.float32), space)
+        else:
+            noise = 0.0 if greedy else rng.gumbel(size=inputs.shape)
+            parts = [part.argmax(axis=1) for part in np.split(inputs + noise, _ends(space), axis=1)]
+            actions = parts[0] if isinstance(space, spaces.Discrete) else np.stack(parts, axis=1)
+        if not one:
+            return actions
+        return int(actions[0]) if isinstance(space, spaces.Discrete) else actions[0]
+
+    def probabilities(self, observation: Array, action_mask: Array | None = None, agent: Any = None) -> Array:
+        """The policy's probabilities, float32 [n] or [R, n] (a MultiDiscrete's parts side by side).
+
+        Arguments as `act`. Raises ValueError for continuous actions.
+        """
+        inputs, one, space = self._inputs(observation, action_mask, agent)
+        if isinstance(space, spaces.Box):
+            raise ValueError("continuous actions have densities, not probabilities; use act")
+        parts = []
+        for part in np.split(inputs, _ends(space), axis=1):
+            odds = np.exp(part - part.max(axis=1, keepdims=True))
+            parts.append(odds / odds.sum(axis=1, keepdims=True))
+        probabilities = np.concatenate(parts, axis=1).astype(np.float32)
+        return probabilities[0] if one else probabilities
+
+    def _inputs(self, observation: Array, mask: Array | None, agent: Any) -> tuple[Array, bool, spaces.Space]:
+        """Distribution inputs [R, n], whether it was one observation, and the action space."""
+        seats = self._seats(agent)
+        module = self._modules[self._network_of[int(seats[0])]]
+        shape = module.observation_space.shape
+        observation = np.asarray(observation)
+        if observation.shape[-len(shape) :] != shape or observation.ndim > len(shape) + 1:
+            raise ValueError(f"an observation must be of shape {shape}, or a stack of them, not {observation.shape}")
+        one = observation.ndim == len(shape)
+        rows = observation.reshape(-1, *shape)
+        legal = None if mask is None else torch.from_numpy(np.asarray(mask).reshape(len(rows), -1).astype(np.bool_))
+        ids = torch.from_numpy(np.broadcast_to(seats, len(rows)).copy())
+        with torch.inference_mode():
+            inputs = module.act(torch.from_numpy(np.ascontiguousarray(rows)), legal, ids)
+        return inputs.numpy(), one, module.action_space
+
+    def _seats(self, agent: Any) -> Array:
+        names: Sequence[str] = self.metadata["agents"]
+        if agent is None:
+            return np.zeros(1, np.int64)
+        if isinstance(agent, str):
+            if agent not in names:
+                raise ValueError(f"no agent {agent!r}; the agents are {', '.join(names)}")
+            return np.array([names.index(agent)])
+        return np.atleast_1d(np.asarray(agent, np.int64))
+
+
+def _ends(space: spaces.Space) -> Array:
+    """Where the parts of an action's inputs end, the last one left out."""
+    return np.cumsum(space.nvec)[:-1] if isinstance(space, spaces.MultiDiscrete) else np.zeros(0, np.int64)
+
+
+def load_agent(run: str | Path, player: str | None = None) -> Agent:
+    """The agent of a run directory: the learner's newest checkpoint, or the snapshot `player`, e.g. "main@0003".
+
+    Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an unknown player.
+    """
+    checkpoint = latest(Path(run) / "checkpoints")
+    if checkpoint is None:
+        raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
+    league = checkpoint.state["league"]
+    digests = {snapshot["player"]: snapshot["digest"] for snapshot in league["snapshots"]}
+    if player is None or player in [learner["lineage"] for learner in league["learners"]]:
+        return Agent(checkpoint.player)
+    if player not in digests:
+        raise KeyError(f"{run} has no player {player!r}; its snapshots are {', '.join(digests) or 'none yet'}")
+    return Agent(DiskStore(Path(run) / "snapshots").get(digests[player]))

@@ -1,0 +1,147 @@
+"""Checkpoints: everything a run needs to go on, as tensors and JSON, under a manifest of digests. No pickle.
+
+A checkpoint is a directory that appears whole, by a rename, or not at all:
+
+    checkpoint-00000120/
+      player.safetensors     the learner's weights, as a player that can be loaded and used (see `player.py`)
+      learner.safetensors    optimizer and torch RNG state
+      state.json             iteration, counters, league, RNG
+      manifest.json          SHA-256 of the three; written last
+
+RLlib's own checkpoints are cloudpickle (loading one runs code), are not atomic and are not verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
+from ray.rllib.core.learner.learner import Learner
+
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.networks import module_id
+from marl_app.store.codec import decode, encode
+
+logger = logging.getLogger(__name__)
+
+PLAYER, LEARNER, STATE, MANIFEST = "player.safetensors", "learner.safetensors", "state.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole, verified checkpoint: its directory and the contents of its files."""
+
+    path: Path
+    player: bytes
+    learner: bytes
+    state: dict[str, Any]
+
+
+def save(algorithm: LeaguePPO, directory: Path, keep: int) -> Path:
+    """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`."""
+    arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
+    files = {
+        PLAYER: algorithm.encode_learner(),
+        LEARNER: encode(arrays, plain),
+        STATE: json.dumps(algorithm.progress_state(), allow_nan=False).encode(),
+    }
+    files[MANIFEST] = json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in files.items()}).encode()
+    path = directory / f"checkpoint-{algorithm.iteration:08d}"
+    temporary = directory / f".{path.name}.{os.getpid()}"
+    temporary.mkdir(parents=True)
+    for name, data in files.items():
+        with open(temporary / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    if path.exists():
+        shutil.rmtree(path)
+    os.rename(temporary, path)
+    descriptor = os.open(directory, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    for old in _all(directory)[keep:]:
+        shutil.rmtree(old)
+    return path
+
+
+def latest(directory: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole, or None; one that is torn is reported and passed over."""
+    for path in _all(directory):
+        try:
+            manifest = json.loads((path / MANIFEST).read_bytes())
+            data = {name: (path / name).read_bytes() for name in (PLAYER, LEARNER, STATE)}
+            for name, content in data.items():
+                if hashlib.sha256(content).hexdigest() != manifest[name]:
+                    raise ValueError(f"{name} does not have the digest in {MANIFEST}")
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("%s is damaged (%s); trying the one before", path, error)
+            continue
+        return Checkpoint(path, data[PLAYER], data[LEARNER], json.loads(data[STATE]))
+    return None
+
+
+def load(algorithm: LeaguePPO, checkpoint: Checkpoint) -> None:
+    """Make a freshly built algorithm go on where the checkpoint was written.
+
+    Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league refers to a
+    snapshot that the store does not have.
+    """
+    config = algorithm.config
+    weights, _ = decode(checkpoint.player)
+    current = algorithm.weights()
+    misfit = {name for name in weights.keys() ^ current.keys()} or {
+        name for name in weights if weights[name].shape != current[name].shape
+    }
+    if misfit:
+        raise ValueError(f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`")
+    for snapshot in checkpoint.state["league"]["snapshots"]:
+        if not algorithm.store.has(snapshot["digest"]):
+            raise KeyError(f"{checkpoint.path} refers to {snapshot['player']}, which the store does not have")
+    modules: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in weights.items():
+        network, _, parameter = name.partition("/")
+        modules.setdefault(module_id(config.learner, network, config.networks), {})[parameter] = value
+    # Without a sequence number the weights are taken as they are, not compared with those that are there.
+    algorithm.learner_group.set_state({COMPONENT_LEARNER: {COMPONENT_RL_MODULE: modules}})
+    arrays, plain = decode(checkpoint.learner)
+    algorithm.learner_group.foreach_learner(_load_learner_state, arrays=arrays, plain=plain)
+    algorithm.load_progress_state(checkpoint.state)
+
+
+def _all(directory: Path) -> list[Path]:
+    """Checkpoint directories, newest first."""
+    return sorted(directory.glob("checkpoint-*"), reverse=True)
+
+
+def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Optimizers, KL coefficients and torch's RNG: arrays, and what is not an array."""
+    arrays: dict[str, np.ndarray] = {"rng": torch.get_rng_state().numpy()}
+    for name, optimizer in learner._named_optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                arrays[f"{name}/{index}/{key}"] = value.cpu().numpy()
+    return arrays, {"kl_coeffs": {id: float(value) for id, value in learner.curr_kl_coeffs_per_module.items()}}
+
+
+def _load_learner_state(learner: Learner, *, arrays: dict[str, np.ndarray], plain: dict[str, Any], **kwargs: Any) -> None:
+    """The inverse of `_learner_state`; learning rates and such stay those of the configuration."""
+    torch.set_rng_state(torch.from_numpy(arrays["rng"]))
+    for name, optimizer in learner._named_optimizers.items():
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for path, value in arrays.items():
+            owner, _, rest = path.rpartition("/")[0].rpartition("/")
+            if owner == name:
+                state.setdefault(int(rest), {})[path.rpartition("/")[2]] = torch.from_numpy(value)
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for id, value in plain["kl_coeffs"].items():
+        learner.curr_kl_coeffs_per_module[id].data.fill_(value)

@@ -1,0 +1,104 @@
+"""A player as bytes: weights, and beside them all that it takes to play with them again.
+
+The same format serves the pool's snapshots and the newest weights in a checkpoint. The metadata names the networks,
+their architecture, their spaces and the agents they play, so that a player needs neither its run nor Ray to be used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from marl_app.rllib.modules.actor_critic import ActorCritic
+from marl_app.rllib.networks import Model, Network
+from marl_app.store.codec import encode
+
+FORMAT = 1
+
+
+def encode_player(
+    weights: Mapping[str, NDArray[Any]],
+    networks: Sequence[Network],
+    agents: Sequence[str],
+    model: Model,
+    facts: Mapping[str, Any],
+) -> bytes:
+    """Bytes of a player; `facts` (who it is, when it was made) go into the metadata as they are."""
+    module_class = model.module_class
+    metadata = {
+        "format": FORMAT,
+        "module_class": f"{module_class.__module__}.{module_class.__qualname__}",
+        "model_config": model.model_config,
+        "agents": list(agents),
+        "networks": [
+            {
+                "name": network.name,
+                "agents": list(network.agents),
+                "num_agents": network.num_agents,
+                "observation_space": _space_to_json(network.observation_space),
+                "action_space": _space_to_json(network.action_space),
+            }
+            for network in networks
+        ],
+        **facts,
+    }
+    return encode(weights, metadata)
+
+
+def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:
+    """The networks of a decoded player, by name, with its weights, ready to play (not to train).
+
+    Raises ValueError for another version of the format.
+    """
+    import torch
+
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"this is a player of format {metadata.get('format')}; this program reads {FORMAT}")
+    path, _, name = metadata["module_class"].rpartition(".")
+    module_class = getattr(importlib.import_module(path), name)
+    modules = {}
+    for network in metadata["networks"]:
+        module = module_class(
+            observation_space=_space_from_json(network["observation_space"]),
+            action_space=_space_from_json(network["action_space"]),
+            model_config={**metadata["model_config"], "num_agents": network["num_agents"]},
+        )
+        prefix = f"{network['name']}/"
+        own = {key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)}
+        module.load_state_dict(own)
+        modules[network["name"]] = module.requires_grad_(False).eval()
+    return modules
+
+
+def _space_to_json(space: spaces.Space) -> dict[str, Any]:
+    if isinstance(space, spaces.Discrete):
+        return {"discrete": int(space.n)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {"multi_discrete": space.nvec.tolist()}
+    assert isinstance(space, spaces.Box)
+    bounds = [_bound(space.low), _bound(space.high)]
+    return {"box": bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+
+
+def _bound(values: NDArray[Any]) -> Any:
+    """A box's bound as JSON: one value where all are the same, infinities as text (JSON has none)."""
+    texts = [repr(value) for value in values.ravel().tolist()]
+    return texts[0] if len(set(texts)) == 1 else texts
+
+
+def _space_from_json(value: Mapping[str, Any]) -> spaces.Space:
+    if "discrete" in value:
+        return spaces.Discrete(value["discrete"])
+    if "multi_discrete" in value:
+        return spaces.MultiDiscrete(value["multi_discrete"])
+    dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
+    low, high = (
+        np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), int(np.prod(shape))).reshape(shape).astype(dtype)
+        for bound in ([text] if isinstance(text, str) else text for text in value["box"])
+    )
+    return spaces.Box(low, high, shape, dtype.type)

@@ -1,0 +1,79 @@
+"""One iteration in numbers, under the names of `marl_app/metrics/names.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ray.rllib.utils.metrics import LEARNER_RESULTS
+
+if TYPE_CHECKING:
+    from marl_app.rllib.algorithm import LeaguePPO
+
+LEARNER_KEYS = {
+    "policy_loss": "learner/policy_loss",
+    "vf_loss_unclipped": "learner/vf_loss",
+    "total_loss": "learner/total_loss",
+    "entropy": "learner/entropy",
+    "approx_kl": "learner/mean_kl",
+    "gradients_default_optimizer_global_norm": "learner/grad_norm",
+    "default_optimizer_learning_rate": "learner/learning_rate",
+    "vf_explained_var": "learner/explained_variance",
+}
+"""RLlib's names -> ours; where a player has several networks, the mean over them."""
+
+
+def report(algorithm: LeaguePPO, result: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of the iteration that has just ended; `result` is RLlib's."""
+    stats, counters = algorithm.stats, algorithm.counters
+    seconds = max(stats.seconds, 1e-9)
+    values = {
+        "iteration": algorithm.iteration,
+        "seconds": counters.seconds,
+        "steps/env_steps": counters.env_steps,
+        "steps/trained_agent_steps": counters.trained_agent_steps,
+        "throughput/env_steps_per_s": stats.env_steps / seconds,
+        "throughput/trained_agent_steps_per_s": stats.rows / seconds,
+        "throughput/sample_wait_share": stats.wait_seconds / seconds,
+        "throughput/learn_share": stats.learn_seconds / seconds,
+        "learner/batch_rows": stats.rows,
+        "staleness/updates": stats.staleness,
+        "matches/per_s": stats.matches / seconds,
+        "health/env_runner_restarts": counters.restarts,
+        "health/failures": counters.failures,
+    }
+    if stats.matches:
+        values["matches/length"] = stats.match_length
+        values["matches/return"] = stats.returns / stats.matches
+    matches, first = stats.self_play
+    if matches:
+        values["matches/first_side_score"] = first / matches
+    if stats.recorded:
+        values["league/self_play_share"] = matches / stats.recorded
+    return values | _learner(algorithm, result) | _league(algorithm)
+
+
+def _learner(algorithm: LeaguePPO, result: Mapping[str, Any]) -> dict[str, float]:
+    modules = [value for name, value in result.get(LEARNER_RESULTS, {}).items() if name in algorithm.config.policies]
+    return {
+        ours: float(np.mean([module[theirs] for module in modules]))
+        for theirs, ours in LEARNER_KEYS.items()
+        if modules and all(theirs in module for module in modules)
+    }
+
+
+def _league(algorithm: LeaguePPO) -> dict[str, float]:
+    league, learner = algorithm.league, algorithm.config.learner
+    pool = [snapshot.player.id for snapshot in league.snapshots]
+    values = {"league/pool_size": float(len(pool))}
+    games = league.payoff.games(learner, pool)
+    if games.sum():
+        values["league/win_rate/pool"] = float(np.average(league.payoff.win_rates(learner, pool), weights=games))
+        bands = league.bands(learner)
+        values |= {f"league/win_rate/{band}": score for band, (score, played) in bands.items() if played}
+    if pool:
+        ratings = algorithm.ratings()
+        values["league/elo"] = ratings[learner]
+        values["league/elo_pool_mean"] = float(np.mean([ratings.get(player, 0.0) for player in pool]))
+    return values

@@ -1,0 +1,58 @@
+"""One job from its configuration to its objective: Ray, seeds, and the task."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from marl_app.config.schema import Config, available_cores
+
+NAMESPACE = "marl_app"
+
+
+def run(config: Config) -> float:
+    """Run the configured task and return its objective, which sweepers compare."""
+    import torch
+
+    from marl_app.build import task
+
+    torch.set_num_threads(1)
+    random.seed(config.seed)
+    np.random.seed(config.seed)
+    torch.manual_seed(config.seed)
+    return task(config)(config)
+
+
+@contextmanager
+def ray_session(config: Config) -> Iterator[None]:
+    """Ray, for as long as the context lasts. A Ray that is there already is used, and left as it was.
+
+    On this machine Ray's own count of CPUs only has to admit what the configuration asks for, and one more.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    for name in ("ray", "ray.rllib", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    runtime = config.runtime
+    needed = runtime.num_env_runners + runtime.num_learners + 1
+    ray.init(
+        address="local",
+        num_cpus=max(needed, runtime.num_cpus or available_cores()),
+        include_dashboard=False,
+        namespace=NAMESPACE,
+        logging_level=logging.ERROR,
+        log_to_driver=True,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()

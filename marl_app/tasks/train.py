@@ -1,0 +1,114 @@
+"""Train: iterate until a limit, a signal or an error, and leave everything in the run directory."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from marl_app.build import build
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config
+from marl_app.metrics.summary import write_summary
+from marl_app.rllib import checkpoint
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.run import ray_session
+
+FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
+
+
+def train(config: Config) -> float:
+    """Train the configured learner; the objective is its Elo (0 = the first snapshot of its run)."""
+    directory = Path(config.output_dir)
+    saved = checkpoint.latest(directory / "checkpoints")
+    if config.resume and saved is None:
+        raise ConfigError(f"resume={config.resume}: there is no whole checkpoint in {directory / 'checkpoints'}")
+    if not config.resume and saved is not None:
+        raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
+    rllib = build(config)
+    with ray_session(config), _stop_requests() as stop:
+        algorithm: LeaguePPO = rllib.build_algo()
+        if saved is not None:
+            checkpoint.load(algorithm, saved)
+            algorithm.records.truncate(algorithm.iteration)
+            algorithm.notes.append(f"continues {saved.path} at iteration {algorithm.iteration}")
+        for note in algorithm.notes:
+            algorithm.fire("on_message", text=note)
+        status = FAILED
+        try:
+            status = _iterate(algorithm, stop)
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        finally:
+            _end(algorithm, status, directory)
+    return algorithm.report.get("league/elo", 0.0)
+
+
+def _iterate(algorithm: LeaguePPO, stop: dict[str, bool]) -> str:
+    while (algorithm.share_done()[0] or 0.0) < 1.0:
+        if stop["requested"]:
+            return INTERRUPTED
+        algorithm.train()
+    return FINISHED
+
+
+@contextmanager
+def _stop_requests() -> Iterator[dict[str, bool]]:
+    """`["requested"]` becomes True at Ctrl-C or SIGTERM: the iteration is finished first. A second one interrupts it."""
+    stop = {"requested": False}
+
+    def request(number: int, frame: Any) -> None:
+        if stop["requested"]:
+            raise KeyboardInterrupt
+        stop["requested"] = True
+        print("\nstopping after this iteration; once more to stop at once", flush=True)
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(algorithm: LeaguePPO, status: str, directory: Path) -> None:
+    """Callbacks, `summary.json`, and the last lines."""
+    algorithm.fire("on_run_end", status=status)
+    algorithm.records.flush()
+    counters = algorithm.counters
+    seconds = max(counters.seconds, 1e-9)
+    summary = {
+        "status": status,
+        "seconds": counters.seconds,
+        "iterations": algorithm.iteration,
+        "env_steps": counters.env_steps,
+        "trained_agent_steps": counters.trained_agent_steps,
+        "env_steps_per_s": counters.env_steps / seconds,
+        "trained_agent_steps_per_s": counters.trained_agent_steps / seconds,
+        "pool_size": len(algorithm.league.snapshots),
+        "elo": algorithm.report.get("league/elo"),
+        "anchors": algorithm.anchors,
+        "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
+    }
+    write_summary(directory / "summary.json", summary)
+    for line in closing_lines(summary, directory):
+        print(line)
+
+
+def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
+    """How the run ended, how strong the agent is, and where everything lies."""
+    strength = [f"Elo {summary['elo']:.0f}"] if summary["elo"] is not None else []
+    strength += [
+        f"{name} {score['score']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" for name, score in summary["anchors"].items()
+    ]
+    return [
+        f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "
+        f"{summary['env_steps']:,} env steps ({summary['env_steps_per_s']:,.0f}/s), "
+        f"{summary['trained_agent_steps']:,} trained agent steps ({summary['trained_agent_steps_per_s']:,.0f}/s), "
+        f"pool of {summary['pool_size']}",
+        f"strength: {', '.join(strength) or 'not evaluated'}",
+        f"run directory: {directory}  (tb/, checkpoints/, snapshots/, matches/, progress.jsonl, summary.json)",
+        f"play with it:  marl_app.load_agent({str(directory)!r})      curves: tensorboard --logdir {directory}",
+    ]
