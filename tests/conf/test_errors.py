@@ -1,0 +1,102 @@
+"""Every wrong input is an error of one or two lines that name the key and the fix.
+
+The table runs in this process; a few of its lines run as a user would type them, in test_front_door.py.
+"""
+
+import pytest
+
+from marl_app.__main__ import prepare
+from marl_app.config.explain import explain
+
+BAD = [  # (command line, what the message says)
+    # Keys that do not exist.
+    ("algorithm.lrr=1", "algorithm.lrr: there is no such key. Did you mean algorithm.lr?"),
+    ("algoritm.lr=1", "Did you mean algorithm.lr?"),
+    ("minibatch_size=64", "Did you mean algorithm.minibatch_size?"),
+    ("stop.steps=5", "Did you mean stop.env_steps?"),
+    ("algorithm.learning_rate=1", "The keys of algorithm: clip_param,"),
+    ("foo=bar", "foo: there is no such key. The keys of the configuration: algorithm,"),
+    ("+algorithm.foo=1", "algorithm.foo: there is no such key."),
+    ("+foo=1", "foo: there is no such key."),
+    ("env.opening.low=2", "Did you mean env.openings"),
+    ("model.hiden=[64]", "Did you mean model.hidden?"),
+    ("hydra.foo=1", "hydra.foo: there is no such key."),
+    ("~foo", "~foo: there is no such key to delete"),
+    ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
+    # Groups and options that do not exist, or are chosen in the wrong way.
+    ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, connect_four,"),
+    ("+experiment=leage", "Did you mean league?\nOptions: league, self_play"),
+    ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: default, latest,"),
+    ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
+    ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
+    ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
+    ("experiment=league", "write +experiment=... with a plus. Options: league, self_play"),
+    ("+experiment=league +experiment=self_play", "+experiment is given twice"),
+    ("+model=cnn", "write model=... without the plus"),
+    ("league.matchmaker=pfsp", "choose an option with league/matchmaker=...: default,"),
+    ("league=null", "write group=option, not null"),
+    ("~env", "env has no value: give env=..."),
+    # Values of the wrong type.
+    ("algorithm.lr=abc", "algorithm.lr=abc is not a number"),
+    ("algorithm.lr=[1]", "algorithm.lr=[1] is not a number"),
+    ("algorithm.lr=null", "algorithm.lr=null is not allowed"),
+    ("seed=1.5", "seed=1.5 is not a whole number"),
+    ("stop.env_steps=3e5", "stop.env_steps=300000.0 is not a whole number: write 300_000"),
+    ("runtime.pipeline=maybe", "runtime.pipeline=maybe is not true or false"),
+    ("evaluation.anchors=random", "evaluation.anchors must be a list"),
+    ("policies.mapping=5", "policies.mapping must be a mapping"),
+    ("stop=5", "stop must be a group of keys: stop.env_steps,"),
+    ("seed=", "seed= is not a whole number"),
+    ("seed=${foo}", "seed: ${foo} refers to a key that does not exist"),
+    # Values out of bounds, and combinations that cannot work.
+    ("seed=-1", "seed=-1 is not allowed: give a value >= 0"),
+    ("algorithm.gamma=2", "algorithm.gamma=2.0 is not allowed: give a value >= 0 and <= 1"),
+    ("algorithm.grad_clip_by=foo", "give one of value, norm, global_norm"),
+    ("name=../elsewhere", "name=../elsewhere is not allowed"),
+    ("runtime.num_learners=2", "runtime.num_learners=2 is not allowed: give a value >= 0 and <= 1"),
+    ("runtime.num_env_runners=100000", "or fewer"),
+    ("algorithm.minibatch_size=100000", "give a minibatch that is not larger than the batch"),
+    ("algorithm.train_batch_size_per_learner=5000", "give 5120"),
+    ("env._target_=null", "env._target_ is missing"),
+    ("env=openspiel", "env.game has no value: give env.game=..."),
+    ("env=pettingzoo", "env.name has no value: give env.name=..."),
+    # Command lines that cannot be read.
+    ("seed", "seed: cannot be read. Write key=value"),
+    ("a=b=c", "a=b=c: cannot be read."),
+    ("seed=[1,2", "seed=[1,2: cannot be read."),
+    ("+seed=1", "+seed: the key exists already: write seed=... without the plus"),
+    ("seed=1,2", "Add -m for one run with each"),
+    ("--foo", "unrecognized arguments: --foo"),
+    ("--cfg everything", "invalid choice"),
+    # Sweeps are checked before their first job starts.
+    ("-m seed=1,-2", "seed=-2 is not allowed"),
+    ("-m league/matchmaker=latest,pfspp", "Did you mean pfsp?"),
+    ("-m +experiment=league,leage", "Did you mean league?"),
+    # Resuming.
+    ("resume=/nonexistent", "resume=/nonexistent: there is no such directory"),
+    ("resume=conf", "no run has been in this directory"),
+    ("-m resume=conf", "leave out -m"),
+    ("resume=a,b", "give one directory"),
+]
+
+
+def message(arguments):
+    with pytest.raises(Exception) as caught:
+        prepare(arguments)
+    return explain(caught.value)
+
+
+@pytest.mark.parametrize(("line", "expected"), BAD, ids=[line for line, _ in BAD])
+def test_message(line, expected):
+    splits_at_blanks = line.startswith(("-", "+experiment="))
+    text = message(line.split(" ") if splits_at_blanks else [line])
+    assert expected in text
+    assert 1 <= len(text.splitlines()) <= 2
+    assert "full_key" not in text and "Traceback" not in text
+
+
+def test_an_error_that_no_pattern_knows_is_passed_on_in_one_line():
+    inner = ValueError("inner\nsecond line")
+    outer = RuntimeError("outer")
+    outer.__cause__ = inner
+    assert explain(outer) == "outer: inner"

@@ -1,0 +1,163 @@
+"""The front door as a user meets it: in a process of its own, with the run itself replaced."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# `python -m marl_app`, but the run only says what it was given; at the end: which heavy packages were imported.
+DRIVER = """
+import atexit, dataclasses, json, runpy, sys, types
+from marl_app.config.errors import ConfigError
+
+def run(config):
+    if config.name == "late":
+        raise ConfigError("env.sides: nobody plays player_1")
+    if config.name == "broken":
+        raise RuntimeError("the simulation exploded")
+    print("RUN", json.dumps(dataclasses.asdict(config)))
+    return 1.0
+
+sys.modules["marl_app.run"] = types.ModuleType("marl_app.run")
+sys.modules["marl_app.run"].run = run
+heavy = {"ray", "torch", "gymnasium", "pettingzoo", "pyspiel", "envs", "callbacks"}
+atexit.register(lambda: print("HEAVY", sorted(heavy & set(sys.modules))))
+runpy.run_module("marl_app", run_name="__main__", alter_sys=True)
+"""
+
+
+def call(directory, *arguments, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    environment.pop("MARL_RUNS", None)
+    result = subprocess.run(
+        [sys.executable, "-c", DRIVER, *arguments],
+        cwd=directory, env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "HEAVY []" in result.stdout, result.stdout + result.stderr
+    return result
+
+
+def runs(result):
+    return [json.loads(line[4:]) for line in result.stdout.splitlines() if line.startswith("RUN ")]
+
+
+def seconds(*arguments):
+    begin = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-m", "marl_app", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    return time.perf_counter() - begin, result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["--cfg", "job", "+experiment=league"], 0),
+        (["+experiment=league", "algorithm.lrr=1"], 2),
+        (["env=conect_four"], 2),
+        (["algorithm.minibatch_size=100000"], 2),
+        (["runtime.num_env_runners=100000"], 2),
+    ],
+    ids=str,
+)
+def test_answers_within_three_seconds(arguments, code):
+    tries = []
+    for _ in range(3):  # the machine may be busy with something else
+        took, result = seconds(*arguments)
+        assert result.returncode == code, result.stderr
+        assert "Traceback" not in result.stderr
+        if code:
+            assert result.stdout == "" and 1 <= len(result.stderr.splitlines()) <= 2
+        tries.append(took)
+        if took < 3:
+            break
+    assert min(tries) < 3
+
+
+def test_help_lists_groups_options_and_how_to_use_them():
+    _, result = seconds("--help")
+    for text in (
+        "python -m marl_app +experiment=league",
+        "league/matchmaker: default,",
+        "experiment: league, self_play",
+    ):
+        assert text in result.stdout
+    assert "resume=" in result.stdout and "_target_" not in result.stdout
+
+
+def test_a_run_gets_its_directory_and_a_record_of_its_configuration(tmp_path):
+    result = call(tmp_path, "+experiment=league", "seed=3")
+    (config,) = runs(result)
+    directory = Path(config["output_dir"])
+    assert config["seed"] == 3 and directory.parent == tmp_path / "runs" / "league"
+    assert (directory / ".hydra" / "config.yaml").is_file()
+
+
+def test_a_wrong_value_leaves_no_run_directory(tmp_path):
+    result = call(tmp_path, "+experiment=league", "seed=-1")
+    assert result.returncode == 2 and result.stderr == "marl_app: seed=-1 is not allowed: give a value >= 0\n"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_config_error_of_the_run_is_one_line(tmp_path):
+    for flags in ([], ["-m"]):
+        result = call(tmp_path, *flags, "name=late")
+        assert result.returncode == 2 and result.stderr == "marl_app: env.sides: nobody plays player_1\n"
+
+
+def test_any_other_exception_of_the_run_keeps_its_traceback(tmp_path):
+    result = call(tmp_path, "name=broken")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr and "the simulation exploded" in result.stderr
+
+
+def test_full_errors_on_request(tmp_path):
+    result = call(tmp_path, "seed=-1", HYDRA_FULL_ERROR="1")
+    assert result.returncode != 0 and "Traceback" in result.stderr
+
+
+def test_multirun_runs_one_after_the_other(tmp_path):
+    result = call(tmp_path, "-m", "+experiment=league", "league/matchmaker=uniform,latest", "seed=1,2")
+    assert result.returncode == 0, result.stderr
+    assert [config["seed"] for config in runs(result)] == [1, 2, 1, 2]
+    assert len({config["output_dir"] for config in runs(result)}) == 4
+
+
+def test_a_sweep_with_one_bad_job_runs_none(tmp_path):
+    result = call(tmp_path, "-m", "+experiment=league", "seed=1,-2")
+    assert result.returncode == 2 and runs(result) == []
+
+
+def test_sweep_file_then_resume_of_one_of_its_runs(tmp_path):
+    swept = call(tmp_path, "+experiment=league", "+sweep=seeds")
+    assert [config["seed"] for config in runs(swept)] == [0, 1, 2]
+    first = runs(swept)[1]["output_dir"]
+    (config,) = runs(call(tmp_path, f"resume={first}", "stop.minutes=60"))
+    assert (config["output_dir"], config["seed"], config["stop"]["minutes"]) == (first, 1, 60)
+
+
+def test_resume_continues_in_the_same_directory_and_a_bad_value_does_no_harm(tmp_path):
+    directory = runs(call(tmp_path, "+experiment=self_play", "seed=4"))[0]["output_dir"]
+    before = (Path(directory) / ".hydra" / "config.yaml").read_text()
+    assert call(tmp_path, f"resume={directory}", "algorithm.lr=-1").returncode == 2
+    assert (Path(directory) / ".hydra" / "config.yaml").read_text() == before
+    (config,) = runs(call(tmp_path, f"resume={directory}", "stop.iterations=5"))
+    assert (config["name"], config["seed"], config["output_dir"]) == ("self_play", 4, directory)
+    assert config["stop"]["iterations"] == 5 and config["resume"] == directory
+    assert len(list((tmp_path / "runs" / "self_play").iterdir())) == 1
+
+
+def test_flags_may_stand_anywhere(tmp_path):
+    result = call(tmp_path, "+experiment=league", "--cfg", "job", "seed=11", "--package", "league")
+    assert result.returncode == 0 and "learner: main" in result.stdout
+
+
+def test_settings_of_this_machine_are_not_needed():
+    assert "/conf/local/" in (ROOT / ".gitignore").read_text().splitlines()

@@ -1,0 +1,110 @@
+"""`resume=DIR` repeats the recorded run's overrides and values, with what is given now on top."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from marl_app.config.compose import compose_job, load
+from marl_app.config.errors import ConfigError
+from marl_app.config.resume import expand
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A run directory as Hydra leaves it."""
+
+    def make(overrides, edit=None):
+        cfg = compose_job(overrides, output_dir="${hydra:runtime.output_dir}")
+        cfg = OmegaConf.create(OmegaConf.to_container(cfg))  # without the schema, as in a file
+        if edit:
+            edit(cfg)
+        (tmp_path / ".hydra").mkdir(exist_ok=True)
+        OmegaConf.save(cfg, tmp_path / ".hydra" / "config.yaml")
+        OmegaConf.save(overrides, tmp_path / ".hydra" / "overrides.yaml")
+        return tmp_path
+
+    return make
+
+
+def resumed(directory, *overrides):
+    lines = expand([f"resume={directory}", *overrides], multirun=False)
+    return load(lines), lines
+
+
+def test_without_resume_nothing_changes():
+    assert expand(["seed=1", "resume=null"], multirun=False) == ["seed=1", "resume=null"]
+
+
+def test_the_recorded_run_comes_back_with_new_values_on_top(recorded):
+    directory = recorded(["+experiment=self_play", "env=tic_tac_toe", "stop.minutes=1", "seed=7"])
+    config, lines = resumed(directory, "stop.minutes=60")
+    assert (config.name, config.seed, config.stop.minutes) == ("self_play", 7, 60)
+    assert config.env["_target_"].endswith("TicTacToe")
+    assert config.resume == str(directory)
+    assert f"hydra.run.dir='{directory}'" in lines
+    assert "hydra.mode=RUN" in lines
+
+
+def test_groups_can_be_chosen_anew(recorded):
+    directory = recorded(["+experiment=league", "runtime=local", "runtime.opponent_slots=3"])
+    config, lines = resumed(directory, "runtime=gpu")
+    assert config.runtime.num_gpus_per_learner == 1
+    assert config.runtime.opponent_slots == 3
+    assert "runtime=local" not in lines
+
+
+def test_resuming_twice_keeps_one_of_each(recorded):
+    directory = recorded(["+experiment=league", "seed=1"])
+    _, lines = resumed(directory, "seed=2")
+    task_lines = [line for line in lines if not line.startswith("hydra.")]
+    recorded(task_lines)
+    config, again = resumed(directory, "++seed=3")
+    assert config.seed == 3
+    assert sorted(line.lstrip("+").split("=")[0] for line in again) == sorted(
+        ["experiment", "seed", "resume", "hydra.run.dir", "hydra.mode"]
+    )
+
+
+def test_recorded_values_beat_a_conf_that_has_changed_since(recorded):
+    def as_it_was(cfg):
+        cfg.algorithm.num_epochs = 9
+        cfg.algorithm.vf_clip_param = 3.5
+        cfg.evaluation.anchors = ["random"]
+        cfg.env.openings = None
+        cfg.model.activation = 'it\'s \\ "odd", {a: 1}'
+        cfg.league.matchmaker.rules[0].probability = 0.25
+        cfg.policies.mapping = {"adversary_*": "adversary", "*": "good"}
+        cfg.algorithm.dropped_since = 1  # a key that does not exist any more
+
+    directory = recorded(["+experiment=league"], as_it_was)
+    config, _ = resumed(directory, "evaluation.games=20")
+    assert (config.algorithm.num_epochs, config.algorithm.vf_clip_param) == (9, 3.5)
+    assert config.evaluation.anchors == ["random"] and config.evaluation.games == 20
+    assert config.env["openings"] is None
+    assert config.model["activation"] == 'it\'s \\ "odd", {a: 1}'
+    assert config.league.matchmaker["rules"][0]["probability"] == 0.25
+    assert config.league.matchmaker["rules"][1]["matchmaker"]["weighting"] == "squared"
+    assert config.policies.mapping == {"adversary_*": "adversary", "*": "good"}
+    assert resumed(directory, "algorithm.num_epochs=4")[0].algorithm.num_epochs == 4  # what is given now beats both
+
+
+def test_an_unchanged_conf_needs_no_extra_overrides(recorded):
+    _, lines = resumed(recorded(["+experiment=league"]))
+    assert not [line for line in lines if line.startswith("++")]
+
+
+def test_a_directory_that_was_moved(recorded, tmp_path_factory):
+    directory = recorded(["+experiment=league", "resume='/where/it/was'"])
+    moved = tmp_path_factory.mktemp("with space") / "run=1"
+    directory.rename(moved)
+    lines = expand([f"resume='{moved}'"], multirun=False)
+    assert load(lines).resume == str(moved)
+
+
+def test_unreadable_records(recorded):
+    directory = recorded(["+experiment=league"])
+    (directory / ".hydra" / "config.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        resumed(directory)
+    (directory / ".hydra" / "config.yaml").unlink()
+    with pytest.raises(ConfigError, match="config.yaml is missing"):
+        resumed(directory)
