@@ -26,7 +26,7 @@ lock:           ## write requirements.lock from what is installed in .venv
 lint: setup     ## ruff, and the import contracts between the folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 format: setup   ## let ruff format and fix
 	$(BIN)/ruff check --fix .
@@ -70,5 +70,5 @@ bench: setup    ## training speed beside RLlib's own env runner and a bare loop
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 clean:          ## remove caches and build products (not .venv, not runs)
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -type d -exec rm -rf {} +
