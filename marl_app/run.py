@@ -41,7 +41,8 @@ def ray_session(config: Config) -> Iterator[None]:
         return
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray's C++ core writes to the terminal past Python's logging, e.g. that RLlib passes a config by reference.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     runtime = config.runtime
     needed = runtime.num_env_runners + runtime.num_learners + 1
     ray.init(

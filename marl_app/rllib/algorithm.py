@@ -296,7 +296,7 @@ class LeaguePPO(PPO):
             (stop.iterations, self.iteration),
         )
         shares = [reached / limit for limit, reached in limits if limit is not None]
-        return max(shares, default=None), counters.seconds
+        return (min(1.0, max(shares)) if shares else None), counters.seconds
 
     def _request_fragments(self) -> None:
         """Give every idle env runner something to do."""

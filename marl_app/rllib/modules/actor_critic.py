@@ -7,8 +7,10 @@ Batch rows carry no time axis.
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,20 +31,36 @@ AGENT_ID = "agent_id"
 ILLEGAL = -1e9
 """Logit of an illegal action: finite, so that entropy and KL stay finite (-inf gives NaN)."""
 
+# RLModule's own constructor triggers RLlib's deprecation warning, for every module in every process.
+logging.getLogger("ray._common.deprecation").setLevel(logging.ERROR)
+
+# torch checks the arguments of every distribution that is made, in every forward pass and loss; a tenth of acting's time.
+torch.distributions.Distribution.set_default_validate_args(False)
+
+PRECISIONS = ("auto", "bfloat16", "float32")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
 
 
 class Head(nn.Module):
     """An encoder and a linear layer on top: observation rows [R, *shape] (and agent ids [R]) -> [R, size]."""
 
-    def __init__(self, encoder: nn.Module, features: int, num_agents: int, size: int, gain: float) -> None:
+    def __init__(
+        self, encoder: nn.Module, features: int, num_agents: int, size: int, gain: float, precision: str
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.num_agents = num_agents
+        self.precision = precision
         self.linear = orthogonal(nn.Linear(features + num_agents, size), gain)
 
     def forward(self, observations: Tensor, agents: Tensor | None = None) -> Tensor:
-        return self.of_features(self.encoder(observations), agents)
+        return self.of_features(self.features(observations), agents)
+
+    def features(self, observations: Tensor) -> Tensor:
+        """The encoder's output, float32 [R, features], computed in the configured precision."""
+        device = observations.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=in_bfloat16(self.precision, device)):
+            return self.encoder(observations).float()
 
     def of_features(self, features: Tensor, agents: Tensor | None = None) -> Tensor:
         """The head's output [R, size] from features [R, features] that an encoder already made."""
@@ -55,8 +73,8 @@ class Head(nn.Module):
 class ActorCritic(TorchRLModule, ValueFunctionAPI):
     """RLModule with separate or shared (`vf_share_layers`) encoders for the policy and the value.
 
-    `model_config` keys read here: `activation`, `vf_share_layers`, `num_agents` (> 0: agent ids, as a one-hot feature
-    of that size, join the encoder's output). PPO's usual orthogonal initialization (gain sqrt 2, 0.01 for the
+    `model_config` keys read here: `activation`, `vf_share_layers`, `precision` (of the encoders; see `in_bfloat16`),
+    `num_agents` (> 0: agent ids, as a one-hot feature of that size, join the encoder's output). PPO's usual orthogonal initialization (gain sqrt 2, 0.01 for the
     policy head, 1 for the value head; Andrychowicz et al. 2021, "What matters in on-policy RL?").
     """
 
@@ -67,7 +85,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     def setup(self) -> None:
         """Build the heads from the spaces and the model configuration."""
         self.activation = ACTIVATIONS[self.model_config["activation"]]
-        num_agents = self.model_config.get("num_agents", 0)
+        common = {"num_agents": self.model_config["num_agents"], "precision": self.model_config["precision"]}
         space = self.action_space
         if isinstance(space, spaces.Discrete):
             size, self.action_dist_cls = int(space.n), TorchCategorical
@@ -80,10 +98,10 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         else:
             raise ValueError(f"actions must be Discrete, MultiDiscrete or Box, not {space}")
         encoder, features = self.make_encoder()
-        self.policy_head = Head(encoder, features, num_agents, size, gain=0.01)
+        self.policy_head = Head(encoder, features, size=size, gain=0.01, **common)
         if not self.model_config["vf_share_layers"]:
             encoder, features = self.make_encoder()
-        self.value_head = Head(encoder, features, num_agents, 1, gain=1.0)
+        self.value_head = Head(encoder, features, size=1, gain=1.0, **common)
 
     def dist_inputs(self, policy: Tensor, mask: Tensor | None) -> Tensor:
         """The action distribution's inputs [R, n] from the policy head's output [R, size] and the legal actions."""
@@ -107,7 +125,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
             return self._forward(batch)
         # One pass through the shared encoder serves the loss's policy and value terms.
         agents = batch.get(AGENT_ID)
-        features = self.policy_head.encoder(batch[Columns.OBS])
+        features = self.policy_head.features(batch[Columns.OBS])
         policy = self.policy_head.of_features(features, agents)
         return {
             Columns.ACTION_DIST_INPUTS: self.dist_inputs(policy, batch.get(ACTION_MASK)),
@@ -120,6 +138,23 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         if embeddings is None:
             return self.values(batch[Columns.OBS], agents)
         return self.value_head.of_features(embeddings, agents).squeeze(1)
+
+
+def in_bfloat16(precision: str, device: str) -> bool:
+    """Whether encoders run in bfloat16: `float32` never, `bfloat16` always, `auto` where the hardware multiplies it.
+
+    Weights, heads, losses and optimizer stay float32 (torch's autocast). With 2x512 layers, training took 0.43 of the
+    time on a CPU with avx512_bf16.
+    """
+    return precision == "bfloat16" or (precision == "auto" and _multiplies_bfloat16(device))
+
+
+@cache
+def _multiplies_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def orthogonal(layer: nn.Module, gain: float = 2**0.5) -> nn.Module:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from marl_app.rllib.modules.actor_critic import ActorCritic, orthogonal
-from marl_app.rllib.modules.mlp import check_activation, check_widths
+from marl_app.rllib.modules.actor_critic import ACTIVATIONS, PRECISIONS, ActorCritic, orthogonal
+from marl_app.rllib.modules.mlp import check_choice, check_widths
 
 
 class ChannelsFirst(nn.Module):
@@ -49,10 +49,12 @@ class CNN:
     hidden: Sequence[int] = (128,)
     activation: str = "relu"
     vf_share_layers: bool = True
+    precision: str = "auto"
     module_class: ClassVar[type[ActorCritic]] = CNNModule
 
     def __post_init__(self) -> None:
-        check_activation(self.activation)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("precision", self.precision, PRECISIONS)
         check_widths("model.filters", self.filters)
         check_widths("model.hidden", self.hidden)
         if self.kernel < 1 or self.kernel % 2 == 0:
@@ -67,4 +69,5 @@ class CNN:
             "hidden": list(self.hidden),
             "activation": self.activation,
             "vf_share_layers": self.vf_share_layers,
+            "precision": self.precision,
         }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
-from marl_app.rllib.modules.actor_critic import ACTIVATIONS, ActorCritic, orthogonal
+from marl_app.rllib.modules.actor_critic import ACTIVATIONS, PRECISIONS, ActorCritic, orthogonal
 
 
 class Flatten(nn.Module):
@@ -33,15 +33,18 @@ class MLPModule(ActorCritic):
 
 @dataclass(frozen=True)
 class MLP:
-    """The `model=mlp` choice: `hidden` widths, `activation` (relu | tanh | silu), one encoder for both heads or two."""
+    """The `model=mlp` choice: `hidden` widths, `activation` (relu | tanh | silu), one encoder for both heads or two,
+    and the encoders' `precision` (auto | bfloat16 | float32)."""
 
     hidden: Sequence[int] = (512, 512)
     activation: str = "relu"
     vf_share_layers: bool = False
+    precision: str = "auto"
     module_class: ClassVar[type[ActorCritic]] = MLPModule
 
     def __post_init__(self) -> None:
-        check_activation(self.activation)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("precision", self.precision, PRECISIONS)
         check_widths("model.hidden", self.hidden)
 
     @property
@@ -51,13 +54,14 @@ class MLP:
             "hidden": list(self.hidden),
             "activation": self.activation,
             "vf_share_layers": self.vf_share_layers,
+            "precision": self.precision,
         }
 
 
-def check_activation(name: str) -> None:
-    """ValueError if there is no such activation."""
-    if name not in ACTIVATIONS:
-        raise ValueError(f"model.activation={name}: choose one of {', '.join(ACTIVATIONS)}")
+def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
+    """ValueError, naming the key and the choices, unless the value is one of them."""
+    if value not in choices:
+        raise ValueError(f"model.{key}={value}: choose one of {', '.join(choices)}")
 
 
 def check_widths(key: str, widths: Sequence[int]) -> None:
