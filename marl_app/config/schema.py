@@ -9,6 +9,7 @@ Hydra's dialect of dataclasses: not frozen, no Literal; `X | None` and `dict[str
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import re
@@ -242,8 +243,9 @@ class Config(Section):
         leaves |= {f"league.{name}": getattr(self.league, name) for name in ("matchmaker", "schedule")}
         leaves |= {f"callbacks.{name}": leaf for name, leaf in self.callbacks.items()}
         for name, leaf in leaves.items():
-            if not isinstance(leaf.get("_target_"), str) or "." not in leaf["_target_"]:
+            if "_target_" not in leaf:
                 raise ConfigError(f"{name}._target_ is missing: give the path of a class, such as package.module.Class")
+            _check_targets(name, leaf)
         self._check_batch()
 
     def _check_batch(self) -> None:
@@ -254,3 +256,28 @@ class Config(Section):
                 f"algorithm.train_batch_size_per_learner={size} is no multiple of {steps}, the matches stepped "
                 f"together (env runners x runtime.num_envs_per_env_runner): give {max(1, round(size / steps)) * steps}"
             )
+
+
+def _check_targets(path: str, value: Any) -> None:
+    """Every `_target_` in a leaf names a module that exists. It is looked for and not imported, as that may take long."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return
+    if "_target_" in value:
+        target = value["_target_"]
+        module = target.rpartition(".")[0] if isinstance(target, str) else ""
+        if not module or not _exists(module):
+            what = (
+                f"there is no module {module}" if module else "give the path of a class, such as package.module.Class"
+            )
+            raise ConfigError(f"{path}._target_={target}: {what}")
+    for name, item in value.items():
+        _check_targets(f"{path}.{name}", item)
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # no such package around it
+        return False

@@ -57,7 +57,11 @@ BAD = [  # (command line, what the message says)
     ("runtime.num_env_runners=100000", "or fewer"),
     ("algorithm.minibatch_size=100000", "give a minibatch that is not larger than the batch"),
     ("algorithm.train_batch_size_per_learner=5000", "give 5120"),
-    ("env._target_=null", "env._target_ is missing"),
+    ("env._target_=null", "env._target_=None: give the path of a class"),
+    ("~env._target_", "env._target_ is missing: give the path of a class"),
+    ("env._target_=envs.nope.Nope", "env._target_=envs.nope.Nope: there is no module envs.nope"),
+    ("env._target_=nope.nope.Nope", "there is no module nope.nope"),
+    ("env.openings._target_=nope", "env.openings._target_=nope: give the path of a class"),
     ("env=openspiel", "env.game has no value: give env.game=..."),
     ("env=pettingzoo", "env.name has no value: give env.name=..."),
     # Command lines that cannot be read.

@@ -26,7 +26,7 @@ def run(config):
 
 sys.modules["marl_app.run"] = types.ModuleType("marl_app.run")
 sys.modules["marl_app.run"].run = run
-heavy = {"ray", "torch", "gymnasium", "pettingzoo", "pyspiel", "envs", "callbacks"}
+heavy = {"ray", "torch", "gymnasium", "pettingzoo", "pyspiel", "scipy", "pandas"}
 atexit.register(lambda: print("HEAVY", sorted(heavy & set(sys.modules))))
 runpy.run_module("marl_app", run_name="__main__", alter_sys=True)
 """
