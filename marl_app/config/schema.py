@@ -259,7 +259,7 @@ class Config(Section):
 
 
 def _check_targets(path: str, value: Any) -> None:
-    """Every `_target_` in a leaf names a module that exists. It is looked for and not imported, as that may take long."""
+    """Every `_target_` in a leaf names a module that exists: looked for, not imported, as that may take long."""
     if isinstance(value, list):
         value = dict(enumerate(value))
     if not isinstance(value, dict):
