@@ -224,13 +224,13 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             if not len(rows):
                 continue
             at = torch.from_numpy(rows).to(self._device)
-            some = seen[at], None if legal is None else legal[at], None if ids is None else ids[at]
+            some = [None if values is None else values.index_select(0, at) for values in (seen, legal, ids)]
             if chosen is ours:
                 parts.append((at, module.act(*some)))
             else:
                 parts.append((at, self._opponents.act(network.name, players[rows], *some)))
-        size = parts[0][1].shape[1] if parts else legal.shape[1]
         # Openings keep the zeros: every legal move is equally likely.
+        size = module.policy_head.linear.out_features
         inputs = module.dist_inputs(torch.zeros((len(agents), size), device=self._device), legal)
         for at, part in parts:
             inputs[at] = part
@@ -249,7 +249,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._ended_steps += int(self._matchups.lengths[ended].sum())
         ours = self._matchups.players(ended.repeat(len(self.env.agents)), np.tile(np.arange(len(self.env.agents)), len(ended)))
         mine = (ours == TRAINEE).reshape(len(ended), -1)
-        self._ended_returns += float((self._returns[ended] * mine).sum() / max(1.0, mine.sum() / len(ended)))
+        self._ended_returns += float(((self._returns[ended] * mine).sum(axis=1) / mine.sum(axis=1)).sum())
         self._returns[ended] = 0.0
         self._matchups.end(ended, self.env.scores(ended))
         self.env.reset(rng, ended)

@@ -70,5 +70,5 @@ def minibatches(
     for _ in range(num_epochs):
         order = torch.randperm(rows, device=device) if shuffle else torch.arange(rows, device=device)
         for chosen in order.tensor_split(count):
-            minibatch = SampleBatch({name: values[chosen] for name, values in tensors.items()})
+            minibatch = SampleBatch({name: values.index_select(0, chosen) for name, values in tensors.items()})
             yield MultiAgentBatch({module_id: minibatch}, len(chosen))

@@ -92,7 +92,9 @@ class _Stack:
         counts = np.bincount(slots, minlength=len(self._policies))
         passes = self._one_pass if self._stacked else self._pass_per_slot
         rows = torch.from_numpy(order)
-        ordered = passes(slots[order], counts, observations[rows], None if agents is None else agents[rows])
+        ordered = passes(
+            slots[order], counts, observations.index_select(0, rows), None if agents is None else agents.index_select(0, rows)
+        )
         policy = torch.empty_like(ordered)
         policy[rows] = ordered
         if "log_std" in self._weights:
