@@ -65,14 +65,15 @@ def all_keys() -> set[str]:
         if group in ADDED_GROUPS:
             continue
         for option in options(group):
-            content = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"))
-            known |= set(_flat(content, group.replace("/", ".")))
+            file = CONF / group / f"{option}.yaml"
+            path = "" if "# @package _global_" in file.read_text() else f"{group.replace('/', '.')}."
+            known |= set(_flat(OmegaConf.to_container(OmegaConf.load(file)), path))
     return known
 
 
 def _flat(content: Any, path: str) -> Iterator[str]:
     for name, value in content.items():
         if name != "defaults":
-            yield f"{path}.{name}"
+            yield f"{path}{name}"
             if isinstance(value, dict):
-                yield from _flat(value, f"{path}.{name}")
+                yield from _flat(value, f"{path}{name}.")

@@ -92,3 +92,5 @@ def test_values_stand_in_conf_only():
 
 def test_all_keys_knows_schema_and_leaves():
     assert {"algorithm.lr", "env.openings.low", "model.hidden", "league.matchmaker.weighting", "seed"} <= all_keys()
+    # An environment's file may set keys outside of its group, too.
+    assert "env.game" in all_keys() and not any(key.startswith(("env.env", "env.runtime")) for key in all_keys())
