@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 
-from envs.batched import BatchedEnv
 from marl_app.evaluation.anchors import Score, evaluate, why_not
 from marl_app.rllib.agent import Agent
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.env_runner import MakeEnv
 from marl_app.rllib.events import MatchCallback
 
+if TYPE_CHECKING:
+    from envs.batched import BatchedEnv
+
 MODES = ("sampled", "greedy")
 
 
-@ray.remote(num_cpus=0, max_restarts=-1)
 class Evaluator:
     """A process of low priority that plays evaluation matches."""
 
@@ -31,11 +32,15 @@ class Evaluator:
         return evaluate(make_env, Agent(blob), anchor, games, np.random.default_rng(seed), greedy=greedy)
 
 
-class EvaluateAnchors(MatchCallback):
-    """Every `every_iterations` iterations (None: only at the end) `games` matches against each anchor, sides alternated.
+def _start_process() -> Any:
+    return ray.remote(num_cpus=0, max_restarts=-1)(Evaluator).remote()
 
-    Once with sampled actions, whose scores are `algorithm.anchors`, and once greedily. An evaluation that is due while
-    the last one still runs is left out. A run that finishes is evaluated once more, with its last weights.
+
+class EvaluateAnchors(MatchCallback):
+    """Every `every_iterations` iterations (None: only at the end) `games` matches against each anchor.
+
+    Sides alternate. Actions are sampled once, for the scores in `algorithm.anchors`, and greedy once. An evaluation
+    that is due while the last one still runs is left out. A run that finishes is evaluated with its last weights.
     """
 
     def __init__(self, every_iterations: int | None, games: int, anchors: Sequence[str]) -> None:
@@ -53,7 +58,7 @@ class EvaluateAnchors(MatchCallback):
         self._anchors = [anchor for anchor in self._anchors if self._can_play(algorithm, env, anchor)]
         env.close()
         if self._anchors:
-            self._evaluator = Evaluator.remote()
+            self._evaluator = _start_process()
 
     def _can_play(self, algorithm: LeaguePPO, env: BatchedEnv, anchor: str) -> bool:
         reason = why_not(env, anchor)
@@ -66,7 +71,9 @@ class EvaluateAnchors(MatchCallback):
         due = self._every_iterations is not None and algorithm.iteration % self._every_iterations == 0
         if due and not self._running:
             self._start(algorithm)
-        ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0) if self._running else ([], [])
+        ready, _ = (
+            ray.wait(list(self._running), num_returns=len(self._running), timeout=0) if self._running else ([], [])
+        )
         self._report(algorithm, ready)
 
     def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
@@ -74,9 +81,11 @@ class EvaluateAnchors(MatchCallback):
         if status != "finished" or not self._anchors:
             return
         self._running.clear()
-        algorithm.fire("on_message", text=f"playing {self._games} matches against each of {', '.join(self._anchors)} ...")
+        algorithm.fire(
+            "on_message", text=f"playing {self._games} matches against each of {', '.join(self._anchors)} ..."
+        )
         ray.kill(self._evaluator)
-        self._evaluator = Evaluator.remote()
+        self._evaluator = _start_process()
         self._start(algorithm)
         self._report(algorithm, list(self._running))
 
@@ -97,5 +106,7 @@ class EvaluateAnchors(MatchCallback):
             algorithm.fire("on_scalars", values=values)
             if mode == "sampled":
                 algorithm.anchors[anchor] = score._asdict()
-                text = f"against {anchor}: {score.score:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
+                text = (
+                    f"against {anchor}: {score.score:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
+                )
                 algorithm.fire("on_message", text=text)

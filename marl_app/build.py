@@ -50,7 +50,11 @@ def build(config: Config) -> LeaguePPOConfig:
             "use +experiment=self_play, or set env.sides"
         )
     make_league = functools.partial(
-        _league, config.league.learner, matchmaker, leaf("league.schedule", config.league.schedule), config.league.decay_per_game
+        _league,
+        config.league.learner,
+        matchmaker,
+        leaf("league.schedule", config.league.schedule),
+        config.league.decay_per_game,
     )
     rllib = LeaguePPOConfig()
     rllib.environment(env="matches", disable_env_checking=True)
@@ -151,4 +155,3 @@ def _set_runtime(rllib: LeaguePPOConfig, config: Config) -> None:
         env_runner_health_probe_timeout_s=5.0,
     )
     rllib.debugging(seed=config.seed, log_level="ERROR")
-

@@ -25,6 +25,8 @@ class Progress:
 
 
 class Schedule(Protocol):
+    """A rule that says when a learner is frozen."""
+
     def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
         """Why the learner should be frozen now, as a sentence for humans; None if it should not."""
         ...

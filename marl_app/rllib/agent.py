@@ -113,7 +113,8 @@ def _ends(space: spaces.Space) -> Array:
 def load_agent(run: str | Path, player: str | None = None) -> Agent:
     """The agent of a run directory: the learner's newest checkpoint, or the snapshot `player`, e.g. "main@0003".
 
-    Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an unknown player.
+    Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an
+    unknown player.
     """
     checkpoint = latest(Path(run) / "checkpoints")
     if checkpoint is None:

@@ -99,11 +99,13 @@ def load(algorithm: LeaguePPO, checkpoint: Checkpoint) -> None:
     config = algorithm.config
     weights, _ = decode(checkpoint.player)
     current = algorithm.weights()
-    misfit = {name for name in weights.keys() ^ current.keys()} or {
+    misfit = set(weights.keys() ^ current.keys()) or {
         name for name in weights if weights[name].shape != current[name].shape
     }
     if misfit:
-        raise ValueError(f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`")
+        raise ValueError(
+            f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`"
+        )
     for snapshot in checkpoint.state["league"]["snapshots"]:
         if not algorithm.store.has(snapshot["digest"]):
             raise KeyError(f"{checkpoint.path} refers to {snapshot['player']}, which the store does not have")
@@ -133,7 +135,9 @@ def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarra
     return arrays, {"kl_coeffs": {id: float(value) for id, value in learner.curr_kl_coeffs_per_module.items()}}
 
 
-def _load_learner_state(learner: Learner, *, arrays: dict[str, np.ndarray], plain: dict[str, Any], **kwargs: Any) -> None:
+def _load_learner_state(
+    learner: Learner, *, arrays: dict[str, np.ndarray], plain: dict[str, Any], **kwargs: Any
+) -> None:
     """The inverse of `_learner_state`; learning rates and such stay those of the configuration."""
     torch.set_rng_state(torch.from_numpy(arrays["rng"]))
     for name, optimizer in learner._named_optimizers.items():

@@ -49,6 +49,10 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     `config.opponent_slots` frozen opponents.
     """
 
+    env: BatchedEnv
+    _matchups: Matchups
+    _experience: list[Experience]
+
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         torch.set_num_threads(1)
@@ -238,7 +242,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     def _bootstrap(self, among: Array) -> None:
         """Close the rows of agents, bool [B, agents], whose episodes go on unseen, with what they see now."""
-        for network, experience in zip(self.networks, self._experience, strict=True):
+        for experience in self._experience:
             matches, agents = experience.waiting(among)
             if len(matches):
                 experience.bootstrap(matches, agents, self.env.observe(matches, agents))
@@ -247,7 +251,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """Count matches that have ended and start new ones in their place."""
         self._ended_matches += len(ended)
         self._ended_steps += int(self._matchups.lengths[ended].sum())
-        ours = self._matchups.players(ended.repeat(len(self.env.agents)), np.tile(np.arange(len(self.env.agents)), len(ended)))
+        ours = self._matchups.players(
+            ended.repeat(len(self.env.agents)), np.tile(np.arange(len(self.env.agents)), len(ended))
+        )
         mine = (ours == TRAINEE).reshape(len(ended), -1)
         self._ended_returns += float(((self._returns[ended] * mine).sum(axis=1) / mine.sum(axis=1)).sum())
         self._returns[ended] = 0.0
@@ -286,7 +292,10 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
         """(observation space, action space) per module id, from which RLlib builds its learner's modules."""
         per_module = {
-            module_id(self.config.learner, network.name, self.networks): (network.observation_space, network.action_space)
+            module_id(self.config.learner, network.name, self.networks): (
+                network.observation_space,
+                network.action_space,
+            )
             for network in self.networks
         }
         first = next(iter(per_module.values()))

@@ -106,7 +106,9 @@ class Experience:
         with_ids = AGENT_ID in columns
         if self._final_rows:
             ids = np.concatenate(self._final_agents) if with_ids else None
-            columns[LAST_VALUES][np.concatenate(self._final_rows)] = critic(np.concatenate(self._final_observations), ids)
+            columns[LAST_VALUES][np.concatenate(self._final_rows)] = critic(
+                np.concatenate(self._final_observations), ids
+            )
         values = critic(columns[Columns.OBS], columns[AGENT_ID] if with_ids else None)
         is_open = self._open >= 0
         held = np.sort(self._open[is_open])
@@ -123,7 +125,9 @@ class Experience:
         columns |= {Columns.ADVANTAGES: advantages, Columns.VALUE_TARGETS: advantages + values}
         done = np.ones(self._size, np.bool_)
         done[held] = False
-        held_over = {name: values[held] for name, values in self._columns.items() if name != SUCCESSORS} if len(held) else {}
+        held_over = (
+            {name: values[held] for name, values in self._columns.items() if name != SUCCESSORS} if len(held) else {}
+        )
         self._open[is_open] = np.searchsorted(held, self._open[is_open])
         self._start(held_over)
         return columns if done.all() else {name: values[done] for name, values in columns.items()}

@@ -41,7 +41,8 @@ class Fragment:
 
     batches: training columns of each network's rows, by network name. Advantages are not standardized.
     reasons: the opponent, and why it was chosen, of each row of `outcomes`.
-    returns: sum over `matches` ended matches of the mean return of the trainee's agents; `match_steps`: their env steps.
+    returns: sum over `matches` ended matches of the mean return of the trainee's agents.
+    match_steps: env steps of these matches.
     seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
     """
 

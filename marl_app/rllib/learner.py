@@ -23,7 +23,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
     """PPO on ready batches of one module, without a time axis."""
 
     def build(self) -> None:
-        """As RLlib, on one thread: two busy torch processes with two threads each on two cores run several times slower."""
+        """As RLlib, on one thread: busy processes of several threads each on a few cores run several times slower."""
         torch.set_num_threads(1)
         super().build()
 
@@ -40,7 +40,9 @@ class MinibatchPPOLearner(PPOTorchLearner):
         The estimator r - 1 - log r of the KL divergence (Schulman 2020, "Approximating KL divergence").
         """
         module_id, batch, fwd_out = self._last
-        dist = self.module[module_id].get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS].detach())
+        dist = (
+            self.module[module_id].get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS].detach())
+        )
         log_ratio = dist.logp(batch[Columns.ACTIONS]) - batch[Columns.ACTION_LOGP]
         self.metrics.log_value((module_id, "approx_kl"), (log_ratio.exp() - 1 - log_ratio).mean(), window=1)
         super().after_gradient_based_update(timesteps=timesteps)

@@ -6,7 +6,6 @@ go on against whom they began with; a slot is refilled when the last of its matc
 
 from __future__ import annotations
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -145,5 +144,3 @@ class Matchups:
         self._opponents = [self._opponents[index] for index in used]
         self._opponent = np.searchsorted(used, self._opponent)
         self._dealt = np.searchsorted(used, self._dealt).tolist()
-
-

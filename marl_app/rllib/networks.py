@@ -55,7 +55,9 @@ class Network:
         )
 
 
-def networks_of(env: BatchedEnv, mapping: Mapping[str, str] | None = None, agent_id: bool = False) -> tuple[Network, ...]:
+def networks_of(
+    env: BatchedEnv, mapping: Mapping[str, str] | None = None, agent_id: bool = False
+) -> tuple[Network, ...]:
     """The networks that play all seats of `env`.
 
     mapping: agent name or glob -> network name, the first match counts; None: one network per group of agents.
@@ -89,7 +91,9 @@ def _network_name(agent: str, group: str, mapping: Mapping[str, str] | None) -> 
     for pattern, network in mapping.items():
         if fnmatchcase(agent, pattern):
             return network
-    raise ValueError(f"policies.mapping: no network for agent {agent!r}; add e.g. {{{agent}: shared}} or {{'*': shared}}")
+    raise ValueError(
+        f"policies.mapping: no network for agent {agent!r}; add e.g. {{{agent}: shared}} or {{'*': shared}}"
+    )
 
 
 def module_id(player: str, network: str, networks: Sequence[Network]) -> str:

@@ -84,7 +84,9 @@ class _Stack:
     def load(self, slot: int, weights: Mapping[str, NDArray[Any]]) -> None:
         for name, stacked in self._weights.items():
             if name not in weights or weights[name].shape != stacked[slot].shape:
-                raise ValueError(f"the snapshot's weights do not fit this run's model (at {name}); was `model` changed?")
+                raise ValueError(
+                    f"the snapshot's weights do not fit this run's model (at {name}); was `model` changed?"
+                )
             stacked[slot].copy_(torch.as_tensor(weights[name]))
 
     def act(self, slots: NDArray[Any], observations: Tensor, mask: Tensor | None, agents: Tensor | None) -> Tensor:
@@ -93,7 +95,10 @@ class _Stack:
         passes = self._one_pass if self._stacked else self._pass_per_slot
         rows = torch.from_numpy(order)
         ordered = passes(
-            slots[order], counts, observations.index_select(0, rows), None if agents is None else agents.index_select(0, rows)
+            slots[order],
+            counts,
+            observations.index_select(0, rows),
+            None if agents is None else agents.index_select(0, rows),
         )
         policy = torch.empty_like(ordered)
         policy[rows] = ordered
@@ -104,7 +109,9 @@ class _Stack:
     def _policy(self, weights: Mapping[str, Tensor], observations: Tensor, agents: Tensor) -> Tensor:
         return functional_call(self._skeleton, weights, (observations, agents))
 
-    def _one_pass(self, slots: NDArray[Any], counts: NDArray[Any], observations: Tensor, agents: Tensor | None) -> Tensor:
+    def _one_pass(
+        self, slots: NDArray[Any], counts: NDArray[Any], observations: Tensor, agents: Tensor | None
+    ) -> Tensor:
         first = np.cumsum(counts) - counts
         place = torch.from_numpy(np.arange(len(slots)) - first[slots])
         slot = torch.from_numpy(slots)

@@ -98,7 +98,9 @@ def _space_from_json(value: Mapping[str, Any]) -> spaces.Space:
         return spaces.MultiDiscrete(value["multi_discrete"])
     dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
     low, high = (
-        np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), int(np.prod(shape))).reshape(shape).astype(dtype)
+        np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), int(np.prod(shape)))
+        .reshape(shape)
+        .astype(dtype)
         for bound in ([text] if isinstance(text, str) else text for text in value["box"])
     )
     return spaces.Box(low, high, shape, dtype.type)

@@ -56,7 +56,7 @@ def _iterate(algorithm: LeaguePPO, stop: dict[str, bool]) -> str:
 
 @contextmanager
 def _stop_requests() -> Iterator[dict[str, bool]]:
-    """`["requested"]` becomes True at Ctrl-C or SIGTERM: the iteration is finished first. A second one interrupts it."""
+    """`["requested"]` becomes True at Ctrl-C or SIGTERM; the iteration is finished first. A second interrupts it."""
     stop = {"requested": False}
 
     def request(number: int, frame: Any) -> None:
@@ -101,7 +101,8 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
     """How the run ended, how strong the agent is, and where everything lies."""
     strength = [f"Elo {summary['elo']:.0f}"] if summary["elo"] is not None else []
     strength += [
-        f"{name} {score['score']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" for name, score in summary["anchors"].items()
+        f"{name} {score['score']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+        for name, score in summary["anchors"].items()
     ]
     return [
         f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "

@@ -11,5 +11,7 @@ from marl_app.league.view import LeagueView
 
 
 class Latest:
+    """The learner against itself, always."""
+
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         return self_play(learner)

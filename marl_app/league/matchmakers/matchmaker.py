@@ -36,6 +36,8 @@ class Branch:
 
 
 class Matchmaker(Protocol):
+    """A rule that says whom a learner plays, as a distribution."""
+
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         """The distribution over opponents of the learner with this id. The branches' probabilities sum to 1."""
         ...

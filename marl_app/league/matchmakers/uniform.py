@@ -13,5 +13,7 @@ from marl_app.league.view import LeagueView
 
 
 class Uniform:
+    """Every snapshot of the pool is equally likely."""
+
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         return against(view.snapshots, view, learner, "uniform", lambda x: np.full(len(x), 1 / len(x)))

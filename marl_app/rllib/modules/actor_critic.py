@@ -1,4 +1,4 @@
-"""What every network here shares: a policy head and a value head over an encoder, legal-action masks, three action spaces.
+"""What every network here shares: policy and value heads over encoders, legal-action masks, three action spaces.
 
 An architecture is a subclass with one method, `make_encoder`. Observations are rows of one array in the environment's
 own dtype (int8 boards stay int8 until they reach the network); masks and agent ids are batch columns of their own.
@@ -34,7 +34,7 @@ ILLEGAL = -1e9
 # RLModule's own constructor triggers RLlib's deprecation warning, for every module in every process.
 logging.getLogger("ray._common.deprecation").setLevel(logging.ERROR)
 
-# torch checks the arguments of every distribution that is made, in every forward pass and loss; a tenth of acting's time.
+# torch checks the arguments of every distribution that is made, in every forward pass: a tenth of acting's time.
 torch.distributions.Distribution.set_default_validate_args(False)
 
 PRECISIONS = ("auto", "bfloat16", "float32")
@@ -74,8 +74,10 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     """RLModule with separate or shared (`vf_share_layers`) encoders for the policy and the value.
 
     `model_config` keys read here: `activation`, `vf_share_layers`, `precision` (of the encoders; see `in_bfloat16`),
-    `num_agents` (> 0: agent ids, as a one-hot feature of that size, join the encoder's output). PPO's usual orthogonal initialization (gain sqrt 2, 0.01 for the
-    policy head, 1 for the value head; Andrychowicz et al. 2021, "What matters in on-policy RL?").
+    `num_agents` (> 0: agent ids, as a one-hot feature of that size, join the encoder's output).
+
+    PPO's usual orthogonal initialization: gain sqrt 2, 0.01 for the policy head, 1 for the value head (Andrychowicz et
+    al. 2021, "What matters in on-policy reinforcement learning?").
     """
 
     @abstractmethod
@@ -133,7 +135,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         }
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Tensor | None = None) -> Tensor:
-        """The critic's values [R] of a batch (RLlib's ValueFunctionAPI); `embeddings` are the shared encoder's output."""
+        """The critic's values [R] of a batch (RLlib's ValueFunctionAPI); `embeddings`: the shared encoder's."""
         agents = batch.get(AGENT_ID)
         if embeddings is None:
             return self.values(batch[Columns.OBS], agents)
