@@ -189,7 +189,8 @@ def read_config(option: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The config of an option of conf/env, or of a class by its dotted path, with `key=value` changes (YAML values)."""
     path = Path(__file__).parents[1] / "conf" / "env" / f"{option}.yaml"
     if path.exists():
-        config = dict(yaml.safe_load(path.read_text()))
+        content = yaml.safe_load(path.read_text())
+        config = dict(content.get("env", content))  # an option that sets other groups too holds the environment in `env`
     elif "." in option:
         config = {"_target_": option}
     else:

@@ -176,7 +176,6 @@ class RuntimeConfig(Section):
     num_cpus: int | None = key("Cores that Ray may use; null = the cores of this machine.", at_least=1)
     no_progress_timeout_s: float = key("A run without a finished iteration for so long stops with the reason.", above=0)
     env_runner_restart_delay_s: float = key("Wait before a dead env runner is started again.", at_least=0)
-    sample_timeout_s: float = key("An env runner that has not answered for so long is restarted.", above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

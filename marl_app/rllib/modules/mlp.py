@@ -66,5 +66,5 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
 
 def check_widths(key: str, widths: Sequence[int]) -> None:
     """ValueError unless there is at least one layer and every width is positive."""
-    if not widths or min(widths) < 1:
-        raise ValueError(f"{key}={list(widths)}: give at least one layer, every width at least 1")
+    if not isinstance(widths, list | tuple) or not widths or min(widths) < 1:
+        raise ValueError(f"{key}={widths}: give a list of at least one layer, every width at least 1, e.g. [64, 64]")
