@@ -190,7 +190,8 @@ def read_config(option: str, overrides: Sequence[str]) -> dict[str, Any]:
     path = Path(__file__).parents[1] / "conf" / "env" / f"{option}.yaml"
     if path.exists():
         content = yaml.safe_load(path.read_text())
-        config = dict(content.get("env", content))  # an option that sets other groups too holds the environment in `env`
+        # An option that sets other groups too holds the environment under `env`.
+        config = dict(content.get("env", content))
     elif "." in option:
         config = {"_target_": option}
     else:

@@ -78,4 +78,7 @@ if __name__ == "__main__":
         sys.argv[1:] = prepare(sys.argv[1:])
     except Exception as error:  # composing has nothing but the user's input to stumble over
         fail(error)
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)  # the shell's code for Ctrl-C; the run has saved itself

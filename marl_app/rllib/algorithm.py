@@ -428,10 +428,11 @@ class LeaguePPO(PPO):
     # What a checkpoint holds besides weights and optimizer.
 
     def progress_state(self) -> dict[str, Any]:
-        """Counters, league and RNG as JSON types."""
+        """Counters, last evaluation, league and RNG as JSON types."""
         return {
             "iteration": self.iteration,
             "counters": asdict(self.counters),
+            "anchors": self.anchors,
             "league": self.league.state_dict(),
             "rng": self.rng.bit_generator.state,
         }
@@ -440,6 +441,7 @@ class LeaguePPO(PPO):
         """The inverse of `progress_state`."""
         self._iteration = state["iteration"]
         self.counters = Counters(**state["counters"])
+        self.anchors = state["anchors"]
         self.league.load_state_dict(state["league"])
         self.rng.bit_generator.state = state["rng"]
         self._weights_changed()

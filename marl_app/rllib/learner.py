@@ -70,7 +70,7 @@ def minibatches(
     rows, device = len(observations), observations.device
     count = max(1, math.floor(rows / (minibatch_size or rows) + 0.5))
     for _ in range(num_epochs):
-        order = torch.randperm(rows, device=device) if shuffle else torch.arange(rows, device=device)
-        for chosen in order.tensor_split(count):
+        order = torch.randperm(rows) if shuffle else torch.arange(rows)
+        for chosen in order.to(device).tensor_split(count):
             minibatch = SampleBatch({name: values.index_select(0, chosen) for name, values in tensors.items()})
             yield MultiAgentBatch({module_id: minibatch}, len(chosen))

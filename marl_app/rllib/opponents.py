@@ -93,7 +93,8 @@ class _Stack:
         order = np.argsort(slots, kind="stable")
         counts = np.bincount(slots, minlength=len(self._policies))
         passes = self._one_pass if self._stacked else self._pass_per_slot
-        rows = torch.from_numpy(order)
+        device = observations.device
+        rows = torch.from_numpy(order).to(device)
         ordered = passes(
             slots[order],
             counts,
@@ -103,7 +104,7 @@ class _Stack:
         policy = torch.empty_like(ordered)
         policy[rows] = ordered
         if "log_std" in self._weights:
-            return torch.cat([policy, self._weights["log_std"][torch.from_numpy(slots)]], dim=1)
+            return torch.cat([policy, self._weights["log_std"][torch.from_numpy(slots).to(device)]], dim=1)
         return self._module.dist_inputs(policy, mask)
 
     def _policy(self, weights: Mapping[str, Tensor], observations: Tensor, agents: Tensor) -> Tensor:
@@ -113,8 +114,8 @@ class _Stack:
         self, slots: NDArray[Any], counts: NDArray[Any], observations: Tensor, agents: Tensor | None
     ) -> Tensor:
         first = np.cumsum(counts) - counts
-        place = torch.from_numpy(np.arange(len(slots)) - first[slots])
-        slot = torch.from_numpy(slots)
+        place = torch.from_numpy(np.arange(len(slots)) - first[slots]).to(observations.device)
+        slot = torch.from_numpy(slots).to(observations.device)
         padded = observations.new_zeros((len(counts), int(counts.max()), *observations.shape[1:]))
         padded[slot, place] = observations
         ids = padded.new_zeros(padded.shape[:2], dtype=torch.int64)

@@ -20,7 +20,10 @@ FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 
 
 def train(config: Config) -> float:
-    """Train the configured learner; the objective is its Elo (0 = the first snapshot of its run)."""
+    """Train the configured learner; the objective is its Elo (0 = the first snapshot of its run).
+
+    Raises KeyboardInterrupt if it was interrupted, after everything has been saved.
+    """
     directory = Path(config.output_dir)
     saved = checkpoint.latest(directory / "checkpoints")
     if config.resume and saved is None:
@@ -43,6 +46,8 @@ def train(config: Config) -> float:
             status = INTERRUPTED
         finally:
             _end(algorithm, status, directory)
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt  # so that a sweep ends too
     return algorithm.report.get("league/elo", 0.0)
 
 
@@ -74,12 +79,21 @@ def _stop_requests() -> Iterator[dict[str, bool]]:
 
 
 def _end(algorithm: LeaguePPO, status: str, directory: Path) -> None:
-    """Callbacks, `summary.json`, and the last lines."""
-    algorithm.fire("on_run_end", status=status)
-    algorithm.records.flush()
+    """Callbacks, `summary.json` (even if a callback fails), and the last lines."""
+    try:
+        algorithm.fire("on_run_end", status=status)
+        algorithm.records.flush()
+    finally:
+        summary = _summary(algorithm, status)
+        write_summary(directory / "summary.json", summary)
+        for line in closing_lines(summary, directory):
+            print(line, flush=True)
+
+
+def _summary(algorithm: LeaguePPO, status: str) -> dict[str, Any]:
     counters = algorithm.counters
     seconds = max(counters.seconds, 1e-9)
-    summary = {
+    return {
         "status": status,
         "seconds": counters.seconds,
         "iterations": algorithm.iteration,
@@ -92,9 +106,6 @@ def _end(algorithm: LeaguePPO, status: str, directory: Path) -> None:
         "anchors": algorithm.anchors,
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
-    write_summary(directory / "summary.json", summary)
-    for line in closing_lines(summary, directory):
-        print(line)
 
 
 def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
