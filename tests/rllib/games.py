@@ -1,0 +1,184 @@
+"""Small games with what the native ones lack: agents that finish early, truncation, several groups, known answers."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import BatchedEnv, Group, Openings, Step, scores_from_returns
+from envs.matrix_game import MatrixGame
+
+RPS = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
+
+
+class Relay(BatchedEnv):
+    """Everything happens at random: who acts, who is rewarded, who finishes early, how a match ends.
+
+    Two `scout`s with MultiDiscrete actions and masks, one `tank` with Box actions; scout_0 and the tank are one side.
+    A match is truncated after `LIMIT` steps. What is promised is the contract and nothing else, so whoever collects
+    experience correctly here relies on nothing else.
+    """
+
+    LIMIT = 7
+    agents = ("scout_0", "tank_0", "scout_1")
+    groups = (
+        Group("scout", (0, 2), spaces.Box(-1, 1, (3,), np.float32), spaces.MultiDiscrete([2, 3])),
+        Group("tank", (1,), spaces.Box(-1, 1, (2, 2), np.float32), spaces.Box(-2, 4, (2,), np.float32)),
+    )
+    sides = ((0, 1), (2,))
+
+    def __init__(self, num_matches: int) -> None:
+        self.num_matches = num_matches
+        self._steps = np.zeros(num_matches, np.int64)
+        self._finished = np.zeros((num_matches, 3), np.bool_)
+        self._acting = np.zeros((num_matches, 3), np.bool_)
+        self._seen = np.zeros((num_matches, 3, 4), np.float32)
+        self._masks = np.ones((num_matches, 3, 5), np.bool_)
+        self._returns = np.zeros((num_matches, 3), np.float32)
+
+    def reset(self, rng, matches=None):
+        matches = np.arange(self.num_matches) if matches is None else matches
+        self._steps[matches] = 0
+        self._finished[matches] = False
+        self._returns[matches] = 0
+        self._move_on(rng, matches)
+
+    def _move_on(self, rng, matches):
+        """Draw who acts next, what everybody sees, and what is legal."""
+        able = ~self._finished[matches]
+        acting = able & (rng.random(able.shape) < 0.5)
+        nobody = ~acting.any(axis=1)
+        acting[nobody] = able[nobody]
+        self._acting[matches] = acting
+        self._seen[matches] = rng.uniform(-1, 1, (len(matches), 3, 4))
+        masks = rng.random((len(matches), 3, 5)) < 0.6
+        masks[:, :, 0] |= ~masks[:, :, :2].any(axis=2)
+        masks[:, :, 4] |= ~masks[:, :, 2:].any(axis=2)
+        self._masks[matches] = masks
+
+    def acting(self):
+        return self._acting.copy()
+
+    def observe(self, matches, agents):
+        seen = self._seen[matches, agents]
+        return seen.reshape(-1, 2, 2) if agents[0] == 1 else seen[:, :3]
+
+    def action_mask(self, matches, agents):
+        return None if agents[0] == 1 else self._masks[matches, agents]
+
+    def step(self, actions, rng):
+        self._check(actions)
+        size = (self.num_matches, 3)
+        rewards = np.where(self._finished | (rng.random(size) < 0.3), 0, rng.normal(size=size)).astype(np.float32)
+        self._returns += rewards
+        self._steps += 1
+        self._finished |= rng.random(size) < 0.1
+        terminated = self._finished.all(axis=1) | (rng.random(self.num_matches) < 0.05)
+        self._finished[terminated] = True
+        truncated = ~terminated & (self._steps >= self.LIMIT)
+        finished = self._finished.copy()
+        running = np.flatnonzero(~terminated)
+        if len(running):
+            self._move_on(rng, running)
+        self._acting[truncated] = False
+        return Step(rewards, terminated, truncated, finished)
+
+    def _check(self, actions):
+        for place, agent in enumerate((0, 2)):
+            first, second = actions[0][:, place].T
+            rows = np.arange(self.num_matches)
+            legal = self._masks[rows, agent, first] & self._masks[rows, agent, 2 + second]
+            assert legal[self._acting[:, agent]].all(), "illegal action"
+        thrust = actions[1][self._acting[:, 1], 0]
+        assert ((thrust >= -2) & (thrust <= 4)).all(), "out of bounds"
+
+    def scores(self, matches):
+        return scores_from_returns(self._returns[matches], self.sides)
+
+
+class Names(MatrixGame):
+    """A matrix game in which every player says its name: whoever plays action k here is player k.
+
+    With `rounds` > 1 a match is that many plays of it, so that matches outlast assignments; the match's number of
+    rounds is drawn anew for each. The higher name wins.
+    """
+
+    def __init__(self, num_matches: int, names: int = 5, rounds: int = 1) -> None:
+        order = np.arange(names)
+        super().__init__(num_matches, np.sign(order[:, None] - order[None, :]).tolist())
+        self._rounds = rounds
+        self._left = np.ones(num_matches, np.int64)
+
+    def reset(self, rng, matches=None):
+        super().reset(rng, matches)
+        chosen = np.arange(self.num_matches) if matches is None else matches
+        self._left[chosen] = rng.integers(1, self._rounds + 1, len(chosen))
+
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        self._left -= 1
+        over = self._left == 0
+        rewards = np.where(over[:, None], step.rewards, 0)
+        return Step(rewards.astype(np.float32), over, np.zeros_like(over), np.stack([over, over], axis=1))
+
+
+class Throws(BatchedEnv):
+    """Two agents throw in turns, twice each: turn-based with continuous actions, so without masks. The sum decides."""
+
+    agents = ("first", "second")
+    groups = (Group("player", (0, 1), spaces.Box(-np.inf, np.inf, (1,), np.float32), spaces.Box(-1, 1, (1,))),)
+    sides = ((0,), (1,))
+    openings = Openings(1.0, 1, 2)
+
+    def __init__(self, num_matches: int) -> None:
+        self.num_matches = num_matches
+        self._steps = np.zeros(num_matches, np.int64)
+        self._sums = np.zeros((num_matches, 2), np.float32)
+
+    def reset(self, rng, matches=None):
+        matches = np.arange(self.num_matches) if matches is None else matches
+        self._steps[matches], self._sums[matches] = 0, 0
+
+    def acting(self):
+        return self._steps[:, None] % 2 == np.arange(2)
+
+    def observe(self, matches, agents):
+        return self._sums[matches, agents][:, None].copy()
+
+    def action_mask(self, matches, agents):
+        return None
+
+    def step(self, actions, rng):
+        mover = self._steps % 2
+        rows = np.arange(self.num_matches)
+        self._sums[rows, mover] += actions[0][rows, mover, 0]
+        self._steps += 1
+        over = self._steps == 4
+        rewards = np.zeros((self.num_matches, 2), np.float32)
+        return Step(rewards, over, np.zeros_like(over), np.stack([over, over], axis=1))
+
+    def scores(self, matches):
+        return scores_from_returns(self._sums[matches], self.sides)
+
+
+class Faulty(MatrixGame):
+    """Rock-paper-scissors that goes wrong on demand: once a file named `fault` is in `folder`.
+
+    kind: "raise" (as long as the file is there), "raise_once" (removes the file first), "hang".
+    """
+
+    def __init__(self, num_matches: int, folder: str, kind: str) -> None:
+        super().__init__(num_matches, RPS)
+        self._fault = Path(folder) / "fault"
+        self._kind = kind
+
+    def step(self, actions, rng):
+        if self._fault.exists():
+            if self._kind == "hang":
+                time.sleep(10_000)
+            if self._kind == "raise_once":
+                os.remove(self._fault)
+            raise RuntimeError("the simulation exploded")
+        return super().step(actions, rng)

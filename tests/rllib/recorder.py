@@ -1,0 +1,178 @@
+"""An environment that remembers everything, and the slow, plain account of what should have been learned from it.
+
+`Recorder` wraps any environment. It flattens observations and appends the number of the decision (match, step, agent)
+to each, so that a training row says where it comes from. `plain_advantages` walks through one agent's match at a time,
+row by row, as one would on paper.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import BatchedEnv
+
+
+@dataclass
+class Match:
+    """One match, by its own steps: `seen[t][agent]` before step t (and once more at the end)."""
+
+    number: int
+    start: int  # the Recorder's step in which it began
+    seen: list = field(default_factory=list)
+    acting: list = field(default_factory=list)
+    learned: list = field(default_factory=list)  # by agent: did the trainee decide, outside the opening?
+    masks: list = field(default_factory=list)
+    actions: list = field(default_factory=list)
+    rewards: list = field(default_factory=list)
+    finished: list = field(default_factory=list)
+    terminated: bool = False
+    truncated: bool = False
+    scores: np.ndarray | None = None
+    slot: int = -1
+    side: int = 0
+
+    @property
+    def length(self):
+        return len(self.rewards)
+
+
+class Recorder(BatchedEnv):
+    """`inner`, recorded in `matches`; `matchups` is the runner's, which knows who decides."""
+
+    STEPS = 64  # more than any match has
+
+    def __init__(self, inner: BatchedEnv) -> None:
+        self.inner = inner
+        self.num_matches, self.agents, self.sides = inner.num_matches, inner.agents, inner.sides
+        self.openings = inner.openings
+        self.groups = tuple(group._replace(observation_space=tagged(group.observation_space)) for group in inner.groups)
+        self.matches: list[Match] = []
+        self.running: list[Match] = []
+        self.steps = 0
+        self.matchups = None
+
+    def reset(self, rng, matches=None):
+        self.inner.reset(rng, matches)
+        if matches is None:
+            self.running = [None] * self.num_matches
+        for match in range(self.num_matches) if matches is None else matches:
+            self.running[match] = Match(len(self.matches), self.steps)
+            self.matches.append(self.running[match])
+
+    def acting(self):
+        return self.inner.acting()
+
+    def observe(self, matches, agents):
+        plain = self.inner.observe(matches, agents).reshape(len(matches), -1).astype(np.float32)
+        ids = [self.decision(self.running[m], self.running[m].length, a) for m, a in zip(matches, agents, strict=True)]
+        return np.concatenate([plain, np.array(ids, np.float32)[:, None]], axis=1)
+
+    def decision(self, match, step, agent):
+        """The number of a decision; below 2^24, so that float32 holds it exactly."""
+        number = (match.number * self.STEPS + step) * len(self.agents) + int(agent)
+        assert number < 2**24 and step < self.STEPS
+        return number
+
+    def where(self, decision):
+        """The inverse of `decision`: (match, step, agent)."""
+        rest, agent = divmod(int(decision), len(self.agents))
+        number, step = divmod(rest, self.STEPS)
+        return self.matches[number], step, agent
+
+    def action_mask(self, matches, agents):
+        return self.inner.action_mask(matches, agents)
+
+    def step(self, actions, rng):
+        acting = self.acting()
+        everybody = np.ones_like(acting).nonzero()
+        players = self.matchups.players(*everybody).reshape(acting.shape)
+        opening = self.matchups.opening(np.arange(self.num_matches))
+        seats = {a: (g, place) for g, group in enumerate(self.groups) for place, a in enumerate(group.agents)}
+        for b, match in enumerate(self.running):
+            match.slot, match.side = int(self.matchups.slots[b]), int(self.matchups.sides[b])
+            match.seen.append([self.observe(np.array([b]), np.array([a]))[0] for a in range(len(self.agents))])
+            match.acting.append(acting[b].copy())
+            match.learned.append(acting[b] & (players[b] == -1) & ~opening[b])
+            masks, chosen = {}, {}
+            for agent in np.flatnonzero(acting[b]):
+                mask = self.inner.action_mask(np.array([b]), np.array([agent]))
+                masks[agent] = None if mask is None else mask[0]
+                group, place = seats[agent]
+                chosen[agent] = np.array(actions[group][b, place])
+            match.masks.append(masks)
+            match.actions.append(chosen)
+        result = self.inner.step(actions, rng)
+        self.steps += 1
+        for b, match in enumerate(self.running):
+            match.rewards.append(result.rewards[b].copy())
+            match.finished.append(result.finished[b].copy())
+            match.terminated, match.truncated = bool(result.terminated[b]), bool(result.truncated[b])
+            if match.terminated or match.truncated:
+                match.seen.append([self.observe(np.array([b]), np.array([a]))[0] for a in range(len(self.agents))])
+                match.scores = self.inner.scores(np.array([b]))[0]
+        return result
+
+    def scores(self, matches):
+        return self.inner.scores(matches)
+
+
+def tagged(space):
+    """The flat space with one more number."""
+    return spaces.Box(-np.inf, np.inf, (int(np.prod(space.shape)) + 1,), np.float32)
+
+
+def untagged(weights):
+    """The weights of `Recorder`'s networks, made blind to the decision's number (the last input)."""
+    return {
+        name: np.concatenate([value[:, :-1], np.zeros_like(value[:, :1])], axis=1)
+        if name.endswith("encoder.1.weight")
+        else value
+        for name, value in weights.items()
+    }
+
+
+def acts_next(match, step, agent):
+    """Whether the agent is to move where the fragment ends: then its row need not wait."""
+    return step < len(match.acting) and match.acting[step][agent]
+
+
+def plain_advantages(match, agent, bounds, value, gamma, lambda_):
+    """What one agent of one match should teach, as `{fragment: {step: (advantage, value target)}}`, and the held step.
+
+    bounds: [(first, last)] steps of the match, half-open, in each fragment that the recording covers.
+    value(fragment, row): the critic's value of an observation row with that fragment's weights.
+    The held step is the decision that is still open when the recording ends, or None.
+    """
+    taught, held = {}, None
+    for fragment, (first, last) in bounds.items():
+        decisions = [] if held is None else [held]
+        decisions += [t for t in range(first, last) if match.learned[t][agent]]
+        held = None
+        if not decisions:
+            continue
+        # One entry per decision: (reward until the next one, the value of what follows, whether that is a decision).
+        rows = []
+        for t, following in zip(decisions, [*decisions[1:], None], strict=True):
+            stop = last if following is None else following
+            ends = [s for s in range(t, stop) if match.finished[s][agent]]
+            stop = ends[0] + 1 if ends else stop
+            reward = sum(float(match.rewards[s][agent]) for s in range(t, stop))
+            if ends:
+                rows.append((reward, 0.0, False))
+            elif following is not None:
+                rows.append((reward, value(fragment, match.seen[following][agent]), True))
+            elif (match.truncated and stop == match.length) or acts_next(match, stop, agent):
+                rows.append((reward, value(fragment, match.seen[stop][agent]), False))
+            else:
+                held = t
+                rows.append(None)
+        advantage = 0.0
+        for t, row in reversed(list(zip(decisions, rows, strict=True))):
+            if row is None:
+                continue  # its own turn comes with the next fragment; what led to it is bootstrapped from its value
+            reward, after, goes_on = row
+            own = value(fragment, match.seen[t][agent])
+            advantage = reward + gamma * after - own + (gamma * lambda_ * advantage if goes_on else 0.0)
+            taught.setdefault(fragment, {})[t] = (advantage, advantage + own)
+    return taught, held

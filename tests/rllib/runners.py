@@ -1,0 +1,62 @@
+"""Env runners without Ray, and the requests they get."""
+
+import numpy as np
+
+from marl_app.league.assignment import Assignment, Opponent
+from marl_app.rllib.algorithm import LeaguePPOConfig
+from marl_app.rllib.env_runner import MatchEnvRunner
+from marl_app.rllib.fragments import Failure, Request
+from marl_app.rllib.modules.mlp import MLP
+from marl_app.rllib.networks import networks_of
+from marl_app.rllib.opponents import numpy_weights
+from marl_app.rllib.player import encode_player
+
+SMALL = MLP(hidden=[8], activation="tanh", precision="float32")
+
+
+def make_runner(make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, mapping=None, agent_id=False, **training):
+    """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each."""
+    env = make_env(1)
+    config = LeaguePPOConfig()
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=matches, rollout_fragment_length=steps)
+    config.training(**training)
+    config.matches(
+        run_dir="", learner="main", make_env=make_env, make_league=None, store=store, architecture=model,
+        agents=tuple(env.agents), networks=networks_of(env, mapping, agent_id), policy_mapping=mapping,
+        agent_id=agent_id, opponent_slots=slots, pipeline=False, no_progress_timeout_s=10, stop=None, hparams={},
+    )  # fmt: skip
+    return MatchEnvRunner(config=config)
+
+
+def random_weights(runner, seed, scale=0.5):
+    """Weights for a player of the runner's architecture; scaled up, so that policies differ and values matter."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: (rng.normal(size=value.shape) * scale).astype(np.float32)
+        for name, value in numpy_weights(runner._modules).items()
+    }
+
+
+def publish(runner, weights, **facts):
+    """A snapshot with these weights in the runner's store: its digest."""
+    config = runner.config
+    return config.store.put(encode_player(weights, config.networks, config.agents, config.architecture, facts))
+
+
+def against(*opponents):
+    """An assignment: `(digest or None, share)` each; None is the learner itself."""
+    dealt = tuple(
+        Opponent("main" if digest is None else f"main@{number:04d}", digest, f"rule_{number}", 0.5, share)
+        for number, (digest, share) in enumerate(opponents)
+    )
+    return Assignment("main", dealt, np.array([share for _, share in opponents], np.float64))
+
+
+SELF = against((None, 1.0))
+
+
+def collect(runner, weights, assignment=SELF, seed=0, version=0):
+    """One fragment; a Failure becomes an AssertionError with its traceback."""
+    answer = runner.sample(request=Request("main", weights, version, seed, assignment))
+    assert not isinstance(answer, Failure), answer.traceback
+    return answer

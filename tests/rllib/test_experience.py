@@ -1,0 +1,236 @@
+"""What an env runner collects, against a slow account of the recorded matches: every decision once, and its worth."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from envs.batched import Openings
+from envs.connect_four import ConnectFour
+from envs.matrix_game import MatrixGame
+from envs.tic_tac_toe import TicTacToe
+from marl_app.rllib.env_runner import to_space
+from marl_app.rllib.fragments import Failure, Request
+from marl_app.rllib.opponents import numpy_weights
+from marl_app.store.disk import DiskStore
+from tests.rllib.games import RPS, Faulty, Relay, Throws
+from tests.rllib.recorder import Recorder, plain_advantages, untagged
+from tests.rllib.runners import SELF, against, collect, make_runner, publish, random_weights
+
+GAMMA, LAMBDA = 0.9, 0.8
+
+GAMES = {
+    "connect_four": lambda n: ConnectFour(n, Openings(0.5, 1, 6)),
+    "tic_tac_toe": lambda n: TicTacToe(n, Openings(0.5, 1, 7)),  # some matches end within the opening
+    "rock_paper_scissors": lambda n: MatrixGame(n, RPS),  # every match is over at once
+    "relay": Relay,
+}
+
+
+@dataclasses.dataclass
+class Recording:
+    """Consecutive fragments, each collected with other weights, and all that happened."""
+
+    runner: object
+    env: Recorder
+    weights: list
+    fragments: list
+    steps: int
+
+    def modules(self, fragment):
+        self.runner._load(self.weights[fragment])
+        return self.runner._modules
+
+    def value(self, fragment, network, row, agent):
+        module = self.modules(fragment)[network.name]
+        ids = torch.tensor([agent]) if network.num_agents else None
+        with torch.inference_mode():
+            return float(module.values(torch.from_numpy(row[None]), ids)[0])
+
+    def bounds(self, match, fragments):
+        """The match's own steps in each of the first `fragments` fragments."""
+        result = {}
+        for fragment in range(fragments):
+            first = max(0, fragment * self.steps - match.start)
+            last = min(match.length, (fragment + 1) * self.steps - match.start)
+            if first < last:
+                result[fragment] = (first, last)
+        return result
+
+
+@pytest.fixture(scope="module", params=[(game, played) for game in GAMES for played in ("self", "mixed")], ids="-".join)
+def recording(request, tmp_path_factory):
+    """Seven fragments of a game: the trainee against itself, or half of the matches against two snapshots."""
+    game, played = request.param
+    envs = []
+
+    def make_env(num_matches):
+        envs.append(Recorder(GAMES[game](num_matches)))
+        return envs[-1]
+
+    steps, count = (5, 7) if game != "connect_four" else (9, 7)
+    store = DiskStore(tmp_path_factory.mktemp("store"))
+    runner = make_runner(
+        make_env, store, matches=12, steps=steps, gamma=GAMMA, lambda_=LAMBDA, agent_id=game == "relay"
+    )
+    assignment = SELF
+    if played == "mixed":
+        digests = [publish(runner, untagged(random_weights(runner, seed)), n=seed) for seed in (100, 101)]
+        assignment = against((None, 0.5), *((digest, 0.25) for digest in digests))
+    env = envs[-1]
+    weights = [untagged(random_weights(runner, seed)) for seed in range(count)]
+    fragments = []
+    start = runner._start_all
+
+    def start_and_introduce(*arguments):
+        start(*arguments)
+        env.matchups = runner._matchups
+
+    runner._start_all = start_and_introduce
+    for number, own in enumerate(weights):
+        fragments.append(collect(runner, own, assignment, seed=number))
+    return Recording(runner, env, weights, fragments, steps)
+
+
+def decisions(recording, match):
+    """(step, agent) of every decision of the trainee in a match."""
+    return [(t, a) for t in range(match.length) for a in range(len(recording.env.agents)) if match.learned[t][a]]
+
+
+def rows(recording, fragment):
+    """(decision, network, row) of a fragment's training rows."""
+    for network in recording.runner.networks:
+        batch = recording.fragments[fragment].batches[network.name]
+        for row in range(len(batch["obs"]) if batch else 0):
+            yield int(batch["obs"][row, -1]), network, {name: column[row] for name, column in batch.items()}
+
+
+def test_every_decision_is_trained_on_once(recording):
+    env, count = recording.env, len(recording.fragments)
+    trained = [decision for fragment in range(count) for decision, _, _ in rows(recording, fragment)]
+    assert len(set(trained)) == len(trained)
+    made = {env.decision(match, t, a) for match in env.matches for t, a in decisions(recording, match)}
+    assert set(trained) <= made, "rows of an opponent, or of a random opening"
+    missing = made - set(trained)
+    # What is missing waits for its agent's next turn: the last decision of its agent in a match that is under way.
+    for match, step, agent in map(env.where, missing):
+        assert match in env.running
+        assert step == max(t for t, a in decisions(recording, match) if a == agent)
+        assert not match.finished[-1][agent]
+    turn_based = not isinstance(env.inner, MatrixGame)
+    assert bool(missing) == turn_based  # else this test would not have seen a row that waits
+
+
+def test_both_sides_of_self_play_and_one_of_a_match_against_a_snapshot(recording):
+    env = recording.env
+    sides = np.array([next(s for s, agents in enumerate(env.sides) if a in agents) for a in range(len(env.agents))])
+    trained = {slot: set() for slot in (-1, 0, 1)}
+    for match in env.matches:
+        trained[match.slot] |= {int(sides[a]) for _, a in decisions(recording, match)}
+        own = np.ones(len(sides), np.bool_) if match.slot < 0 else sides == match.side
+        # A random opening is a beginning: after it, every decision of an own agent is trained on.
+        opening = next((t for t in range(match.length) if match.learned[t].any()), match.length)
+        for t in range(opening, match.length):
+            np.testing.assert_array_equal(match.learned[t], match.acting[t] & own)
+    mixed = recording.runner._opponents.digests != [None, None]
+    assert trained == {-1: {0, 1}, 0: {0, 1} if mixed else set(), 1: {0, 1} if mixed else set()}
+
+
+def test_what_it_was_worth(recording):
+    # The last fragment is left out: what its open rows lead to was never recorded.
+    env, count = recording.env, len(recording.fragments) - 1
+    network_of = {agent: network for network in recording.runner.networks for agent in network.agents}
+    expected = [{} for _ in range(count)]
+    held_over = 0
+    for match in env.matches:
+        for agent in range(len(env.agents)):
+
+            def value(fragment, row, agent=agent):
+                return recording.value(fragment, network_of[agent], row, agent)
+
+            bounds = recording.bounds(match, count)
+            taught, _ = plain_advantages(match, agent, bounds, value, GAMMA, LAMBDA)
+            for fragment, steps in taught.items():
+                expected[fragment] |= {env.decision(match, t, agent): worth for t, worth in steps.items()}
+                held_over += sum(t < bounds[fragment][0] for t in steps)
+    for fragment in range(count):
+        found = {decision: (row["advantages"], row["value_targets"]) for decision, _, row in rows(recording, fragment)}
+        assert found.keys() == expected[fragment].keys()
+        ids = sorted(found)
+        np.testing.assert_allclose([found[i] for i in ids], [expected[fragment][i] for i in ids], rtol=1e-4, atol=1e-4)
+    if not isinstance(env.inner, MatrixGame):
+        assert held_over > 10
+    if isinstance(env.inner, Relay):
+        assert sum(match.truncated for match in env.matches) > 10
+
+
+def test_rows_hold_what_was_seen_done_and_how_likely_it_was(recording):
+    env = recording.env
+    checked = 0
+    for fragment in range(len(recording.fragments)):
+        for decision, network, row in rows(recording, fragment):
+            match, step, agent = env.where(decision)
+            np.testing.assert_array_equal(row["obs"], match.seen[step][agent])
+            group = env.groups[network.group]
+            played = to_space(row["actions"][None], group.action_space)[0]
+            np.testing.assert_array_equal(played, match.actions[step][agent])
+            mask = match.masks[step][agent]
+            if mask is None:
+                assert "action_mask" not in row
+            else:
+                np.testing.assert_array_equal(row["action_mask"], mask)
+                parts = np.atleast_1d(row["actions"])
+                ends = np.cumsum([0, *getattr(group.action_space, "nvec", [])][:-1] if len(parts) > 1 else [0])
+                assert mask[ends + parts].all(), "an illegal action"
+            # By the weights of the fragment in which it was decided, which for a row held over is an earlier one.
+            module = recording.modules((match.start + step) // recording.steps)[network.name]
+            ids = torch.tensor([agent]) if network.num_agents else None
+            if ids is not None:
+                assert row["agent_id"] == agent
+            with torch.inference_mode():
+                inputs = module.act(
+                    torch.from_numpy(row["obs"][None]), None if mask is None else torch.from_numpy(mask[None]), ids
+                )
+                dist = module.get_train_action_dist_cls().from_logits(inputs)
+                logp = dist.logp(torch.as_tensor(row["actions"][None]))
+            np.testing.assert_allclose(row["action_dist_inputs"], inputs[0], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(row["action_logp"], logp[0], rtol=1e-4, atol=1e-5)
+            checked += 1
+    assert checked > 100
+
+
+def test_the_fragments_count_what_happened(recording):
+    env, steps = recording.env, recording.steps
+    for number, fragment in enumerate(recording.fragments):
+        ended = [
+            m for m in env.matches
+            if (m.terminated or m.truncated) and number * steps < m.start + m.length <= (number + 1) * steps
+        ]  # fmt: skip
+        assert fragment.env_steps == 12 * steps
+        assert fragment.rows == len(list(rows(recording, number)))
+        assert (fragment.matches, fragment.match_steps) == (len(ended), sum(m.length for m in ended))
+        # Mean return of the trainee's own agents per match, whatever an agent got before its first decision included.
+        sides = {agent: side for side, agents in enumerate(env.sides) for agent in agents}
+        returns = 0.0
+        for match in ended:
+            own = [a for a in sides if match.slot < 0 or sides[a] == match.side]
+            returns += float(np.mean(np.sum(match.rewards, axis=0)[own]))
+        np.testing.assert_allclose(fragment.returns, returns, rtol=1e-4, atol=1e-4)
+
+
+def test_openings_without_masks(tmp_path):
+    # All matches open with one or two random throws at once: no row has a policy, a mask or an opponent yet.
+    runner = make_runner(Throws, DiskStore(tmp_path / "store"), matches=50, steps=4)
+    rows = collect(runner, numpy_weights(runner._modules)).rows
+    assert 50 * 2 < rows < 50 * 3  # of the 4 decisions of each match, all but those one or two
+
+
+def test_a_failure_tells_its_traceback_and_the_next_request_starts_anew(tmp_path):
+    runner = make_runner(lambda n: Faulty(n, str(tmp_path), "raise_once"), DiskStore(tmp_path / "store"))
+    weights = numpy_weights(runner._modules)
+    (tmp_path / "fault").touch()
+    answer = runner.sample(request=Request("main", weights, 0, 0, SELF))
+    assert isinstance(answer, Failure)
+    assert "the simulation exploded" in answer.traceback and "games.py" in answer.traceback
+    assert collect(runner, weights).rows == 2 * 8 * 5  # both seats of 8 matches, 5 steps
