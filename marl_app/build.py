@@ -23,7 +23,8 @@ from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
 from marl_app.league.schedule import Schedule
-from marl_app.rllib.algorithm import LeaguePPOConfig
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.config import LeaguePPOConfig
 from marl_app.rllib.env_runner import MakeEnv
 from marl_app.rllib.networks import networks_of
 
@@ -56,7 +57,7 @@ def build(config: Config) -> LeaguePPOConfig:
         leaf("league.schedule", config.league.schedule),
         config.league.decay_per_game,
     )
-    rllib = LeaguePPOConfig()
+    rllib = LeaguePPOConfig(LeaguePPO)
     rllib.environment(env="matches", disable_env_checking=True)
     _set_algorithm(rllib, config)
     _set_runtime(rllib, config)

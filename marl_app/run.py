@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,8 +40,6 @@ def ray_session(config: Config) -> Iterator[None]:
         return
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Ray's C++ core writes to the terminal past Python's logging, e.g. that RLlib passes a config by reference.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     runtime = config.runtime
     needed = runtime.num_env_runners + runtime.num_learners + 1
     ray.init(

@@ -7,16 +7,15 @@ trained network from ready columns, and overlap of sampling and learning.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
-from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo import PPO
 from ray.rllib.callbacks.utils import make_callback
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
@@ -25,141 +24,19 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from marl_app import __version__
-from marl_app.config.schema import StopConfig
 from marl_app.league.league import Freeze, League
 from marl_app.league.players import Player, Snapshot
 from marl_app.metrics.records import Records
-from marl_app.rllib.env_runner import MakeEnv, MatchEnvRunner
-from marl_app.rllib.fragments import Failure, Fragment, Request
-from marl_app.rllib.learner import MinibatchPPOLearner
-from marl_app.rllib.networks import Model, Network, module_id, multi_module_spec
+from marl_app.rllib.config import LeaguePPOConfig
+from marl_app.rllib.fragments import Fragment, Request
+from marl_app.rllib.networks import module_id
 from marl_app.rllib.player import encode_player
 from marl_app.rllib.report import report
+from marl_app.rllib.sampling import Sampler
+from marl_app.rllib.stats import Counters, IterationStats
 from marl_app.store.store import Store
 
-logger = logging.getLogger(__name__)
-
-SAMPLE = "sample"
-CONSECUTIVE_FAILURES = 3
-"""An environment may raise now and then; this often in a row, and the run ends with the traceback."""
 RATINGS_EVERY_S = 5.0
-
-
-class NoProgress(RuntimeError):
-    """No experience arrives any more; the message says why."""
-
-
-class LeaguePPOConfig(PPOConfig):
-    """PPOConfig plus what matches need; see `matches`."""
-
-    def __init__(self, algo_class: type | None = None) -> None:
-        super().__init__(algo_class=algo_class or LeaguePPO)
-        self.env_runner_cls = MatchEnvRunner
-        # An env runner's state is its configuration and the request in hand: there is nothing to sync.
-        self._dont_auto_sync_env_runner_states = True
-        self.merge_env_runner_states = False
-        self.broadcast_env_runner_states = False
-        self.add_default_connectors_to_learner_pipeline = False
-        self.run_dir = ""
-        self.learner = "main"
-        self.make_env: MakeEnv | None = None
-        self.make_league: Callable[[], League] | None = None
-        self.store: Store | None = None
-        self.architecture: Model | None = None
-        self.agents: tuple[str, ...] = ()
-        self.networks: tuple[Network, ...] = ()
-        self.policy_mapping: Mapping[str, str] | None = None
-        self.agent_id = False
-        self.opponent_slots = 1
-        self.pipeline = False
-        self.no_progress_timeout_s = 120.0
-        self.stop: StopConfig | None = None
-        self.hparams: dict[str, Any] = {}
-
-    def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
-        """For RLlib."""
-        return MinibatchPPOLearner
-
-    def build_env_to_module_connector(self, *args: Any, **kwargs: Any) -> None:
-        """None: our env runner hands arrays to its networks."""
-
-    def build_module_to_env_connector(self, *args: Any, **kwargs: Any) -> None:
-        """None: our env runner takes arrays from its networks."""
-
-    def matches(
-        self,
-        *,
-        run_dir: str,
-        learner: str,
-        make_env: MakeEnv,
-        make_league: Callable[[], League],
-        store: Store,
-        architecture: Model,
-        agents: tuple[str, ...],
-        networks: tuple[Network, ...],
-        policy_mapping: Mapping[str, str] | None,
-        agent_id: bool,
-        opponent_slots: int,
-        pipeline: bool,
-        no_progress_timeout_s: float,
-        stop: StopConfig,
-        hparams: dict[str, Any],
-    ) -> LeaguePPOConfig:
-        """What is played, by which networks, against whom, and where the run lies.
-
-        pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
-        no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
-        hparams: the run's configuration, flat, for TensorBoard.
-        """
-        for name, value in locals().copy().items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
-        self.multi_agent(
-            policies={module_id(learner, network.name, networks) for network in networks},
-            policy_mapping_fn=_unused_mapping,
-        )
-        self.rl_module(rl_module_spec=multi_module_spec(learner, networks, architecture))
-        return self
-
-
-def _unused_mapping(agent_id: Any, episode: Any, **kwargs: Any) -> str:
-    """RLlib wants a mapping function; our env runner goes by `networks_of`."""
-    raise RuntimeError("MatchEnvRunner maps agents to networks itself")
-
-
-@dataclass
-class Counters:
-    """Totals of a run, kept across a resume."""
-
-    env_steps: int = 0
-    trained_agent_steps: int = 0
-    updates: int = 0
-    matches: int = 0
-    seconds: float = 0.0
-    restarts: int = 0
-    failures: int = 0
-
-
-@dataclass
-class IterationStats:
-    """What the last iteration did.
-
-    `seconds`: since the end of the iteration before; `wait_seconds` of it, idle until enough experience had arrived.
-    `matches` ended, `recorded` of them counted for somebody (not those that ended in a random opening).
-    `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
-    """
-
-    env_steps: int = 0
-    rows: int = 0
-    matches: int = 0
-    match_length: float = 0.0
-    recorded: int = 0
-    returns: float = 0.0
-    wait_seconds: float = 0.0
-    learn_seconds: float = 0.0
-    seconds: float = 0.0
-    staleness: float = 0.0
-    self_play: tuple[int, float] = (0, 0.0)
 
 
 class LeaguePPO(PPO):
@@ -174,7 +51,7 @@ class LeaguePPO(PPO):
     @classmethod
     def get_default_config(cls) -> LeaguePPOConfig:
         """For RLlib."""
-        return LeaguePPOConfig()
+        return LeaguePPOConfig(cls)
 
     def setup(self, config: LeaguePPOConfig) -> None:
         """Build the league and RLlib's parts."""
@@ -189,10 +66,10 @@ class LeaguePPO(PPO):
         self.anchors: dict[str, dict[str, float]] = {}
         self.notes: list[str] = []
         self.checkpoint: Path | None = None
-        self._consecutive_failures = 0
         self._ratings: dict[str, float] = {}
         self._rated = (float("-inf"), 0)
         super().setup(config)
+        self._sampler = Sampler(self.env_runner_group, self._request, self._restore, config.no_progress_timeout_s)
         self._weights_changed()
         self._clock = time.monotonic()
 
@@ -267,13 +144,12 @@ class LeaguePPO(PPO):
     def training_step(self) -> None:
         """Collect a batch, learn from it."""
         began = time.perf_counter()
-        self.stats = IterationStats()
         fragments = self._collect()
         self.stats.wait_seconds = time.perf_counter() - began
         for fragment in fragments:
             self.fire("on_fragment", fragment=fragment)
         if self.config.pipeline:
-            self._request_fragments()
+            self._sampler.request()
         learning = time.perf_counter()
         self._learn(fragments)
         self._weights_changed()
@@ -298,19 +174,6 @@ class LeaguePPO(PPO):
         shares = [reached / limit for limit, reached in limits if limit is not None]
         return (min(1.0, max(shares)) if shares else None), counters.seconds
 
-    def _request_fragments(self) -> None:
-        """Give every idle env runner something to do."""
-        manager = self.env_runner_group
-        idle = [
-            index
-            for index in manager.healthy_env_runner_ids()
-            if not manager._worker_manager._remote_actor_states[index].get_num_in_flight_requests(SAMPLE)
-        ]
-        if idle:
-            manager.foreach_env_runner_async(
-                SAMPLE, tag=SAMPLE, kwargs=[{"request": self._request()} for _ in idle], remote_worker_ids=idle
-            )
-
     def _request(self) -> Request:
         request = Request(
             learner=self.config.learner,
@@ -324,63 +187,15 @@ class LeaguePPO(PPO):
         return request
 
     def _collect(self) -> list[Fragment]:
-        """Fragments with at least `train_batch_size_per_learner` env steps."""
-        fragments: list[Fragment] = []
-        deadline = time.monotonic() + self.config.no_progress_timeout_s
-        while sum(fragment.env_steps for fragment in fragments) < self.config.train_batch_size_per_learner:
-            for answer in self._answers():
-                if isinstance(answer, Failure):
-                    self._failed(answer)
-                else:
-                    self._consecutive_failures = 0
-                    fragments.append(answer)
-                    deadline = time.monotonic() + self.config.no_progress_timeout_s
-            if time.monotonic() > deadline:
-                group = self.env_runner_group
-                raise NoProgress(
-                    f"no experience for {self.config.no_progress_timeout_s:.0f} s "
-                    f"(runtime.no_progress_timeout_s): {group.num_healthy_remote_env_runners()} of "
-                    f"{group.num_remote_env_runners()} env runners are alive; a step of the environment may hang"
-                )
-        self._count(fragments)
+        """Fragments with at least `train_batch_size_per_learner` env steps; counts them."""
+        fragments = self._sampler.collect(self.config.train_batch_size_per_learner)
+        self.stats = IterationStats.of(fragments, self.counters.updates)
+        self.counters.env_steps += self.stats.env_steps
+        self.counters.trained_agent_steps += self.stats.rows
+        self.counters.matches += self.stats.matches
+        self.counters.failures += self._sampler.failures
+        self._sampler.failures = 0
         return fragments
-
-    def _answers(self) -> list[Fragment | Failure]:
-        if not self.config.num_env_runners:
-            return [self.env_runner_group.local_env_runner.sample(request=self._request())]
-        self._request_fragments()
-        answers = self.env_runner_group.fetch_ready_async_reqs(tags=SAMPLE, timeout_seconds=1.0)
-        if not answers:
-            self._recreated(self.restore_env_runners(self.env_runner_group))
-        return [answer for _, answer in answers]
-
-    def _failed(self, failure: Failure) -> None:
-        self.counters.failures += 1
-        self._consecutive_failures += 1
-        logger.error("an env runner raised; its matches start anew\n%s", failure.traceback)
-        if self._consecutive_failures >= CONSECUTIVE_FAILURES:
-            raise NoProgress(
-                f"env runners raised {self._consecutive_failures} times in a row; the last time:\n{failure.traceback}"
-            )
-
-    def _count(self, fragments: list[Fragment]) -> None:
-        stats = self.stats
-        stats.env_steps = sum(fragment.env_steps for fragment in fragments)
-        stats.rows = sum(fragment.rows for fragment in fragments)
-        stats.matches = sum(fragment.matches for fragment in fragments)
-        stats.match_length = sum(fragment.match_steps for fragment in fragments) / max(1, stats.matches)
-        stats.recorded = sum(fragment.outcomes.matches for fragment in fragments)
-        stats.returns = sum(fragment.returns for fragment in fragments)
-        own = [fragment.outcomes for fragment in fragments]
-        mine = [np.array([o == outcomes.learner for o in outcomes.opponents], np.bool_) for outcomes in own]
-        stats.self_play = (
-            sum(int((o.wins + o.draws + o.losses)[rows].sum()) for o, rows in zip(own, mine, strict=True)),
-            sum(float((o.wins + o.draws / 2)[rows].sum()) for o, rows in zip(own, mine, strict=True)),
-        )
-        stats.staleness = float(np.mean([self.counters.updates - f.weights_version for f in fragments]))
-        self.counters.env_steps += stats.env_steps
-        self.counters.trained_agent_steps += stats.rows
-        self.counters.matches += stats.matches
 
     def _learn(self, fragments: list[Fragment]) -> None:
         """One update of each network from its own batch.
@@ -419,10 +234,12 @@ class LeaguePPO(PPO):
         self.counters.restarts += len(restored)
         return restored
 
-    def _recreated(self, indices: list[int]) -> None:
-        if indices:
+    def _restore(self) -> None:
+        """As RLlib does before each iteration, but in the middle of one."""
+        restored = self.restore_env_runners(self.env_runner_group)
+        if restored:
             self._make_on_env_runners_recreated_callbacks(
-                config=self.config, env_runner_group=self.env_runner_group, restored_env_runner_indices=indices
+                config=self.config, env_runner_group=self.env_runner_group, restored_env_runner_indices=restored
             )
 
     # What a checkpoint holds besides weights and optimizer.

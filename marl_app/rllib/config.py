@@ -1,0 +1,93 @@
+"""RLlib's PPO configuration, plus what matches need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray.rllib.algorithms.ppo import PPOConfig
+
+from marl_app.config.schema import StopConfig
+from marl_app.league.league import League
+from marl_app.rllib.env_runner import MakeEnv, MatchEnvRunner
+from marl_app.rllib.learner import MinibatchPPOLearner
+from marl_app.rllib.networks import Model, Network, module_id, multi_module_spec
+from marl_app.store.store import Store
+
+
+class LeaguePPOConfig(PPOConfig):
+    """PPOConfig plus what matches need; see `matches`."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class)
+        self.env_runner_cls = MatchEnvRunner
+        # An env runner's state is its configuration and the request in hand: there is nothing to sync.
+        self._dont_auto_sync_env_runner_states = True
+        self.merge_env_runner_states = False
+        self.broadcast_env_runner_states = False
+        self.add_default_connectors_to_learner_pipeline = False
+        self.run_dir = ""
+        self.learner = "main"
+        self.make_env: MakeEnv | None = None
+        self.make_league: Callable[[], League] | None = None
+        self.store: Store | None = None
+        self.architecture: Model | None = None
+        self.agents: tuple[str, ...] = ()
+        self.networks: tuple[Network, ...] = ()
+        self.policy_mapping: Mapping[str, str] | None = None
+        self.agent_id = False
+        self.opponent_slots = 1
+        self.pipeline = False
+        self.no_progress_timeout_s = 120.0
+        self.stop: StopConfig | None = None
+        self.hparams: dict[str, Any] = {}
+
+    def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
+        """For RLlib."""
+        return MinibatchPPOLearner
+
+    def build_env_to_module_connector(self, *args: Any, **kwargs: Any) -> None:
+        """None: our env runner hands arrays to its networks."""
+
+    def build_module_to_env_connector(self, *args: Any, **kwargs: Any) -> None:
+        """None: our env runner takes arrays from its networks."""
+
+    def matches(
+        self,
+        *,
+        run_dir: str,
+        learner: str,
+        make_env: MakeEnv,
+        make_league: Callable[[], League],
+        store: Store,
+        architecture: Model,
+        agents: tuple[str, ...],
+        networks: tuple[Network, ...],
+        policy_mapping: Mapping[str, str] | None,
+        agent_id: bool,
+        opponent_slots: int,
+        pipeline: bool,
+        no_progress_timeout_s: float,
+        stop: StopConfig,
+        hparams: dict[str, Any],
+    ) -> LeaguePPOConfig:
+        """What is played, by which networks, against whom, and where the run lies.
+
+        pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
+        no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
+        hparams: the run's configuration, flat, for TensorBoard.
+        """
+        for name, value in locals().copy().items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+        self.multi_agent(
+            policies={module_id(learner, network.name, networks) for network in networks},
+            policy_mapping_fn=_unused_mapping,
+        )
+        self.rl_module(rl_module_spec=multi_module_spec(learner, networks, architecture))
+        return self
+
+
+def _unused_mapping(agent_id: Any, episode: Any, **kwargs: Any) -> str:
+    """RLlib wants a mapping function; our env runner goes by `networks_of`."""
+    raise RuntimeError("MatchEnvRunner maps agents to networks itself")

@@ -1,0 +1,89 @@
+"""Getting fragments out of env runners that may be slow, raise, hang or die."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+
+from marl_app.rllib.fragments import Failure, Fragment, Request
+
+logger = logging.getLogger(__name__)
+
+SAMPLE = "sample"
+CONSECUTIVE_FAILURES = 3
+"""An environment may raise now and then; this often in a row, and the run ends with the traceback."""
+
+
+class NoProgress(RuntimeError):
+    """No experience arrives any more; the message says why."""
+
+
+class Sampler:
+    """Requests to the env runners of a group, and their answers. There is at most one request under way per runner.
+
+    make_request: called for each request. restore: called when nobody answers, to bring back env runners that died.
+    """
+
+    def __init__(
+        self, group: EnvRunnerGroup, make_request: Callable[[], Request], restore: Callable[[], None], timeout_s: float
+    ) -> None:
+        self._group = group
+        self._make_request = make_request
+        self._restore = restore
+        self._timeout_s = timeout_s
+        self._in_a_row = 0
+        self.failures = 0
+
+    def request(self) -> None:
+        """Give every env runner that is alive and idle something to do. (A local one works while it is collected.)"""
+        actors = self._group._worker_manager._remote_actor_states
+        idle = [
+            index
+            for index in self._group.healthy_env_runner_ids()
+            if not actors[index].get_num_in_flight_requests(SAMPLE)
+        ]
+        if idle:
+            kwargs = [{"request": self._make_request()} for _ in idle]
+            self._group.foreach_env_runner_async(SAMPLE, tag=SAMPLE, kwargs=kwargs, remote_worker_ids=idle)
+
+    def collect(self, env_steps: int) -> list[Fragment]:
+        """Fragments of at least so many env steps together.
+
+        Raises NoProgress if none arrives for `timeout_s` seconds, or if env runners raise several times in a row.
+        """
+        fragments: list[Fragment] = []
+        deadline = time.monotonic() + self._timeout_s
+        while sum(fragment.env_steps for fragment in fragments) < env_steps:
+            for answer in self._answers():
+                if isinstance(answer, Failure):
+                    self._failed(answer)
+                else:
+                    self._in_a_row = 0
+                    fragments.append(answer)
+                    deadline = time.monotonic() + self._timeout_s
+            if time.monotonic() > deadline:
+                raise NoProgress(
+                    f"no experience for {self._timeout_s:.0f} s (runtime.no_progress_timeout_s): "
+                    f"{self._group.num_healthy_remote_env_runners()} of {self._group.num_remote_env_runners()} "
+                    "env runners are alive; a step of the environment may hang"
+                )
+        return fragments
+
+    def _answers(self) -> list[Fragment | Failure]:
+        if self._group.local_env_runner is not None:
+            return [self._group.local_env_runner.sample(request=self._make_request())]
+        self.request()
+        answers = self._group.fetch_ready_async_reqs(tags=SAMPLE, timeout_seconds=1.0)
+        if not answers:
+            self._restore()
+        return [answer for _, answer in answers]
+
+    def _failed(self, failure: Failure) -> None:
+        self.failures += 1
+        self._in_a_row += 1
+        logger.error("an env runner raised; its matches start anew\n%s", failure.traceback)
+        if self._in_a_row >= CONSECUTIVE_FAILURES:
+            raise NoProgress(f"env runners raised {self._in_a_row} times in a row; the last time:\n{failure.traceback}")
