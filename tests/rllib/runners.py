@@ -10,6 +10,7 @@ from marl_app.rllib.modules.mlp import MLP
 from marl_app.rllib.networks import networks_of
 from marl_app.rllib.opponents import numpy_weights
 from marl_app.rllib.player import encode_player
+from tests.rllib.recorder import Recorder
 
 SMALL = MLP(hidden=[8], activation="tanh", precision="float32")
 
@@ -26,6 +27,25 @@ def make_runner(make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, ma
         agent_id=agent_id, opponent_slots=slots, pipeline=False, no_progress_timeout_s=10, stop=None, hparams={},
     )  # fmt: skip
     return MatchEnvRunner(config=config)
+
+
+def make_recorded_runner(make_env, store, **options):
+    """The same, and the Recorder around its environment."""
+    envs = []
+
+    def make_recorder(num_matches):
+        envs.append(Recorder(make_env(num_matches)))
+        return envs[-1]
+
+    runner = make_runner(make_recorder, store, **options)
+    env, start_all = envs[-1], runner._start_all
+
+    def start_all_and_introduce(*arguments):
+        start_all(*arguments)
+        env.matchups = runner._matchups
+
+    runner._start_all = start_all_and_introduce
+    return runner, env
 
 
 def random_weights(runner, seed, scale=0.5):

@@ -16,7 +16,7 @@ from marl_app.rllib.opponents import numpy_weights
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import RPS, Faulty, Relay, Throws
 from tests.rllib.recorder import Recorder, plain_advantages, untagged
-from tests.rllib.runners import SELF, against, collect, make_runner, publish, random_weights
+from tests.rllib.runners import SELF, against, collect, make_recorded_runner, make_runner, publish, random_weights
 
 GAMMA, LAMBDA = 0.9, 0.8
 
@@ -63,31 +63,17 @@ class Recording:
 def recording(request, tmp_path_factory):
     """Seven fragments of a game: the trainee against itself, or half of the matches against two snapshots."""
     game, played = request.param
-    envs = []
-
-    def make_env(num_matches):
-        envs.append(Recorder(GAMES[game](num_matches)))
-        return envs[-1]
-
     steps, count = (5, 7) if game != "connect_four" else (9, 7)
     store = DiskStore(tmp_path_factory.mktemp("store"))
-    runner = make_runner(
-        make_env, store, matches=12, steps=steps, gamma=GAMMA, lambda_=LAMBDA, agent_id=game == "relay"
+    runner, env = make_recorded_runner(
+        GAMES[game], store, matches=12, steps=steps, gamma=GAMMA, lambda_=LAMBDA, agent_id=game == "relay"
     )
     assignment = SELF
     if played == "mixed":
         digests = [publish(runner, untagged(random_weights(runner, seed)), n=seed) for seed in (100, 101)]
         assignment = against((None, 0.5), *((digest, 0.25) for digest in digests))
-    env = envs[-1]
     weights = [untagged(random_weights(runner, seed)) for seed in range(count)]
     fragments = []
-    start = runner._start_all
-
-    def start_and_introduce(*arguments):
-        start(*arguments)
-        env.matchups = runner._matchups
-
-    runner._start_all = start_and_introduce
     for number, own in enumerate(weights):
         fragments.append(collect(runner, own, assignment, seed=number))
     return Recording(runner, env, weights, fragments, steps)

@@ -1,0 +1,206 @@
+"""Matches keep their opponents, slots are never refilled under a match, and results are counted exactly.
+
+In the game of names every player plays one action, its own number: what was played says who played.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from envs.batched import Openings
+from envs.tic_tac_toe import TicTacToe
+from marl_app.rllib.matchups import NO_SLOT_FREE
+from marl_app.rllib.opponents import numpy_weights
+from marl_app.store.disk import DiskStore
+from tests.rllib.games import Names
+from tests.rllib.runners import SELF, against, collect, make_recorded_runner, publish, random_weights
+
+NAMES, ME = 6, 3  # snapshots are 0..5 but for 3, the trainee; the higher name wins
+
+
+def player(runner, name):
+    """Weights of a player that says one name, whatever it sees."""
+    weights = {key: np.zeros_like(value) for key, value in numpy_weights(runner._modules).items()}
+    weights["player/policy_head.linear.bias"][name] = 50.0
+    return weights
+
+
+class Club:
+    """An env runner for the game of names, recorded, and the digests of its snapshots by name."""
+
+    def __init__(self, folder, *, matches=40, steps=4, slots=3, rounds=6):
+        self.runner, self.env = make_recorded_runner(
+            lambda n: Names(n, NAMES, rounds), DiskStore(folder), matches=matches, steps=steps, slots=slots
+        )
+        self.me = player(self.runner, ME)
+        self.digests = {name: publish(self.runner, player(self.runner, name), n=name) for name in range(NAMES)}
+        self.loads = []
+        load = self.runner._opponents.load
+
+        def watched_load(slot, digest):
+            under_way = self.runner._matchups.slots
+            self.loads.append((slot, digest, np.flatnonzero(under_way == slot)))
+            load(slot, digest)
+
+        self.runner._opponents.load = watched_load
+
+    def play(self, assignment, seed):
+        return collect(self.runner, self.me, assignment, seed=seed)
+
+    def ended(self):
+        return [match for match in self.env.matches if match.terminated]
+
+    def said(self, match):
+        """What each seat said in each round of a match: [(first seat, second seat)]."""
+        return [tuple(int(actions[seat]) for seat in (0, 1)) for actions in match.actions]
+
+
+@pytest.fixture
+def club(tmp_path):
+    return Club(tmp_path / "store")
+
+
+def opponents_of(club, match):
+    """The names that the trainee met in a match; itself in self-play."""
+    return {said[1 - match.side] for said in club.said(match)}
+
+
+def test_a_match_keeps_its_opponent_while_assignments_change(club):
+    for seed in range(12):  # each fragment brings two other snapshots; matches last up to 6 steps, fragments 4
+        names = [(seed % 3), 4 + seed % 2]
+        club.play(against(*((club.digests[name], 0.5) for name in names)), seed)
+    ended = club.ended()
+    spanning = [m for m in ended if m.start // 4 != (m.start + m.length - 1) // 4]
+    assert len(spanning) > 50
+    for match in ended:
+        assert {said[match.side] for said in club.said(match)} == {ME}
+        assert len(opponents_of(club, match)) == 1
+    assert set.union(*(opponents_of(club, match) for match in ended)) == {0, 1, 2, 4, 5, ME}
+
+
+def test_slots_are_refilled_only_when_their_last_match_has_ended(club):
+    for seed in range(15):
+        club.play(against(*((club.digests[(seed + k) % 3 + 3 * (k % 2)], 0.5) for k in range(2))), seed)
+        held = [digest for digest in club.runner._opponents.digests if digest is not None]
+        assert len(held) == len(set(held)) <= 3
+    assert len(club.loads) > 5
+    assert all(not len(users) for _, _, users in club.loads)
+
+
+def test_results_are_counted_exactly(club):
+    """Against an independent count: from what was said, whose side it was said on, and which rule was dealt."""
+    counted, steps = Counter(), Counter()
+    for seed in range(10):
+        dealt = {None: 0.25, club.digests[seed % 3]: 0.5, club.digests[4 + seed % 2]: 0.25}
+        fragment = club.play(against(*dealt.items()), seed)
+        outcomes = fragment.outcomes
+        assert outcomes.learner == "main"
+        assert [reason.player for reason in fragment.reasons] == list(outcomes.opponents)
+        assert [reason.rule for reason in fragment.reasons] == list(outcomes.rules)
+        for row, reason in enumerate(fragment.reasons):
+            name = next((n for n, digest in club.digests.items() if digest == reason.digest), ME)
+            for result in ("wins", "draws", "losses"):
+                counted[name, int(outcomes.sides[row]), result] += int(getattr(outcomes, result)[row])
+            steps[name, int(outcomes.sides[row])] += int(outcomes.steps[row])
+            # The rows are distinct: none could have been one row.
+        assert len({*zip(map(id, fragment.reasons), outcomes.sides.tolist(), strict=True)}) == len(fragment.reasons)
+    expected, expected_steps = Counter(), Counter()
+    for match in club.ended():
+        [name] = opponents_of(club, match)
+        result = "wins" if name < ME else "draws" if name == ME else "losses"
+        expected[name, match.side, result] += 1
+        expected_steps[name, match.side] += match.length
+    assert +counted == +expected
+    assert +steps == +expected_steps
+    assert {side for _, side, _ in expected} == {0, 1}
+
+
+def test_shares_and_sides_come_out_as_dealt(tmp_path):
+    club = Club(tmp_path / "store", matches=400, steps=5, rounds=1)
+    dealt = {ME: 0.5, 0: 0.3, 5: 0.2}
+    for seed in range(2):
+        club.play(against(*((None if name == ME else club.digests[name], p) for name, p in dealt.items())), seed)
+    met = Counter((next(iter(opponents_of(club, match))), match.side) for match in club.ended())
+    games = met.total()
+    assert games == 2 * 400 * 5
+    for name, share in dealt.items():
+        # Five standard deviations of a binomial count.
+        slack = 5 * np.sqrt(games * share * (1 - share))
+        assert abs(met[name, 0] + met[name, 1] - games * share) < slack
+    assert met[ME, 1] == 0  # in self-play the trainee has both sides; the first counts
+    for name in (0, 5):
+        played = met[name, 0] + met[name, 1]
+        assert abs(met[name, 0] - played / 2) < 5 * np.sqrt(played / 4)
+
+
+def test_one_slot_is_enough(tmp_path):
+    club = Club(tmp_path / "store", slots=1, rounds=3)
+    rules = Counter()
+    for seed in range(20):
+        fragment = club.play(against((club.digests[seed % 3], 1.0)), seed)
+        for row, reason in enumerate(fragment.reasons):
+            rules[reason.rule] += int(fragment.outcomes.wins[row] + fragment.outcomes.draws[row])
+    names = Counter(next(iter(opponents_of(club, match))) for match in club.ended())
+    assert all(names[name] > 20 for name in (0, 1, 2))
+    # While the slot's last matches run, there is nobody else to play: such matches are self-play, and say why.
+    assert rules[NO_SLOT_FREE] == names[ME] > 0
+    assert all(not len(users) for _, _, users in club.loads)
+
+
+def test_nobody_plays_itself_for_want_of_a_slot_if_one_is_free(tmp_path):
+    club = Club(tmp_path / "store", slots=2, rounds=3)
+    rules = set()
+    for seed in range(20):
+        rules |= set(club.play(against((club.digests[seed % 3], 1.0)), seed).outcomes.rules)
+    assert NO_SLOT_FREE not in rules
+    assert ME not in {name for match in club.ended() for name in opponents_of(club, match)}
+
+
+def test_what_is_dealt_again_stays_in_its_slot(club):
+    both = against((club.digests[0], 0.5), (club.digests[5], 0.5))
+    for seed in range(6):
+        club.play(both, seed)
+    assert len(club.loads) == 2
+
+
+def test_a_player_that_two_rules_dealt_takes_one_slot(club):
+    twice = against((club.digests[0], 0.5), (club.digests[0], 0.5))
+    fragment = club.play(twice, 0)
+    assert [digest for digest in club.runner._opponents.digests if digest] == [club.digests[0]]
+    assert set(fragment.outcomes.rules) == {"rule_0", "rule_1"}
+
+
+def test_a_match_that_ends_within_its_random_opening_is_nobodys(tmp_path):
+    # All matches open with 5 to 9 random moves, and some end there: they are played, but count for nobody.
+    runner, env = make_recorded_runner(
+        lambda n: TicTacToe(n, Openings(1.0, 5, 9)), DiskStore(tmp_path / "s"), matches=50, steps=40
+    )
+    fragment = collect(runner, random_weights(runner, 0))
+    ended = [match for match in env.matches if match.terminated]
+    trained = [match for match in ended if any(step.any() for step in match.learned)]
+    assert fragment.matches == len(ended)
+    assert 0 < fragment.outcomes.matches == len(trained) < len(ended)
+    assert int(fragment.outcomes.steps.sum()) == sum(match.length for match in trained)
+
+
+def test_the_opening_is_as_long_as_drawn_and_as_frequent(tmp_path):
+    club = Club(tmp_path / "store", matches=300, steps=6, rounds=6)
+    club.env.inner.openings = club.env.openings = Openings(0.5, 2, 3)
+    club.play(SELF, 0)
+    first = club.env.matches[:300]  # those of the start, of which all 6 steps were seen
+    lengths = Counter()
+    for match in first:
+        ours = [t for t in range(match.length) if match.learned[t].any()]
+        opening = ours[0] if ours else match.length
+        assert all(match.learned[t].all() for t in range(opening, match.length))
+        # After the opening the trainee says its name; before it, whatever it likes.
+        assert all(said == (ME, ME) for said in club.said(match)[opening:])
+        if match.length > 3:
+            lengths[opening] += 1
+    long = lengths.total()
+    assert set(lengths) == {0, 2, 3}
+    for opening, share in ((0, 0.5), (2, 0.25), (3, 0.25)):
+        assert abs(lengths[opening] - share * long) < 5 * np.sqrt(long * share * (1 - share))
+    strangers = Counter(name for m in first for said in club.said(m)[: 2 if m.length > 3 else 0] for name in said)
+    assert set(strangers) == set(range(NAMES))  # random moves: every action occurs
