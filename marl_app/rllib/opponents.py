@@ -50,6 +50,7 @@ class OpponentSlots:
         (weights of another architecture).
         """
         weights, _ = decode(self._store.get(digest))
+        self.digests[slot] = None  # nobody, should the weights not fit half-way
         for name, stack in self._stacks.items():
             prefix = f"{name}/"
             stack.load(slot, {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)})

@@ -1,0 +1,194 @@
+"""A slot answers exactly as the snapshot's own network does, whichever way the forward pass is made."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from marl_app.rllib import opponents
+from marl_app.rllib.modules.cnn import CNN
+from marl_app.rllib.modules.mlp import MLP
+from marl_app.rllib.networks import Network
+from marl_app.rllib.opponents import OpponentSlots, numpy_weights
+from marl_app.store.codec import CorruptBlob, encode
+from marl_app.store.disk import DiskStore
+
+FLAT = spaces.Box(-1, 1, (5,), np.float32)
+BOARD = spaces.Box(0, 1, (4, 3, 2), np.int8)
+MLP_ = MLP(hidden=[6, 7], activation="tanh", precision="float32")
+KINDS = {
+    "discrete": (MLP_, FLAT, spaces.Discrete(4), 0),
+    "shared_encoder": (dataclasses.replace(MLP_, vf_share_layers=True), FLAT, spaces.Discrete(4), 0),
+    "cnn": (CNN(filters=[3, 4], hidden=[5], precision="float32"), BOARD, spaces.Discrete(12), 0),
+    "multi_discrete": (MLP_, FLAT, spaces.MultiDiscrete([2, 3]), 0),
+    "box": (MLP_, FLAT, spaces.Box(-1, 1, (2,), np.float32), 0),
+    "agent_ids": (MLP_, FLAT, spaces.Discrete(4), 3),
+    "cnn_agent_ids": (CNN(filters=[3], hidden=[5], precision="float32"), BOARD, spaces.Discrete(12), 2),
+}
+
+
+def network(kind, name="player"):
+    _, observations, actions, num_agents = KINDS[kind]
+    return Network(name, tuple(range(max(1, num_agents))), 0, observations, actions, num_agents)
+
+
+def module(kind, seed):
+    """A network of the kind, with weights large enough to tell one from another."""
+    built = network(kind).spec(KINDS[kind][0]).build()
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in built.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.7
+    return built.requires_grad_(False)
+
+
+def blob(**modules):
+    return encode(numpy_weights(modules), {})
+
+
+@pytest.fixture
+def store(tmp_path):
+    return DiskStore(tmp_path)
+
+
+@pytest.fixture(params=["one stacked pass", "a pass per slot"])
+def passes(request, monkeypatch):
+    limit = 10**9 if request.param == "one stacked pass" else 0
+    monkeypatch.setattr(opponents, "STACK_UP_TO_PARAMETERS", limit)
+
+
+def rows(kind, count, seed=0):
+    """Random rows: observations, legal actions, agent ids."""
+    rng = np.random.default_rng(seed)
+    _, observations, actions, num_agents = KINDS[kind]
+    if observations is BOARD:
+        seen = rng.integers(0, 2, (count, *BOARD.shape), np.int8)
+    else:
+        seen = rng.uniform(-1, 1, (count, *FLAT.shape)).astype(np.float32)
+    mask = None
+    if not isinstance(actions, spaces.Box):
+        size = int(actions.n) if isinstance(actions, spaces.Discrete) else int(actions.nvec.sum())
+        mask = torch.from_numpy(rng.random((count, size)) < 0.7)
+    ids = torch.from_numpy(rng.integers(0, num_agents, count)) if num_agents else None
+    return torch.from_numpy(seen), mask, ids
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_row_is_answered_by_the_snapshot_in_its_slot(kind, store, passes):
+    snapshots = [module(kind, seed) for seed in range(4)]
+    slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 5, store)
+    for slot, snapshot in enumerate(snapshots):
+        slots.load(slot, store.put(blob(player=snapshot)))
+    # Slot 2 plays no row, slot 3 a single one, slot 4 is empty.
+    chosen = np.random.default_rng(1).permutation([0] * 7 + [1] * 4 + [3])
+    seen, mask, ids = rows(kind, len(chosen))
+    with torch.inference_mode():
+        answer = slots.act("player", chosen, seen, mask, ids)
+        for row, slot in enumerate(chosen):
+            one = slice(row, row + 1)
+            expected = snapshots[slot].act(
+                seen[one], None if mask is None else mask[one], None if ids is None else ids[one]
+            )
+            torch.testing.assert_close(answer[one], expected, rtol=1e-5, atol=1e-5)
+    assert len(torch.unique(answer, dim=0)) == len(chosen)  # else this test could not tell the rows apart
+
+
+def test_small_networks_are_stacked_and_large_ones_are_not(store):
+    def stacked(width):
+        model = dataclasses.replace(MLP_, hidden=[width])
+        own = network("discrete").spec(model).build()
+        return OpponentSlots([network("discrete")], {"player": own}, 2, store)._stacks["player"]._stacked
+
+    assert stacked(8) and not stacked(10_000)  # 5 inputs + 4 actions: 100 and 100,000 weights
+
+
+@pytest.mark.parametrize("kind", ["discrete", "box"])
+def test_a_slot_that_is_refilled_answers_anew(kind, store, passes):
+    first, second = module(kind, 1), module(kind, 2)
+    slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 1, store)
+    seen, mask, _ = rows(kind, 6)
+    for snapshot in (first, second, first):
+        digest = store.put(blob(player=snapshot))
+        slots.load(0, digest)
+        assert slots.digests == [digest] and slots.slot_of(digest) == 0
+        answer = slots.act("player", np.zeros(6, np.int64), seen, mask, None)
+        torch.testing.assert_close(answer, snapshot.act(seen, mask), rtol=1e-5, atol=1e-5)
+
+
+def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes):
+    own, snapshot = module("box", 1), module("box", 2)
+    slots = OpponentSlots([network("box")], {"player": own}, 2, store)
+    slots.load(1, store.put(blob(player=snapshot)))
+    seen, _, _ = rows("box", 5)
+    before = slots.act("player", np.ones(5, np.int64), seen, None, None)
+    for parameter in own.parameters():
+        parameter.data.fill_(3.0)
+    torch.testing.assert_close(slots.act("player", np.ones(5, np.int64), seen, None, None), before, rtol=0, atol=0)
+
+
+def test_several_networks_are_loaded_and_asked_by_name(store, passes):
+    pair = [network("discrete", "left"), network("discrete", "right")]
+    left, right = module("discrete", 1), module("discrete", 2)
+    slots = OpponentSlots(pair, {"left": module("discrete", 98), "right": module("discrete", 99)}, 1, store)
+    slots.load(0, store.put(blob(left=left, right=right)))
+    seen, mask, _ = rows("discrete", 5)
+    for name, own in (("left", left), ("right", right)):
+        answer = slots.act(name, np.zeros(5, np.int64), seen, mask, None)
+        torch.testing.assert_close(answer, own.act(seen, mask), rtol=1e-5, atol=1e-5)
+
+
+def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
+    pair = [network("discrete", "left"), network("discrete", "right")]
+    slots = OpponentSlots(pair, {name: module("discrete", 99) for name in ("left", "right")}, 1, store)
+    good = {"left": module("discrete", 1), "right": module("discrete", 2)}
+    slots.load(0, store.put(blob(**good)))
+    wide = network("discrete").spec(dataclasses.replace(MLP_, hidden=[6, 8])).build()
+    for misfit in ({"left": module("discrete", 3), "right": wide}, {"left": module("discrete", 3)}):
+        digest = store.put(blob(**misfit))
+        with pytest.raises(ValueError, match="do not fit"):
+            slots.load(0, digest)
+        assert slots.slot_of(digest) is None
+        # Either the slot still holds who it says, or it says that it holds nobody.
+        if slots.digests[0] is not None:
+            seen, mask, _ = rows("discrete", 5)
+            answer = slots.act("left", np.zeros(5, np.int64), seen, mask, None)
+            torch.testing.assert_close(answer, good["left"].act(seen, mask), rtol=1e-5, atol=1e-5)
+
+
+def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
+    slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 1, store)
+    held = store.put(blob(player=module("discrete", 1)))
+    slots.load(0, held)
+    rotten = store.put(blob(player=module("discrete", 2)))
+    data = bytearray((tmp_path / rotten).read_bytes())
+    data[-1] ^= 1  # one bit of a weight: safetensors would not notice
+    (tmp_path / rotten).write_bytes(data)
+    with pytest.raises(CorruptBlob):
+        slots.load(0, rotten)
+    with pytest.raises(KeyError):
+        slots.load(0, "0" * 64)
+    assert slots.digests == [held]
+    seen, mask, _ = rows("discrete", 5)
+    answer = slots.act("player", np.zeros(5, np.int64), seen, mask, None)
+    torch.testing.assert_close(answer, module("discrete", 1).act(seen, mask), rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_encoders_answer_alike_in_both_passes(store, monkeypatch):
+    # bfloat16 keeps 8 bits: two ways to sum the same products may differ in the last of them.
+    model = dataclasses.replace(MLP_, precision="bfloat16")
+    own = network("discrete").spec(model).build()
+    own.load_state_dict(module("discrete", 1).state_dict())
+    digest = store.put(blob(player=own))
+    seen, mask, _ = rows("discrete", 9)
+    answers = []
+    for limit in (0, 10**9):
+        monkeypatch.setattr(opponents, "STACK_UP_TO_PARAMETERS", limit)
+        slots = OpponentSlots([network("discrete")], {"player": own}, 2, store)
+        slots.load(1, digest)
+        with torch.inference_mode():
+            answers.append(slots.act("player", np.ones(9, np.int64), seen, mask, None))
+    with torch.inference_mode():
+        expected = own.act(seen, mask)
+    for answer in answers:
+        torch.testing.assert_close(answer, expected, rtol=3e-2, atol=3e-2)
