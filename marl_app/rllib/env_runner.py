@@ -29,14 +29,12 @@ from marl_app.rllib.experience import Experience
 from marl_app.rllib.fragments import Failure, Fragment, Request
 from marl_app.rllib.matchups import TRAINEE, Matchups
 from marl_app.rllib.modules.actor_critic import ACTION_MASK, AGENT_ID
-from marl_app.rllib.networks import Network, module_id, multi_module_spec, networks_of
-from marl_app.rllib.opponents import OpponentSlots, numpy_weights
+from marl_app.rllib.networks import Network, module_id, networks_of
+from marl_app.rllib.opponents import numpy_weights
+from marl_app.rllib.policies import Policies
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
-
-CRITIC_ROWS = 8192
-"""Rows per forward pass of the critic: enough to fill the core, little enough to stay in its caches."""
 
 MakeEnv = Callable[[int], BatchedEnv]
 """Number of matches -> the environment."""
@@ -78,15 +76,11 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     def make_module(self) -> None:
         """Build the trainee's networks and the opponents' slots."""
-        spec = multi_module_spec(self.config.learner, self.networks, self.config.architecture)
-        self.module = spec.build()
-        self._modules = {
-            network.name: self.module[module_id(self.config.learner, network.name, self.networks)]
-            .to(self._device)
-            .requires_grad_(False)
-            for network in self.networks
-        }
-        self._opponents = OpponentSlots(self.networks, self._modules, self.config.opponent_slots, self.config.store)
+        config = self.config
+        self._policies = Policies(
+            config.learner, self.networks, config.architecture, config.opponent_slots, config.store, self._device
+        )
+        self.module = self._policies.module
 
     def sample(self, *, request: Request | None = None, **kwargs: Any) -> Fragment | Failure:
         """Collect one fragment of `config.get_rollout_fragment_length()` steps of every match.
@@ -104,10 +98,11 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     def _collect(self, request: Request) -> Fragment:
         began = time.perf_counter()
-        self._forward_seconds = self._env_seconds = 0.0
+        self._policies.seconds = self._env_seconds = 0.0
         torch.manual_seed(request.seed % 2**63)
         rng = np.random.default_rng(request.seed)
-        self._load(request.weights)
+        weights = request.weights
+        self._policies.load(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
         if self._needs_initial_reset:
             self._start_all(request, rng)
         else:
@@ -118,7 +113,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             self._step(rng)
         self._bootstrap(self.env.acting())
         batches = {
-            network.name: experience.batch(self._critic(network), self.config.gamma, self.config.lambda_)
+            network.name: experience.batch(self._policies.critic(network), self.config.gamma, self.config.lambda_)
             for network, experience in zip(self.networks, self._experience, strict=True)
         }
         outcomes, reasons = self._matchups.take_outcomes()
@@ -133,14 +128,14 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             match_steps=self._ended_steps,
             returns=self._ended_returns,
             seconds=time.perf_counter() - began,
-            forward_seconds=self._forward_seconds,
+            forward_seconds=self._policies.seconds,
             env_seconds=self._env_seconds,
         )
 
     def _start_all(self, request: Request, rng: np.random.Generator) -> None:
         env = self.env
         env.reset(rng)
-        self._matchups = Matchups(env, self._opponents)
+        self._matchups = Matchups(env, self._policies.opponents)
         self._matchups.assign(request.assignment)
         self._matchups.start(np.arange(env.num_matches), rng)
         steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
@@ -188,57 +183,23 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._env_seconds += time.perf_counter() - began
         players = self._matchups.players(matches, agents)
         opening = self._matchups.opening(matches)
-        inputs = self._dist_inputs(network, observations, mask, agents, players, opening)
-        dist = self._modules[network.name].get_exploration_action_dist_cls().from_logits(inputs)
-        actions = dist.sample()
-        logp = dist.logp(actions)
-        self._forward_seconds += time.perf_counter() - began
+        decision = self._policies.decide(network, observations, mask, agents, players, opening)
         columns = {
             Columns.OBS: observations,
-            Columns.ACTIONS: actions.cpu().numpy(),
-            Columns.ACTION_LOGP: logp.cpu().numpy(),
-            Columns.ACTION_DIST_INPUTS: inputs.cpu().numpy(),
+            Columns.ACTIONS: decision.actions,
+            Columns.ACTION_LOGP: decision.logp,
+            Columns.ACTION_DIST_INPUTS: decision.inputs,
         }
         if mask is not None:
             columns[ACTION_MASK] = mask
         if network.num_agents:
             columns[AGENT_ID] = agents
-        chosen = columns[Columns.ACTIONS]
         learned = (players == TRAINEE) & ~opening
         if not learned.all():
             matches, agents = matches[learned], agents[learned]
             columns = {name: values[learned] for name, values in columns.items()}
         experience.add(matches, agents, columns)
-        return to_space(chosen, network.action_space)
-
-    def _dist_inputs(
-        self, network: Network, observations: Array, mask: Array | None, agents: Ints, players: Ints, opening: Array
-    ) -> torch.Tensor:
-        """Distribution inputs [R, n]: the trainee's rows, each opponent's rows, and uniform ones in random openings."""
-        module = self._modules[network.name]
-        seen = torch.from_numpy(observations).to(self._device)
-        legal = None if mask is None else torch.from_numpy(mask).to(self._device)
-        ids = torch.from_numpy(agents).to(self._device) if network.num_agents else None
-        ours, theirs = (players == TRAINEE) & ~opening, (players != TRAINEE) & ~opening
-        if ours.all():
-            return module.act(seen, legal, ids)
-        parts: list[tuple[Ints, torch.Tensor]] = []
-        for chosen in (ours, theirs):
-            rows = np.flatnonzero(chosen)
-            if not len(rows):
-                continue
-            at = torch.from_numpy(rows).to(self._device)
-            some = [None if values is None else values.index_select(0, at) for values in (seen, legal, ids)]
-            if chosen is ours:
-                parts.append((at, module.act(*some)))
-            else:
-                parts.append((at, self._opponents.act(network.name, players[rows], *some)))
-        # Openings keep the zeros: every legal move is equally likely.
-        size = module.policy_head.linear.out_features
-        inputs = module.dist_inputs(torch.zeros((len(agents), size), device=self._device), legal)
-        for at, part in parts:
-            inputs[at] = part
-        return inputs
+        return to_space(decision.actions, network.action_space)
 
     def _bootstrap(self, among: Array) -> None:
         """Close the rows of agents, bool [B, agents], whose episodes go on unseen, with what they see now."""
@@ -260,28 +221,6 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._matchups.end(ended, self.env.scores(ended))
         self.env.reset(rng, ended)
         self._matchups.start(ended, rng)
-
-    def _critic(self, network: Network) -> Callable[[Array, Array | None], NDArray[np.float32]]:
-        module = self._modules[network.name]
-
-        def values(observations: Array, agents: Array | None) -> NDArray[np.float32]:
-            began = time.perf_counter()
-            parts = []
-            for start in range(0, len(observations), CRITIC_ROWS):
-                rows = slice(start, start + CRITIC_ROWS)
-                ids = None if agents is None else torch.from_numpy(agents[rows]).to(self._device)
-                parts.append(module.values(torch.from_numpy(observations[rows]).to(self._device), ids).cpu().numpy())
-            self._forward_seconds += time.perf_counter() - began
-            return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-        return values
-
-    def _load(self, weights: Any) -> None:
-        if isinstance(weights, ray.ObjectRef):
-            weights = ray.get(weights)
-        for network, module in self._modules.items():
-            for name, value in module.state_dict().items():
-                value.copy_(_tensor(weights[f"{network}/{name}"]))
 
     # What else RLlib asks of an env runner.
 
@@ -307,7 +246,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         """The trainee's weights; there is no other state that outlasts a request."""
-        return {COMPONENT_RL_MODULE: numpy_weights(self._modules)}
+        return {COMPONENT_RL_MODULE: numpy_weights(self._policies.modules)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Accepts what RLlib pushes at build time and ignores it: weights come with each request."""
@@ -319,11 +258,6 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     def stop(self) -> None:
         """Close the environment."""
         self.env.close()
-
-
-def _tensor(value: Array) -> torch.Tensor:
-    """A tensor over an array that may be read-only (Ray's object store); it is only ever copied from."""
-    return torch.from_numpy(value if value.flags.writeable else value.copy())
 
 
 def to_space(actions: Array, space: spaces.Space) -> Array:

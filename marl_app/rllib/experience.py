@@ -99,7 +99,10 @@ class Experience:
         self._open[matches, agents] = -1
 
     def batch(self, critic: Critic, gamma: float, lambda_: float) -> dict[str, Array]:
-        """The fragment as training columns (advantages not standardized); rows not closed open the next fragment."""
+        """The fragment as training columns (advantages not standardized), {} if there is no row to train on.
+
+        Rows that are not closed open the next fragment.
+        """
         if not self._size:
             return {}
         columns = {name: values[: self._size] for name, values in self._columns.items()}
@@ -130,4 +133,6 @@ class Experience:
         )
         self._open[is_open] = np.searchsorted(held, self._open[is_open])
         self._start(held_over)
+        if not done.any():
+            return {}
         return columns if done.all() else {name: values[done] for name, values in columns.items()}

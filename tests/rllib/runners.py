@@ -53,7 +53,7 @@ def random_weights(runner, seed, scale=0.5):
     rng = np.random.default_rng(seed)
     return {
         name: (rng.normal(size=value.shape) * scale).astype(np.float32)
-        for name, value in numpy_weights(runner._modules).items()
+        for name, value in numpy_weights(runner._policies.modules).items()
     }
 
 

@@ -39,8 +39,8 @@ class Recording:
     steps: int
 
     def modules(self, fragment):
-        self.runner._load(self.weights[fragment])
-        return self.runner._modules
+        self.runner._policies.load(self.weights[fragment])
+        return self.runner._policies.modules
 
     def value(self, fragment, network, row, agent):
         module = self.modules(fragment)[network.name]
@@ -119,7 +119,7 @@ def test_both_sides_of_self_play_and_one_of_a_match_against_a_snapshot(recording
         opening = next((t for t in range(match.length) if match.learned[t].any()), match.length)
         for t in range(opening, match.length):
             np.testing.assert_array_equal(match.learned[t], match.acting[t] & own)
-    mixed = recording.runner._opponents.digests != [None, None]
+    mixed = recording.runner._policies.opponents.digests != [None, None]
     assert trained == {-1: {0, 1}, 0: {0, 1} if mixed else set(), 1: {0, 1} if mixed else set()}
 
 
@@ -208,13 +208,13 @@ def test_the_fragments_count_what_happened(recording):
 def test_openings_without_masks(tmp_path):
     # All matches open with one or two random throws at once: no row has a policy, a mask or an opponent yet.
     runner = make_runner(Throws, DiskStore(tmp_path / "store"), matches=50, steps=4)
-    rows = collect(runner, numpy_weights(runner._modules)).rows
+    rows = collect(runner, numpy_weights(runner._policies.modules)).rows
     assert 50 * 2 < rows < 50 * 3  # of the 4 decisions of each match, all but those one or two
 
 
 def test_a_failure_tells_its_traceback_and_the_next_request_starts_anew(tmp_path):
     runner = make_runner(lambda n: Faulty(n, str(tmp_path), "raise_once"), DiskStore(tmp_path / "store"))
-    weights = numpy_weights(runner._modules)
+    weights = numpy_weights(runner._policies.modules)
     (tmp_path / "fault").touch()
     answer = runner.sample(request=Request("main", weights, 0, 0, SELF))
     assert isinstance(answer, Failure)

@@ -21,7 +21,7 @@ NAMES, ME = 6, 3  # snapshots are 0..5 but for 3, the trainee; the higher name w
 
 def player(runner, name):
     """Weights of a player that says one name, whatever it sees."""
-    weights = {key: np.zeros_like(value) for key, value in numpy_weights(runner._modules).items()}
+    weights = {key: np.zeros_like(value) for key, value in numpy_weights(runner._policies.modules).items()}
     weights["player/policy_head.linear.bias"][name] = 50.0
     return weights
 
@@ -36,14 +36,14 @@ class Club:
         self.me = player(self.runner, ME)
         self.digests = {name: publish(self.runner, player(self.runner, name), n=name) for name in range(NAMES)}
         self.loads = []
-        load = self.runner._opponents.load
+        load = self.runner._policies.opponents.load
 
         def watched_load(slot, digest):
             under_way = self.runner._matchups.slots
             self.loads.append((slot, digest, np.flatnonzero(under_way == slot)))
             load(slot, digest)
 
-        self.runner._opponents.load = watched_load
+        self.runner._policies.opponents.load = watched_load
 
     def play(self, assignment, seed):
         return collect(self.runner, self.me, assignment, seed=seed)
@@ -82,7 +82,7 @@ def test_a_match_keeps_its_opponent_while_assignments_change(club):
 def test_slots_are_refilled_only_when_their_last_match_has_ended(club):
     for seed in range(15):
         club.play(against(*((club.digests[(seed + k) % 3 + 3 * (k % 2)], 0.5) for k in range(2))), seed)
-        held = [digest for digest in club.runner._opponents.digests if digest is not None]
+        held = [digest for digest in club.runner._policies.opponents.digests if digest is not None]
         assert len(held) == len(set(held)) <= 3
     assert len(club.loads) > 5
     assert all(not len(users) for _, _, users in club.loads)
@@ -167,7 +167,7 @@ def test_what_is_dealt_again_stays_in_its_slot(club):
 def test_a_player_that_two_rules_dealt_takes_one_slot(club):
     twice = against((club.digests[0], 0.5), (club.digests[0], 0.5))
     fragment = club.play(twice, 0)
-    assert [digest for digest in club.runner._opponents.digests if digest] == [club.digests[0]]
+    assert [digest for digest in club.runner._policies.opponents.digests if digest] == [club.digests[0]]
     assert set(fragment.outcomes.rules) == {"rule_0", "rule_1"}
 
 
