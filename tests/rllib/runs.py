@@ -1,0 +1,75 @@
+"""Whole algorithms, built from the configuration as the app does, but small."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import ray
+
+from marl_app.build import build
+from marl_app.config.compose import load
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.store.codec import decode
+
+SMALL = (
+    "+experiment=league",
+    "stop.minutes=null",
+    "model.hidden=[16]",
+    "model.precision=float32",
+    "algorithm.train_batch_size_per_learner=512",
+    "algorithm.minibatch_size=128",
+    "algorithm.num_epochs=1",
+    "league.schedule.agent_steps=1000",
+    "runtime.num_cpus=4",
+    "runtime.num_env_runners=0",
+    "runtime.num_envs_per_env_runner=32",
+    "runtime.opponent_slots=4",
+    "runtime.pipeline=false",
+    "callbacks=[league,metrics]",
+)
+"""512 env steps per update, played by the driver; a snapshot every 1,000 agent steps, which is about every third."""
+
+
+def small(folder, *overrides):
+    """The configuration of a small run in `folder`."""
+    return load([*SMALL, *overrides], output_dir=str(folder))
+
+
+@contextmanager
+def running(folder, *overrides) -> LeaguePPO:
+    """An algorithm, stopped in the end: env runners are killed, since one that hangs would not stop otherwise."""
+    algorithm: LeaguePPO = build(small(folder, *overrides)).build_algo()
+    try:
+        yield algorithm
+    finally:
+        for actor in algorithm.env_runner_group._worker_manager.actors().values():
+            ray.kill(actor)
+        algorithm.records.flush()
+
+
+def watch(algorithm, event):
+    """A list that grows by the arguments of every such event from now on."""
+    seen, fire = [], algorithm.fire
+
+    def fire_and_note(name, **arguments):
+        if name == event:
+            seen.append(arguments)
+        return fire(name, **arguments)
+
+    algorithm.fire = fire_and_note
+    return seen
+
+
+def blob_weights(algorithm, snapshot):
+    """The weights that the store holds of a snapshot."""
+    return decode(algorithm.store.get(snapshot.digest))[0]
+
+
+def matches(folder):
+    """The match records of a run."""
+    return pd.read_parquet(folder / "matches")
+
+
+def equal(first, second):
+    """Whether two mappings of arrays are the same, bit by bit."""
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)

@@ -1,0 +1,209 @@
+"""One iteration after another: what is collected, trained, frozen and counted."""
+
+import numpy as np
+import pytest
+
+from marl_app.league.players import Player
+from marl_app.store.codec import decode
+from tests.rllib.runs import blob_weights, equal, matches, running, watch
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+
+def test_frozen_players_stay_as_they_are_while_the_learner_trains(tmp_path):
+    """Issue: a frozen opponent's weights do not change, neither in the store nor in the slot that plays them."""
+    overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=600", "algorithm.lr=0.01")
+    with running(tmp_path, "env=tic_tac_toe", *overrides) as algorithm:
+        slots = algorithm.env_runner_group.local_env_runner._policies.opponents
+        files, checked, learned = {}, 0, []
+        for _ in range(14):
+            algorithm.train()
+            learned.append(algorithm.weights())
+            files |= {path: path.read_bytes() for path in (tmp_path / "snapshots").iterdir() if path not in files}
+            stacked = slots._stacks["player"]._weights
+            for slot, digest in enumerate(slots.digests):
+                if digest is None:
+                    continue
+                stored, _ = decode(algorithm.store.get(digest))
+                for name, weights in stacked.items():
+                    np.testing.assert_array_equal(weights[slot].numpy(), stored[f"player/{name}"])
+                    checked += 1
+        assert all(path.read_bytes() == data for path, data in files.items())
+        pool = algorithm.league.snapshots
+        assert len(pool) >= 4 and len(files) == len(pool) and checked > 50
+        # What was frozen is what the learner was then, and it has moved on since.
+        for snapshot in pool:
+            assert sum(equal(blob_weights(algorithm, snapshot), weights) for weights in learned) == 1
+        assert not any(equal(learned[-1], blob_weights(algorithm, snapshot)) for snapshot in pool[:-1])
+
+
+def test_a_snapshot_says_who_it_is(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe") as algorithm:
+        for _ in range(8):
+            algorithm.train()
+        pool = algorithm.league.snapshots
+        assert [snapshot.player for snapshot in pool] == [Player("main", n) for n in range(len(pool))]
+        parent = None
+        for snapshot in pool:
+            _, facts = decode(algorithm.store.get(snapshot.digest))
+            assert facts["player"] == snapshot.player.id
+            assert facts["parent"] == snapshot.parent == parent
+            assert facts["agent_steps"] == snapshot.agent_steps
+            assert facts["agents"] == ["player_1", "player_2"]
+            parent = snapshot.digest
+
+
+def test_books_are_kept(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe") as algorithm:
+        fragments = watch(algorithm, "on_fragment")
+        for iteration in range(1, 7):
+            algorithm.train()
+            own = [arguments["fragment"] for arguments in fragments]
+            counters, report = algorithm.counters, algorithm.report
+            assert counters.env_steps == report["steps/env_steps"] == 512 * iteration
+            assert counters.trained_agent_steps == sum(fragment.rows for fragment in own)
+            assert counters.matches == sum(fragment.matches for fragment in own)
+            assert counters.updates == algorithm.iteration == report["iteration"] == iteration
+            assert report["staleness/updates"] == 0
+            assert report["learner/batch_rows"] == own[-1].rows
+        algorithm.records.flush()
+        recorded = matches(tmp_path)
+        played = recorded[["wins", "draws", "losses"]].to_numpy().sum()
+        assert played == sum(fragment.outcomes.matches for fragment in own) == algorithm.league.matches
+        of_self = recorded[recorded.opponent == "main"]
+        last = of_self[of_self.iteration == 6][["wins", "draws", "losses"]].sum()
+        assert algorithm.stats.self_play == (last.sum(), last.wins + last.draws / 2)
+        assert report["matches/first_side_score"] == pytest.approx((last.wins + last.draws / 2) / last.sum())
+        share = last.sum() / recorded[recorded.iteration == 6][["wins", "draws", "losses"]].to_numpy().sum()
+        assert report["league/self_play_share"] == pytest.approx(share)
+        assert sorted(recorded.iteration.unique()) == [1, 2, 3, 4, 5, 6]
+        assert 0.3 < report["league/self_play_share"] < 0.7  # the default matchmaker: half of the matches
+
+
+def test_the_batch_is_standardized_whole(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe") as algorithm:
+        batches, update = [], algorithm.learner_group.update
+
+        def watched(**arguments):
+            batches.append(arguments["batch"])
+            return update(**arguments)
+
+        algorithm.learner_group.update = watched
+        fragments = watch(algorithm, "on_fragment")
+        algorithm.train()
+        [batch], [arguments] = batches, fragments
+        raw = arguments["fragment"].batches["player"]
+        own = batch.policy_batches["main"]
+        np.testing.assert_allclose(
+            own["advantages"],
+            (raw["advantages"] - raw["advantages"].mean()) / raw["advantages"].std(),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+        assert set(own) == {
+            "obs",
+            "action_mask",
+            "actions",
+            "action_logp",
+            "action_dist_inputs",
+            "advantages",
+            "value_targets",
+        }
+        assert all(len(column) == arguments["fragment"].rows for column in own.values())
+
+
+def test_an_update_without_rows_changes_nothing(tmp_path):
+    # Fragments of one step: after the first one every mover still waits for its next turn, and there is no row yet.
+    overrides = ("algorithm.train_batch_size_per_learner=32", "algorithm.minibatch_size=32", "env.openings=null")
+    with running(tmp_path, "env=tic_tac_toe", *overrides) as algorithm:
+        before = algorithm.weights()
+        algorithm.train()
+        assert algorithm.stats.rows == 0
+        assert equal(algorithm.weights(), before)
+        # Nor does the optimizer: a step with gradients of 0 would still move weights by what is left of older ones.
+        [optimizer] = algorithm.learner_group._learner._named_optimizers.values()
+        assert not optimizer.state_dict()["state"]
+        assert "learner/policy_loss" not in algorithm.report
+        for _ in range(4):
+            algorithm.train()
+        # One decision per match and step; the last one of every match that did not just end still waits.
+        assert algorithm.counters.trained_agent_steps == 32 * 5 - (32 - algorithm.stats.matches)
+        after = algorithm.weights()
+        assert not equal(after, before)
+        assert all(np.isfinite(value).all() for value in after.values())
+
+
+def test_each_network_of_a_player_is_trained_on_its_own_rows(tmp_path):
+    # Two rows against three columns: different spaces, so two networks; snapshots have both.
+    game = ["env=rock_paper_scissors", "env.payoff=[[0,1,2],[3,4,5]]", "league/matchmaker=uniform"]
+    with running(tmp_path, *game) as algorithm:
+        batches, update = [], algorithm.learner_group.update
+
+        def watched(**arguments):
+            batches.append(arguments["batch"].policy_batches)
+            return update(**arguments)
+
+        algorithm.learner_group.update = watched
+        before = algorithm.weights()
+        for _ in range(4):
+            algorithm.train()
+        assert algorithm.counters.updates == 4
+        assert [list(batch) for batch in batches] == [["main.row"], ["main.column"]] * 4
+        rows = [len(next(iter(batch.values()))["obs"]) for batch in batches]
+        # The first update is self-play: both seats of 512 matches. Then half of the matches for each seat.
+        assert rows[:2] == [512, 512]
+        assert rows[-2] + rows[-1] == 512 and 150 < rows[-1] < 362
+        after = algorithm.weights()
+        assert {name.partition("/")[0] for name in after} == {"row", "column"}
+        for network in ("row", "column"):
+            assert any(not np.array_equal(after[name], before[name]) for name in after if name.startswith(network))
+        assert blob_weights(algorithm, algorithm.league.snapshots[0]).keys() == after.keys()
+
+
+def test_different_spaces_through_an_adapter(tmp_path):
+    overrides = ("env=pettingzoo", "env.name=mpe2.simple_speaker_listener_v4", "env.sides=[['*']]")
+    sizes = (
+        "runtime.num_envs_per_env_runner=4",
+        "algorithm.train_batch_size_per_learner=120",
+        "algorithm.minibatch_size=60",
+    )
+    with running(tmp_path, "league/matchmaker=latest", *overrides, *sizes) as algorithm:
+        before = algorithm.weights()
+        for _ in range(2):
+            algorithm.train()
+        after = algorithm.weights()
+        networks = {name.partition("/")[0] for name in after}
+        assert len(networks) == 2
+        for network in networks:
+            assert any(
+                not np.array_equal(after[name], before[name]) for name in after if name.startswith(f"{network}/")
+            )
+        # 4 matches of 25 steps, cut off: 30 steps end 4, and both agents act in every step.
+        assert algorithm.counters.trained_agent_steps == 2 * algorithm.counters.env_steps == 2 * 240
+        assert len(algorithm.league.snapshots) == 1 and algorithm.league.matches == 0
+
+
+def test_how_many_new_opponents_a_request_may_bring(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe", "runtime.opponent_slots=4") as algorithm:
+        for pool, fresh in ((3, 4), (4, 4), (5, 2), (50, 2)):
+            while len(algorithm.league.snapshots) < pool:
+                algorithm.league.add_snapshot("main", "0" * 64, 0, "")
+            # All slots if the pool fits, else half: the others finish their matches.
+            assert algorithm.fresh_slots == fresh
+        assert algorithm.config.opponent_slots == 4
+
+
+@pytest.mark.parametrize(
+    ("stop", "share"),
+    [
+        (["stop.iterations=4"], 0.5),
+        (["stop.iterations=4", "stop.env_steps=1280"], 0.8),  # the limit that comes first
+        (["stop.iterations=1"], 1.0),  # passed: no more than all
+        ([], None),
+    ],
+)
+def test_how_much_is_done(tmp_path, stop, share):
+    with running(tmp_path, "env=rock_paper_scissors", *stop) as algorithm:
+        algorithm.train()
+        algorithm.train()
+        assert algorithm.share_done() == (share, algorithm.counters.seconds)
