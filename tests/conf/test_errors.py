@@ -26,14 +26,14 @@ BAD = [  # (command line, what the message says)
     # Groups and options that do not exist, or are chosen in the wrong way.
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, connect_four,"),
     ("+experiment=leage", "Did you mean league?\nOptions: league, self_play"),
-    ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: default, latest,"),
+    ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: latest, latest_past,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
     ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
     ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
     ("experiment=league", "write +experiment=... with a plus. Options: league, self_play"),
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),
-    ("league.matchmaker=pfsp", "choose an option with league/matchmaker=...: default,"),
+    ("league.matchmaker=pfsp", "choose an option with league/matchmaker=...: latest,"),
     ("league=null", "write group=option, not null"),
     ("~env", "env has no value: give env=..."),
     # Values of the wrong type.
