@@ -69,7 +69,14 @@ class LeaguePPO(PPO):
         self._ratings: dict[str, float] = {}
         self._rated = (float("-inf"), 0)
         super().setup(config)
-        self._sampler = Sampler(self.env_runner_group, self._request, self._restore, config.no_progress_timeout_s)
+        self._sampler = Sampler(
+            self.env_runner_group,
+            self._request,
+            self._restore,
+            config.no_progress_timeout_s,
+            batch_steps=config.train_batch_size_per_learner,
+            fragment_steps=config.get_rollout_fragment_length() * config.num_envs_per_env_runner,
+        )
         self._weights_changed()
         self._clock = time.monotonic()
 
@@ -188,7 +195,7 @@ class LeaguePPO(PPO):
 
     def _collect(self) -> list[Fragment]:
         """Fragments with at least `train_batch_size_per_learner` env steps; counts them."""
-        fragments = self._sampler.collect(self.config.train_batch_size_per_learner)
+        fragments = self._sampler.collect()
         self.stats = IterationStats.of(fragments, self.counters.updates)
         self.counters.env_steps += self.stats.env_steps
         self.counters.trained_agent_steps += self.stats.rows

@@ -62,8 +62,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     def make_env(self) -> None:
         """(Re)create the environment; all matches start anew with the next request."""
-        if self.env is not None:
-            self.env.close()
+        old, self.env = self.env, None
+        if old is not None:
+            old.close()
         self.env = self.config.make_env(self.config.num_envs_per_env_runner)
         self.networks = networks_of(self.env, self.config.policy_mapping, self.config.agent_id)
         self._network_of = np.empty(len(self.env.agents), np.int64)
@@ -73,6 +74,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         for group in self.env.groups:
             self._place_in_group[list(group.agents)] = np.arange(len(group.agents))
         self._needs_initial_reset = True
+        self._env_failed = False
 
     def make_module(self) -> None:
         """Build the trainee's networks and the opponents' slots."""
@@ -86,15 +88,16 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """Collect one fragment of `config.get_rollout_fragment_length()` steps of every match.
 
         An exception becomes a `Failure` with its traceback (raised, it would end this process and RLlib would only
-        note that an actor is gone); the environment is made anew.
+        note that an actor is gone). The environment is then made anew for the next fragment; that may raise as well.
         """
         try:
+            if self._env_failed:
+                self.make_env()
             with torch.inference_mode():
                 return self._collect(request)
         except Exception:
-            failure = Failure(traceback.format_exc())
-            self.make_env()
-            return failure
+            self._env_failed = True
+            return Failure(traceback.format_exc())
 
     def _collect(self, request: Request) -> Fragment:
         began = time.perf_counter()
@@ -257,7 +260,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     def stop(self) -> None:
         """Close the environment."""
-        self.env.close()
+        if self.env is not None:
+            self.env.close()
 
 
 def to_space(actions: Array, space: spaces.Space) -> Array:

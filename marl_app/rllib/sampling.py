@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -24,40 +25,54 @@ class NoProgress(RuntimeError):
 class Sampler:
     """Requests to the env runners of a group, and their answers. There is at most one request under way per runner.
 
+    No more is asked for than a batch still lacks: a fragment too many would be trained on an update later.
+
     make_request: called for each request. restore: called when nobody answers, to bring back env runners that died.
+    batch_steps, fragment_steps: env steps of a batch, and of one answer.
     """
 
     def __init__(
-        self, group: EnvRunnerGroup, make_request: Callable[[], Request], restore: Callable[[], None], timeout_s: float
+        self,
+        group: EnvRunnerGroup,
+        make_request: Callable[[], Request],
+        restore: Callable[[], None],
+        timeout_s: float,
+        batch_steps: int,
+        fragment_steps: int,
     ) -> None:
         self._group = group
         self._make_request = make_request
         self._restore = restore
         self._timeout_s = timeout_s
+        self._batch_steps = batch_steps
+        self._fragment_steps = fragment_steps
         self._in_a_row = 0
         self.failures = 0
 
-    def request(self) -> None:
-        """Give every env runner that is alive and idle something to do. (A local one works while it is collected.)"""
+    def request(self, collected: int = 0) -> None:
+        """Have env runners that are alive and idle collect what the batch still lacks beyond `collected` env steps.
+
+        (A local one works while it is collected.)
+        """
         actors = self._group._worker_manager._remote_actor_states
-        idle = [
-            index
-            for index in self._group.healthy_env_runner_ids()
-            if not actors[index].get_num_in_flight_requests(SAMPLE)
-        ]
-        if idle:
+        healthy = self._group.healthy_env_runner_ids()
+        idle = [index for index in healthy if not actors[index].get_num_in_flight_requests(SAMPLE)]
+        under_way = (len(healthy) - len(idle)) * self._fragment_steps
+        lacking = math.ceil((self._batch_steps - collected - under_way) / self._fragment_steps)
+        if idle and lacking > 0:
+            idle = idle[:lacking]
             kwargs = [{"request": self._make_request()} for _ in idle]
             self._group.foreach_env_runner_async(SAMPLE, tag=SAMPLE, kwargs=kwargs, remote_worker_ids=idle)
 
-    def collect(self, env_steps: int) -> list[Fragment]:
-        """Fragments of at least so many env steps together.
+    def collect(self) -> list[Fragment]:
+        """Fragments of a batch.
 
         Raises NoProgress if none arrives for `timeout_s` seconds, or if env runners raise several times in a row.
         """
         fragments: list[Fragment] = []
         deadline = time.monotonic() + self._timeout_s
-        while sum(fragment.env_steps for fragment in fragments) < env_steps:
-            for answer in self._answers():
+        while (collected := sum(fragment.env_steps for fragment in fragments)) < self._batch_steps:
+            for answer in self._answers(collected):
                 if isinstance(answer, Failure):
                     self._failed(answer)
                 else:
@@ -72,10 +87,10 @@ class Sampler:
                 )
         return fragments
 
-    def _answers(self) -> list[Fragment | Failure]:
+    def _answers(self, collected: int) -> list[Fragment | Failure]:
         if self._group.local_env_runner is not None:
             return [self._group.local_env_runner.sample(request=self._make_request())]
-        self.request()
+        self.request(collected)
         answers = self._group.fetch_ready_async_reqs(tags=SAMPLE, timeout_seconds=1.0)
         if not answers:
             self._restore()

@@ -1,5 +1,6 @@
 """Small games with what the native ones lack: agents that finish early, truncation, several groups, known answers."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -164,21 +165,40 @@ class Throws(BatchedEnv):
 
 
 class Faulty(MatrixGame):
-    """Rock-paper-scissors that goes wrong on demand: once a file named `fault` is in `folder`.
+    """Rock-paper-scissors that goes wrong on demand: `folder/fault` says how, as long as it is there.
 
-    kind: "raise" (as long as the file is there), "raise_once" (removes the file first), "hang".
+    "raise_once" (removes the file first), "raise", "hang", "broken" (it cannot be made anew either).
     """
 
-    def __init__(self, num_matches: int, folder: str, kind: str) -> None:
+    def __init__(self, num_matches: int, folder: str) -> None:
         super().__init__(num_matches, RPS)
-        self._fault = Path(folder) / "fault"
-        self._kind = kind
+        self._file = Path(folder) / "fault"
+        if self._fault() == "broken":
+            raise RuntimeError("the simulation cannot be made")
+
+    def _fault(self):
+        return self._file.read_text() if self._file.exists() else None
 
     def step(self, actions, rng):
-        if self._fault.exists():
-            if self._kind == "hang":
-                time.sleep(10_000)
-            if self._kind == "raise_once":
-                os.remove(self._fault)
+        fault = self._fault()
+        if fault == "hang":
+            time.sleep(10_000)
+        if fault == "raise_once":
+            self._file.unlink()
+        if fault is not None:
             raise RuntimeError("the simulation exploded")
+        return super().step(actions, rng)
+
+
+class Uneven(MatrixGame):
+    """Rock-paper-scissors that is slow in the first process that plays it in `folder`, and fast in all others."""
+
+    def __init__(self, num_matches: int, folder: str) -> None:
+        super().__init__(num_matches, RPS)
+        self._claim = Path(folder) / "slow"
+
+    def step(self, actions, rng):
+        with contextlib.suppress(FileExistsError), self._claim.open("x") as file:
+            file.write(str(os.getpid()))
+        time.sleep(0.1 * (self._claim.read_text() == str(os.getpid())))
         return super().step(actions, rng)

@@ -213,9 +213,9 @@ def test_openings_without_masks(tmp_path):
 
 
 def test_a_failure_tells_its_traceback_and_the_next_request_starts_anew(tmp_path):
-    runner = make_runner(lambda n: Faulty(n, str(tmp_path), "raise_once"), DiskStore(tmp_path / "store"))
+    runner = make_runner(lambda n: Faulty(n, str(tmp_path)), DiskStore(tmp_path / "store"))
     weights = numpy_weights(runner._policies.modules)
-    (tmp_path / "fault").touch()
+    (tmp_path / "fault").write_text("raise_once")
     answer = runner.sample(request=Request("main", weights, 0, 0, SELF))
     assert isinstance(answer, Failure)
     assert "the simulation exploded" in answer.traceback and "games.py" in answer.traceback

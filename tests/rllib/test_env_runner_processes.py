@@ -1,0 +1,165 @@
+"""Env runners as processes of their own: how old their weights are, that seeds repeat a run, and what faults do."""
+
+import copy
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from marl_app.rllib.sampling import NoProgress
+from tests.rllib.runs import equal, matches, running, watch
+
+pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(240)]
+
+ONE = ("runtime.num_env_runners=1", "runtime.env_runner_restart_delay_s=0")
+
+
+def faulty(folder, game="Faulty"):
+    """Overrides that choose a game of tests/rllib/games.py that is told what to do by files in a folder."""
+    return (
+        "env=rock_paper_scissors", f"env._target_=tests.rllib.games.{game}", "~env.payoff", f"+env.folder={folder}"
+    )  # fmt: skip
+
+
+def pids(algorithm):
+    return algorithm.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
+
+
+def logp(algorithm, weights, batch):
+    """The log-probabilities of a batch's actions under the given weights of the learner."""
+    module = copy.deepcopy(algorithm.learner_group._learner.module["main"])
+    module.load_state_dict({name.partition("/")[2]: torch.from_numpy(value) for name, value in weights.items()})
+    with torch.no_grad():
+        inputs = module.act(torch.from_numpy(batch["obs"]))
+    dist = module.get_train_action_dist_cls().from_logits(inputs)
+    return dist.logp(torch.from_numpy(batch["actions"])).numpy()
+
+
+@pytest.mark.parametrize("pipeline", [True, False])
+def test_how_old_the_weights_of_a_batch_are(tmp_path, pipeline):
+    """With the pipeline one update from the second batch on, without it none; the log-probabilities confirm it."""
+    overrides = (*ONE, f"runtime.pipeline={pipeline}", "algorithm.lr=0.05", "league/matchmaker=latest")
+    with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
+        fragments = watch(algorithm, "on_fragment")
+        versions = [algorithm.weights()]
+        for _ in range(6):
+            algorithm.train()
+            versions.append(algorithm.weights())
+            staleness = algorithm.report["staleness/updates"]
+            assert staleness == (1 if pipeline and algorithm.iteration > 1 else 0)
+            assert algorithm.report["steps/env_steps"] == 512 * algorithm.iteration
+        for updates, arguments in enumerate(fragments):
+            fragment = arguments["fragment"]
+            assert fragment.weights_version == (max(0, updates - 1) if pipeline else updates)
+            batch = fragment.batches["player"]
+            for version, weights in enumerate(versions[: updates + 1]):
+                same = np.allclose(logp(algorithm, weights, batch), batch["action_logp"], atol=1e-5)
+                assert same == (version == fragment.weights_version)
+
+
+def test_the_same_seed_gives_the_same_league(tmp_path):
+    """Issue: two runs with the same seed, pipeline=false and one env runner give the same league records."""
+    ends = []
+    for name, seed, iterations in (("a", 3, 8), ("b", 3, 8), ("c", 4, 3)):
+        overrides = ("env=tic_tac_toe", "league/matchmaker=latest_pfsp", "runtime.opponent_slots=2", f"seed={seed}")
+        with running(tmp_path / name, *ONE, *overrides) as algorithm:
+            for _ in range(iterations):
+                algorithm.train()
+            state = algorithm.progress_state()
+            seconds = state["counters"].pop("seconds")
+            assert seconds > 0
+            ends.append((state, algorithm.weights(), algorithm.league.snapshots))
+        ends[-1] += (matches(tmp_path / name),)
+    (state, weights, pool, records), again, other = ends
+    assert len(pool) >= 3 and len(records) > 20
+    assert state == again[0]  # counters, league with payoff, RNG
+    assert equal(weights, again[1])
+    assert pool == again[2]  # digests included
+    assert records.equals(again[3])
+    assert not records[records.iteration <= 3].reset_index(drop=True).equals(other[3])
+
+
+def test_faults_of_the_only_env_runner(tmp_path):
+    """In the order in which they are survived: a raise, a kill, and then a game that only raises."""
+    fault = tmp_path / "fault"
+    game = faulty(tmp_path)
+    overrides = (*ONE, "runtime.pipeline=true", "runtime.no_progress_timeout_s=60")
+    with running(tmp_path, *game, *overrides) as algorithm:
+        for _ in range(2):
+            algorithm.train()
+
+        fault.write_text("raise_once")
+        steps = algorithm.counters.env_steps
+        while fault.exists():  # it may only come with the request after the one under way
+            algorithm.train()
+        algorithm.train()
+        assert algorithm.report["health/failures"] == 1 and algorithm.report["health/env_runner_restarts"] == 0
+        assert algorithm.counters.env_steps >= steps + 512
+
+        [pid] = pids(algorithm)
+        os.kill(pid, signal.SIGKILL)
+        began, iterations = time.monotonic(), algorithm.iteration
+        for _ in range(3):
+            algorithm.train()
+        assert time.monotonic() - began < 60  # seconds; most of them Python's imports in the new process
+        assert algorithm.report["health/env_runner_restarts"] == 1
+        assert pids(algorithm) != [pid]
+        assert algorithm.iteration == iterations + 3
+        # Steps of a fragment that never arrived are not counted, and no iteration is without steps.
+        assert algorithm.counters.env_steps == 512 * algorithm.iteration
+
+        fault.write_text("raise")
+        began = time.monotonic()
+        with pytest.raises(NoProgress, match="the simulation exploded") as stopped:
+            for _ in range(5):
+                algorithm.train()
+        assert "games.py" in str(stopped.value) and "raised 3 times in a row" in str(stopped.value)
+        assert time.monotonic() - began < 30
+        assert np.isfinite(algorithm.report["learner/policy_loss"])
+
+
+def test_a_game_that_hangs_stops_the_run_with_the_reason(tmp_path):
+    game = faulty(tmp_path)
+    with running(tmp_path, *game, *ONE, "runtime.no_progress_timeout_s=4") as algorithm:
+        algorithm.train()
+        (tmp_path / "fault").write_text("hang")
+        began = time.monotonic()
+        with pytest.raises(NoProgress, match=r"no experience for 4 s.*may hang"):
+            algorithm.train()
+        assert 4 <= time.monotonic() - began < 15
+
+
+def test_a_game_that_cannot_be_made_anew_stops_the_run_with_its_traceback(tmp_path):
+    game = faulty(tmp_path)
+    with running(tmp_path, *game, *ONE, "runtime.no_progress_timeout_s=60") as algorithm:
+        algorithm.train()
+        (tmp_path / "fault").write_text("broken")
+        began = time.monotonic()
+        with pytest.raises(NoProgress, match="the simulation cannot be made"):
+            algorithm.train()
+        assert time.monotonic() - began < 30
+
+
+def test_a_slow_env_runner_delays_a_batch_but_does_not_spoil_it(tmp_path):
+    """Two env runners, one of which needs 1.6 s per fragment: batches are of the size asked for, and on-policy."""
+    game = faulty(tmp_path, "Uneven")
+    two = ("runtime.num_env_runners=2", "runtime.num_envs_per_env_runner=16", "runtime.env_runner_restart_delay_s=0")
+    with running(tmp_path, *game, *two) as algorithm:
+        for _ in range(4):
+            algorithm.train()
+            assert algorithm.stats.env_steps == 512
+            assert algorithm.stats.staleness == 0
+
+        # The fast one dies: the slow one goes on alone until the other is back.
+        slow, *_ = (tmp_path / "slow").read_text().splitlines()
+        [fast] = set(pids(algorithm)) - {int(slow)}
+        os.kill(fast, signal.SIGKILL)
+        began = time.monotonic()
+        while not algorithm.counters.restarts:
+            algorithm.train()
+            assert algorithm.stats.env_steps == 512
+            assert time.monotonic() - began < 60
+        assert algorithm.counters.env_steps == 512 * algorithm.iteration
