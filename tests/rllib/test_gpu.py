@@ -1,0 +1,28 @@
+"""The GPU path: learner on the GPU, env runners' forwards on the CPU or on a share of it. Skipped where there is none."""
+
+import pytest
+import torch
+
+from marl_app.build import build
+from marl_app.config.errors import ConfigError
+from tests.rllib.runs import running, small
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("share", [0, 0.1])
+def test_a_league_trains_on_a_gpu(ray_here, tmp_path, share):
+    overrides = ("runtime=gpu", "runtime.num_env_runners=1", f"runtime.num_gpus_per_env_runner={share}")
+    with running(tmp_path, *overrides) as algorithm:
+        before = algorithm.weights()
+        for _ in range(3):
+            algorithm.train()
+        (device,) = algorithm.learner_group.foreach_learner(lambda learner: learner.device.type)
+        assert device.get() == "cuda"
+        after = algorithm.weights()
+    assert any((before[name] != after[name]).any() for name in before)  # three updates move the weights
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_asking_for_a_gpu_where_there_is_none_is_a_message(tmp_path):
+    with pytest.raises(ConfigError, match=r"runtime.num_gpus_per_learner: .* use runtime=local"):
+        build(small(tmp_path, "runtime=gpu"))
