@@ -1,4 +1,4 @@
-"""The GPU path: learner on the GPU, env runners' forwards on the CPU or on a share of it. Skipped where there is none."""
+"""The GPU path: learner on the GPU, forwards of env runners on the CPU or on a share of it. Skipped without one."""
 
 import pytest
 import torch
