@@ -39,19 +39,18 @@ class Experience:
         # The last row of each agent that has not been closed: its index, or -1.
         self._open: Ints = np.full((num_matches, num_agents), -1, np.int64)
         self._capacity = (steps + 1) * num_matches * agents
-        self._columns: dict[str, Array] = {}
         self._start({})
 
     def _start(self, held_over: Mapping[str, Array]) -> None:
         """Empty buffers that open with the given rows."""
-        old, self._columns = held_over, {}
+        self._columns: dict[str, Array] = {}
         self._size = 0
         self._blocks: list[tuple[int, int]] = []
         self._final_rows: list[Ints] = []
         self._final_observations: list[Array] = []
         self._final_agents: list[Array] = []
-        if old:
-            self._append(old)
+        if held_over:
+            self._append(held_over)
 
     def _append(self, columns: Mapping[str, Array]) -> Ints:
         start, stop = self._size, self._size + len(columns[Columns.OBS])
