@@ -47,7 +47,11 @@ class Checkpoint:
 
 
 def save(algorithm: LeaguePPO, directory: Path, keep: int) -> Path:
-    """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`."""
+    """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`.
+
+    Deleted too are what a killed writer left, and checkpoints of later iterations: a run that was resumed has passed
+    them over, so they are damaged.
+    """
     arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
     files = {
         PLAYER: algorithm.encode_learner(),
@@ -55,22 +59,31 @@ def save(algorithm: LeaguePPO, directory: Path, keep: int) -> Path:
         STATE: json.dumps(algorithm.progress_state(), allow_nan=False).encode(),
     }
     files[MANIFEST] = json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in files.items()}).encode()
-    path = directory / f"checkpoint-{algorithm.iteration:08d}"
-    temporary = directory / f".{path.name}.{os.getpid()}"
-    temporary.mkdir(parents=True)
-    for name, data in files.items():
-        with open(temporary / name, "wb") as file:
+    directory.mkdir(parents=True, exist_ok=True)
+    for leftover in directory.glob(".checkpoint-*"):
+        shutil.rmtree(leftover)
+    name = f"checkpoint-{algorithm.iteration:08d}"
+    # One from earlier in this iteration stays until the new one is there.
+    path, again = directory / name, directory / f"{name}+"
+    if path.exists() and again.exists():
+        shutil.rmtree(path)
+    elif path.exists():
+        path = again
+    temporary = directory / f".{path.name}"
+    temporary.mkdir()
+    for file_name, data in files.items():
+        with open(temporary / file_name, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    if path.exists():
-        shutil.rmtree(path)
     os.rename(temporary, path)
     descriptor = os.open(directory, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
-    for old in _all(directory)[keep:]:
-        shutil.rmtree(old)
+    there = _all(directory)
+    older = [other for other in there if other.name < name]
+    for other in set(there) - {path, *older[: keep - 1]}:
+        shutil.rmtree(other)
     return path
 
 
@@ -83,7 +96,7 @@ def latest(directory: Path) -> Checkpoint | None:
             for name, content in data.items():
                 if hashlib.sha256(content).hexdigest() != manifest[name]:
                     raise ValueError(f"{name} does not have the digest in {MANIFEST}")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)
             continue
         return Checkpoint(path, data[PLAYER], data[LEARNER], json.loads(data[STATE]))

@@ -11,7 +11,8 @@ from marl_app.config.schema import StopConfig
 from marl_app.league.league import League
 from marl_app.rllib.env_runner import MakeEnv, MatchEnvRunner
 from marl_app.rllib.learner import MinibatchPPOLearner
-from marl_app.rllib.networks import Model, Network, module_id, multi_module_spec
+from marl_app.rllib.modules.actor_critic import Architecture
+from marl_app.rllib.networks import Network, module_id, multi_module_spec
 from marl_app.store.store import Store
 
 
@@ -31,7 +32,7 @@ class LeaguePPOConfig(PPOConfig):
         self.make_env: MakeEnv | None = None
         self.make_league: Callable[[], League] | None = None
         self.store: Store | None = None
-        self.architecture: Model | None = None
+        self.architecture: Architecture | None = None
         self.agents: tuple[str, ...] = ()
         self.networks: tuple[Network, ...] = ()
         self.policy_mapping: Mapping[str, str] | None = None
@@ -60,7 +61,7 @@ class LeaguePPOConfig(PPOConfig):
         make_env: MakeEnv,
         make_league: Callable[[], League],
         store: Store,
-        architecture: Model,
+        architecture: Architecture,
         agents: tuple[str, ...],
         networks: tuple[Network, ...],
         policy_mapping: Mapping[str, str] | None,

@@ -10,25 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Protocol
 
 from gymnasium import spaces
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from envs.batched import BatchedEnv
-from marl_app.rllib.modules.actor_critic import ActorCritic
-
-
-class Model(Protocol):
-    """An architecture, as `conf/model` chooses it: `marl_app.rllib.modules.mlp.MLP` and its like."""
-
-    module_class: type[ActorCritic]
-
-    @property
-    def model_config(self) -> dict[str, object]:
-        """What the RLModule is built from."""
-        ...
+from marl_app.rllib.modules.actor_critic import Architecture
 
 
 @dataclass(frozen=True)
@@ -45,13 +33,13 @@ class Network:
     action_space: spaces.Space
     num_agents: int
 
-    def spec(self, model: Model) -> RLModuleSpec:
+    def spec(self, architecture: Architecture) -> RLModuleSpec:
         """RLlib's recipe for the network in the given architecture."""
         return RLModuleSpec(
-            module_class=model.module_class,
+            module_class=architecture.module_class,
             observation_space=self.observation_space,
             action_space=self.action_space,
-            model_config={**model.model_config, "num_agents": self.num_agents},
+            model_config={**architecture.model_config, "num_agents": self.num_agents},
         )
 
 
@@ -101,8 +89,8 @@ def module_id(player: str, network: str, networks: Sequence[Network]) -> str:
     return player if len(networks) == 1 else f"{player}.{network}"
 
 
-def multi_module_spec(player: str, networks: Sequence[Network], model: Model) -> MultiRLModuleSpec:
+def multi_module_spec(player: str, networks: Sequence[Network], architecture: Architecture) -> MultiRLModuleSpec:
     """RLlib's recipe for all networks of one learner."""
     return MultiRLModuleSpec(
-        rl_module_specs={module_id(player, network.name, networks): network.spec(model) for network in networks}
+        rl_module_specs={module_id(player, network.name, networks): network.spec(architecture) for network in networks}
     )

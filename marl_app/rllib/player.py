@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from marl_app.rllib.modules.actor_critic import ActorCritic
-from marl_app.rllib.networks import Model, Network
+from marl_app.rllib.modules.actor_critic import ActorCritic, Architecture
+from marl_app.rllib.networks import Network
 from marl_app.store.codec import encode
 
 FORMAT = 1
@@ -25,15 +25,15 @@ def encode_player(
     weights: Mapping[str, NDArray[Any]],
     networks: Sequence[Network],
     agents: Sequence[str],
-    model: Model,
+    architecture: Architecture,
     facts: Mapping[str, Any],
 ) -> bytes:
     """Bytes of a player; `facts` (who it is, when it was made) go into the metadata as they are."""
-    module_class = model.module_class
+    module_class = architecture.module_class
     metadata = {
         "format": FORMAT,
         "module_class": f"{module_class.__module__}.{module_class.__qualname__}",
-        "model_config": model.model_config,
+        "model_config": architecture.model_config,
         "agents": list(agents),
         "networks": [
             {

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from marl_app.rllib.experience import Critic
 from marl_app.rllib.matchups import TRAINEE
-from marl_app.rllib.networks import Model, Network, module_id, multi_module_spec
+from marl_app.rllib.modules.actor_critic import Architecture
+from marl_app.rllib.networks import Network, module_id, multi_module_spec
 from marl_app.rllib.opponents import OpponentSlots
 from marl_app.store.store import Store
 
@@ -45,7 +46,7 @@ class Policies:
         self,
         learner: str,
         networks: Sequence[Network],
-        architecture: Model,
+        architecture: Architecture,
         opponent_slots: int,
         store: Store,
         device: torch.device,

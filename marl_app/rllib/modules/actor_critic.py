@@ -1,17 +1,18 @@
 """What every network here shares: policy and value heads over encoders, legal-action masks, three action spaces.
 
-An architecture is a subclass with one method, `make_encoder`. Observations are rows of one array in the environment's
-own dtype (int8 boards stay int8 until they reach the network); masks and agent ids are batch columns of their own.
-Batch rows carry no time axis.
+An architecture is a subclass of `ActorCritic` with one method, `make_encoder`, and its settings, an `Architecture`.
+Observations are rows of one array in the environment's own dtype (int8 boards stay int8 until they reach the network);
+masks and agent ids are batch columns of their own. Batch rows carry no time axis.
 """
 
 from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -140,6 +141,36 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         if embeddings is None:
             return self.values(batch[Columns.OBS], agents)
         return self.value_head.of_features(embeddings, agents).squeeze(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A choice of `conf/model`: settings that a subclass adds to, and the `module_class` that is built from them.
+
+    `activation`: relu | tanh | silu. `vf_share_layers`: one encoder for policy and value, or one each. `precision` of
+    the encoders: auto | bfloat16 | float32, see `in_bfloat16`. Raises ValueError, naming the key, for what cannot be.
+    """
+
+    activation: str = "relu"
+    vf_share_layers: bool = True
+    precision: str = "auto"
+    module_class: ClassVar[type[ActorCritic]]
+
+    def __post_init__(self) -> None:
+        for key, choices in (("activation", ACTIVATIONS), ("precision", PRECISIONS)):
+            if getattr(self, key) not in choices:
+                raise ValueError(f"model.{key}={getattr(self, key)}: choose one of {', '.join(choices)}")
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        """The settings as JSON types: what the RLModule is built from."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def check_widths(key: str, widths: Sequence[int]) -> None:
+    """ValueError unless there is at least one layer and every width is positive."""
+    if not isinstance(widths, list | tuple) or not widths or min(widths) < 1:
+        raise ValueError(f"{key}={widths}: give a list of at least one layer, every width at least 1, e.g. [64, 64]")
 
 
 def in_bfloat16(precision: str, device: str) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from marl_app.rllib.modules.actor_critic import ACTIVATIONS, PRECISIONS, ActorCritic, orthogonal
-from marl_app.rllib.modules.mlp import check_choice, check_widths
+from marl_app.rllib.modules.actor_critic import ActorCritic, Architecture, check_widths, orthogonal
 
 
 class ChannelsFirst(nn.Module):
@@ -40,34 +39,18 @@ class CNNModule(ActorCritic):
         return nn.Sequential(*layers), widths[-1]
 
 
-@dataclass(frozen=True)
-class CNN:
-    """The `model=cnn` choice: `filters` per convolution of size `kernel`, then dense `hidden` widths."""
+@dataclass(frozen=True, kw_only=True)
+class CNN(Architecture):
+    """The `model=cnn` choice: `filters` channels per convolution of size `kernel`, then dense `hidden` widths."""
 
     filters: Sequence[int] = (64, 64, 64)
     kernel: int = 3
     hidden: Sequence[int] = (128,)
-    activation: str = "relu"
-    vf_share_layers: bool = True
-    precision: str = "auto"
     module_class: ClassVar[type[ActorCritic]] = CNNModule
 
     def __post_init__(self) -> None:
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("precision", self.precision, PRECISIONS)
+        super().__post_init__()
         check_widths("model.filters", self.filters)
         check_widths("model.hidden", self.hidden)
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"model.kernel={self.kernel}: give an odd size, so that the board keeps its size")
-
-    @property
-    def model_config(self) -> dict[str, Any]:
-        """What the RLModule is built from."""
-        return {
-            "filters": list(self.filters),
-            "kernel": self.kernel,
-            "hidden": list(self.hidden),
-            "activation": self.activation,
-            "vf_share_layers": self.vf_share_layers,
-            "precision": self.precision,
-        }

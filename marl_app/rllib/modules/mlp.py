@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
-from marl_app.rllib.modules.actor_critic import ACTIVATIONS, PRECISIONS, ActorCritic, orthogonal
+from marl_app.rllib.modules.actor_critic import ActorCritic, Architecture, check_widths, orthogonal
 
 
 class Flatten(nn.Module):
@@ -31,40 +31,13 @@ class MLPModule(ActorCritic):
         return nn.Sequential(*layers), widths[-1]
 
 
-@dataclass(frozen=True)
-class MLP:
-    """The `model=mlp` choice: `hidden` widths, `activation` (relu | tanh | silu), one encoder for both heads or two,
-    and the encoders' `precision` (auto | bfloat16 | float32)."""
+@dataclass(frozen=True, kw_only=True)
+class MLP(Architecture):
+    """The `model=mlp` choice: dense layers of the widths `hidden`."""
 
     hidden: Sequence[int] = (512, 512)
-    activation: str = "relu"
-    vf_share_layers: bool = False
-    precision: str = "auto"
     module_class: ClassVar[type[ActorCritic]] = MLPModule
 
     def __post_init__(self) -> None:
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("precision", self.precision, PRECISIONS)
+        super().__post_init__()
         check_widths("model.hidden", self.hidden)
-
-    @property
-    def model_config(self) -> dict[str, Any]:
-        """What the RLModule is built from."""
-        return {
-            "hidden": list(self.hidden),
-            "activation": self.activation,
-            "vf_share_layers": self.vf_share_layers,
-            "precision": self.precision,
-        }
-
-
-def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
-    """ValueError, naming the key and the choices, unless the value is one of them."""
-    if value not in choices:
-        raise ValueError(f"model.{key}={value}: choose one of {', '.join(choices)}")
-
-
-def check_widths(key: str, widths: Sequence[int]) -> None:
-    """ValueError unless there is at least one layer and every width is positive."""
-    if not isinstance(widths, list | tuple) or not widths or min(widths) < 1:
-        raise ValueError(f"{key}={widths}: give a list of at least one layer, every width at least 1, e.g. [64, 64]")
