@@ -1,0 +1,285 @@
+"""A checkpoint holds everything, survives every kind of damage by the one before it, and never runs code."""
+
+import json
+import logging
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from marl_app.rllib.checkpoint import LEARNER, MANIFEST, PLAYER, STATE, latest, load, save
+from marl_app.store.codec import decode
+from tests.rllib.runs import equal, running
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+GAME = ("env=tic_tac_toe", "league/matchmaker=latest_past", "algorithm.use_kl_loss=true", "algorithm.lr=0.01")
+"""A league whose learner has a state of every kind: Adam's moments, an adaptive KL coefficient, shuffled rows."""
+
+
+def learner_state(algorithm):
+    """What the learner has beside weights: arrays by name."""
+    learner = algorithm.learner_group._learner
+    [optimizer] = learner._named_optimizers.values()
+    moments = {
+        f"{index}/{key}": value.numpy().copy()
+        for index, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+    kl = np.array(float(learner.curr_kl_coeffs_per_module["main"]))
+    return {**moments, "kl": kl, "rng": torch.get_rng_state().numpy().copy()}
+
+
+def plain(algorithm):
+    """Counters (but for the seconds they took), league, RNG, as JSON would give them back."""
+    state = json.loads(json.dumps(algorithm.progress_state()))
+    del state["counters"]["seconds"]
+    return state
+
+
+@pytest.fixture(scope="module")
+def run(ray_here, tmp_path_factory):
+    """A run of six iterations with a checkpoint after the third, fifth and sixth; what was true when they were made."""
+    folder = tmp_path_factory.mktemp("run")
+    then = {}
+    with running(folder, *GAME) as algorithm:
+        algorithm.anchors = {"random": {"score": 0.75, "low": 0.5, "high": 0.9, "games": 4}}
+        for iteration in range(1, 7):
+            algorithm.train()
+            if iteration in (3, 5, 6):
+                path = save(algorithm, folder / "checkpoints", keep=3)
+                assert path.name == f"checkpoint-{iteration:08d}"
+                then[iteration] = (algorithm.weights(), learner_state(algorithm), plain(algorithm))
+    return folder, then
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A copy of the run, to be damaged."""
+    shutil.copytree(run[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_everything_comes_back(run, tmp_path):
+    folder, then = run
+    weights, learner, state = then[6]
+    assert len(state["league"]["snapshots"]) >= 2 and learner["kl"] != 0.2 and len(learner) > 10
+    checkpoint = latest(folder / "checkpoints")
+    with running(tmp_path, *GAME, f"store.path={folder}/snapshots") as algorithm:
+        for _ in range(2):  # a history of its own, of which nothing may stay
+            algorithm.train()
+        load(algorithm, checkpoint)
+        assert equal(algorithm.weights(), weights)
+        assert equal(learner_state(algorithm), learner)
+        assert plain(algorithm) == state
+        assert algorithm.iteration == 6 and algorithm.anchors["random"]["games"] == 4
+        assert equal(dict(enumerate(algorithm._broadcast.values())), dict(enumerate(weights.values())))
+
+
+def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
+    # Matches under way are not saved: they start anew. All else goes on, so two continuations are one.
+    folder, _ = run
+    ends = []
+    for name in ("a", "b"):
+        with running(tmp_path / name, *GAME, f"store.path={folder}/snapshots") as algorithm:
+            load(algorithm, latest(folder / "checkpoints"))
+            for _ in range(3):
+                algorithm.train()
+            ends.append((algorithm.weights(), learner_state(algorithm), plain(algorithm)))
+    assert equal(ends[0][0], ends[1][0]) and equal(ends[0][1], ends[1][1]) and ends[0][2] == ends[1][2]
+    assert ends[0][2]["iteration"] == 9
+
+
+def test_a_resumed_league_keeps_step_with_an_uninterrupted_one(tmp_path):
+    """In a game of one step no match is under way between two iterations, so that a resume loses none.
+
+    What must be the same then: steps, iterations, who was frozen and when, and how many matches were played. Who met
+    whom may differ, since an uninterrupted env runner deals its next matches before it hears of a new assignment.
+    """
+    game = ("env=rock_paper_scissors", "league/matchmaker=uniform", "league.schedule.agent_steps=700")
+
+    def summary(algorithm):
+        league = algorithm.league
+        return {
+            "iteration": algorithm.iteration,
+            "env_steps": algorithm.counters.env_steps,
+            "updates": algorithm.counters.updates,
+            "matches": (algorithm.counters.matches, league.matches),
+            "pool": [snapshot.player.id for snapshot in league.snapshots],
+            "parents": [snapshot.parent is not None for snapshot in league.snapshots],
+        }
+
+    with running(tmp_path / "whole", *game) as algorithm:
+        for _ in range(8):
+            algorithm.train()
+        whole, whole_pool = summary(algorithm), algorithm.league.snapshots
+    with running(tmp_path / "parts", *game) as algorithm:
+        for _ in range(4):
+            algorithm.train()
+        save(algorithm, tmp_path / "parts" / "checkpoints", keep=1)
+        half_pool = algorithm.league.snapshots
+    with running(tmp_path / "parts", *game) as algorithm:
+        load(algorithm, latest(tmp_path / "parts" / "checkpoints"))
+        for _ in range(4):
+            algorithm.train()
+        parts, parts_pool = summary(algorithm), algorithm.league.snapshots
+    assert parts == whole
+    assert len(whole["pool"]) > len(half_pool) >= 2
+    # Until the checkpoint the two runs were one, so their snapshots have the same weights.
+    assert parts_pool[: len(half_pool)] == half_pool == whole_pool[: len(half_pool)]
+
+
+def test_the_player_in_a_checkpoint_is_the_learner(run):
+    folder, then = run
+    weights, facts = decode(latest(folder / "checkpoints").player)
+    assert equal(weights, then[6][0])
+    assert facts["player"] == "main" and facts["env_steps"] == 6 * 512
+
+
+DAMAGE = {
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    "emptied": lambda file: file.write_bytes(b""),
+    "missing": lambda file: file.unlink(),
+    "a flipped bit": lambda file: file.write_bytes(flipped(file.read_bytes(), len(file.read_bytes()) // 2)),
+    "other JSON": lambda file: file.write_text("[]"),
+}
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("file", [PLAYER, LEARNER, STATE, MANIFEST])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_passed_over(copy, file, damage, caplog):
+    directory = copy / "checkpoints"
+    damage(directory / "checkpoint-00000006" / file)
+    with caplog.at_level(logging.WARNING):
+        found = latest(directory)
+    assert found.path.name == "checkpoint-00000005" and found.state["iteration"] == 5
+    assert "checkpoint-00000006 is damaged" in caplog.text
+    damage(directory / "checkpoint-00000005" / file)
+    assert latest(directory).path.name == "checkpoint-00000003"
+    damage(directory / "checkpoint-00000003" / file)
+    assert latest(directory) is None
+
+
+def test_any_flipped_bit_is_noticed(copy):
+    newest = copy / "checkpoints" / "checkpoint-00000006"
+    rng = np.random.default_rng(0)
+    for file in (newest / name for name in (PLAYER, LEARNER, STATE, MANIFEST)):
+        data = file.read_bytes()
+        for at in rng.integers(0, len(data), 15):
+            file.write_bytes(flipped(data, at))
+            assert latest(copy / "checkpoints").path != newest
+        file.write_bytes(data)
+    assert latest(copy / "checkpoints").path == newest
+
+
+def test_no_checkpoints(tmp_path):
+    assert latest(tmp_path) is None
+    assert latest(tmp_path / "nowhere") is None
+
+
+def test_a_snapshot_that_the_store_lost_is_named(copy, tmp_path):
+    found = latest(copy / "checkpoints")
+    lost = found.state["league"]["snapshots"][1]
+    (copy / "snapshots" / lost["digest"]).unlink()
+    with running(copy, *GAME) as algorithm, pytest.raises(KeyError, match="main@0001"):
+        load(algorithm, found)
+
+
+def test_another_model_is_refused(run, tmp_path):
+    folder, _ = run
+    for other, at in (("model.hidden=[17]", "encoder"), ("model.hidden=[16,16]", "encoder"), ("env=connect_four", "")):
+        with running(tmp_path, *GAME, other, f"store.path={folder}/snapshots") as algorithm:
+            before = algorithm.weights()
+            with pytest.raises(ValueError, match=f"holds another model.*{at}"):
+                load(algorithm, latest(folder / "checkpoints"))
+            assert equal(algorithm.weights(), before)
+
+
+@pytest.fixture
+def algorithm(tmp_path):
+    with running(tmp_path / "run", "env=rock_paper_scissors") as algorithm:
+        yield algorithm
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_the_newest_are_kept(algorithm, tmp_path):
+    for _ in range(4):
+        algorithm.train()
+        save(algorithm, tmp_path, keep=2)
+    assert names(tmp_path) == ["checkpoint-00000003", "checkpoint-00000004", "run"]
+    assert names(tmp_path / "checkpoint-00000004") == sorted([PLAYER, LEARNER, STATE, MANIFEST])
+
+
+def test_what_a_killed_writer_left_is_ignored_and_cleaned_up(algorithm, tmp_path):
+    directory = tmp_path / "checkpoints"
+    algorithm.train()
+    # A process number comes back, in a container at the latest when it is started again.
+    for number in (os.getpid(), 1):
+        leftover = directory / f".checkpoint-00000001.{number}"
+        leftover.mkdir(parents=True)
+        (leftover / PLAYER).write_bytes(b"half")
+    assert latest(directory) is None
+    save(algorithm, directory, keep=1)
+    assert names(directory) == ["checkpoint-00000001"]
+
+
+def test_damaged_checkpoints_of_later_iterations_do_not_push_out_the_good_one(algorithm, tmp_path):
+    for iteration in (7, 8, 9):
+        (tmp_path / "checkpoints" / f"checkpoint-{iteration:08d}").mkdir(parents=True)
+    algorithm.train()
+    path = save(algorithm, tmp_path / "checkpoints", keep=2)
+    assert latest(tmp_path / "checkpoints").path == path
+
+
+def test_there_is_a_whole_checkpoint_at_every_moment(algorithm, tmp_path, monkeypatch):
+    # Saving the same iteration again, as the end of a run does, is cut short where the new one should appear.
+    directory = tmp_path / "checkpoints"
+    algorithm.train()
+    save(algorithm, directory, keep=1)
+
+    def cut_short(*arguments):
+        raise OSError("killed")
+
+    monkeypatch.setattr(os, "rename", cut_short)
+    with pytest.raises(OSError, match="killed"):
+        save(algorithm, directory, keep=1)
+    assert latest(directory).state["iteration"] == 1
+    monkeypatch.undo()
+    algorithm.counters.seconds = 12345.0
+    path = save(algorithm, directory, keep=1)
+    assert latest(directory).path == path and latest(directory).state["counters"]["seconds"] == 12345.0
+    assert len(names(directory)) == 1
+    # Killed after the new one appeared and before the old one was deleted.
+    assert names(directory) == ["checkpoint-00000001+"]
+    shutil.copytree(path, directory / "checkpoint-00000001")
+    algorithm.counters.seconds = 54321.0
+    save(algorithm, directory, keep=1)
+    assert len(names(directory)) == 1 and latest(directory).state["counters"]["seconds"] == 54321.0
+
+
+def test_loading_unpickles_nothing(run, tmp_path):
+    folder, _ = run
+    watching, unpickled = [False], []
+
+    def hook(event, arguments):
+        if watching[0] and event == "pickle.find_class":
+            unpickled.append(arguments)
+
+    sys.addaudithook(hook)
+    with running(tmp_path, *GAME, f"store.path={folder}/snapshots") as algorithm:
+        watching[0] = True
+        load(algorithm, latest(folder / "checkpoints"))
+        watching[0] = False
+    assert not unpickled
+    for file in (folder / "checkpoints").rglob("*.*"):
+        assert file.suffix in (".safetensors", ".json")
