@@ -16,7 +16,7 @@ from marl_app.rllib.networks import Network
 
 FLAT = spaces.Box(-1, 1, (5,), np.float32)
 FOUR = spaces.Discrete(4)
-SMALL = MLP(hidden=[6], precision="float32")
+SMALL = MLP(hidden=[6], precision="float32", vf_share_layers=False)
 
 
 def build(model=SMALL, observations=FLAT, actions=FOUR, num_agents=0):
