@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from torch import Tensor
 
 from marl_app.rllib.checkpoint import latest
 from marl_app.rllib.env_runner import to_space
+from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.player import modules_of
 from marl_app.store.codec import decode
 from marl_app.store.disk import DiskStore
@@ -27,9 +29,9 @@ class Agent:
         torch.set_num_threads(1)
         weights, self.metadata = decode(blob)
         self._modules = modules_of(weights, self.metadata)
-        self._network_of = {
-            agent: network["name"] for network in self.metadata["networks"] for agent in network["agents"]
-        }
+        self._network_of = np.empty(len(self.metadata["agents"]), np.object_)  # name of its network, by agent
+        for network in self.metadata["networks"]:
+            self._network_of[network["agents"]] = network["name"]
 
     def act(
         self,
@@ -44,10 +46,11 @@ class Agent:
 
         observation: as the environment gives it to the agent that is to move, [*shape] or [R, *shape].
         action_mask: the legal actions, bool or 0/1, [n] or [R, n]; None if all are legal.
-        agent: the seat (a name, an index, or an array of R indices of seats that share a network), where the player
-            has several networks or was told which agent it plays; otherwise it makes no difference.
+        agent: the seat (a name, an index, or an array of R indices of seats with the same spaces). It must be given
+            where the player has several networks or was told which agent it plays, and makes no difference otherwise.
         rng: source of randomness of the sampled action; None: a fresh one.
         greedy: the likeliest action instead of a sampled one.
+        Raises ValueError for observations, masks and seats that do not fit.
         """
         inputs, one, space = self._inputs(observation, action_mask, agent)
         rng = rng or np.random.default_rng()
@@ -81,28 +84,46 @@ class Agent:
     def _inputs(self, observation: Array, mask: Array | None, agent: Any) -> tuple[Array, bool, spaces.Space]:
         """Distribution inputs [R, n], whether it was one observation, and the action space."""
         seats = self._seats(agent)
-        module = self._modules[self._network_of[int(seats[0])]]
+        names = self._network_of[seats]
+        module = self._modules[names[0]]
         shape = module.observation_space.shape
         observation = np.asarray(observation)
         if observation.shape[-len(shape) :] != shape or observation.ndim > len(shape) + 1:
             raise ValueError(f"an observation must be of shape {shape}, or a stack of them, not {observation.shape}")
         one = observation.ndim == len(shape)
-        rows = observation.reshape(-1, *shape)
-        legal = None if mask is None else torch.from_numpy(np.asarray(mask).reshape(len(rows), -1).astype(np.bool_))
+        rows = torch.from_numpy(np.ascontiguousarray(observation.reshape(-1, *shape)))
+        legal = None if mask is None else self._legal(np.asarray(mask), module, None if one else len(rows))
         ids = torch.from_numpy(np.broadcast_to(seats, len(rows)).copy())
         with torch.inference_mode():
-            inputs = module.act(torch.from_numpy(np.ascontiguousarray(rows)), legal, ids)
+            inputs = module.act(rows, legal, ids)
+            for name in set(names[1:]) - {names[0]}:  # seats of one group may have networks of their own
+                own = torch.from_numpy(np.flatnonzero(names == name))
+                inputs[own] = self._modules[name].act(rows[own], None if legal is None else legal[own], ids[own])
         return inputs.numpy(), one, module.action_space
+
+    def _legal(self, mask: Array, module: ActorCritic, rows: int | None) -> Tensor:
+        """The mask of all rows (None: of one observation), bool [R, n]."""
+        actions = module.policy_head.linear.out_features
+        shape = (actions,) if rows is None else (rows, actions)
+        if mask.shape != shape:
+            raise ValueError(f"an action mask must be of shape {shape} here, not {mask.shape}")
+        return torch.from_numpy(mask.reshape(-1, actions).astype(np.bool_))
 
     def _seats(self, agent: Any) -> Array:
         names: Sequence[str] = self.metadata["agents"]
         if agent is None:
+            if len(self._modules) > 1 or any(network["num_agents"] for network in self.metadata["networks"]):
+                raise ValueError(f"say which agent it plays: agent=... of {', '.join(names)}")
             return np.zeros(1, np.int64)
         if isinstance(agent, str):
             if agent not in names:
                 raise ValueError(f"no agent {agent!r}; the agents are {', '.join(names)}")
             return np.array([names.index(agent)])
-        return np.atleast_1d(np.asarray(agent, np.int64))
+        seats = np.atleast_1d(np.asarray(agent, np.int64))
+        unknown = seats[(seats < 0) | (seats >= len(names))]
+        if len(unknown):
+            raise ValueError(f"no agent {unknown[0]}; the agents are 0 to {len(names) - 1}, {', '.join(names)}")
+        return seats
 
 
 def _ends(space: spaces.Space) -> Array:

@@ -53,7 +53,7 @@ def encode_player(
 def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:
     """The networks of a decoded player, by name, with its weights, ready to play (not to train).
 
-    Raises ValueError for another version of the format.
+    Raises ValueError for another version of the format, and for anything but a network in place of one.
     """
     import torch
 
@@ -61,6 +61,8 @@ def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any])
         raise ValueError(f"this is a player of format {metadata.get('format')}; this program reads {FORMAT}")
     path, _, name = metadata["module_class"].rpartition(".")
     module_class = getattr(importlib.import_module(path), name)
+    if not (isinstance(module_class, type) and issubclass(module_class, ActorCritic)):
+        raise ValueError(f"{metadata['module_class']} is no network")
     modules = {}
     for network in metadata["networks"]:
         module = module_class(

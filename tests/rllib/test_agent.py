@@ -1,0 +1,275 @@
+"""`marl_app.load_agent`: who is loaded, what it answers, and that it plays in the original environment."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from pettingzoo.classic import connect_four_v3
+
+import marl_app
+from envs.connect_four import ConnectFour
+from marl_app.rllib.agent import Agent
+from marl_app.rllib.checkpoint import save
+from marl_app.rllib.modules.mlp import MLP
+from marl_app.rllib.networks import networks_of
+from marl_app.rllib.player import encode_player, modules_of
+from marl_app.store.codec import decode
+from tests.rllib.games import RPS, Names, Relay
+from tests.rllib.runs import blob_weights, running
+
+SMALL = MLP(hidden=[8], precision="float32")
+
+
+@pytest.fixture(scope="module")
+def run(ray_here, tmp_path_factory):
+    """A run directory with two snapshots of Connect Four; the weights of `main` and of the snapshots."""
+    folder = tmp_path_factory.mktemp("run")
+    with running(folder, "env=connect_four", "league.schedule.agent_steps=700", "algorithm.lr=0.01") as algorithm:
+        while len(algorithm.league.snapshots) < 2:
+            algorithm.train()
+        algorithm.train()
+        save(algorithm, folder / "checkpoints", keep=1)
+        pool = {snapshot.player.id: blob_weights(algorithm, snapshot) for snapshot in algorithm.league.snapshots}
+        return folder, {"main": algorithm.weights()} | pool
+
+
+@pytest.fixture(scope="module")
+def agent(run):
+    return marl_app.load_agent(run[0])
+
+
+def positions(count, seed=0):
+    """Connect Four after a random number of random legal moves: observations, masks."""
+    rng = np.random.default_rng(seed)
+    env = ConnectFour(count)
+    env.reset(rng)
+    rows = np.arange(count)
+    for _ in range(12):
+        mover = env.acting().argmax(axis=1)
+        moves = np.array([rng.choice(np.flatnonzero(mask)) for mask in env.action_mask(rows, mover)])
+        step = env.step([np.stack([moves, moves], axis=1)], rng)
+        env.reset(rng, np.flatnonzero(step.terminated | (rng.random(count) < 0.05)))
+    # Every second match gets a full column, so that something is illegal.
+    mover = env.acting().argmax(axis=1)
+    observations, masks = env.observe(rows, mover), env.action_mask(rows, mover).copy()
+    masks[::2, seed % 7] = False
+    return observations, masks
+
+
+def test_who_is_loaded(run):
+    folder, weights = run
+    observations, masks = positions(10)
+    answers = {}
+    for name, player in (("main", None), ("main", "main"), ("main@0000", "main@0000"), ("main@0001", "main@0001")):
+        agent = marl_app.load_agent(str(folder), player)
+        assert agent.metadata["player"] == name
+        [module] = modules_of(weights[name], agent.metadata).values()
+        with torch.no_grad():
+            expected = torch.softmax(module.act(torch.from_numpy(observations), torch.from_numpy(masks)), dim=1)
+        answers[name] = agent.probabilities(observations, masks)
+        np.testing.assert_allclose(answers[name], expected, atol=1e-6)
+    assert not np.allclose(answers["main"], answers["main@0001"], atol=1e-4)
+
+
+def test_unknown_players_and_runs(run, tmp_path):
+    with pytest.raises(KeyError, match=r"main@0007.*main@0000, main@0001"):
+        marl_app.load_agent(run[0], "main@0007")
+    with pytest.raises(FileNotFoundError, match="no whole checkpoint"):
+        marl_app.load_agent(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_one_observation_and_a_stack_of_them(agent):
+    observations, masks = positions(20)
+    stacked = agent.probabilities(observations, masks)
+    assert stacked.shape == (20, 7) and stacked.dtype == np.float32
+    for row in range(20):
+        one = agent.probabilities(observations[row], masks[row])
+        assert one.shape == (7,)
+        np.testing.assert_allclose(one, stacked[row], atol=1e-6)
+    moves = agent.act(observations, masks, greedy=True)
+    assert moves.shape == (20,) and moves.dtype == np.int64
+    one = agent.act(observations[0], masks[0], greedy=True)
+    assert type(one) is int and one == moves[0]
+    # Whatever holds the numbers: PettingZoo's masks are int8, a user may have lists.
+    assert agent.act(observations.tolist(), masks.astype(np.int8), greedy=True).tolist() == moves.tolist()
+
+
+def test_probabilities(agent):
+    observations, masks = positions(500)
+    probabilities = agent.probabilities(observations, masks)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (~masks).sum() > 250 and probabilities[~masks].max() < 1e-6
+    assert probabilities[masks].min() > 0
+    everything = agent.probabilities(observations)  # no mask: all moves
+    assert (everything > 0).all()
+    np.testing.assert_array_equal(agent.act(observations, masks, greedy=True), probabilities.argmax(axis=1))
+
+
+def test_actions_are_sampled_by_their_probabilities(agent):
+    observations, masks = positions(2)
+    many, legal = np.repeat(observations[:1], 20_000, axis=0), np.repeat(masks[:1], 20_000, axis=0)
+    moves = agent.act(many, legal, rng=np.random.default_rng(0))
+    expected = agent.probabilities(observations[0], masks[0])
+    counts = np.bincount(moves, minlength=7)
+    assert counts[~masks[0]].sum() == 0
+    slack = 5 * np.sqrt(20_000 * expected * (1 - expected)) + 1e-9  # five standard deviations
+    assert (np.abs(counts - 20_000 * expected) <= slack).all()
+    again = agent.act(many, legal, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(moves, again)
+    assert (agent.act(many, legal) != moves).any()  # without a generator: a fresh one
+
+
+def test_what_does_not_fit_is_refused(agent):
+    observations, masks = positions(7)
+    with pytest.raises(ValueError, match=r"an observation must be of shape \(6, 7, 2\)"):
+        agent.act(observations[0, :, :, 0], masks[0])
+    with pytest.raises(ValueError, match=r"an observation must be of shape"):
+        agent.act(observations[None], masks)
+    # One mask for seven observations: seven numbers, which could pass for one number each.
+    with pytest.raises(ValueError, match=r"an action mask must be of shape \(7, 7\)"):
+        agent.probabilities(observations, masks[0])
+    with pytest.raises(ValueError, match=r"an action mask must be of shape \(7,\)"):
+        agent.probabilities(observations[0], masks[0, :6])
+    with pytest.raises(ValueError, match="no agent 'player_2'; the agents are player_0, player_1"):
+        agent.act(observations, masks, "player_2")
+    with pytest.raises(ValueError, match="no agent 2"):
+        agent.act(observations, masks, 2)
+
+
+def test_it_plays_whole_games_in_the_original_environment(agent):
+    """PettingZoo's own Connect Four, by its own dict observations: every move legal, and as in the native one."""
+    rng, finished = np.random.default_rng(0), 0
+    for game in range(6):
+        original, native = connect_four_v3.env(), ConnectFour(1)
+        original.reset(seed=game)
+        native.reset(rng)
+        row = np.zeros(1, np.int64)
+        for name in original.agent_iter():
+            observation, _, terminated, _, _ = original.last()
+            if terminated:
+                rewards = [original.rewards[name] for name in ("player_0", "player_1")]
+                np.testing.assert_array_equal(native.scores(row)[0], (1 + np.array(rewards)) / 2)
+                finished += 1
+                break
+            mover = native.acting().argmax(axis=1)
+            seen, legal = native.observe(row, mover)[0], native.action_mask(row, mover)[0]
+            np.testing.assert_allclose(
+                agent.probabilities(observation["observation"], observation["action_mask"], name),
+                agent.probabilities(seen, legal),
+                atol=1e-6,
+            )
+            move = agent.act(observation["observation"], observation["action_mask"], name, rng=rng, greedy=game == 0)
+            assert observation["action_mask"][move] == 1
+            native.step([np.full((1, 2), move)], rng)
+            original.step(move)
+    assert finished == 6
+
+
+@pytest.fixture(scope="module")
+def relay():
+    """A player of Relay: two scouts that share a network and know who they are, and a tank with another one."""
+    networks = networks_of(Relay(1), agent_id=True)
+    rng = np.random.default_rng(0)
+    weights = {}
+    for network in networks:
+        for name, value in network.spec(SMALL).build().state_dict().items():
+            weights[f"{network.name}/{name}"] = rng.normal(size=value.shape).astype(np.float32)
+    return Agent(encode_player(weights, networks, Relay.agents, SMALL, {"player": "main"}))
+
+
+def test_actions_of_several_parts(relay):
+    rng = np.random.default_rng(1)
+    seen = rng.uniform(-1, 1, (400, 3)).astype(np.float32)
+    masks = np.tile([True, False, True, False, True], (400, 1))
+    actions = relay.act(seen, masks, "scout_0", rng=rng)
+    assert actions.shape == (400, 2)
+    assert set(actions[:, 0]) == {0} and set(actions[:, 1]) == {0, 2}
+    probabilities = relay.probabilities(seen, masks, "scout_0")
+    np.testing.assert_allclose(probabilities[:, :2].sum(axis=1), 1, atol=1e-5)  # each part is a distribution
+    np.testing.assert_allclose(probabilities[:, 2:].sum(axis=1), 1, atol=1e-5)
+    assert probabilities[~masks].max() < 1e-6
+    assert relay.act(seen[0], masks[0], "scout_0").shape == (2,)
+    assert abs((actions[:, 1] == 2).mean() - probabilities[:, 4].mean()) < 0.1
+
+
+def test_continuous_actions(relay):
+    # Between -1 and 1 for the network, between -2 and 4 for the environment: 0 becomes 1, and all is clipped.
+    seen = np.random.default_rng(1).uniform(-1, 1, (4000, 2, 2)).astype(np.float32)
+    actions = relay.act(seen, agent="tank_0", rng=np.random.default_rng(2))
+    assert actions.shape == (4000, 2) and actions.dtype == np.float32
+    assert actions.min() == -2 and actions.max() == 4
+    [tank] = [relay._modules["tank"]]
+    with torch.no_grad():
+        mean, log_std = tank.act(torch.from_numpy(seen[:1])).chunk(2, dim=1)
+    greedy = relay.act(seen[0], agent="tank_0", greedy=True)
+    np.testing.assert_allclose(greedy, 1 + 3 * np.clip(mean[0].numpy(), -1, 1), rtol=1e-5)
+    many = relay.act(np.repeat(seen[:1], 4000, axis=0), agent="tank_0", rng=np.random.default_rng(3))
+    raw = mean.numpy() + np.exp(log_std.numpy()) * np.random.default_rng(4).standard_normal((4000, 2))
+    np.testing.assert_allclose(many.mean(axis=0), (1 + 3 * np.clip(raw, -1, 1)).mean(axis=0), atol=0.25)
+    with pytest.raises(ValueError, match="densities"):
+        relay.probabilities(seen, agent="tank_0")
+
+
+def test_seats_that_share_a_network_and_know_who_they_are(relay):
+    seen = np.random.default_rng(1).uniform(-1, 1, (3,)).astype(np.float32)
+    first, second = relay.probabilities(seen, agent="scout_0"), relay.probabilities(seen, agent="scout_1")
+    assert not np.allclose(first, second)
+    both = relay.probabilities(np.stack([seen, seen]), agent=np.array([0, 2]))  # by index: scout_0, scout_1
+    np.testing.assert_allclose(both, np.stack([first, second]), atol=1e-6)
+
+
+def test_where_it_matters_the_seat_has_to_be_said(relay):
+    with pytest.raises(ValueError, match="say which agent"):
+        relay.act(np.zeros(3, np.float32))
+
+
+def test_seats_of_one_group_may_have_networks_of_their_own():
+    """A mapping may split agents with equal spaces; whoever evaluates asks for all of them in one call."""
+    networks = networks_of(Names(1), {"player_0": "low", "player_1": "high"})
+    weights = {}
+    for network, name in zip(networks, (1, 3), strict=True):
+        for key, value in network.spec(SMALL).build().state_dict().items():
+            weights[f"{network.name}/{key}"] = np.zeros(value.shape, np.float32)
+        weights[f"{network.name}/policy_head.linear.bias"][name] = 50.0
+    agent = Agent(encode_player(weights, networks, Names.agents, SMALL, {}))
+    assert agent.act(np.zeros((4, 1)), agent=np.array([0, 1, 1, 0])).tolist() == [1, 3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(0, 1, (6, 7, 2), np.int8),
+        spaces.Box(-np.inf, np.inf, (3,), np.float32),
+        spaces.Box(np.array([-0.1, -np.inf], np.float32), np.array([0.1, 7.0], np.float32)),
+        spaces.Box(0, 255, (2, 2), np.uint8),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "action", [spaces.Discrete(4), spaces.MultiDiscrete([2, 3]), spaces.Box(-2, 4, (2,), np.float32)], ids=str
+)
+def test_a_player_remembers_its_spaces(space, action):
+    [network] = networks_of(Names(1, names=3))
+    network = type(network)("player", (0,), 0, space, action, 0)
+    weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
+    [module] = modules_of(*decode(encode_player(weights, [network], ["a"], SMALL, {}))).values()
+    assert (module.observation_space, module.action_space) == (space, action)
+
+
+def test_a_player_of_another_format_is_refused():
+    [network] = networks_of(Names(1, names=len(RPS)))
+    weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
+    weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
+    with pytest.raises(ValueError, match="format 2"):
+        modules_of(weights, {**metadata, "format": 2})
+
+
+@pytest.mark.parametrize("target", ["subprocess.Popen", "builtins.dict", "marl_app.rllib.agent.Agent"])
+def test_a_player_names_a_network_and_nothing_else(target):
+    """The class stands in the file, and files come from elsewhere: only our networks may be made from it."""
+    [network] = networks_of(Names(1, names=3))
+    weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
+    weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
+    with pytest.raises(ValueError, match="is no network"):
+        modules_of(weights, {**metadata, "module_class": target})
