@@ -1,0 +1,59 @@
+"""The app itself: `LeaguePPO`, composed from `conf/` and built by `marl_app.build` as a run of the app is.
+
+Sampling alone is the app's own collection, with everything it does to ask env runners for fragments and to fetch
+them; one iteration of training is one `train()`, freezing, publishing and match records included.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+
+import numpy as np
+
+from benchmarks.contestant import Steps
+from benchmarks.settings import Settings
+from marl_app.build import build
+from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.player import encode_player
+from marl_app.run import ray_session
+
+
+class Ours:
+    """The app with some overrides; `pool`: begin with so many different snapshots, and freeze no more."""
+
+    def __init__(self, settings: Settings, overrides: tuple[str, ...] = (), pool: int = 0) -> None:
+        never = ("league/schedule=every", "league.schedule.agent_steps=1_000_000_000_000")
+        self._opened = ExitStack()
+        directory = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="benchmark"))
+        config = settings.config(*overrides, *(never if pool else ()), output_dir=directory)
+        self._opened.enter_context(ray_session(config))
+        self._algorithm: LeaguePPO = build(config).build_algo()
+        self._opened.callback(self._algorithm.stop)
+        publish_perturbed(self._algorithm, pool, settings.perturbation)
+
+    def iterate(self, learn: bool) -> Steps:
+        """One batch, collected or trained on."""
+        algorithm = self._algorithm
+        if learn:
+            algorithm.train()
+        else:
+            algorithm._collect()
+        return Steps(algorithm.stats.env_steps, algorithm.stats.rows)
+
+    def close(self) -> None:
+        """Ray and the run directory go."""
+        self._opened.close()
+
+
+def publish_perturbed(algorithm: LeaguePPO, count: int, scale: float) -> None:
+    """Put copies of the learner into store and league, each with normal noise of standard deviation `scale`."""
+    config, rng = algorithm.config, np.random.default_rng(0)
+    for generation in range(count):
+        weights = {
+            name: (value + rng.normal(0.0, scale, value.shape)).astype(value.dtype)
+            for name, value in algorithm.weights().items()
+        }
+        facts = {"player": f"{config.learner}@{generation:04d}"}
+        blob = encode_player(weights, config.networks, config.agents, config.architecture, facts)
+        algorithm.league.add_snapshot(config.learner, algorithm.store.put(blob), 0, "perturbed for the benchmark")

@@ -1,0 +1,217 @@
+"""RLlib as it comes: PPO on its own `MultiAgentEnvRunner`, playing PettingZoo's Connect Four against itself.
+
+One policy plays both seats, so every ply is one trained agent step. Network, loss and settings are those of the other
+contestants; how RLlib samples is set to the best that `python -m benchmarks.search` found.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import ray
+import torch
+from gymnasium import spaces
+from pettingzoo.classic import connect_four_v3
+from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED
+from torch import Tensor
+
+from benchmarks.contestant import Steps
+from benchmarks.settings import Settings
+from marl_app.config.schema import available_cores
+
+POLICY = "main"
+CELLS, COLUMNS = 84, 7
+ILLEGAL = -1e9
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How RLlib samples. The defaults are the best that the search found; see docs/benchmarks.md.
+
+    num_env_runners: 0 = the driver samples itself.
+    rollout_fragment_length: env steps of each environment per call of `sample`; 0 = RLlib's "auto", as many as the
+        batch needs.
+    episodes_to_numpy: convert every finished episode in every step of the sampling loop (RLlib's default), or all of
+        them once when the fragment is full.
+    flat: observation and mask as one array, split in the network; else as a dict, for RLlib's example module.
+    batch_rows: env steps per update; 0 = as the benchmark's settings say.
+    """
+
+    num_env_runners: int = 2
+    num_envs_per_env_runner: int = 32
+    rollout_fragment_length: int = 0
+    episodes_to_numpy: bool = False
+    flat: bool = True
+    batch_rows: int = 0
+
+
+class TurnBasedConnectFour(MultiAgentEnv):
+    """PettingZoo's game behind RLlib's interface: the agent to move is observed, at the end of the game both are.
+
+    RLlib's own `PettingZooEnv` hands over a dict of int8 boards that one more connector would have to flatten for
+    each agent and step. The game is the raw one: a masked policy makes no illegal move that wrappers had to catch.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self._game = connect_four_v3.raw_env()
+        self._flat: bool = config["flat"]
+        self.possible_agents = self.agents = list(self._game.possible_agents)
+        self.observation_spaces = dict.fromkeys(self.agents, observation_space(self._flat))
+        self.action_spaces = dict.fromkeys(self.agents, spaces.Discrete(COLUMNS))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict]:
+        """An empty board."""
+        self._game.reset(seed=seed)
+        return self._observe([self._game.agent_selection]), {}
+
+    def step(self, action_dict: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
+        """One ply."""
+        game = self._game
+        game.step(int(action_dict[game.agent_selection]))
+        over = game.terminations[game.agent_selection]
+        # The last observation goes to both agents: without one, a reward at a fragment's end would be lost.
+        agents = self.agents if over else [game.agent_selection]
+        rewards = {agent: float(game.rewards[agent]) for agent in agents}
+        return self._observe(agents), rewards, {"__all__": over}, {"__all__": False}, {}
+
+    def _observe(self, agents: list[str]) -> dict[str, Any]:
+        observations = {}
+        for agent in agents:
+            seen = self._game.observe(agent)
+            board, mask = seen["observation"].ravel().astype(np.float32), seen["action_mask"].astype(np.float32)
+            observations[agent] = (
+                np.concatenate([board, mask]) if self._flat else {"observations": board, "action_mask": mask}
+            )
+        return observations
+
+
+def observation_space(flat: bool) -> gym.Space:
+    """Board and mask, in one array or in a dict."""
+    if flat:
+        return spaces.Box(0.0, 1.0, (CELLS + COLUMNS,), np.float32)
+    parts = {"observations": CELLS, "action_mask": COLUMNS}
+    return spaces.Dict({name: spaces.Box(0.0, 1.0, (size,), np.float32) for name, size in parts.items()})
+
+
+class FlatMaskedModule(DefaultPPOTorchRLModule):
+    """RLlib's own PPO network for observations that end with the mask of legal actions.
+
+    What RLlib's example for dict observations does, with one array less to stack for each agent and step.
+    """
+
+    def __init__(self, *, observation_space: gym.Space, **kwargs: Any) -> None:
+        super().__init__(observation_space=spaces.Box(0.0, 1.0, (CELLS,), np.float32), **kwargs)
+        self.observation_space = observation_space
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return masked(super()._forward(board_only(batch), **kwargs), batch)
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return masked(super()._forward_train(board_only(batch), **kwargs), batch)
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Tensor | None = None) -> Tensor:
+        """The critic's values of the boards."""
+        return super().compute_values(board_only(batch), embeddings)
+
+
+def board_only(batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with observations [R, 84]."""
+    return {**batch, Columns.OBS: batch[Columns.OBS][..., :CELLS]}
+
+
+def masked(output: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
+    """The output with the logits of illegal moves out of reach."""
+    legal = batch[Columns.OBS][..., CELLS:] > 0
+    logits = output[Columns.ACTION_DIST_INPUTS]
+    return {**output, Columns.ACTION_DIST_INPUTS: torch.where(legal, logits, ILLEGAL)}
+
+
+class EpisodesToNumpy(RLlibCallback):
+    """Converts episodes once per fragment; RLlib's loop would do it again in every step (`episodes_to_numpy`)."""
+
+    def on_sample_end(self, *, samples: list[Any], **kwargs: Any) -> None:
+        """Convert what the fragment holds."""
+        for episode in samples:
+            episode.to_numpy()
+
+
+class Stock:
+    """RLlib's PPO in self-play."""
+
+    def __init__(self, settings: Settings, sampling: Sampling | None = None) -> None:
+        self._sampling = sampling or Sampling()
+        cores = max(available_cores(), self._sampling.num_env_runners + 1)
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
+        self._config = stock_config(settings, self._sampling)
+        self._algorithm: PPO = self._config.build_algo()
+
+    def iterate(self, learn: bool) -> Steps:
+        """One batch, collected or trained on: every env step is one agent's."""
+        if learn:
+            steps = self._algorithm.train()[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
+        else:
+            _, metrics = synchronous_parallel_sample(
+                worker_set=self._algorithm.env_runner_group,
+                max_env_steps=self._config.total_train_batch_size,
+                sample_timeout_s=self._config.sample_timeout_s,
+                _uses_new_env_runners=True,
+                _return_metrics=True,
+            )
+            steps = sum(int(part[NUM_ENV_STEPS_SAMPLED]) for part in metrics)
+        return Steps(int(steps), int(steps))
+
+    def close(self) -> None:
+        """Ray goes."""
+        self._algorithm.stop()
+        ray.shutdown()
+
+
+def stock_config(settings: Settings, sampling: Sampling) -> PPOConfig:
+    """RLlib's configuration with the settings that all contestants share."""
+    shared = settings.algorithm() | {"train_batch_size_per_learner": sampling.batch_rows or settings.stock_rows}
+    if shared["vf_clip_param"] is None:
+        shared["vf_clip_param"] = float("inf")
+    model = DefaultModelConfig(fcnet_hiddens=list(settings.hidden), fcnet_activation="tanh", vf_share_layers=False)
+    module_class = FlatMaskedModule if sampling.flat else ActionMaskingTorchRLModule
+    config = (
+        PPOConfig()
+        .environment(TurnBasedConnectFour, env_config={"flat": sampling.flat}, disable_env_checking=True)
+        .multi_agent(policies={POLICY}, policy_mapping_fn=functools.partial(always, POLICY))
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=module_class, model_config=model))
+        .env_runners(
+            num_env_runners=sampling.num_env_runners,
+            num_envs_per_env_runner=sampling.num_envs_per_env_runner,
+            rollout_fragment_length=sampling.rollout_fragment_length or "auto",
+            episodes_to_numpy=sampling.episodes_to_numpy,
+            create_local_env_runner=sampling.num_env_runners == 0,
+        )
+        .training(**shared)
+        .debugging(seed=0, log_level="ERROR")
+    )
+    return config if sampling.episodes_to_numpy else config.callbacks(EpisodesToNumpy)
+
+
+def always(policy: str, agent_id: str, episode: Any, **kwargs: Any) -> str:
+    """RLlib's policy mapping: the same policy for everybody."""
+    return policy
+
+
+def described(sampling: Sampling) -> str:
+    """The choices that differ from the defaults."""
+    default = asdict(Sampling())
+    changed = {item.name: getattr(sampling, item.name) for item in fields(sampling)}
+    return ", ".join(f"{name}={value}" for name, value in changed.items() if value != default[name]) or "default"

@@ -1,0 +1,78 @@
+"""What was measured, as one value of JSON types: every round's figures, the ratios, the machine, the settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestant import Rates
+from benchmarks.lineup import LINEUP, RATIOS, Ratio
+from benchmarks.settings import Settings
+
+SAMPLING, LEARNING, LEARNING_PER_CORE = "sampling", "learning", "learning_per_core"
+
+Rounds = Mapping[str, Mapping[str, Sequence[Rates]]]
+"""Contestant -> mode (SAMPLING, LEARNING) -> what each round gave."""
+
+
+def summary(rounds: Rounds, settings: Settings, load_before: float) -> dict[str, Any]:
+    """Everything that was measured; `load_before` is the machine's load average when the benchmark began."""
+    contestants = {
+        name: {
+            "label": LINEUP[name].label,
+            **{
+                mode: {figure: [rate[i] for rate in rates] for i, figure in enumerate(Rates._fields)}
+                for mode, rates in modes.items()
+            },
+        }
+        for name, modes in rounds.items()
+    }
+    return {
+        "machine": {"cores": os.cpu_count(), "cpu": cpu(), "load_before": load_before},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "ray", "numpy")},
+        "settings": asdict(settings),
+        "contestants": contestants,
+        "ratios": [
+            ratio._asdict() | per_round(ratio, contestants[ratio.above], contestants[ratio.below])
+            for ratio in RATIOS
+            if {ratio.above, ratio.below} <= contestants.keys()
+        ],
+    }
+
+
+def columns(rates: Sequence[Rates]) -> dict[str, list[float]]:
+    """Figure -> its value in each round."""
+    return {figure: [getattr(rate, figure) for rate in rates] for figure in Rates._fields}
+
+
+def per_round(ratio: Ratio, above: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The ratio in each round: they are neighbors in time, so that what else the machine does falls on both.
+
+    LEARNING_PER_CORE: the ratio of the figures per core that was used.
+    """
+    ratios = {
+        mode: [a / b for a, b in zip(above[mode][ratio.figure], below[mode][ratio.figure], strict=True)]
+        for mode in (SAMPLING, LEARNING)
+    }
+    cores = zip(ratios[LEARNING], above[LEARNING]["cores"], below[LEARNING]["cores"], strict=True)
+    return {**ratios, LEARNING_PER_CORE: [value * other / own for value, own, other in cores]}
+
+
+def cpu() -> str:
+    """The processor's name, where the system tells."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def write_json(result: Mapping[str, Any], path: Path) -> None:
+    """The result as a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

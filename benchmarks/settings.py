@@ -1,0 +1,59 @@
+"""What all contestants have in common: the game, the network, the algorithm's settings, the size of a batch.
+
+They are the app's own: composed from `conf/`, with a few overrides, and handed to every contestant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from marl_app.config.compose import load
+from marl_app.config.schema import Config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`epochs` over a batch of `rows` env steps from `matches` matches, in minibatches of `minibatch_rows` agent steps.
+
+    `stock_rows`: the batch of RLlib's own PPO, whose best size is another one; its minibatches are the same.
+    """
+
+    epochs: int = 4
+    hidden: tuple[int, ...] = (64, 64)
+    matches: int = 1024
+    rows: int = 32768
+    stock_rows: int = 8192
+    minibatch_rows: int = 4096
+    snapshots: int = 16
+    perturbation: float = 0.05
+
+    def config(self, *overrides: str, output_dir: str = "runs/benchmark") -> Config:
+        """The app's configuration: Connect Four, no openings, no evaluation, and no callback but the league's."""
+        return load(
+            [
+                "league/matchmaker=latest",
+                "env.openings=null",
+                f"model.hidden={list(self.hidden)}",
+                "model.activation=tanh",
+                "model.vf_share_layers=false",
+                "model.precision=float32",
+                "callbacks=[league]",
+                f"algorithm.num_epochs={self.epochs}",
+                f"algorithm.train_batch_size_per_learner={self.rows}",
+                f"algorithm.minibatch_size={self.minibatch_rows}",
+                f"runtime.num_envs_per_env_runner={self.matches}",
+                f"runtime.opponent_slots={self.snapshots}",
+                "stop.minutes=null",
+                *overrides,
+            ],
+            output_dir,
+        )
+
+    def algorithm(self) -> dict[str, Any]:
+        """PPO's settings under RLlib's names, as every contestant uses them."""
+        return asdict(self.config().algorithm)
+
+
+QUICK = Settings(epochs=1, matches=64, rows=2048, stock_rows=256, minibatch_rows=256, snapshots=4)
+"""A smoke run: everything happens, and no number means anything."""
