@@ -43,10 +43,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "si
 
 
 class Head(nn.Module):
-    """An encoder and a linear layer on top: observation rows [R, *shape] (and agent ids [R]) -> [R, size]."""
+    """An encoder and a linear layer on top: observation rows [R, *shape] (and agent ids [R]) -> [R, size].
+
+    A head without an encoder of its own (None) sits on another's features.
+    """
 
     def __init__(
-        self, encoder: nn.Module, features: int, num_agents: int, size: int, gain: float, precision: str
+        self, encoder: nn.Module | None, features: int, num_agents: int, size: int, gain: float, precision: str
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -102,8 +105,8 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
             raise ValueError(f"actions must be Discrete, MultiDiscrete or Box, not {space}")
         encoder, features = self.make_encoder()
         self.policy_head = Head(encoder, features, size=size, gain=0.01, **common)
-        if not self.model_config["vf_share_layers"]:
-            encoder, features = self.make_encoder()
+        self.shared = self.model_config["vf_share_layers"]
+        encoder = None if self.shared else self.make_encoder()[0]
         self.value_head = Head(encoder, features, size=1, gain=1.0, **common)
 
     def dist_inputs(self, policy: Tensor, mask: Tensor | None) -> Tensor:
@@ -118,13 +121,14 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
 
     def values(self, observations: Tensor, agents: Tensor | None = None) -> Tensor:
         """The critic's values [R]."""
-        return self.value_head(observations, agents).squeeze(1)
+        features = (self.policy_head if self.shared else self.value_head).features(observations)
+        return self.value_head.of_features(features, agents).squeeze(1)
 
     def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         return {Columns.ACTION_DIST_INPUTS: self.act(batch[Columns.OBS], batch.get(ACTION_MASK), batch.get(AGENT_ID))}
 
     def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        if not self.model_config["vf_share_layers"]:
+        if not self.shared:
             return self._forward(batch)
         # One pass through the shared encoder serves the loss's policy and value terms.
         agents = batch.get(AGENT_ID)
