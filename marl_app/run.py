@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ def ray_session(config: Config) -> Iterator[None]:
         return
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Ray starts its workers at niceness 15: whatever else runs on the machine would starve the env runners.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     runtime = config.runtime
     needed = runtime.num_env_runners + runtime.num_learners + 1
     ray.init(
