@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayError
 
 from marl_app.evaluation.anchors import Score, evaluate, why_not
 from marl_app.rllib.agent import Agent
@@ -17,6 +19,8 @@ from marl_app.rllib.events import MatchCallback
 
 if TYPE_CHECKING:
     from envs.batched import BatchedEnv
+
+logger = logging.getLogger(__name__)
 
 MODES = ("sampled", "greedy")
 
@@ -87,7 +91,10 @@ class EvaluateAnchors(MatchCallback):
         ray.kill(self._evaluator)
         self._evaluator = _start_process()
         self._start(algorithm)
-        self._report(algorithm, list(self._running))
+        try:
+            self._report(algorithm, list(self._running))
+        except KeyboardInterrupt:  # what else happens at the end of a run still does
+            algorithm.fire("on_message", text="the last evaluation was interrupted")
 
     def _start(self, algorithm: LeaguePPO) -> None:
         blob = ray.put(algorithm.encode_learner())
@@ -100,7 +107,11 @@ class EvaluateAnchors(MatchCallback):
     def _report(self, algorithm: LeaguePPO, ready: Sequence[Any]) -> None:
         for reference in ready:
             anchor, mode = self._running.pop(reference)
-            score: Score = ray.get(reference)
+            try:
+                score: Score = ray.get(reference)
+            except RayError as error:
+                self._failed(algorithm, anchor, error)
+                continue
             keys = {"score": score.score, "low": score.low, "high": score.high}
             values = {f"evaluation/{anchor}/{mode}/{name}": value for name, value in keys.items()}
             algorithm.fire("on_scalars", values=values)
@@ -110,3 +121,10 @@ class EvaluateAnchors(MatchCallback):
                     f"against {anchor}: {score.score:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
                 )
                 algorithm.fire("on_message", text=text)
+
+    def _failed(self, algorithm: LeaguePPO, anchor: str, error: RayError) -> None:
+        """An evaluation that raised, or whose process died, is a measurement less: training goes on."""
+        algorithm.counters.failures += 1
+        logger.error("evaluation against %s failed\n%s", anchor, error)
+        cause = str(getattr(error, "cause", error)).strip().splitlines()[0]
+        algorithm.fire("on_message", text=f"evaluation against {anchor} failed: {cause}")

@@ -37,13 +37,16 @@ def small(folder, *overrides):
 
 @contextmanager
 def running(folder, *overrides) -> LeaguePPO:
-    """An algorithm, stopped in the end: env runners are killed, since one that hangs would not stop otherwise."""
+    """An algorithm, stopped in the end: its processes are killed, since one that hangs would not stop otherwise."""
     algorithm: LeaguePPO = build(small(folder, *overrides)).build_algo()
     try:
         yield algorithm
     finally:
         for actor in algorithm.env_runner_group._worker_manager.actors().values():
             ray.kill(actor)
+        for callback in algorithm.callbacks:
+            if hasattr(callback, "_evaluator"):
+                ray.kill(callback._evaluator)
         algorithm.records.flush()
 
 

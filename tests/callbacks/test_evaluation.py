@@ -1,0 +1,110 @@
+"""Evaluation beside training: it reports, and whatever happens to it, training goes on."""
+
+import _thread
+import os
+import signal
+import threading
+import time
+
+import pytest
+import ray
+
+from callbacks.evaluation import EvaluateAnchors
+from tests.rllib.runs import running, watch
+
+pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(200)]
+
+CALLBACKS = "callbacks=[league,evaluation,metrics]"
+
+
+def evaluation(algorithm):
+    [callback] = [callback for callback in algorithm.callbacks if isinstance(callback, EvaluateAnchors)]
+    return callback
+
+
+def train_until(algorithm, done, seconds=60):
+    """Iterations, with a rest between them in which the process of low priority gets on."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        algorithm.train()
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
+def test_evaluation_and_what_may_happen_to_it(tmp_path):
+    overrides = ("evaluation.every_iterations=2", "evaluation.games=10", "evaluation.anchors=[random,mcts_2]")
+    with running(tmp_path, "env=tic_tac_toe", CALLBACKS, *overrides) as algorithm:
+        callback = evaluation(algorithm)
+        scalars, messages = watch(algorithm, "on_scalars"), watch(algorithm, "on_message")
+
+        def reported():
+            return {key for arguments in scalars for key in arguments["values"]}
+
+        algorithm.train()
+        assert not callback._running  # not before the second iteration
+        algorithm.train()
+        assert len(callback._running) == 4
+        train_until(algorithm, lambda: len(reported()) == 12)
+        expected = {
+            f"evaluation/{anchor}/{mode}/{value}"
+            for anchor in ("random", "mcts_2") for mode in ("sampled", "greedy") for value in ("score", "low", "high")
+        }  # fmt: skip
+        assert reported() == expected
+        assert {name: score["games"] for name, score in algorithm.anchors.items()} == {"random": 10, "mcts_2": 10}
+        assert all(0 <= score["low"] <= score["score"] <= score["high"] <= 1 for score in algorithm.anchors.values())
+        assert any(arguments["text"].startswith("against mcts_2: ") for arguments in messages)
+
+        # Its process dies in the middle of an evaluation, which is long enough for that.
+        pid = ray.get(callback._evaluator.__ray_call__.remote(lambda self: os.getpid()))
+        train_until(algorithm, lambda: not callback._running)
+        callback._anchors, callback._games = ["random"], 10_000
+        train_until(algorithm, lambda: callback._running)
+        os.kill(pid, signal.SIGKILL)
+        callback._games = 10
+        iteration, failures = algorithm.iteration, algorithm.counters.failures
+        del messages[:]
+        train_until(
+            algorithm, lambda: any(arguments["text"].startswith("evaluation against") for arguments in messages)
+        )
+        del scalars[:]
+        train_until(algorithm, lambda: len(reported()) == 6)  # the next one is played by a new process
+        assert algorithm.iteration > iteration
+        assert algorithm.report["health/failures"] > failures == 0
+
+        # The end of a run waits for a last evaluation, unless the user does not.
+        callback._games = 200_000
+        threading.Timer(2.0, _thread.interrupt_main).start()
+        began = time.monotonic()
+        algorithm.fire("on_run_end", status="finished")
+        assert time.monotonic() - began < 30
+        assert messages[-1]["text"] == "the last evaluation was interrupted"
+
+
+def test_an_evaluation_that_raises_is_a_message(tmp_path):
+    game = (
+        "env=rock_paper_scissors",
+        "env._target_=tests.rllib.games.Faulty",
+        "~env.payoff",
+        f"+env.folder={tmp_path}",
+    )
+    overrides = ("evaluation.every_iterations=1", "evaluation.games=4", "evaluation.anchors=[random]")
+    with running(tmp_path, *game, CALLBACKS, *overrides) as algorithm:
+        messages = watch(algorithm, "on_message")
+        evaluation(algorithm)._start(algorithm)
+        (tmp_path / "fault").write_text("raise")  # there; the driver's own matches are not played meanwhile
+        ray.wait(list(evaluation(algorithm)._running), num_returns=2, timeout=60)
+        (tmp_path / "fault").unlink()
+        algorithm.train()
+        assert any("the simulation exploded" in arguments["text"] for arguments in messages)
+        assert algorithm.iteration == 1
+
+
+def test_anchors_that_cannot_play_are_left_out_with_a_note(tmp_path):
+    overrides = ("env=rock_paper_scissors", "evaluation.anchors=[mcts_10]")
+    with running(tmp_path, CALLBACKS, *overrides) as algorithm:
+        assert [note.partition(":")[0] for note in algorithm.notes] == ["no evaluation against mcts_10"]
+        algorithm.train()
+        algorithm.fire("on_run_end", status="finished")
+        assert not algorithm.anchors

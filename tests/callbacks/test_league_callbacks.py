@@ -1,0 +1,97 @@
+"""Freezing, dealing and recording: what the league decides is carried out, and what happened reaches it."""
+
+import numpy as np
+import pytest
+
+from tests.rllib.runs import equal, matches, running, watch
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+
+def test_weights_are_stored_before_the_league_knows_of_them(tmp_path):
+    with running(tmp_path, "env=rock_paper_scissors") as algorithm:
+        stored, known, put, add = [], [], algorithm.store.put, algorithm.league.add_snapshot
+
+        def watched_put(data):
+            stored.append(put(data))
+            return stored[-1]
+
+        def watched_add(learner, digest, agent_steps, reason):
+            known.append((digest, algorithm.store.has(digest), agent_steps))
+            return add(learner, digest, agent_steps, reason)
+
+        algorithm.store.put, algorithm.league.add_snapshot = watched_put, watched_add
+        messages = watch(algorithm, "on_message")
+        for _ in range(4):
+            algorithm.train()
+        del algorithm.store.put
+        # The first generation at once; then every 1,000 of the 512 to 1,024 agent steps that an iteration brings.
+        assert [digest for digest, _, _ in known] == stored and len(stored) >= 2
+        assert all(there for _, there, _ in known)
+        steps = [steps for _, _, steps in known]
+        assert steps[0] == 1024 and all(
+            later - earlier >= 1000 for earlier, later in zip(steps, steps[1:], strict=False)
+        )
+        texts = [message["text"] for message in messages]
+        assert texts[0] == "froze main@0000: the first generation"
+        assert texts[1].startswith("froze main@0001:") and "agent steps since the last freeze" in texts[1]
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_request_brings_no_more_opponents_than_fit(tmp_path, slots):
+    overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=200", f"runtime.opponent_slots={slots}")
+    with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
+        requests = watch(algorithm, "on_sample_request")
+        pools = []
+        for _ in range(9):
+            pools.append({snapshot.digest for snapshot in algorithm.league.snapshots})
+            algorithm.train()
+        for arguments, pool in zip(requests, pools, strict=True):
+            request = arguments["request"]
+            assert request.learner == request.assignment.learner == "main"
+            digests = {opponent.digest for opponent in request.assignment.opponents} - {None}
+            assert digests <= pool and bool(digests) == bool(pool)
+            assert len(digests) <= (slots if len(pool) <= slots else max(1, slots // 2))
+        assert len(pools[-1]) > slots
+        seeds = [arguments["request"].seed for arguments in requests]
+        assert len(set(seeds)) == len(seeds)
+
+
+def test_results_reach_league_and_records_with_their_reasons(tmp_path):
+    overrides = ("league/matchmaker=latest_past", "league.decay_per_game=1.0")
+    with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
+        fragments = watch(algorithm, "on_fragment")
+        for _ in range(6):
+            algorithm.train()
+        league = algorithm.league
+        pool = [snapshot.player.id for snapshot in league.snapshots]
+        wins, games = league.payoff.counts(["main", *pool])
+    recorded = matches(tmp_path)
+    count = recorded[["wins", "draws", "losses"]].sum(axis=1)
+    assert count.sum() == league.matches == 6 * 512  # every match lasts one step
+    for iteration, arguments in enumerate(fragments, 1):
+        outcomes, own = arguments["fragment"].outcomes, recorded[recorded.iteration == iteration]
+        assert own.opponent.tolist() == list(outcomes.opponents) and own.rule.tolist() == list(outcomes.rules)
+        for column in ("wins", "draws", "losses", "steps"):
+            np.testing.assert_array_equal(own[column], getattr(outcomes, column))
+        np.testing.assert_allclose(
+            own.win_rate, [reason.win_rate for reason in arguments["fragment"].reasons], rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            own.probability, [reason.probability for reason in arguments["fragment"].reasons], rtol=1e-6
+        )
+    # Nothing is forgotten (decay 1) and nobody was met before he was frozen: the payoff is the sum of the records,
+    # beside what a snapshot inherits from the learner's row.
+    for row, player in enumerate(pool, 1):
+        own = recorded[recorded.opponent == player]
+        assert games[0, row] == pytest.approx(count[own.index].sum())
+        assert wins[0, row] == pytest.approx((own.wins + own.draws / 2).sum())
+    rules = set(recorded.rule)
+    assert {"self_play", "uniform"} <= {rule.split("/")[-1] for rule in rules} or len(rules) == 2
+
+
+def test_without_the_league_callbacks_the_run_says_what_is_missing(tmp_path):
+    with running(tmp_path, "env=rock_paper_scissors", "callbacks=[metrics]") as algorithm:
+        with pytest.raises(ValueError, match="add `league` to callbacks"):
+            algorithm.train()
+        assert equal(algorithm.weights(), algorithm.weights())
