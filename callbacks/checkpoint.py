@@ -28,8 +28,8 @@ class SaveCheckpoints(MatchCallback):
             self._save(algorithm)
 
     def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
-        """Save the end, unless the run failed: then the last good checkpoint stays the newest."""
-        if status != "failed":
+        """Save the end; unless the run failed or was interrupted at once: then the last checkpoint stays the newest."""
+        if status != "failed" and not algorithm.mid_iteration:
             self._save(algorithm)
 
     def _save(self, algorithm: LeaguePPO) -> None:

@@ -24,7 +24,7 @@ class LogMetrics(MatchCallback):
         """Open the writer late: only then is it known at which step a resumed run goes on."""
         if self._writer is None:
             before = algorithm.counters.env_steps - algorithm.stats.env_steps
-            self._writer = TensorBoard(algorithm.run_dir / "tb", purge_step=before + 1 if before else None)
+            self._writer = TensorBoard(algorithm.run_dir / "tb", purge_step=before + 1 if before else 0)
             self._writer.hparams(algorithm.config.hparams)
         return self._writer
 

@@ -43,7 +43,8 @@ class LeaguePPO(PPO):
     """Trains one learner of a league.
 
     `league` is the one value that the control plane lives in; `counters`, `stats` and `rng` are the run's totals, the
-    last iteration's figures and the source of every random choice made in this process.
+    last iteration's figures and the source of every random choice made in this process. While `mid_iteration` is True
+    they do not agree with one another, nor with the learner's weights.
     """
 
     config: LeaguePPOConfig
@@ -62,6 +63,7 @@ class LeaguePPO(PPO):
         self.rng = np.random.default_rng(config.seed)
         self.counters = Counters()
         self.stats = IterationStats()
+        self.mid_iteration = False
         self.report: dict[str, float] = {}
         self.anchors: dict[str, dict[str, float]] = {}
         self.notes: list[str] = []
@@ -150,6 +152,7 @@ class LeaguePPO(PPO):
 
     def training_step(self) -> None:
         """Collect a batch, learn from it."""
+        self.mid_iteration = True
         began = time.perf_counter()
         fragments = self._collect()
         self.stats.wait_seconds = time.perf_counter() - began
@@ -168,6 +171,7 @@ class LeaguePPO(PPO):
         self.stats.seconds, self._clock = now - self._clock, now
         self.counters.seconds += self.stats.seconds
         self.report = report(self, result)
+        self.mid_iteration = False
         super().log_result(result)
 
     def share_done(self) -> tuple[float | None, float]:

@@ -103,6 +103,11 @@ def latest(directory: Path) -> Checkpoint | None:
     return None
 
 
+def any_in(directory: Path) -> bool:
+    """Whether there is a checkpoint, whole or not."""
+    return bool(_all(directory))
+
+
 def load(algorithm: LeaguePPO, checkpoint: Checkpoint) -> None:
     """Make a freshly built algorithm go on where the checkpoint was written.
 

@@ -28,15 +28,16 @@ def train(config: Config) -> float:
     saved = checkpoint.latest(directory / "checkpoints")
     if config.resume and saved is None:
         raise ConfigError(f"resume={config.resume}: there is no whole checkpoint in {directory / 'checkpoints'}")
-    if not config.resume and saved is not None:
+    if not config.resume and checkpoint.any_in(directory / "checkpoints"):
         raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
     rllib = build(config)
     with ray_session(config), _stop_requests() as stop:
         algorithm: LeaguePPO = rllib.build_algo()
         if saved is not None:
             checkpoint.load(algorithm, saved)
-            algorithm.records.truncate(algorithm.iteration)
             algorithm.notes.append(f"continues {saved.path} at iteration {algorithm.iteration}")
+        # What lies behind the checkpoint is played again; without one, what a run left that died before its first.
+        algorithm.records.truncate(algorithm.iteration)
         for note in algorithm.notes:
             algorithm.fire("on_message", text=note)
         status = FAILED
@@ -48,7 +49,7 @@ def train(config: Config) -> float:
             _end(algorithm, status, directory)
     if status == INTERRUPTED:
         raise KeyboardInterrupt  # so that a sweep ends too
-    return algorithm.report.get("league/elo", 0.0)
+    return _elo(algorithm) or 0.0
 
 
 def _iterate(algorithm: LeaguePPO, stop: dict[str, bool]) -> str:
@@ -102,10 +103,15 @@ def _summary(algorithm: LeaguePPO, status: str) -> dict[str, Any]:
         "env_steps_per_s": counters.env_steps / seconds,
         "trained_agent_steps_per_s": counters.trained_agent_steps / seconds,
         "pool_size": len(algorithm.league.snapshots),
-        "elo": algorithm.report.get("league/elo"),
+        "elo": _elo(algorithm),
         "anchors": algorithm.anchors,
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
+
+
+def _elo(algorithm: LeaguePPO) -> float | None:
+    """The learner's; None without a pool."""
+    return algorithm.ratings()[algorithm.config.learner] if algorithm.league.snapshots else None
 
 
 def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:

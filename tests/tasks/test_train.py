@@ -1,0 +1,171 @@
+"""`tasks/train.py` as `run` calls it, in this process and with the session's Ray: how runs begin, end and go on."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from callbacks.outcomes import RecordOutcomes
+from marl_app.config.compose import load
+from marl_app.config.errors import ConfigError
+from marl_app.rllib.checkpoint import latest
+from marl_app.tasks.train import train
+from tests.rllib.runs import SMALL, matches
+
+pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
+
+CALLBACKS = "callbacks=[league,metrics,checkpoint,progress]"
+
+
+class InterruptedThere(RecordOutcomes):
+    """Ctrl-C, for the second time, in the middle of iteration `at`: after its results were recorded."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
+
+    def on_fragment(self, *, algorithm, fragment, **kwargs):
+        super().on_fragment(algorithm=algorithm, fragment=fragment)
+        if algorithm.iteration + 1 == self._at:
+            raise KeyboardInterrupt
+
+
+def run(folder, *overrides):
+    return train(load([*SMALL, CALLBACKS, *overrides], output_dir=str(folder)))
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def lines(folder):
+    return pd.read_json(folder / "progress.jsonl", lines=True)
+
+
+def games(folder):
+    return matches(folder)[["wins", "draws", "losses"]].to_numpy().sum()
+
+
+def test_a_run_ends_at_its_first_limit_and_says_how(tmp_path, capsys):
+    elo = run(tmp_path, "env=tic_tac_toe", "stop.iterations=4", "stop.env_steps=100000")
+    ended = summary(tmp_path)
+    assert (ended["status"], ended["iterations"], ended["env_steps"]) == ("finished", 4, 2048)
+    assert ended["elo"] == elo and ended["pool_size"] == len(list((tmp_path / "snapshots").iterdir())) >= 2
+    assert ended["trained_agent_steps"] == lines(tmp_path)["learner/batch_rows"].sum()
+    assert ended["env_steps_per_s"] == pytest.approx(2048 / ended["seconds"])
+    assert ended["checkpoint"] == str(latest(tmp_path / "checkpoints").path)
+    assert games(tmp_path) == latest(tmp_path / "checkpoints").state["league"]["matches"]
+    said = capsys.readouterr().out
+    assert "finished after" in said and f"load_agent({str(tmp_path)!r})" in said and "froze main@0000" in said
+
+
+def test_a_directory_that_holds_a_run_is_not_reused(tmp_path):
+    run(tmp_path, "env=rock_paper_scissors", "stop.iterations=1")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=f"holds a run already: continue it with resume={tmp_path}"):
+        run(tmp_path, "env=rock_paper_scissors", "stop.iterations=2")
+    # A run without a whole checkpoint is one, too: what is damaged may still be wanted.
+    (tmp_path / "checkpoints" / "checkpoint-00000001" / "state.json").write_text("{")
+    with pytest.raises(ConfigError, match="holds a run"):
+        run(tmp_path, "env=rock_paper_scissors", "stop.iterations=2")
+    with pytest.raises(ConfigError, match="there is no whole checkpoint"):
+        run(tmp_path, "env=rock_paper_scissors", "stop.iterations=2", f"resume={tmp_path}")
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(after) == set(before)
+
+
+def test_what_died_before_its_first_checkpoint_starts_anew(tmp_path):
+    run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
+    shutil.rmtree(tmp_path / "checkpoints")  # as if it had been killed before the first one
+    run(tmp_path, "env=rock_paper_scissors", "stop.iterations=2")
+    assert lines(tmp_path).iteration.tolist() == [1, 2]
+    assert games(tmp_path) == 2 * 512
+    assert sorted(matches(tmp_path).iteration.unique()) == [1, 2]
+    events = EventAccumulator(str(tmp_path / "tb"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("league/pool_size")] == [512, 1024]
+
+
+def test_a_resumed_run_goes_on(tmp_path):
+    run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
+    first = summary(tmp_path)
+    pool = latest(tmp_path / "checkpoints").state["league"]["snapshots"]
+    run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}")
+    ended = summary(tmp_path)
+    assert (ended["status"], ended["iterations"], ended["env_steps"]) == ("finished", 6, 6 * 512)
+    assert ended["seconds"] > first["seconds"] and ended["trained_agent_steps"] > first["trained_agent_steps"]
+    assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5, 6]
+    assert games(tmp_path) == 6 * 512 == latest(tmp_path / "checkpoints").state["league"]["matches"]
+    assert latest(tmp_path / "checkpoints").state["league"]["snapshots"][: len(pool)] == pool
+
+    # Its limit is reached already: nothing happens, and nothing that was known is forgotten.
+    elo = run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}")
+    again = summary(tmp_path)
+    for key in ("status", "iterations", "env_steps", "trained_agent_steps", "pool_size", "seconds"):
+        assert again[key] == ended[key], key
+    assert again["elo"] == pytest.approx(ended["elo"]) and elo == pytest.approx(ended["elo"])
+    assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_damaged_newest_checkpoint_costs_the_iterations_since_the_one_before(tmp_path):
+    game = ("env=rock_paper_scissors", "checkpoint.every_seconds=0.001")
+    run(tmp_path, *game, "stop.iterations=4")
+    newest = latest(tmp_path / "checkpoints")
+    assert newest.state["iteration"] == 4
+    (newest.path / "learner.safetensors").write_bytes(b"torn")
+    run(tmp_path, *game, "stop.iterations=5", f"resume={tmp_path}")
+    assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5]
+    assert games(tmp_path) == 5 * 512 == latest(tmp_path / "checkpoints").state["league"]["matches"]
+
+
+def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_with_itself(tmp_path):
+    game = ("env=rock_paper_scissors", "checkpoint.every_seconds=0.001")
+    there = ("callbacks.outcomes._target_=tests.tasks.test_train.InterruptedThere", "+callbacks.outcomes.at=3")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, *game, *there, "stop.iterations=5")
+    assert summary(tmp_path)["status"] == "interrupted"
+    saved = latest(tmp_path / "checkpoints").state  # of the second iteration: nothing was saved of half of the third
+    assert (saved["iteration"], saved["counters"]["env_steps"]) == (2, 2 * 512)
+    run(tmp_path, *game, "stop.iterations=5", f"resume={tmp_path}")
+    assert summary(tmp_path)["env_steps"] == 5 * 512
+    assert games(tmp_path) == 5 * 512 == latest(tmp_path / "checkpoints").state["league"]["matches"]
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        ["+experiment=self_play", "env=openspiel", "env.game=kuhn_poker"],
+        ["+experiment=league", "env=openspiel", "env.game=kuhn_poker"],
+        ["+experiment=self_play", "env=pettingzoo", "env.name=pettingzoo.classic.tictactoe_v3"],
+        ["+experiment=league", "env=rock_paper_scissors"],
+        ["+experiment=league", "env=biased_rps", "league/matchmaker=pfsp"],
+        ["+experiment=self_play", "env=simple_spread"],
+        ["+experiment=self_play", "env=simple_spread", "env.sides=[['*']]", "policies.agent_id=true"],
+        ["+experiment=league", "env=connect_four", "model=cnn", "model.filters=[4]", "model.hidden=[16]"],
+        ["+experiment=self_play", "env=tic_tac_toe", "+policies.mapping={player_1: first, player_2: second}"],
+        # Continuous actions, against snapshots.
+        ["+experiment=league", "env=pettingzoo", "env.name=mpe2.simple_tag_v3",
+         "+env.kwargs={max_cycles: 10, continuous_actions: true}"],
+    ],
+    ids=lambda game: " ".join(game),
+)  # fmt: skip
+def test_games_that_need_no_code(tmp_path, game):
+    sizes = ("runtime.num_envs_per_env_runner=8", "algorithm.train_batch_size_per_learner=160")
+    small = (*SMALL[1:], CALLBACKS, "algorithm.minibatch_size=80", *sizes, "league.schedule.agent_steps=300")
+    if "model=cnn" in game:
+        small = [override for override in small if not override.startswith("model.hidden")]
+    train(load([game[0], *small, *game[1:], "stop.iterations=4"], output_dir=str(tmp_path)))
+    ended = summary(tmp_path)
+    assert (ended["status"], ended["iterations"], ended["env_steps"]) == ("finished", 4, 640)
+    assert ended["pool_size"] >= 2
+    assert np.isfinite(lines(tmp_path)["learner/total_loss"]).all()
+    opponents = set(matches(tmp_path).opponent)
+    if "simple_spread" in game[1] and len(game) > 3:
+        assert not opponents  # one team: nobody wins
+    elif game[0] == "+experiment=league":
+        assert "main@0000" in opponents
+    else:
+        assert opponents == {"main"}
