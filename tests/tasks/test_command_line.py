@@ -1,0 +1,241 @@
+"""End to end: `python -m marl_app` in processes of its own, as a user starts, interrupts, loses and resumes it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from marl_app.metrics.summary import KEYS
+from marl_app.rllib.checkpoint import latest
+
+pytestmark = pytest.mark.timeout(280)
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = (
+    "algorithm.train_batch_size_per_learner=1024",
+    "algorithm.minibatch_size=512",
+    "runtime.num_envs_per_env_runner=64",
+    "model.hidden=[32]",
+    "league.schedule.agent_steps=2000",
+)
+
+
+def start(*arguments):
+    """The app, in a process group of its own, as a terminal gives it one."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "marl_app", *map(str, arguments)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process, code=0):
+    """(stdout, stderr) of a process that ends by itself, with this exit code."""
+    try:
+        out, err = process.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == code, out[-3000:] + err[-3000:]
+    return out, err
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def check_books(folder):
+    """Every iteration stands once in the progress and in the match records, and the records are the league's."""
+    progress, matches = pd.read_json(folder / "progress.jsonl", lines=True), pd.read_parquet(folder / "matches")
+    state = latest(folder / "checkpoints").state
+    iterations = list(range(1, state["iteration"] + 1))
+    assert progress.iteration.tolist() == iterations
+    assert sorted(matches.iteration.unique()) == iterations
+    assert (progress["steps/env_steps"].diff().dropna() == 1024).all()
+    assert progress["steps/env_steps"].iloc[-1] == state["counters"]["env_steps"] == 1024 * len(iterations)
+    assert matches[["wins", "draws", "losses"]].to_numpy().sum() == state["league"]["matches"]
+    assert progress["learner/batch_rows"].sum() == state["counters"]["trained_agent_steps"]
+    return state
+
+
+def test_a_league_leaves_everything_that_is_promised(tmp_path):
+    folder = tmp_path / "run"
+    out, err = finish(start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}"))
+    assert "Traceback" not in out + err and "\x1b" not in out  # no control characters in a pipe
+    assert "finished after" in out and str(folder) in out
+
+    ended = summary(folder)
+    assert set(KEYS) <= set(ended)
+    assert ended["status"] == "finished" and ended["iterations"] == 3 and ended["env_steps"] == 3 * 2048
+    assert ended["pool_size"] >= 1 and isinstance(ended["elo"], float)
+    assert set(ended["anchors"]) == {"random", "mcts_10"}
+    assert all(set(score) == {"score", "low", "high", "games"} for score in ended["anchors"].values())
+    assert all(score["games"] == 4 for score in ended["anchors"].values())
+
+    config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
+    assert config["name"] == "league" and config["stop"]["iterations"] == 3
+    assert latest(folder / "checkpoints").path == Path(ended["checkpoint"])
+    assert len(list((folder / "snapshots").iterdir())) == ended["pool_size"]
+    matches = pd.read_parquet(folder / "matches")
+    assert {"iteration", "learner", "opponent", "rule", "side", "wins", "draws", "losses", "steps"} <= set(matches)
+    assert pd.read_json(folder / "progress.jsonl", lines=True).iteration.tolist() == [1, 2, 3]
+
+    events = EventAccumulator(str(folder / "tb"))
+    events.Reload()
+    scalars = set(events.Tags()["scalars"])
+    expected = """
+        throughput/env_steps_per_s learner/policy_loss learner/entropy learner/mean_kl matches/length staleness/updates
+        league/pool_size league/win_rate/pool league/win_rate/oldest league/elo league/elo_pool_mean
+        evaluation/mcts_10/greedy/score
+    """
+    for name in expected.split():
+        assert name in scalars, name
+    assert {"league/payoff", "league/ratings", "league/matchmaking"} == set(events.Tags()["images"])
+    assert events.Images("league/payoff")[-1].encoded_image_string.startswith(b"\x89PNG")
+
+    # Not again in the same directory: one line, and nothing is touched.
+    out, err = finish(start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}"), code=2)
+    assert err.count("\n") == 1 and f"continue it with resume={folder}" in err
+    assert summary(folder) == ended
+
+    # What was trained is used in three lines, without Ray, and without unpickling anything of the run.
+    code = f"""
+import sys
+unpickled = []
+sys.addaudithook(lambda event, arguments: unpickled.append(arguments) if event == "pickle.find_class" else None)
+import numpy as np
+import marl_app
+agent = marl_app.load_agent({str(folder)!r})
+first = marl_app.load_agent({str(folder)!r}, player="main@0000")
+before = len(unpickled)
+marl_app.load_agent({str(folder)!r})
+assert len(unpickled) == before, unpickled[before:]
+board, mask = np.zeros((6, 7, 2), np.int8), np.array([1, 1, 0, 1, 1, 1, 0], np.int8)
+for player in (agent, first):
+    assert mask[player.act(board, mask)] and player.probabilities(board, mask)[[2, 6]].max() < 1e-6
+import ray
+assert not ray.is_initialized()
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=100)
+
+
+def wait_for(what, process, seconds=100):
+    began = time.monotonic()
+    while not what():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - began < seconds
+        time.sleep(0.1)
+
+
+def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
+    folder = tmp_path / "run"
+    checkpoints = folder / "checkpoints"
+
+    def iteration():
+        saved = latest(checkpoints) if checkpoints.exists() else None
+        return saved.state["iteration"] if saved else 0
+
+    game = ("+experiment=league", "env=tic_tac_toe", *QUICK, "evaluation.anchors=[]", "checkpoint.every_seconds=1")
+    process = start(*game, "stop.minutes=10", f"hydra.run.dir={folder}")
+    wait_for(lambda: iteration() > 5, process)
+    runners = [number for number, command in processes(process.pid).items() if "MatchEnvRunner" in command]
+    assert len(runners) == 1
+    process.kill()
+    process.communicate()
+    killed_at = latest(checkpoints).state
+    wait_for_end(runners)  # they do not outlive the driver
+
+    # Only more steps were asked for: everything else is as the first command said.
+    process = start(f"resume={folder}", "stop.minutes=20")
+    wait_for(lambda: iteration() > killed_at["iteration"] + 3, process)
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: every process of the group gets it
+    out, err = finish(process, code=130)
+    assert "interrupted after" in out and "Traceback" not in err, err[-3000:]
+    ended = summary(folder)
+    assert ended["status"] == "interrupted" and ended["iterations"] == iteration() > killed_at["iteration"] + 3
+    state = check_books(folder)
+    assert state["league"]["snapshots"][: len(killed_at["league"]["snapshots"])] == killed_at["league"]["snapshots"]
+
+    last = iteration() + 2
+    out, _ = finish(start(f"resume={folder}", "stop.minutes=null", f"stop.iterations={last}"))
+    assert summary(folder)["status"] == "finished" and iteration() == last
+    assert check_books(folder)["counters"]["seconds"] > state["counters"]["seconds"] > killed_at["counters"]["seconds"]
+
+
+def processes(leader):
+    """A process and all that descend from it: {number: command line}."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                started_by = descends_from(int(entry.name), leader)
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except (OSError, ValueError):
+                continue
+            if started_by:
+                found[int(entry.name)] = command
+    return found
+
+
+def descends_from(number, ancestor):
+    while number > 1:
+        if number == ancestor:
+            return True
+        number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+    return False
+
+
+def wait_for_end(numbers, seconds=30):
+    began = time.monotonic()
+    while any(map(alive, numbers)):
+        assert time.monotonic() - began < seconds
+        time.sleep(0.2)
+
+
+def alive(number):
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_several_runs_in_one_process(tmp_path):
+    jobs = ("env=kuhn_poker,rock_paper_scissors", "stop.iterations=2", "runtime.num_env_runners=0")
+    sizes = ("runtime.num_envs_per_env_runner=16", "algorithm.train_batch_size_per_learner=256", "model.hidden=[16]")
+    out, err = finish(
+        start("-m", "+experiment=self_play", *jobs, *sizes, "algorithm.minibatch_size=128", "evaluation.games=10",
+              "evaluation.anchors=[random]", f"hydra.sweep.dir={tmp_path}")
+    )  # fmt: skip
+    assert out.count("finished after") == 2 and "Traceback" not in err
+    runs = sorted(path for path in tmp_path.iterdir() if path.is_dir())
+    assert [path.name for path in runs] == ["0_self_play", "1_self_play"]
+    for run, target in zip(runs, ("envs.openspiel_adapter.OpenSpiel", "envs.matrix_game.MatrixGame"), strict=True):
+        ended = summary(run)
+        assert (ended["status"], ended["env_steps"]) == ("finished", 512)
+        assert ended["anchors"]["random"]["games"] == 10
+        assert yaml.safe_load((run / ".hydra" / "config.yaml").read_text())["env"]["_target_"] == target
+
+
+def test_an_environment_that_only_raises_ends_the_run_with_its_traceback(tmp_path):
+    (tmp_path / "fault").write_text("raise")
+    game = (
+        "env=rock_paper_scissors",
+        "env._target_=tests.rllib.games.Faulty",
+        "~env.payoff",
+        f"+env.folder={tmp_path}",
+    )
+    process = start("+experiment=league", *game, *QUICK, "evaluation.anchors=[]", f"hydra.run.dir={tmp_path / 'run'}")
+    _, err = finish(process, code=1)
+    assert "the simulation exploded" in err and "games.py" in err and "3 times in a row" in err
+    ended = summary(tmp_path / "run")
+    assert ended["status"] == "failed" and ended["iterations"] == 0 and ended["checkpoint"] is None
+    assert np.isfinite(ended["env_steps_per_s"])
