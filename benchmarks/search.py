@@ -1,23 +1,22 @@
-"""The best way for RLlib's own PPO to sample, one choice after the other, each with the best of those before it."""
+"""The best way for RLlib's own PPO to sample: one setting after the other, each with the best values of those before.
+
+The values of a setting are measured as the contestants are: all alive, in turns, round by round.
+"""
 
 from __future__ import annotations
 
-import functools
 import statistics
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmarks.contestant import Contestant
-from benchmarks.settings import Settings
+from benchmarks.settings import Sampling, Settings
 from benchmarks.tables import Rows
 from benchmarks.worker import Worker
-
-if TYPE_CHECKING:
-    from benchmarks.contestants.stock import Sampling
 
 CHOICES: tuple[tuple[str, tuple[int | bool, ...]], ...] = (
     ("num_env_runners", (0, 1, 2)),
@@ -28,41 +27,39 @@ CHOICES: tuple[tuple[str, tuple[int | bool, ...]], ...] = (
     ("flat", (True, False)),
 )
 
+Speed = tuple[float, float]
+"""Median env steps/s, sampling alone and with learning."""
+
 
 def search(settings: Settings, rounds: int, seconds: float, console: Console) -> Rows:
-    """Try every choice; what each gave, in env steps/s, and which were kept. Says how it goes on the console."""
-    from benchmarks.contestants.stock import Sampling
-
-    best = Sampling(num_env_runners=2, num_envs_per_env_runner=32, batch_rows=settings.stock_rows)
+    """Try every value; what each gave, in env steps/s, and which were kept. Says how it goes on the console."""
+    best = settings.stock
     rows: Rows = [["setting", "sampling", "learning too", "kept"]]
-    known: dict[Sampling, tuple[float, float]] = {}
     for name, values in CHOICES:
         candidates = [replace(best, **{name: value}) for value in values]
-        for candidate in candidates:
-            if candidate not in known:
-                known[candidate] = speed(candidate, settings, rounds, seconds)
-                console.print(f"{candidate}: {known[candidate][0]:,.0f} and {known[candidate][1]:,.0f} env steps/s")
-        best = max(candidates, key=lambda candidate: known[candidate][1])
-        for candidate in candidates:
-            figures = [f"{rate:,.0f}" for rate in known[candidate]]
-            rows.append([f"{name}={getattr(candidate, name)}", *figures, "yes" if candidate == best else ""])
+        speeds = compare(candidates, settings, rounds, seconds)
+        kept = max(range(len(values)), key=lambda i: speeds[i][1])
+        best = candidates[kept]
+        for i, value in enumerate(values):
+            rows.append([f"{name}={value}", *(f"{rate:,.0f}" for rate in speeds[i]), "yes" if i == kept else ""])
+            console.print("  ".join(rows[-1]))
     return rows
 
 
-def speed(sampling: Sampling, settings: Settings, rounds: int, seconds: float) -> tuple[float, float]:
-    """Median env steps/s, sampling alone and with learning."""
-    with (
-        tempfile.TemporaryDirectory(prefix="benchmark") as logs,
-        Worker(functools.partial(stock, settings, sampling), Path(logs) / "log") as worker,
-    ):
-        worker.measure(True, 0.0)
-        rates = [[worker.measure(learn, seconds).env_steps_per_s for learn in (False, True)] for _ in range(rounds)]
-    alone, learning = (statistics.median(column) for column in zip(*rates, strict=True))
-    return alone, learning
-
-
-def stock(settings: Settings, sampling: Sampling) -> Contestant:
-    """RLlib's own PPO, in the process that measures it."""
-    from benchmarks.contestants.stock import Stock
-
-    return Stock(settings, sampling)
+def compare(candidates: Sequence[Sampling], settings: Settings, rounds: int, seconds: float) -> list[Speed]:
+    """The speed of each way to sample."""
+    with tempfile.TemporaryDirectory(prefix="benchmark") as logs, ExitStack() as opened:
+        workers = [
+            opened.enter_context(Worker("stock", replace(settings, stock=sampling), Path(logs) / str(i)))
+            for i, sampling in enumerate(candidates)
+        ]
+        for worker in workers:
+            worker.measure(True, 0.0)
+        measured = [
+            [[worker.measure(learn, seconds).env_steps_per_s for worker in workers] for learn in (False, True)]
+            for _ in range(rounds)
+        ]
+    return [
+        (statistics.median(alone[i] for alone, _ in measured), statistics.median(both[i] for _, both in measured))
+        for i in range(len(candidates))
+    ]

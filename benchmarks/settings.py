@@ -13,17 +13,39 @@ from marl_app.config.schema import Config
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How RLlib's own PPO samples. The defaults are the best that the search found (docs/benchmarks.md).
+
+    num_env_runners: 0 = the driver samples itself.
+    rollout_fragment_length: env steps of each environment per call of `sample`; 0 = RLlib's "auto", as many as the
+        batch needs.
+    episodes_to_numpy: convert every finished episode in every step of the sampling loop (RLlib's default), or all of
+        them once when the fragment is full.
+    flat: observation and mask as one array, split in the network; else as a dict, for RLlib's example module.
+    batch_rows: env steps per update.
+    """
+
+    num_env_runners: int = 2
+    num_envs_per_env_runner: int = 32
+    rollout_fragment_length: int = 0
+    episodes_to_numpy: bool = False
+    flat: bool = True
+    batch_rows: int = 8192
+
+
+@dataclass(frozen=True)
 class Settings:
     """`epochs` over a batch of `rows` env steps from `matches` matches, in minibatches of `minibatch_rows` agent steps.
 
-    `stock_rows`: the batch of RLlib's own PPO, whose best size is another one; its minibatches are the same.
+    `stock`: how RLlib's own PPO samples, and the size of its batch; its epochs and minibatches are the same.
+    `snapshots`: the size of the pool where there is one; `perturbation`: the noise that makes them differ.
     """
 
     epochs: int = 4
     hidden: tuple[int, ...] = (64, 64)
     matches: int = 1024
     rows: int = 32768
-    stock_rows: int = 8192
+    stock: Sampling = Sampling()
     minibatch_rows: int = 4096
     snapshots: int = 16
     perturbation: float = 0.05
@@ -55,5 +77,5 @@ class Settings:
         return asdict(self.config().algorithm)
 
 
-QUICK = Settings(epochs=1, matches=64, rows=2048, stock_rows=256, minibatch_rows=256, snapshots=4)
+QUICK = Settings(epochs=1, matches=64, rows=2048, stock=Sampling(batch_rows=256), minibatch_rows=256, snapshots=4)
 """A smoke run: everything happens, and no number means anything."""

@@ -100,7 +100,7 @@ def run(contestants: Sequence[str], settings: Settings, rounds: int, seconds: fl
         workers: dict[str, Worker] = {}
         for name in contestants:
             console.print(f"starting {LINEUP[name].label}")
-            workers[name] = opened.enter_context(Worker.of(name, settings, Path(logs) / f"{name}.log"))
+            workers[name] = opened.enter_context(Worker(name, settings, Path(logs) / f"{name}.log"))
             for learn in (True, False):
                 workers[name].measure(learn, 0.0)
         for number in range(rounds):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import traceback
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +14,6 @@ from benchmarks.lineup import build
 from benchmarks.sessions import pause, resume, wake_if_parent_dies
 from benchmarks.settings import Settings
 
-Build = Callable[[], Contestant]
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     # Ray's actors run at niceness 15 unless told otherwise: whatever else the machine does would starve them first.
@@ -33,10 +30,10 @@ class Worker:
     whatever is raised there.
     """
 
-    def __init__(self, make: Build, log: Path) -> None:
+    def __init__(self, name: str, settings: Settings, log: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, make, str(log)))
+        self._process = context.Process(target=serve, args=(theirs, name, settings, str(log)))
         before = dict(os.environ)
         os.environ.update(ENVIRONMENT)
         try:
@@ -47,11 +44,6 @@ class Worker:
         theirs.close()
         self._answer()
         pause(self._process.pid)
-
-    @classmethod
-    def of(cls, name: str, settings: Settings, log: Path) -> Worker:
-        """The worker of a contestant of the line-up."""
-        return cls(functools.partial(build, name, settings), log)
 
     def measure(self, learn: bool, seconds: float) -> Rates:
         """One round."""
@@ -85,7 +77,7 @@ class Worker:
         return answer
 
 
-def serve(connection: Connection, make: Build, log: str) -> None:
+def serve(connection: Connection, name: str, settings: Settings, log: str) -> None:
     """The process: build the contestant, then measure whenever asked, until the connection is closed."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -97,7 +89,7 @@ def serve(connection: Connection, make: Build, log: str) -> None:
     torch.set_num_threads(1)
     contestant: Contestant | None = None
     try:
-        contestant = make()
+        contestant = build(name, settings)
         connection.send(None)
         while True:
             learn, seconds = connection.recv()

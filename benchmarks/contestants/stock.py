@@ -7,7 +7,6 @@ contestants; how RLlib samples is set to the best that `python -m benchmarks.sea
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import gymnasium as gym
@@ -35,27 +34,6 @@ from marl_app.config.schema import available_cores
 POLICY = "main"
 CELLS, COLUMNS = 84, 7
 ILLEGAL = -1e9
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How RLlib samples. The defaults are the best that the search found; see docs/benchmarks.md.
-
-    num_env_runners: 0 = the driver samples itself.
-    rollout_fragment_length: env steps of each environment per call of `sample`; 0 = RLlib's "auto", as many as the
-        batch needs.
-    episodes_to_numpy: convert every finished episode in every step of the sampling loop (RLlib's default), or all of
-        them once when the fragment is full.
-    flat: observation and mask as one array, split in the network; else as a dict, for RLlib's example module.
-    batch_rows: env steps per update; 0 = as the benchmark's settings say.
-    """
-
-    num_env_runners: int = 2
-    num_envs_per_env_runner: int = 32
-    rollout_fragment_length: int = 0
-    episodes_to_numpy: bool = False
-    flat: bool = True
-    batch_rows: int = 0
 
 
 class TurnBasedConnectFour(MultiAgentEnv):
@@ -152,11 +130,10 @@ class EpisodesToNumpy(RLlibCallback):
 class Stock:
     """RLlib's PPO in self-play."""
 
-    def __init__(self, settings: Settings, sampling: Sampling | None = None) -> None:
-        self._sampling = sampling or Sampling()
-        cores = max(available_cores(), self._sampling.num_env_runners + 1)
+    def __init__(self, settings: Settings) -> None:
+        cores = max(available_cores(), settings.stock.num_env_runners + 1)
         ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
-        self._config = stock_config(settings, self._sampling)
+        self._config = stock_config(settings)
         self._algorithm: PPO = self._config.build_algo()
 
     def iterate(self, learn: bool) -> Steps:
@@ -180,9 +157,10 @@ class Stock:
         ray.shutdown()
 
 
-def stock_config(settings: Settings, sampling: Sampling) -> PPOConfig:
+def stock_config(settings: Settings) -> PPOConfig:
     """RLlib's configuration with the settings that all contestants share."""
-    shared = settings.algorithm() | {"train_batch_size_per_learner": sampling.batch_rows or settings.stock_rows}
+    sampling = settings.stock
+    shared = settings.algorithm() | {"train_batch_size_per_learner": sampling.batch_rows}
     if shared["vf_clip_param"] is None:
         shared["vf_clip_param"] = float("inf")
     model = DefaultModelConfig(fcnet_hiddens=list(settings.hidden), fcnet_activation="tanh", vf_share_layers=False)
@@ -208,10 +186,3 @@ def stock_config(settings: Settings, sampling: Sampling) -> PPOConfig:
 def always(policy: str, agent_id: str, episode: Any, **kwargs: Any) -> str:
     """RLlib's policy mapping: the same policy for everybody."""
     return policy
-
-
-def described(sampling: Sampling) -> str:
-    """The choices that differ from the defaults."""
-    default = asdict(Sampling())
-    changed = {item.name: getattr(sampling, item.name) for item in fields(sampling)}
-    return ", ".join(f"{name}={value}" for name, value in changed.items() if value != default[name]) or "default"
