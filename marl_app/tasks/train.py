@@ -14,6 +14,7 @@ from marl_app.config.schema import Config
 from marl_app.metrics.summary import write_summary
 from marl_app.rllib import checkpoint
 from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.config import LeaguePPOConfig
 from marl_app.run import ray_session
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
@@ -31,11 +32,9 @@ def train(config: Config) -> float:
     if not config.resume and checkpoint.any_in(directory / "checkpoints"):
         raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
     rllib = build(config)
-    with ray_session(config), _stop_requests() as stop:
-        algorithm: LeaguePPO = rllib.build_algo()
+    with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
         if saved is not None:
-            checkpoint.load(algorithm, saved)
-            algorithm.notes.append(f"continues {saved.path} at iteration {algorithm.iteration}")
+            _continue(algorithm, saved)
         # What lies behind the checkpoint is played again; without one, what a run left that died before its first.
         algorithm.records.truncate(algorithm.iteration)
         for note in algorithm.notes:
@@ -50,6 +49,26 @@ def train(config: Config) -> float:
     if status == INTERRUPTED:
         raise KeyboardInterrupt  # so that a sweep ends too
     return _elo(algorithm) or 0.0
+
+
+@contextmanager
+def _built(rllib: LeaguePPOConfig) -> Iterator[LeaguePPO]:
+    """The algorithm. Its learner ends with the context: collected after Ray is gone, it would start another Ray."""
+    algorithm: LeaguePPO = rllib.build_algo()
+    try:
+        yield algorithm
+    finally:
+        algorithm.learner_group.shutdown()
+
+
+def _continue(algorithm: LeaguePPO, saved: checkpoint.Checkpoint) -> None:
+    """Go on where the checkpoint was written. Raises ConfigError if it does not fit this configuration."""
+    try:
+        checkpoint.load(algorithm, saved)
+    except (KeyError, ValueError) as error:
+        algorithm.fire("on_run_end", status=FAILED)
+        raise ConfigError(f"resume: {error.args[0]}") from error
+    algorithm.notes.append(f"continues {saved.path} at iteration {algorithm.iteration}")
 
 
 def _iterate(algorithm: LeaguePPO, stop: dict[str, bool]) -> str:
@@ -110,8 +129,8 @@ def _summary(algorithm: LeaguePPO, status: str) -> dict[str, Any]:
 
 
 def _elo(algorithm: LeaguePPO) -> float | None:
-    """The learner's; None without a pool."""
-    return algorithm.ratings()[algorithm.config.learner] if algorithm.league.snapshots else None
+    """The learner's, from all results; None without a pool."""
+    return algorithm.league.ratings()[algorithm.config.learner] if algorithm.league.snapshots else None
 
 
 def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:

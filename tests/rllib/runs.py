@@ -20,6 +20,7 @@ SMALL = (
     "algorithm.minibatch_size=128",
     "algorithm.num_epochs=1",
     "league.schedule.agent_steps=1000",
+    "league/matchmaker=latest_past",
     "runtime.num_cpus=4",
     "runtime.num_env_runners=0",
     "runtime.num_envs_per_env_runner=32",
@@ -47,6 +48,7 @@ def running(folder, *overrides) -> LeaguePPO:
         for callback in algorithm.callbacks:
             if hasattr(callback, "_evaluator"):
                 ray.kill(callback._evaluator)
+        algorithm.learner_group.shutdown()
         algorithm.records.flush()
 
 

@@ -166,7 +166,8 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     assert state["league"]["snapshots"][: len(killed_at["league"]["snapshots"])] == killed_at["league"]["snapshots"]
 
     last = iteration() + 2
-    out, _ = finish(start(f"resume={folder}", "stop.minutes=null", f"stop.iterations={last}"))
+    # With a learner in a process of its own, which takes the state over.
+    finish(start(f"resume={folder}", "stop.minutes=null", f"stop.iterations={last}", "runtime.num_learners=1"))
     assert summary(folder)["status"] == "finished" and iteration() == last
     assert check_books(folder)["counters"]["seconds"] > state["counters"]["seconds"] > killed_at["counters"]["seconds"]
 

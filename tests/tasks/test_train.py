@@ -110,6 +110,21 @@ def test_a_resumed_run_goes_on(tmp_path):
     assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_resume_that_does_not_fit_is_refused_and_changes_nothing(tmp_path):
+    run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "tb" not in path.parts}
+    resume = ("stop.iterations=6", f"resume={tmp_path}")
+    with pytest.raises(ConfigError, match="holds another model.*resume with the run's own `model`"):
+        run(tmp_path, "env=rock_paper_scissors", "model.hidden=[17]", *resume)
+    with pytest.raises(ConfigError, match="holds another model"):
+        run(tmp_path, "env=tic_tac_toe", *resume)
+    assert {path: path.read_bytes() for path in before} == before
+    for snapshot in (tmp_path / "snapshots").iterdir():
+        snapshot.unlink()
+    with pytest.raises(ConfigError, match="refers to main@0000, which the store does not have"):
+        run(tmp_path, "env=rock_paper_scissors", *resume)
+
+
 def test_a_damaged_newest_checkpoint_costs_the_iterations_since_the_one_before(tmp_path):
     game = ("env=rock_paper_scissors", "checkpoint.every_seconds=0.001")
     run(tmp_path, *game, "stop.iterations=4")
@@ -154,9 +169,10 @@ def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_wit
 )  # fmt: skip
 def test_games_that_need_no_code(tmp_path, game):
     sizes = ("runtime.num_envs_per_env_runner=8", "algorithm.train_batch_size_per_learner=160")
-    small = (*SMALL[1:], CALLBACKS, "algorithm.minibatch_size=80", *sizes, "league.schedule.agent_steps=300")
-    if "model=cnn" in game:
-        small = [override for override in small if not override.startswith("model.hidden")]
+    # What the experiment or the model decides is left to it.
+    left = ("+experiment", "league/matchmaker", *(["model.hidden"] if "model=cnn" in game else []))
+    small = [override for override in SMALL if not override.startswith(left)]
+    small += [CALLBACKS, "algorithm.minibatch_size=80", *sizes, "league.schedule.agent_steps=300"]
     train(load([game[0], *small, *game[1:], "stop.iterations=4"], output_dir=str(tmp_path)))
     ended = summary(tmp_path)
     assert (ended["status"], ended["iterations"], ended["env_steps"]) == ("finished", 4, 640)
