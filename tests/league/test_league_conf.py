@@ -22,7 +22,7 @@ def build(*overrides: str) -> tuple[object, object, float]:
 def test_the_defaults() -> None:
     matchmaker, schedule, decay = build()
     assert isinstance(matchmaker, Mix)
-    assert [(p, type(m).__name__) for p, m in matchmaker.rules] == [(0.5, "Latest"), (0.5, "Pfsp")]
+    assert [(p, type(m).__name__) for p, m in matchmaker.rules] == [(0.8, "Latest"), (0.2, "Uniform")]
     assert type(schedule).__name__ == "EverySteps"
     Payoff(decay)
 
