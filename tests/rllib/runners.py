@@ -12,7 +12,7 @@ from marl_app.rllib.opponents import numpy_weights
 from marl_app.rllib.player import encode_player
 from tests.rllib.recorder import Recorder
 
-SMALL = MLP(hidden=[8], activation="tanh", precision="float32")
+SMALL = MLP(hidden=[8], activation="tanh", vf_share_layers=False, precision="float32")
 
 
 def make_runner(make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, mapping=None, agent_id=False, **training):

@@ -76,7 +76,8 @@ def test_a_match_keeps_its_opponent_while_assignments_change(club):
     for match in ended:
         assert {said[match.side] for said in club.said(match)} == {ME}
         assert len(opponents_of(club, match)) == 1
-    assert set.union(*(opponents_of(club, match) for match in ended)) == {0, 1, 2, 4, 5, ME}
+    met = set.union(*(opponents_of(club, match) for match in ended))
+    assert met - {ME} == {0, 1, 2, 4, 5}  # and perhaps itself, if all three slots still had to be finished
 
 
 def test_slots_are_refilled_only_when_their_last_match_has_ended(club):

@@ -17,7 +17,7 @@ from marl_app.store.disk import DiskStore
 
 FLAT = spaces.Box(-1, 1, (5,), np.float32)
 BOARD = spaces.Box(0, 1, (4, 3, 2), np.int8)
-MLP_ = MLP(hidden=[6, 7], activation="tanh", precision="float32")
+MLP_ = MLP(hidden=[6, 7], activation="tanh", vf_share_layers=False, precision="float32")
 KINDS = {
     "discrete": (MLP_, FLAT, spaces.Discrete(4), 0),
     "shared_encoder": (dataclasses.replace(MLP_, vf_share_layers=True), FLAT, spaces.Discrete(4), 0),
