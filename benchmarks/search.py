@@ -24,7 +24,6 @@ CHOICES: tuple[tuple[str, tuple[int | bool, ...]], ...] = (
     ("batch_rows", (4096, 8192, 16384)),
     ("rollout_fragment_length", (0, 16, 64)),
     ("episodes_to_numpy", (True, False)),
-    ("flat", (True, False)),
 )
 
 Speed = tuple[float, float]

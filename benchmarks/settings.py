@@ -21,15 +21,13 @@ class Sampling:
         batch needs.
     episodes_to_numpy: convert every finished episode in every step of the sampling loop (RLlib's default), or all of
         them once when the fragment is full.
-    flat: observation and mask as one array, split in the network; else as a dict, for RLlib's example module.
     batch_rows: env steps per update.
     """
 
     num_env_runners: int = 2
-    num_envs_per_env_runner: int = 32
+    num_envs_per_env_runner: int = 64
     rollout_fragment_length: int = 0
     episodes_to_numpy: bool = False
-    flat: bool = True
     batch_rows: int = 8192
 
 

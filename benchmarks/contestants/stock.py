@@ -9,23 +9,18 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import ray
-import torch
 from gymnasium import spaces
 from pettingzoo.classic import connect_four_v3
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
-from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.callbacks.callbacks import RLlibCallback
-from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED
-from torch import Tensor
 
 from benchmarks.contestant import Steps
 from benchmarks.settings import Settings
@@ -33,22 +28,26 @@ from marl_app.config.schema import available_cores
 
 POLICY = "main"
 CELLS, COLUMNS = 84, 7
-ILLEGAL = -1e9
+OBSERVATIONS = spaces.Dict(  # the names that RLlib's action-masking module wants
+    {
+        "observations": spaces.Box(0.0, 1.0, (CELLS,), np.float32),
+        "action_mask": spaces.Box(0.0, 1.0, (COLUMNS,), np.float32),
+    }
+)
 
 
 class TurnBasedConnectFour(MultiAgentEnv):
     """PettingZoo's game behind RLlib's interface: the agent to move is observed, at the end of the game both are.
 
-    RLlib's own `PettingZooEnv` hands over a dict of int8 boards that one more connector would have to flatten for
-    each agent and step. The game is the raw one: a masked policy makes no illegal move that wrappers had to catch.
+    RLlib's own `PettingZooEnv` hands over int8 boards that one more connector would have to flatten for each agent and
+    step. The game is the raw one: a masked policy makes no illegal move that wrappers had to catch.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any] | None = None) -> None:
         super().__init__()
         self._game = connect_four_v3.raw_env()
-        self._flat: bool = config["flat"]
         self.possible_agents = self.agents = list(self._game.possible_agents)
-        self.observation_spaces = dict.fromkeys(self.agents, observation_space(self._flat))
+        self.observation_spaces = dict.fromkeys(self.agents, OBSERVATIONS)
         self.action_spaces = dict.fromkeys(self.agents, spaces.Discrete(COLUMNS))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict]:
@@ -70,52 +69,11 @@ class TurnBasedConnectFour(MultiAgentEnv):
         observations = {}
         for agent in agents:
             seen = self._game.observe(agent)
-            board, mask = seen["observation"].ravel().astype(np.float32), seen["action_mask"].astype(np.float32)
-            observations[agent] = (
-                np.concatenate([board, mask]) if self._flat else {"observations": board, "action_mask": mask}
-            )
+            observations[agent] = {
+                "observations": seen["observation"].ravel().astype(np.float32),
+                "action_mask": seen["action_mask"].astype(np.float32),
+            }
         return observations
-
-
-def observation_space(flat: bool) -> gym.Space:
-    """Board and mask, in one array or in a dict."""
-    if flat:
-        return spaces.Box(0.0, 1.0, (CELLS + COLUMNS,), np.float32)
-    parts = {"observations": CELLS, "action_mask": COLUMNS}
-    return spaces.Dict({name: spaces.Box(0.0, 1.0, (size,), np.float32) for name, size in parts.items()})
-
-
-class FlatMaskedModule(DefaultPPOTorchRLModule):
-    """RLlib's own PPO network for observations that end with the mask of legal actions.
-
-    What RLlib's example for dict observations does, with one array less to stack for each agent and step.
-    """
-
-    def __init__(self, *, observation_space: gym.Space, **kwargs: Any) -> None:
-        super().__init__(observation_space=spaces.Box(0.0, 1.0, (CELLS,), np.float32), **kwargs)
-        self.observation_space = observation_space
-
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return masked(super()._forward(board_only(batch), **kwargs), batch)
-
-    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return masked(super()._forward_train(board_only(batch), **kwargs), batch)
-
-    def compute_values(self, batch: dict[str, Any], embeddings: Tensor | None = None) -> Tensor:
-        """The critic's values of the boards."""
-        return super().compute_values(board_only(batch), embeddings)
-
-
-def board_only(batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch with observations [R, 84]."""
-    return {**batch, Columns.OBS: batch[Columns.OBS][..., :CELLS]}
-
-
-def masked(output: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
-    """The output with the logits of illegal moves out of reach."""
-    legal = batch[Columns.OBS][..., CELLS:] > 0
-    logits = output[Columns.ACTION_DIST_INPUTS]
-    return {**output, Columns.ACTION_DIST_INPUTS: torch.where(legal, logits, ILLEGAL)}
 
 
 class EpisodesToNumpy(RLlibCallback):
@@ -164,12 +122,11 @@ def stock_config(settings: Settings) -> PPOConfig:
     if shared["vf_clip_param"] is None:
         shared["vf_clip_param"] = float("inf")
     model = DefaultModelConfig(fcnet_hiddens=list(settings.hidden), fcnet_activation="tanh", vf_share_layers=False)
-    module_class = FlatMaskedModule if sampling.flat else ActionMaskingTorchRLModule
     config = (
         PPOConfig()
-        .environment(TurnBasedConnectFour, env_config={"flat": sampling.flat}, disable_env_checking=True)
+        .environment(TurnBasedConnectFour, disable_env_checking=True)
         .multi_agent(policies={POLICY}, policy_mapping_fn=functools.partial(always, POLICY))
-        .rl_module(rl_module_spec=RLModuleSpec(module_class=module_class, model_config=model))
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=ActionMaskingTorchRLModule, model_config=model))
         .env_runners(
             num_env_runners=sampling.num_env_runners,
             num_envs_per_env_runner=sampling.num_envs_per_env_runner,
