@@ -74,10 +74,17 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
         assert algorithm.report["health/failures"] > failures == 0
 
         # The end of a run waits for a last evaluation, unless the user does not.
-        callback._games = 200_000
-        threading.Timer(2.0, _thread.interrupt_main).start()
+        callback._games = 1_000_000
+        ended = threading.Event()
+
+        def interrupt():  # again until it is heeded: one that hits a destructor is lost
+            while not ended.wait(2.0):
+                _thread.interrupt_main()
+
+        threading.Thread(target=interrupt).start()
         began = time.monotonic()
         algorithm.fire("on_run_end", status="finished")
+        ended.set()
         assert time.monotonic() - began < 30
         assert messages[-1]["text"] == "the last evaluation was interrupted"
 

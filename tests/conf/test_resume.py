@@ -75,7 +75,7 @@ def test_recorded_values_beat_a_conf_that_has_changed_since(recorded):
         cfg.policies.mapping = {"adversary_*": "adversary", "*": "good"}
         cfg.algorithm.dropped_since = 1  # a key that does not exist any more
 
-    directory = recorded(["+experiment=league"], as_it_was)
+    directory = recorded(["+experiment=league", "league/matchmaker=latest_pfsp"], as_it_was)
     config, _ = resumed(directory, "evaluation.games=20")
     assert (config.algorithm.num_epochs, config.algorithm.vf_clip_param) == (9, 3.5)
     assert config.evaluation.anchors == ["random"] and config.evaluation.games == 20
