@@ -51,7 +51,9 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 
 def show(rows: Rows, console: Console) -> None:
-    """Print a table."""
+    """Print a table, if it has rows."""
+    if len(rows) < 2:
+        return
     table = Table(*rows[0], show_lines=True)
     for row in rows[1:]:
         table.add_row(*row)
