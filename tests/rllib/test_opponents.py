@@ -128,12 +128,12 @@ def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes)
 
 
 def test_several_networks_are_loaded_and_asked_by_name(store, passes):
-    pair = [network("discrete", "left"), network("discrete", "right")]
-    left, right = module("discrete", 1), module("discrete", 2)
-    slots = OpponentSlots(pair, {"left": module("discrete", 98), "right": module("discrete", 99)}, 1, store)
-    slots.load(0, store.put(blob(left=left, right=right)))
+    pair = [network("discrete", "one"), network("discrete", "two")]
+    one, two = module("discrete", 1), module("discrete", 2)
+    slots = OpponentSlots(pair, {"one": module("discrete", 98), "two": module("discrete", 99)}, 1, store)
+    slots.load(0, store.put(blob(one=one, two=two)))
     seen, mask, _ = rows("discrete", 5)
-    for name, own in (("left", left), ("right", right)):
+    for name, own in (("one", one), ("two", two)):
         answer = slots.act(name, np.zeros(5, np.int64), seen, mask, None)
         torch.testing.assert_close(answer, own.act(seen, mask), rtol=1e-5, atol=1e-5)
 
