@@ -17,25 +17,24 @@ NAMESPACE = "marl_app"
 
 def run(config: Config) -> float:
     """Run the configured task and return its objective, which sweepers compare."""
-    import torch
+    from marl_app.build.leaves import task
 
-    from marl_app.build import task
-
-    torch.set_num_threads(1)
     random.seed(config.seed)
     np.random.seed(config.seed)
-    torch.manual_seed(config.seed)
     return task(config)(config)
 
 
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
-    """Ray, for as long as the context lasts. A Ray that is there already is used, and left as it was.
+    """Ray, for as long as the context lasts, and torch seeded, with one thread.
 
-    On this machine Ray's own count of CPUs only has to admit what the configuration asks for, and one more.
+    A Ray that is there already is used, and left as it was. On this machine Ray's own count of CPUs only has to admit what the configuration asks for, and one more.
     """
     import ray
+    import torch
 
+    torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
     if ray.is_initialized():
         yield
         return

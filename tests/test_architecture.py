@@ -44,7 +44,7 @@ def test_instantiate_has_one_caller():
         for file in MODULES
         if re.search(r"from hydra\.utils import|hydra\.utils\.", file.read_text(encoding="utf-8"))
     ]
-    assert callers == ["marl_app/build.py"]
+    assert callers == ["marl_app/build/leaves.py"]
 
 
 def test_the_folders_of_conf_mirror_the_code():

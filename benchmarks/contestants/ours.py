@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.contestant import Steps
 from benchmarks.settings import Settings
-from marl_app.build import build
+from marl_app.build.training import build
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.player import encode_player
 from marl_app.run import ray_session

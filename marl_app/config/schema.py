@@ -223,6 +223,7 @@ class Config(Section):
     seed: int = key("Seed of everything random.", at_least=0)
     output_dir: str = key("The run directory; set by Hydra: choose another with hydra.run.dir=DIR.")
     resume: str | None = key("A run directory to continue in, with its configuration and the overrides given now.")
+    run: str | None = key("A run directory that the task reads; training reads none.")
     stop: StopConfig = key("When the run ends.")
     env: Leaf = key("The environment, of the batched contract.")
     algorithm: AlgorithmConfig = key("The learning algorithm.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from marl_app.build import build
+from marl_app.build.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.metrics.summary import write_summary

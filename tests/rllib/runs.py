@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import ray
 
-from marl_app.build import build
+from marl_app.build.training import build
 from marl_app.config.compose import load
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.store.codec import decode

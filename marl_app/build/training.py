@@ -1,4 +1,4 @@
-"""Configuration -> live objects. The only caller of Hydra's `instantiate`.
+"""A training run from its configuration, as RLlib's configuration of it.
 
 Everything is built once in the driver before Ray starts, so that a wrong argument costs a second and not a cluster.
 """
@@ -6,15 +6,14 @@ Everything is built once in the driver before Ray starts, so that a wrong argume
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, get_method, instantiate
 
+from marl_app.build.leaves import callback, env_factory, leaf, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.league.league import League
@@ -25,10 +24,7 @@ from marl_app.league.players import Learner
 from marl_app.league.schedule import Schedule
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.config import LeaguePPOConfig
-from marl_app.rllib.env_runner import MakeEnv
 from marl_app.rllib.networks import networks_of
-
-Leaf = Mapping[str, Any]
 
 
 def build(config: Config) -> LeaguePPOConfig:
@@ -79,45 +75,6 @@ def build(config: Config) -> LeaguePPOConfig:
         stop=config.stop,
         hparams=flat(asdict(config)),
     )
-
-
-def task(config: Config) -> Callable[[Config], float]:
-    """The function that `task=` names."""
-    return named("task", lambda: get_method(config.task["_target_"]))
-
-
-def env_factory(content: Leaf) -> MakeEnv:
-    """Number of matches -> environment; can be sent to another process."""
-    arguments = {
-        key: leaf(f"env.{key}", value) if isinstance(value, Mapping) and "_target_" in value else value
-        for key, value in content.items()
-        if key != "_target_"
-    }
-    return functools.partial(named("env", lambda: get_class(content["_target_"])), **arguments)
-
-
-def callback(name: str, content: Leaf) -> Callable[[], Any]:
-    """A callback's class with its arguments; RLlib makes the object. It is made once here, to see that it can be."""
-    leaf(f"callbacks.{name}", content)
-    arguments = {key: value for key, value in content.items() if key != "_target_"}
-    return functools.partial(get_class(content["_target_"]), **arguments)
-
-
-def leaf(key: str, content: Leaf) -> Any:
-    """The object of a `_target_` leaf."""
-    return named(key, lambda: instantiate(content, _convert_="all"))
-
-
-def named(key: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives; what it raises becomes a ConfigError that names the key."""
-    try:
-        return make()
-    except ConfigError:
-        raise
-    except Exception as error:
-        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-        text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        raise ConfigError(text if text.startswith(key) else f"{key}: {text}") from error
 
 
 def flat(content: Mapping[str, Any], path: str = "") -> dict[str, Any]:
