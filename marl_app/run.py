@@ -28,7 +28,8 @@ def run(config: Config) -> float:
 def ray_session(config: Config) -> Iterator[None]:
     """Ray, for as long as the context lasts, and torch seeded, with one thread.
 
-    A Ray that is there already is used, and left as it was. On this machine Ray's own count of CPUs only has to admit what the configuration asks for, and one more.
+    A Ray that is there already is used, and left as it was. On this machine Ray's own count of CPUs only has to admit
+    what the configuration asks for, and one more.
     """
     import ray
     import torch
