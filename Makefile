@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ENV ?= connect_four
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint format type docs docs-check test test-slow ci league self-play train tb check-env bench clean
+.PHONY: help setup lock lint format type docs docs-check test test-slow ci league self-play circle train tb check-env bench clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,10 @@ league: setup   ## train a league on Connect Four, with the defaults
 
 self-play: setup ## train the baseline that a league has to beat
 	$(BIN)/python -m marl_app +experiment=self_play $(ARGS)
+
+circle: setup   ## the circle game: why leagues exist, in seconds
+	$(BIN)/python -m marl_app +experiment=circle $(ARGS)
+	$(BIN)/python -m marl_app +experiment=circle_schemes $(ARGS)
 
 train: setup    ## any run: make train ARGS="+experiment=league env=tic_tac_toe"
 	$(BIN)/python -m marl_app $(ARGS)

@@ -39,6 +39,10 @@ class LogMetrics(MatchCallback):
         """Write figures that do not come with every iteration."""
         self._open(algorithm).scalars(values, algorithm.counters.env_steps)
 
+    def on_image(self, *, algorithm: LeaguePPO, key: str, pixels: Any, **kwargs: Any) -> None:
+        """Write a picture."""
+        self._open(algorithm).image(key, pixels, algorithm.counters.env_steps)
+
     def on_run_end(self, *, algorithm: LeaguePPO, **kwargs: Any) -> None:
         """The last pictures."""
         if self._writer is not None:

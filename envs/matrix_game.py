@@ -26,11 +26,13 @@ class MatrixGame(BatchedEnv):
 
     agents = ("player_0", "player_1")
     sides = ((0,), (1,))
+    payoffs: Floats
+    """What each of them gets for each pair of actions: float32 [n, m, 2]."""
 
     def __init__(self, num_matches: int, payoff: Sequence[Sequence[float | Sequence[float]]]) -> None:
         self.num_matches = num_matches
-        self._payoffs = _as_table(payoff)
-        rows, columns = self._payoffs.shape[:2]
+        self.payoffs = _as_table(payoff)
+        rows, columns = self.payoffs.shape[:2]
         nothing = spaces.Box(0.0, 0.0, (1,), np.float32)
         if rows == columns:
             self.groups = (Group("player", (0, 1), nothing, spaces.Discrete(rows)),)
@@ -60,14 +62,14 @@ class MatrixGame(BatchedEnv):
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
         """Pay out; `actions` is one array int64 [B, 2], or two [B, 1]. Raises ValueError for an unknown action."""
         chosen = np.concatenate(actions, axis=1)
-        illegal = ((chosen < 0) | (chosen >= self._payoffs.shape[:2])).nonzero()
+        illegal = ((chosen < 0) | (chosen >= self.payoffs.shape[:2])).nonzero()
         if illegal[0].size:
             match, agent = illegal[0][0], illegal[1][0]
             raise ValueError(
                 f"matrix_game: illegal action {chosen[match, agent]} of {self.agents[agent]} in match {match}: "
-                f"not one of 0..{self._payoffs.shape[agent] - 1}"
+                f"not one of 0..{self.payoffs.shape[agent] - 1}"
             )
-        self._returns = self._payoffs[chosen[:, 0], chosen[:, 1]]
+        self._returns = self.payoffs[chosen[:, 0], chosen[:, 1]]
         terminated = np.ones(self.num_matches, np.bool_)
         return Step(self._returns.copy(), terminated, ~terminated, np.ones((self.num_matches, 2), np.bool_))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
@@ -11,6 +11,10 @@ from hydra.utils import get_class, instantiate
 
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
+from marl_app.league.league import League
+from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.payoff import Payoff
+from marl_app.league.players import Learner
 
 if TYPE_CHECKING:
     from envs.batched import BatchedEnv
@@ -42,6 +46,22 @@ def callback(name: str, content: Leaf) -> Callable[[], Any]:
     leaf(f"callbacks.{name}", content)
     arguments = {key: value for key, value in content.items() if key != "_target_"}
     return functools.partial(get_class(content["_target_"]), **arguments)
+
+
+def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker | None = None) -> League:
+    """A new league as it is configured, of these learners; `matchmaker` takes the place of the configured one."""
+    settings = config.league
+    return named(
+        "league",
+        lambda: League(
+            learners,
+            matchmaker or leaf("league.matchmaker", settings.matchmaker),
+            leaf("league.schedule", settings.schedule),
+            Payoff(settings.decay_per_game),
+            settings.pool_limit,
+            leaf("league.meta", settings.meta),
+        ),
+    )
 
 
 def leaf(key: str, content: Leaf) -> Any:

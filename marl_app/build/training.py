@@ -13,15 +13,11 @@ from typing import Any
 
 import torch
 
-from marl_app.build.leaves import callback, env_factory, leaf, named
+from marl_app.build.leaves import callback, env_factory, leaf, league, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
-from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
-from marl_app.league.matchmakers.matchmaker import Matchmaker
-from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
-from marl_app.league.schedule import Schedule
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.config import LeaguePPOConfig
 from marl_app.rllib.networks import networks_of
@@ -40,19 +36,12 @@ def build(config: Config) -> LeaguePPOConfig:
     model = leaf("model", config.model)
     for network in networks:
         named("model", network.spec(model).build)
-    matchmaker: Matchmaker = leaf("league.matchmaker", config.league.matchmaker)
-    if len(sides) == 1 and not isinstance(matchmaker, Latest):
+    make_league = functools.partial(league, config, [Learner(config.league.learner)])
+    if len(sides) == 1 and not isinstance(make_league().matchmaker, Latest):
         raise ConfigError(
             f"env: all {len(agents)} agents are on one side, so a league has no opponents: "
             "use +experiment=self_play, or set env.sides"
         )
-    make_league = functools.partial(
-        _league,
-        config.league.learner,
-        matchmaker,
-        leaf("league.schedule", config.league.schedule),
-        config.league.decay_per_game,
-    )
     rllib = LeaguePPOConfig(LeaguePPO)
     rllib.environment(env="matches", disable_env_checking=True)
     _set_algorithm(rllib, config)
@@ -83,10 +72,6 @@ def flat(content: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     for key, value in content.items():
         result |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
     return result
-
-
-def _league(learner: str, matchmaker: Matchmaker, schedule: Schedule, decay_per_game: float) -> League:
-    return League([Learner(learner)], matchmaker, schedule, Payoff(decay_per_game))
 
 
 def _set_algorithm(rllib: LeaguePPOConfig, config: Config) -> None:

@@ -21,6 +21,8 @@ import numpy as np
 
 from marl_app.league.assignment import Assignment, Opponent, deal
 from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.meta.meta import MetaStrategy
+from marl_app.league.meta.uniform import Uniform
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner, Player, Snapshot
@@ -30,7 +32,7 @@ from marl_app.league.view import LeagueView, Tally
 
 __all__ = ["Assignment", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,34 @@ class League:
     """Learners, the pool of their snapshots, and the payoff between all of them.
 
     Players go by their ids. Every method that names a learner raises ValueError if the league has no such learner.
+
+    With a `pool_limit` the oldest snapshots leave a pool that is larger, but never a learner's newest one. The
+    `meta_strategy` (None: uniform) is how the pool as a whole is played.
     """
 
     def __init__(
-        self, learners: Sequence[Learner], matchmaker: Matchmaker, schedule: Schedule, payoff: Payoff | None = None
+        self,
+        learners: Sequence[Learner],
+        matchmaker: Matchmaker,
+        schedule: Schedule,
+        payoff: Payoff | None = None,
+        pool_limit: int | None = None,
+        meta_strategy: MetaStrategy | None = None,
     ) -> None:
         self.learners = {learner.player.id: learner for learner in learners}
         if not learners or len(self.learners) < len(learners):
             raise ValueError(f"a league needs learners of different lineages, not {list(learners)}")
+        if pool_limit is not None and pool_limit < len(learners):
+            raise ValueError(f"pool_limit={pool_limit} is too small: each of {len(learners)} learners keeps a snapshot")
         self.matchmaker = matchmaker
         self.schedule = schedule
         self.payoff = Payoff() if payoff is None else payoff
+        self.pool_limit = pool_limit
+        self.meta_strategy = Uniform() if meta_strategy is None else meta_strategy
         self.matches = 0  # recorded so far, self-play included
         self._pool: dict[str, Snapshot] = {}  # by player id, oldest first
         self._tallies = {learner: Tally() for learner in self.learners}
+        self._zero: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -78,18 +94,21 @@ class League:
     def record(self, outcomes: Outcomes) -> None:
         """Count results. Self-play counts as matches and nowhere else: it says nothing about strength.
 
-        Rows with the same opponent are one batch of the payoff. ValueError if an opponent is unknown; then nothing of
-        `outcomes` is counted.
+        Rows with the same opponent are one batch of the payoff. Those against snapshots that have left the pool count
+        as matches only. ValueError if an opponent was never in the league; then nothing of `outcomes` is counted.
         """
         learner = outcomes.learner
         self._check(learner)
-        unknown = set(outcomes.opponents) - self.learners.keys() - self._pool.keys()
+        players = self.learners.keys() | self._pool.keys()
+        unknown = [name for name in set(outcomes.opponents) - players if not self._has_left(name)]
         if unknown:
             raise ValueError(f"results of {learner} against unknown players {sorted(unknown)}")
         opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
         results = np.zeros((len(opponents), 3), np.int64)
         np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
         for opponent, (wins, draws, losses) in zip(opponents.tolist(), results.tolist(), strict=True):
+            if opponent not in players:
+                continue
             self.payoff.add(learner, opponent, wins, draws, losses)
             if opponent in self._pool:
                 tally = self._tallies[learner]
@@ -111,27 +130,47 @@ class League:
                 freezes.append(Freeze(name, reason))
         return freezes
 
+    def next_snapshot(self, learner: str) -> Player:
+        """The player that the learner becomes if it is frozen now."""
+        self._check(learner)
+        earlier = self.view.of(learner)
+        return Player(learner, (earlier[-1].player.generation or 0) + 1 if earlier else 0)
+
     def add_snapshot(self, learner: str, digest: str, agent_steps: int, reason: str) -> Snapshot:
-        """Add the learner as it is now to the pool, as its next generation.
+        """Add the learner as it is now to the pool, as its next generation; the pool is thinned if it is full.
 
         The snapshot inherits the learner's record of the payoff; the learner's tally starts again. `digest` names the
         weights, which are to be stored before; `agent_steps` is what the learner has trained on.
         """
-        self._check(learner)
-        lineage = self.learners[learner].lineage
-        earlier = self.view.of(lineage)
+        player = self.next_snapshot(learner)
+        earlier = self.view.of(learner)
         snapshot = Snapshot(
-            player=Player(lineage, len(earlier)),
+            player=player,
             digest=digest,
             agent_steps=int(agent_steps),
             parent=earlier[-1].digest if earlier else None,
             role=self.learners[learner].role,
             reason=reason,
         )
-        self._pool[snapshot.player.id] = snapshot
-        self.payoff.copy_row(learner, snapshot.player.id)
+        self._pool[player.id] = snapshot
+        self.payoff.copy_row(learner, player.id)
         self._tallies[learner] = Tally()
+        if self._zero is None and learner == next(iter(self.learners)):
+            self._zero = (player.id, 0.0)
+        self._thin()
         return snapshot
+
+    def _thin(self) -> None:
+        """Let the oldest snapshots go until the pool is within its limit."""
+        while self.pool_limit is not None and len(self._pool) > self.pool_limit:
+            newest = {self.view.of(learner)[-1].player.id for learner in self.learners if self.view.of(learner)}
+            oldest = next(player for player in self._pool if player not in newest)
+            if self._zero is not None and oldest == self._zero[0]:
+                # The next snapshot of the lineage takes over, at the Elo it has now, so that ratings go on.
+                heir = self.view.of(next(iter(self.learners)))[1].player.id
+                self._zero = (heir, self.ratings()[heir])
+            del self._pool[oldest]
+            self.payoff.drop(oldest)
 
     def ratings(self) -> dict[str, float]:
         """Elo ratings of all players from the payoff (see `ratings.bradley_terry`).
@@ -140,11 +179,10 @@ class League:
         """
         players = [*self.learners, *self._pool]
         wins, _ = self.payoff.counts(players)
-        ratings = bradley_terry(wins).tolist()
-        first = next(iter(self.learners.values())).player
-        origin = first.snapshot(0).id if first.snapshot(0).id in self._pool else first.id
-        zero = ratings[players.index(origin)]
-        return {player: rating - zero for player, rating in zip(players, ratings, strict=True)}
+        ratings = bradley_terry(wins)
+        origin, elo = self._zero or (players[0], 0.0)
+        ratings += elo - ratings[players.index(origin)]
+        return dict(zip(players, ratings.tolist(), strict=True))
 
     def bands(self, learner: str) -> dict[str, tuple[float, float]]:
         """The learner's score and effective games against the oldest, middle and newest third of the pool.
@@ -171,6 +209,7 @@ class League:
             "snapshots": [{**vars(snapshot), "player": player} for player, snapshot in self._pool.items()],
             "tallies": {learner: asdict(tally) for learner, tally in self._tallies.items()},
             "matches": self.matches,
+            "zero": self._zero,
             "payoff": self.payoff.state_dict(),
         }
 
@@ -188,7 +227,13 @@ class League:
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
         self._tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
         self.matches = state["matches"]
+        self._zero = tuple(state["zero"]) if state["zero"] else None
         self.payoff.load_state_dict(state["payoff"])
+
+    def _has_left(self, name: str) -> bool:
+        """Whether this is a snapshot that was in the pool once."""
+        player = Player.parse(name)
+        return player.is_snapshot and player.lineage in self.learners and player < self.next_snapshot(player.lineage)
 
     def _check(self, learner: str) -> None:
         if learner not in self.learners:

@@ -89,6 +89,16 @@ class Payoff:
             table[t, :] = table[s, :]  # the diagonal is 0, so both [t, s] and [t, t] become 0
             table[:, t] = table[:, s]
 
+    def drop(self, player: str) -> None:
+        """Forget a player and all its games; nothing happens if there are none."""
+        row = self._index.pop(player, None)
+        if row is None:
+            return
+        self._index = {name: index - (index > row) for name, index in self._index.items()}
+        self._wins, self._draws = (
+            np.pad(np.delete(np.delete(table, row, 0), row, 1), (0, 1)) for table in (self._wins, self._draws)
+        )
+
     def win_rates(self, home: str, away: Sequence[str]) -> Floats:
         """(wins + draws / 2) / games of `home` against each of `away`, [k]; 0.5 where there are no games."""
         points, games = self._cells([home], away)

@@ -84,7 +84,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A learner as it was when it was frozen. It never changes and never leaves the pool.
+    """A learner as it was when it was frozen. It never changes; it leaves the pool only when that is full.
 
     `digest` names its weights in the store; the weights themselves are never here. `agent_steps` is how many agent
     steps the learner had trained on by then; `parent` is the digest of the previous snapshot of the lineage, None for

@@ -48,36 +48,38 @@ class EverySteps:
 class WinRate:
     """Freeze a learner that has learned to beat the pool, or has tried for long enough.
 
-    All counts are since the last freeze. Due when at least `min_agent_steps` were trained, at least `min_games` were
+    All counts are since the last freeze. Due when at least `agent_steps` were trained, at least `min_games` were
     played against the pool, and the lower end of the score's Wilson interval exceeds `threshold`; or, whatever the
-    score, at `timeout_agent_steps` (None: never).
+    score, after `timeout_factor` times as many steps (None: never). AlphaStar's is 2.
     """
 
     def __init__(
         self,
         threshold: float,
         min_games: int,
-        min_agent_steps: int,
-        timeout_agent_steps: int | None = None,
+        agent_steps: int,
+        timeout_factor: float | None = None,
         confidence: float = 0.95,
     ) -> None:
         if not 0 < threshold < 1 or not 0 < confidence < 1:
             raise ValueError(f"threshold and confidence must be in (0, 1), not {threshold} and {confidence}")
-        if timeout_agent_steps is not None and timeout_agent_steps < max(1, min_agent_steps):
-            raise ValueError(f"timeout_agent_steps {timeout_agent_steps} must be >= min_agent_steps {min_agent_steps}")
+        if agent_steps <= 0 or (timeout_factor is not None and timeout_factor < 1):
+            raise ValueError(
+                f"agent_steps must be > 0 and timeout_factor >= 1 or null, not {agent_steps} and {timeout_factor}"
+            )
         self.threshold = threshold
         self.min_games = min_games
-        self.min_agent_steps = min_agent_steps
-        self.timeout_agent_steps = timeout_agent_steps
+        self.agent_steps = agent_steps
+        self.timeout_factor = timeout_factor
         self.confidence = confidence
 
     def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
         steps = progress.agent_steps - view.last_freeze(learner)
         tally = view.tallies[learner]
-        if steps >= self.min_agent_steps and tally.games >= self.min_games:
+        if steps >= self.agent_steps and tally.games >= self.min_games:
             low, high = wilson(tally.score, tally.games, self.confidence)
             if low > self.threshold:
                 return f"win rate {tally.score:.2f} [{low:.2f}, {high:.2f}] over {tally.games:,} games"
-        if self.timeout_agent_steps is not None and steps >= self.timeout_agent_steps:
+        if self.timeout_factor is not None and steps >= self.timeout_factor * self.agent_steps:
             return f"timeout: {steps:,} agent steps since the last freeze"
         return None

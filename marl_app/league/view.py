@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from marl_app.league.payoff import Payoff
+import numpy as np
+
+from marl_app.league.meta.meta import MetaStrategy
+from marl_app.league.payoff import Floats, Payoff
 from marl_app.league.players import Learner, Player, Snapshot
 
 
@@ -39,6 +42,11 @@ class LeagueView:
     def of(self, lineage: str) -> tuple[Snapshot, ...]:
         """The snapshots of one lineage, oldest first."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.player.lineage == lineage)
+
+    def mixture(self, strategy: MetaStrategy) -> Floats:
+        """The meta-strategy of the pool: probabilities [k] of `snapshots`; empty without any."""
+        pool = [snapshot.player.id for snapshot in self.snapshots]
+        return strategy.solve(self.payoff.matrix(pool)) if pool else np.zeros(0)
 
     def last_freeze(self, learner: str) -> int:
         """Agent steps the learner had trained on when it was last frozen; 0 if it never was."""

@@ -1,20 +1,24 @@
-"""Pictures for TensorBoard, uint8 [height, width, 3]: the payoff, the ratings, who the matchmaker chooses.
+"""Pictures for TensorBoard, uint8 [height, width, 3]: the payoff, the ratings, who the matchmaker chooses, curves.
 
 Drawn with matplotlib's objects on the Agg canvas, without pyplot: no display, no global state, safe in any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+
+from marl_app.metrics.files import replacing
 
 Pixels = NDArray[np.uint8]
 
@@ -92,6 +96,44 @@ def matchmaking_figure(
     right.spines[:].set_visible(False)
     right.tick_params(length=0, labelsize=8)
     return _pixels(figure)
+
+
+def curves_figure(
+    title: str, x_label: str, y_label: str, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, joined: bool = True
+) -> Pixels:
+    """Named curves, each x [n] and y [n]; not `joined`: as points, for x values in no order."""
+    figure, axes = _figure(7.0, 4.0)
+    for name, (x, y) in curves.items():
+        axes.plot(x, y, label=name, marker="o", markersize=3, linewidth=1.2 if joined else 0.0, alpha=0.85)
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title)
+    if len(curves) > 1:
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _pixels(figure)
+
+
+def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: int = 0) -> Pixels:
+    """Values [rows, columns] >= 0 as a picture, row 0 at the bottom; the first column is number `first`."""
+    shown = np.asarray(values, np.float64)
+    figure, axes = _figure(7.0, 4.0)
+    edges = (first - 0.5, first + shown.shape[1] - 0.5, -0.5, shown.shape[0] - 0.5)
+    image = axes.imshow(
+        shown, cmap="viridis", vmin=0, aspect="auto", origin="lower", extent=edges, interpolation="nearest"
+    )
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title)
+    figure.colorbar(image, ax=axes).outline.set_visible(False)
+    return _pixels(figure)
+
+
+def write_png(path: Path, pixels: Pixels) -> None:
+    """A picture as a PNG file, whole or not at all."""
+    with replacing(path) as temporary:
+        imsave(temporary, pixels, format="png")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

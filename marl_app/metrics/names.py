@@ -50,6 +50,16 @@ METRICS = (
     Metric("league/pool_size", "Snapshots in the pool.", "snapshots"),
     Metric("league/elo", "Elo of the main agent, fitted to the payoff.", "Elo"),
     Metric("league/elo_pool_mean", "Mean Elo of the pool's snapshots, on the same scale.", "Elo"),
+    Metric(
+        "league/effective_pool_size",
+        "How many entirely different players would be as diverse as the pool: the Vendi score of its payoff rows.",
+        "snapshots",
+    ),
+    Metric(
+        "league/meta_strategy_size",
+        "How many snapshots the meta-strategy mixes: the exponential of its entropy.",
+        "snapshots",
+    ),
     Metric("league/win_rate/pool", "Win rate of the main agent against the whole pool, draws half.", "share"),
     Metric(
         "league/win_rate/{band}",
@@ -67,6 +77,32 @@ METRICS = (
     ),
     Metric("evaluation/{anchor}/{mode}/low", "Lower end of that score's 95 % Wilson interval.", "score"),
     Metric("evaluation/{anchor}/{mode}/high", "Upper end of that score's 95 % Wilson interval.", "score"),
+    Metric(
+        "exploitability/agent",
+        "Exact exploitability of the main agent, in one-shot games: NashConv divided by the number of players.",
+        "reward",
+    ),
+    Metric("exploitability/meta_strategy", "Exact exploitability of the pool, played as its meta-strategy.", "reward"),
+    Metric("nash_conv/agent", "What the players could gain by best responses to the main agent, summed.", "reward"),
+    Metric("nash_conv/meta_strategy", "The same for the pool, played as its meta-strategy.", "reward"),
+    Metric("exploitability/agent_actions", "Probability of each action of the main agent, by iteration.", "image"),
+    Metric("exploitability/meta_strategy_actions", "The same for the pool, played as its meta-strategy.", "image"),
+    Metric(
+        "circle/{league}/strength/{meta_strategy}",
+        "Strength of a league's pool in the circle game, played by a meta-strategy: the score that the best response "
+        "leaves it, at most 0.5. The x axis is the round.",
+        "score",
+    ),
+    Metric("circle/{league}/distinct", "Distinct strategies in a league's pool. The x axis is the round.", "1"),
+    Metric("circle/self_play/strength", "Strength of the single pair's agent. The x axis is the round.", "score"),
+    Metric("circle/self_play/strategy", "Place on the circle of the pair's agent. The x axis is the round.", "1"),
+    Metric("circle/walk", "Place on the circle of the single pair's agent, over the rounds.", "image"),
+    Metric(
+        "circle/strength/{meta_strategy}", "Strength of the single pair and of each league, over the rounds.", "image"
+    ),
+    Metric(
+        "circle/diversity/{meta_strategy}", "Distinct strategies in the pool and its strength, round by round.", "image"
+    ),
     Metric("health/env_runner_restarts", "Env runners restarted after they died, so far.", "restarts"),
     Metric("health/failures", "Exceptions that training survived, so far.", "failures"),
     Metric(

@@ -19,6 +19,7 @@ KEYS = {
     "pool_size": "Snapshots in the pool.",
     "elo": "Elo of the main agent; null without a pool.",
     "anchors": "The last evaluation, as `{name: {score, low, high, games}}`: mean score with its 95 % Wilson interval.",
+    "exploitability": "The last exact exploitability, as `{agent, meta_strategy}`; empty where there is none.",
     "checkpoint": "Path of the last checkpoint; null if there is none.",
 }
 

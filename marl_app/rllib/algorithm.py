@@ -25,7 +25,8 @@ from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFET
 
 from marl_app import __version__
 from marl_app.league.league import Freeze, League
-from marl_app.league.players import Player, Snapshot
+from marl_app.league.players import Snapshot
+from marl_app.league.standing import Standing
 from marl_app.metrics.records import Records
 from marl_app.rllib.config import LeaguePPOConfig
 from marl_app.rllib.fragments import Fragment, Request
@@ -36,7 +37,7 @@ from marl_app.rllib.sampling import Sampler
 from marl_app.rllib.stats import Counters, IterationStats
 from marl_app.store.store import Store
 
-RATINGS_EVERY_S = 5.0
+STANDING_EVERY_S = 5.0
 
 
 class LeaguePPO(PPO):
@@ -68,8 +69,8 @@ class LeaguePPO(PPO):
         self.anchors: dict[str, dict[str, float]] = {}
         self.notes: list[str] = []
         self.checkpoint: Path | None = None
-        self._ratings: dict[str, float] = {}
-        self._rated = (float("-inf"), 0)
+        self._standing = Standing({})
+        self._stood: tuple[float, tuple[Snapshot, ...]] = (float("-inf"), ())
         super().setup(config)
         self._sampler = Sampler(
             self.env_runner_group,
@@ -121,19 +122,19 @@ class LeaguePPO(PPO):
     def publish(self, decision: Freeze) -> Snapshot:
         """Freeze a learner: its weights into the store first, then its name into the league."""
         league = self.league
-        earlier = league.view.of(Player.parse(decision.learner).lineage)
-        player = Player.parse(decision.learner).snapshot(len(earlier))
+        earlier = league.view.of(decision.learner)
+        player = league.next_snapshot(decision.learner)
         blob = self.encode_learner(player=player.id, parent=earlier[-1].digest if earlier else None)
         steps = self.counters.trained_agent_steps
         return league.add_snapshot(decision.learner, self.store.put(blob), steps, decision.reason)
 
-    def ratings(self) -> dict[str, float]:
-        """Elo of all players, fitted anew at most every RATINGS_EVERY_S seconds and after each freeze."""
-        now, pool = time.monotonic(), len(self.league.snapshots)
-        if now - self._rated[0] > RATINGS_EVERY_S or self._rated[1] != pool:
-            self._ratings = self.league.ratings()
-            self._rated = (time.monotonic(), pool)
-        return self._ratings
+    def standing(self) -> Standing:
+        """How the league stands, worked out anew at most every STANDING_EVERY_S seconds and after each freeze."""
+        now, newest = time.monotonic(), self.league.snapshots[-1:]
+        if now - self._stood[0] > STANDING_EVERY_S or self._stood[1] != newest:
+            self._standing = Standing.of(self.league)
+            self._stood = (time.monotonic(), newest)
+        return self._standing
 
     @property
     def fresh_slots(self) -> int:

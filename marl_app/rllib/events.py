@@ -27,5 +27,8 @@ class MatchCallback(RLlibCallback):
     def on_scalars(self, *, algorithm: LeaguePPO, values: dict[str, float], **kwargs: Any) -> None:
         """Metrics that do not come with every iteration."""
 
+    def on_image(self, *, algorithm: LeaguePPO, key: str, pixels: Any, **kwargs: Any) -> None:
+        """A picture, uint8 [height, width, 3]."""
+
     def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
         """Once, when the run ends, however it ends."""

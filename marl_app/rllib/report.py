@@ -73,7 +73,10 @@ def _league(algorithm: LeaguePPO) -> dict[str, float]:
         bands = league.bands(learner)
         values |= {f"league/win_rate/{band}": score for band, (score, played) in bands.items() if played}
     if pool:
-        ratings = algorithm.ratings()
-        values["league/elo"] = ratings[learner]
-        values["league/elo_pool_mean"] = float(np.mean([ratings.get(player, 0.0) for player in pool]))
+        standing = algorithm.standing()
+        values["league/elo"] = standing.ratings[learner]
+        values["league/elo_pool_mean"] = float(np.mean([standing.ratings.get(player, 0.0) for player in pool]))
+        if standing.effective_pool_size is not None:
+            values["league/effective_pool_size"] = standing.effective_pool_size
+            values["league/meta_strategy_size"] = standing.meta_strategy_size
     return values

@@ -124,6 +124,11 @@ def _summary(algorithm: LeaguePPO, status: str) -> dict[str, Any]:
         "pool_size": len(algorithm.league.snapshots),
         "elo": _elo(algorithm),
         "anchors": algorithm.anchors,
+        "exploitability": {
+            key.removeprefix("exploitability/"): value
+            for key, value in algorithm.report.items()
+            if key.startswith("exploitability/")
+        },
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
 
@@ -140,6 +145,7 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
         f"{name} {score['score']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
         for name, score in summary["anchors"].items()
     ]
+    strength += [f"exploitability of the {k.replace('_', '-')} {v:.3f}" for k, v in summary["exploitability"].items()]
     return [
         f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "
         f"{summary['env_steps']:,} env steps ({summary['env_steps_per_s']:,.0f}/s), "

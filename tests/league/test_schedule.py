@@ -19,7 +19,7 @@ def test_every_steps_counts_from_the_last_freeze() -> None:
     assert schedule.due(view_of(Tally()), "main", Progress(1500, 1)) == "500 agent steps since the last freeze"
 
 
-GATE = WinRate(threshold=0.7, min_games=1000, min_agent_steps=100, timeout_agent_steps=5000)
+GATE = WinRate(threshold=0.7, min_games=1000, agent_steps=100, timeout_factor=50)
 
 
 def test_win_rate_says_why() -> None:
@@ -37,7 +37,7 @@ def test_the_minimum_itself_is_enough() -> None:
     [
         (Tally(), 2000),  # no games say nothing
         (Tally(999, 0, 0), 2000),  # one game short of min_games
-        (Tally(1000, 0, 0), 1099),  # one step short of min_agent_steps
+        (Tally(1000, 0, 0), 1099),  # one step short of agent_steps
         (Tally(720, 0, 280), 2000),  # 0.72 is above the threshold, but the low end of its interval, 0.69, is not
     ],
 )
@@ -54,7 +54,7 @@ def test_timeout() -> None:
     losing = view_of(Tally(0, 0, 9999))
     assert GATE.due(losing, "main", Progress(5999, 1)) is None
     assert GATE.due(losing, "main", Progress(6000, 1)) == "timeout: 5,000 agent steps since the last freeze"
-    patient = WinRate(threshold=0.7, min_games=1, min_agent_steps=0)
+    patient = WinRate(threshold=0.7, min_games=1, agent_steps=1)
     assert patient.due(losing, "main", Progress(10**12, 1)) is None
 
 
@@ -62,6 +62,6 @@ def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="agent_steps"):
         EverySteps(0)
     with pytest.raises(ValueError, match="threshold"):
-        WinRate(threshold=1.0, min_games=1, min_agent_steps=0)
-    with pytest.raises(ValueError, match="timeout_agent_steps"):
-        WinRate(threshold=0.7, min_games=1, min_agent_steps=10, timeout_agent_steps=9)
+        WinRate(threshold=1.0, min_games=1, agent_steps=1)
+    with pytest.raises(ValueError, match="timeout_factor"):
+        WinRate(threshold=0.7, min_games=1, agent_steps=10, timeout_factor=0.9)

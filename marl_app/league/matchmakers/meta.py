@@ -1,0 +1,23 @@
+"""Policy-space response oracles: opponents are drawn from the meta-strategy of the pool.
+
+Lanctot et al. (2017), "A unified game-theoretic approach to multiagent reinforcement learning": the learner becomes a
+best response to the meta-strategy, joins the pool, and the meta-strategy is solved anew. With Nash it is the double
+oracle of McMahan, Gordon and Blum (2003), with the uniform one fictitious play. We differ in that the payoff between
+snapshots is what their learners have played, not simulated for the purpose.
+"""
+
+from __future__ import annotations
+
+from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.meta.meta import MetaStrategy
+from marl_app.league.view import LeagueView
+
+
+class Meta:
+    """All snapshots of all lineages, each as likely as in the meta-strategy."""
+
+    def __init__(self, strategy: MetaStrategy) -> None:
+        self.strategy = strategy
+
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        return against(view.snapshots, view, learner, "meta", lambda _: view.mixture(self.strategy))

@@ -1,0 +1,15 @@
+"""Every snapshot of the pool is equally likely: the average of the past, as in fictitious play (Brown, 1951)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marl_app.league.payoff import Floats
+
+
+class Uniform:
+    """The same probability for everybody."""
+
+    def solve(self, win_rates: Floats) -> Floats:
+        """1 / n for each of n players."""
+        return np.full(len(win_rates), 1 / len(win_rates))

@@ -1,0 +1,139 @@
+"""The circle game with perfect learners: why leagues exist, in seconds. See `marl_app/league/oracles.py`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from envs.circle import Circle
+from marl_app.build.leaves import env_factory, league
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config, Section, key
+from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.meta.meta import MetaStrategy
+from marl_app.league.oracles import Draws, History, play_league, self_play
+from marl_app.league.players import Learner
+from marl_app.metrics.figures import Pixels, curves_figure, write_png
+from marl_app.metrics.files import replacing
+from marl_app.metrics.tensorboard import TensorBoard
+
+SHOWN = (1, 5, 15, 30, 45, 60)  # rounds of the table
+LAST = 15  # rounds of its mean
+SINGLE = "single self-play"
+BEST = 0.5 - 1e-6  # a strength that cannot be improved on
+
+
+@dataclass
+class CircleGame(Section):
+    """Plays the circle game and shows a pair beside one league per matchmaker.
+
+    The objective is the mean strength in the last rounds of the first league under the first meta-strategy.
+    """
+
+    path: ClassVar[str] = "task"
+    rounds: int = key("Rounds that are played.", at_least=1)
+    learners: int = key("Learners of each league.", at_least=1)
+    opponents: int = key("Opponents that a learner draws each round.", at_least=1)
+    matchmakers: dict[str, Matchmaker] = key("One league for each, by its name.")
+    meta_strategies: dict[str, MetaStrategy] = key("How a pool is played when its strength is measured.")
+
+    def __call__(self, config: Config) -> float:
+        """Play, print the table, write table and pictures to the run directory."""
+        env = env_factory(config.env)(1)
+        if not isinstance(env, Circle):
+            raise ConfigError(
+                f"env._target_={config.env['_target_']}: this task plays the circle game: give env=circle"
+            )
+        scores = env.strategy_scores
+        learners = [Learner(f"{config.league.learner}_{number}") for number in range(self.learners)]
+        leagues = {}
+        for name, matchmaker in self.matchmakers.items():
+            draws = Draws(config.seed)  # the same luck for everybody: first the pair draws, then the league
+            pair = self_play(scores, self.rounds, draws)
+            contestants = league(config, learners, matchmaker)
+            leagues[name] = play_league(scores, contestants, self.meta_strategies, self.rounds, self.opponents, draws)
+        results = Results(pair, [1.0 - float(scores[:, agent].max()) for agent in pair], leagues)
+        results.print({name: type(meta).__name__ for name, meta in self.meta_strategies.items()})
+        results.write(Path(config.output_dir))
+        first = next(iter(leagues.values()))
+        return float(np.mean(next(iter(first.strength.values()))[-LAST:]))
+
+
+class Results:
+    """The strategies of the pair's agent, their strength, and what became of each league; all per round."""
+
+    def __init__(self, pair: Sequence[int], pair_strength: Sequence[float], leagues: dict[str, History]) -> None:
+        self.pair, self.leagues, self.rounds = pair, leagues, range(1, len(pair) + 1)
+        self.strength = {
+            meta: {SINGLE: pair_strength} | {name: history.strength[meta] for name, history in leagues.items()}
+            for meta in next(iter(leagues.values())).strength
+        }
+        self.distinct = {SINGLE: len(set(pair))} | {name: history.distinct[-1] for name, history in leagues.items()}
+
+    def print(self, classes: Mapping[str, str]) -> None:
+        """A table for each meta-strategy, with the name of its class."""
+        shown = [number for number in SHOWN if number < len(self.rounds)] + [len(self.rounds)]
+        last = min(LAST, len(self.rounds))
+        for meta, contestants in self.strength.items():
+            columns = list(contestants.values())
+            table = Table(
+                "round", *contestants, title=f"Strength, at best 0.5 (meta-strategy: {meta}, {classes[meta]})"
+            )
+            for number in shown:
+                table.add_row(str(number), *(f"{values[number - 1]:.3f}" for values in columns))
+            table.add_row(f"mean of the last {last}", *(f"{np.mean(values[-last:]):.3f}" for values in columns))
+            table.add_section()
+            reached = (next((str(n) for n, v in enumerate(values, 1) if v > BEST), "never") for values in columns)
+            table.add_row("first at 0.5 in round", *reached)
+            table.add_row("rounds at 0.5", *(str(int((np.array(values) > BEST).sum())) for values in columns))
+            table.add_row("distinct strategies at last", *(str(self.distinct[name]) for name in contestants))
+            Console(width=100).print(table)
+
+    def write(self, directory: Path) -> None:
+        """`strength.csv`, pictures, and the same as curves and pictures for TensorBoard."""
+        with replacing(directory / "strength.csv") as path, path.open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["round", "contestant", "meta_strategy", "strength", "distinct"])
+            for meta, contestants in self.strength.items():
+                for name, values in contestants.items():
+                    distinct = self.leagues[name].distinct if name in self.leagues else [1] * len(self.rounds)
+                    rows.writerows(zip(self.rounds, repeat(name), repeat(meta), values, distinct, strict=False))
+        writer = TensorBoard(directory / "tb")
+        for number in self.rounds:
+            writer.scalars(self._scalars(number), number)
+        for name, pixels in self._pictures():
+            write_png(directory / f"{name.replace('/', '_')}.png", pixels)
+            writer.image(f"circle/{name}", pixels, len(self.rounds))
+        writer.close()
+        print(f"run directory: {directory}  (strength.csv, pictures, tb/)")
+
+    def _pictures(self) -> Iterator[tuple[str, Pixels]]:
+        walk = {"agent": (self.rounds, self.pair)}
+        yield "walk", curves_figure("Single self-play walks around the circle", "round", "agent's strategy", walk)
+        for meta, contestants in self.strength.items():
+            curves = {name: (self.rounds, values) for name, values in contestants.items()}
+            yield f"strength/{meta}", curves_figure(f"Strength (meta-strategy: {meta})", "round", "strength", curves)
+            points = {name: (history.distinct, history.strength[meta]) for name, history in self.leagues.items()}
+            title = f"Strength and diversity (meta-strategy: {meta})"
+            yield (
+                f"diversity/{meta}",
+                curves_figure(title, "distinct strategies in the pool", "strength", points, joined=False),
+            )
+
+    def _scalars(self, number: int) -> dict[str, float]:
+        values: dict[str, float] = {
+            "circle/self_play/strength": next(iter(self.strength.values()))[SINGLE][number - 1],
+            "circle/self_play/strategy": self.pair[number - 1],
+        }
+        for name, history in self.leagues.items():
+            values[f"circle/{name}/distinct"] = history.distinct[number - 1]
+            values |= {f"circle/{name}/strength/{meta}": v[number - 1] for meta, v in history.strength.items()}
+        return values
