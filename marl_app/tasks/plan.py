@@ -55,8 +55,8 @@ class Plan(Size):
         assumed = rows.assumptions(size, sources)
         assumed.append(Row("matches against snapshots", result.opponents.share, "share", note=f"matchmaker {name}"))
         directory = Path(config.output_dir)
+        _write(directory, result, assumed)  # first: a pipe to `head` ends the process while it prints
         show(result, assumed)
-        _write(directory, result, assumed)
         print(f"plan: {directory}  (plan.json, plan.csv, plan.png)", flush=True)
         return result.wall_clock_s / rows.DAY
 
