@@ -13,8 +13,9 @@ import importlib.util
 import math
 import os
 import re
+import types
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 from marl_app.config.errors import ConfigError
 
@@ -49,19 +50,40 @@ def allowed(bounds: Any) -> str:
 
 @dataclass
 class Section:
-    """A group of keys whose bounds are checked when it is made. Raises ConfigError, naming the key."""
+    """A group of keys whose bounds are checked when it is made. Raises ConfigError, naming the key.
+
+    OmegaConf has seen to the types of a group that the app reads. A section may also be somebody's `_target_` leaf,
+    where nobody has: its numbers are checked here, and 2e8 is a whole number.
+    """
 
     path: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
         for item in fields(self):
-            value = getattr(self, item.name)
-            if value is None or "help" not in item.metadata:
+            if "help" not in item.metadata:
+                continue
+            name = f"{self.path}.{item.name}".lstrip(".")
+            value = _number(name, getattr(self, item.name), hints[item.name])
+            setattr(self, item.name, value)
+            if value is None:
                 continue
             for one in value if isinstance(value, list) else [value]:
                 if not _within(one, item.metadata):
-                    name = f"{self.path}.{item.name}".lstrip(".")
                     raise ConfigError(f"{name}={one} is not allowed: give {_fix(item.metadata)}")
+
+
+def _number(name: str, value: Any, hint: Any) -> Any:
+    """The value; where the key is a number, as one of its type. Raises ConfigError if it is none."""
+    kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if kinds[0] not in (int, float) or (value is None and len(kinds) > 1):
+        return value
+    if value is None:
+        raise ConfigError(f"{name}=null is not allowed")
+    whole = kinds[0] is int
+    if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value % 1):
+        raise ConfigError(f"{name}={value} is not {'a whole number' if whole else 'a number'}")
+    return int(value) if whole else value
 
 
 def _within(value: Any, bounds: Any) -> bool:

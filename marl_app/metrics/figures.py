@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard, uint8 [height, width, 3]: the payoff, the ratings, who the matchmaker chooses, curves.
+"""Pictures, uint8 [height, width, 3]: payoff, ratings, whom the matchmaker chooses; curves; the plan of a league.
 
 Drawn with matplotlib's objects on the Agg canvas, without pyplot: no display, no global state, safe in any thread.
 """
@@ -27,6 +27,7 @@ _LABELED = 24  # players up to which everybody has a label
 _NO_GAMES = "#a8a8a8"
 _GRID = "#d9d9d9"
 _BLUE, _ORANGE = "#3b6ea5", "#d9822b"
+_LINES = (_BLUE, _ORANGE, "#4d9a5b", "#8d5aa5")
 
 
 def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLike) -> Pixels:
@@ -134,6 +135,38 @@ def write_png(path: Path, pixels: Pixels) -> None:
     """A picture as a PNG file, whole or not at all."""
     with replacing(path) as temporary:
         imsave(temporary, pixels, format="png")
+
+
+def store_traffic_figure(
+    actors: float, bytes_per_s: Mapping[str, float], limit_bytes_per_s: float, learner_full_at: float
+) -> Pixels:
+    """What the store has to send, against the number of actors: a line per design, through its `bytes_per_s` at
+    `actors`. Dashed: what the store can send; a cross: where a design reaches it; dotted: where the learner is full.
+    """
+    figure, axes = _figure(7.5, 5.0)
+    walls = {design: actors * limit_bytes_per_s / now for design, now in bytes_per_s.items() if now > 0}
+    marks = [actors, learner_full_at, *walls.values()]
+    x = np.geomspace(min(marks) / 10, max(marks) * 10, 2)
+    for index, (design, now) in enumerate(bytes_per_s.items()):
+        color, width = (
+            _LINES[index % len(_LINES)],
+            1.5 + 0.8 * (len(bytes_per_s) - 1 - index),
+        )  # so that equal ones are all seen
+        axes.plot(x, now * x / actors, color=color, linewidth=width, label=design)
+        if design in walls:
+            axes.plot(walls[design], limit_bytes_per_s, color="black", marker="x", markersize=8, zorder=5)
+    axes.axhline(limit_bytes_per_s, color="black", linestyle="--", linewidth=1, label="what the store can send")
+    axes.axvline(learner_full_at, color="black", linestyle=":", linewidth=1, label="the learner is full")
+    axes.axvline(actors, color=_NO_GAMES, linewidth=1, label="as planned")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("actors")
+    axes.set_ylabel("bytes/s")
+    axes.set_title("What the store sends (cross: its wall)")
+    axes.legend(fontsize=8, frameon=False)
+    return _pixels(figure)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

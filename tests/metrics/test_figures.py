@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
+from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure, store_traffic_figure
 
 
 def players(count: int) -> list[str]:
@@ -74,3 +74,13 @@ def test_wrong_shapes_are_refused():
         ratings_figure(players(3), [1.0])
     with pytest.raises(ValueError, match="3 players need as many values"):
         matchmaking_figure("main", players(3), [0.5, 0.5, 0.0], [0.5])
+
+
+def test_a_plan_has_a_line_per_design_and_a_white_frame():
+    # The last one sends nothing, as in pure self-play: no line, and no wall to mark.
+    designs = {"a": 2e9, "b": 3e9, "c": 3e9, "d": 0.0}
+    picture = store_traffic_figure(4000, designs, 12.5e9, 6944)
+    frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    assert (frame == 255).all()
+    for color in ((0x3B, 0x6E, 0xA5), (0xD9, 0x82, 0x2B), (0x4D, 0x9A, 0x5B)):
+        assert share_of(picture, color) > 0.0002

@@ -1,0 +1,82 @@
+"""The answer to a size and a matchmaker: everything that follows, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from marl_app.planning.caches import Estimate, Misses, simulate
+from marl_app.planning.closed_form import miss_share
+from marl_app.planning.opponents import Opponents
+from marl_app.planning.size import Size
+from marl_app.planning.traffic import Design, designs, utilization
+
+
+@dataclass(frozen=True)
+class Hit:
+    """The hit rate of one cache: as simulated, and by the closed form where there is one."""
+
+    cache: str
+    simulated: Estimate
+    closed_form: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A size, whom its matches are against, and what follows. `used` is by design, then by resource."""
+
+    size: Size
+    opponents: Opponents
+    hits: list[Hit]
+    designs: list[Design]
+    used: dict[str, dict[str, float]]
+
+    @property
+    def self_play(self) -> float:
+        """Share of the matches that the trainee plays with itself."""
+        return 1 - self.opponents.share
+
+    @property
+    def wall_clock_s(self) -> float:
+        """What all matches take, if only actors and the learner matter."""
+        return max(self.size.played_s, self.size.learned_s(self.self_play))
+
+
+def answer(size: Size, opponents: Opponents, rng: np.random.Generator) -> Answer:
+    """Everything, for a matchmaker that picks `opponents`; a team without opponents (one side) asks for none."""
+    if size.sides == 1:
+        opponents = Opponents(0.0, opponents.ages)
+    misses, hits = _caches(size, opponents, rng) if opponents.share else (None, [])
+    ways = designs(size, opponents.share, misses)
+    return Answer(size, opponents, hits, ways, {d.name: utilization(size, d, 1 - opponents.share) for d in ways})
+
+
+def _caches(size: Size, opponents: Opponents, rng: np.random.Generator) -> tuple[Misses, list[Hit]]:
+    """The miss shares to reckon with, and the hit rates to show.
+
+    A cache of the whole pool is reckoned by the closed form: it is exact there, for every matchmaker, while a
+    simulation of minutes does not see enough of a freeze in hours.
+    """
+    per_rack = size.actors_per_rack * size.requests_per_s(opponents.share) * size.freeze_interval_s
+    in_rack, in_node = size.rack_cache_snapshots, size.node_cache_snapshots
+    simulated = simulate(opponents.ages, per_rack, size.nodes_per_rack, in_node, in_rack, rng)
+    rack = miss_share(opponents.ages, per_rack, in_rack)
+    node = miss_share(opponents.ages, per_rack / size.nodes_per_rack, in_node)
+    # Behind caches in the nodes, a rack's cache of the whole pool still fetches each snapshot once; else no formula.
+    both = rack if in_rack is None else None
+    hits = [
+        Hit("c: rack cache", _hit(simulated.rack), 1 - rack),
+        Hit("d: node cache", _hit(simulated.node), 1 - node),
+        Hit("d: node or rack cache", _hit(simulated.both), None if both is None else 1 - both),
+    ]
+    misses = Misses(
+        Estimate(rack) if in_rack is None else simulated.rack,
+        Estimate(node) if in_node is None else simulated.node,
+        simulated.both if both is None else Estimate(both),
+    )
+    return misses, hits
+
+
+def _hit(miss: Estimate) -> Estimate:
+    return Estimate(1 - miss.value, miss.error)

@@ -1,0 +1,104 @@
+"""Plan: size a league before it is built, and say what gives way first.
+
+python -m marl_app task=plan                                    # the settings of conf/task/plan.yaml
+python -m marl_app task=plan league/matchmaker=uniform task.actors=10000
+python -m marl_app task=plan run=runs/league/<time>             # rates as a run measured them
+
+Prints tables, and leaves plan.json, plan.csv and plan.png in the run directory.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from marl_app.build.leaves import leaf
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config, key
+from marl_app.metrics.figures import store_traffic_figure, write_png
+from marl_app.metrics.files import replacing, to_json
+from marl_app.planning import rows
+from marl_app.planning.answer import Answer, answer
+from marl_app.planning.measured import measured
+from marl_app.planning.opponents import opponents
+from marl_app.planning.rows import Row
+from marl_app.planning.size import Size, bytes_per_s
+from marl_app.planning.traffic import DESIGNS, LEARNER, STORE
+from marl_app.tasks.plan_tables import show
+
+
+@dataclass
+class Plan(Size):
+    """The task: its settings are the size. Called with the configuration, it returns the wall-clock in days."""
+
+    keep: list[str] = key("Settings that a run does not replace.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = [item.name for item in fields(Size)]
+        if not isinstance(self.keep, list):
+            raise ConfigError(f"task.keep={self.keep} is not a list: give task.keep=[{self.keep}]")
+        if unknown := [name for name in self.keep if name not in known]:
+            raise ConfigError(f"task.keep: {unknown[0]} is no setting. The settings: {', '.join(known)}")
+
+    def __call__(self, config: Config) -> float:
+        size, sources = self._size(config.run)
+        matchmaker = leaf("league.matchmaker", config.league.matchmaker)
+        picked = opponents(matchmaker, config.league.learner, size.pool_snapshots, size.elo_per_generation)
+        result = answer(size, picked, np.random.default_rng(config.seed))
+        name = config.league.matchmaker["_target_"].rpartition(".")[2]
+        assumed = rows.assumptions(size, sources)
+        assumed.append(Row("matches against snapshots", result.opponents.share, "share", note=f"matchmaker {name}"))
+        directory = Path(config.output_dir)
+        _write(directory, result, assumed)  # first: a pipe to `head` ends the process while it prints
+        show(result, assumed)
+        print(f"plan: {directory}  (plan.json, plan.csv, plan.png)", flush=True)
+        return result.wall_clock_s / rows.DAY
+
+    def _size(self, run: str | None) -> tuple[Size, dict[str, str]]:
+        """The settings, those that the run has measured in their place, and which these are."""
+        size = Size(**{item.name: getattr(self, item.name) for item in fields(Size)})
+        if run is None:
+            return size, {}
+        directory = Path(run).expanduser()
+        if not directory.is_dir():
+            raise ConfigError(f"run={run}: there is no such directory: give the directory of a run")
+        if not (directory / "summary.json").is_file():
+            raise ConfigError(f"run={run}: no run has ended in this directory (summary.json is missing): give another")
+        try:
+            recorded = OmegaConf.load(directory / ".hydra" / "config.yaml")
+            values = measured(directory, recorded.runtime, self.sides, self.agents_per_side)
+        except Exception as error:  # whatever is wrong in the files of a run, the user can only choose another
+            raise ConfigError(f"run={run}: cannot plan from this run: {str(error).partition(chr(10))[0]}") from error
+        values = {name: value for name, value in values.items() if name not in self.keep}
+        return replace(size, **values), dict.fromkeys(values, "run")
+
+
+def _write(directory: Path, result: Answer, assumed: list[Row]) -> None:
+    """All rows as JSON and CSV, and the picture."""
+    answers = [
+        *rows.time_and_storage(result),
+        *rows.hit_rates(result),
+        *rows.traffic(result),
+        *rows.walls(result),
+        *rows.growth(result),
+    ]
+    content = {"assumptions": [asdict(row) for row in assumed], "rows": [asdict(row) for row in answers]}
+    with replacing(directory / "plan.json") as file:
+        file.write_text(to_json(content, indent=2) + "\n", encoding="utf-8")
+    with replacing(directory / "plan.csv") as file, file.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.DictWriter(text, [item.name for item in fields(Row)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in (*assumed, *answers))
+    label = {design.name: f"{design.name}: {DESIGNS[design.name]}" for design in result.designs}
+    picture = store_traffic_figure(
+        result.size.actors,
+        {label[design.name]: design.bytes_per_s(STORE) for design in result.designs},
+        bytes_per_s(result.size.store_gbit_per_s),
+        result.size.actors / next(iter(result.used.values()))[LEARNER],
+    )
+    write_png(directory / "plan.png", picture)

@@ -1,0 +1,56 @@
+"""The files of a run, with round numbers: what a planner reads of it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+RUNTIME = {"num_env_runners": 2, "num_envs_per_env_runner": 50, "opponent_slots": 8}
+
+
+def write_run(directory: Path, snapshots: int = 3) -> Path:
+    """10 iterations of 2 s. 2 x 50 matches at once make 4,000 env steps in each: 20 steps/s per match; a match of 60
+    steps takes 3 s. In turn, half of the matches with itself: 0.75 agent steps per env step, 3,000 rows, learned from
+    in half of the time. A snapshot every 6,000 agent steps, and 10,000 bytes each.
+    """
+    (directory / "snapshots").mkdir(parents=True)
+    (directory / ".hydra").mkdir()
+    runtime = "".join(f"  {name}: {value}\n" for name, value in RUNTIME.items())
+    (directory / ".hydra" / "config.yaml").write_text(f"output_dir: ${{hydra:runtime.output_dir}}\nruntime:\n{runtime}")
+    (directory / "summary.json").write_text(json.dumps({"status": "finished", "trained_agent_steps_per_s": 1500.0}))
+    lines = [
+        {
+            "iteration": i,
+            "seconds": 100 + 2.0 * i,  # the first iteration waits: it is left out
+            "steps/env_steps": 4000 * i,
+            "learner/batch_rows": 3000,
+            "throughput/learn_share": 0.5,
+            "matches/per_s": 100 / 3,
+            "matches/length": 60.0,
+            "league/self_play_share": 0.5,
+        }
+        for i in range(1, 11)
+    ]
+    (directory / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pool = [f"main@{generation:04d}" for generation in range(snapshots)]
+    for index in range(snapshots):
+        (directory / "snapshots" / f"{index:064x}").write_bytes(bytes(10_000))
+    players = ["main", *pool]
+    strength = [snapshots - 0.5, *range(snapshots)]  # 100 Elo a generation
+    wins = [[0 if a == b else 1e6 / (1 + 10 ** ((b - a) / 4)) for b in strength] for a in strength]
+    league = {
+        "learners": [{"lineage": "main", "role": "main_agent"}],
+        "snapshots": [
+            {"player": player, "digest": f"{index:064x}", "agent_steps": 6000 * index}
+            for index, player in enumerate(pool)
+        ],
+        "payoff": {"players": players, "wins": wins, "draws": [[0.0] * len(players) for _ in players]},
+    }
+    write_checkpoint(directory / "checkpoints" / "checkpoint-00000010", {"league": league})
+    return directory
+
+
+def write_checkpoint(directory: Path, state: object) -> None:
+    directory.mkdir(parents=True)
+    data = json.dumps(state).encode()
+    (directory / "state.json").write_bytes(data)
+    (directory / "manifest.json").write_text(json.dumps({"state.json": hashlib.sha256(data).hexdigest()}))
