@@ -17,7 +17,7 @@ from gymnasium import spaces
 from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
 from envs.grid import draw_cells, places
 from envs.legal import require_actions
-from envs.settings import require_bool, require_integer, require_number
+from envs.settings import require_bool, require_field, require_integer, require_number
 
 NONE, NORTH, SOUTH, WEST, EAST, LOAD = range(6)
 _MOVES: Ints = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)])
@@ -55,7 +55,8 @@ class Foraging(BatchedEnv):
         normalize_reward: bool = True,
         penalty: float = 0.0,
     ) -> None:
-        _check_field(field_size, players)
+        require_field("field_size", field_size, 3)
+        require_integer("players", players, 1, field_size[0] * field_size[1])
         for key, value in (("max_num_food", max_num_food), ("sight", sight), ("max_episode_steps", max_episode_steps)):
             require_integer(key, value, 1)
         require_integer("min_player_level", min_player_level, 1)
@@ -227,11 +228,3 @@ def _room_for_food(size: Ints) -> tuple[Bools, Bools]:
     apart = np.abs(cells[:, None] - cells)
     far: Bools = (apart.max(axis=2) > 2) | ((apart.max(axis=2) == 2) & (apart.min(axis=2) > 0))
     return inner, far
-
-
-def _check_field(field_size: Sequence[int], players: int) -> None:
-    if not isinstance(field_size, Sequence) or len(field_size) != 2:
-        raise ValueError(f"env.field_size must be [rows, columns], not {field_size}")
-    for length in field_size:
-        require_integer("field_size", length, 3)
-    require_integer("players", players, 1, field_size[0] * field_size[1])

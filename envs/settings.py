@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def require_integer(key: str, value: int, low: int, high: int | None = None) -> None:
@@ -25,3 +26,11 @@ def require_bool(key: str, value: bool) -> None:
     """`env.<key>` must be true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"env.{key} must be true or false, not {value}")
+
+
+def require_field(key: str, value: Sequence[int], low: int) -> None:
+    """`env.<key>` must be the rows and columns of a grid, each >= low."""
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise ValueError(f"env.{key} must be [rows, columns], not {value}")
+    for length in value:
+        require_integer(key, length, low)
