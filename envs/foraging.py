@@ -59,12 +59,7 @@ class Foraging(BatchedEnv):
         require_integer("players", players, 1, field_size[0] * field_size[1])
         for key, value in (("max_num_food", max_num_food), ("sight", sight), ("max_episode_steps", max_episode_steps)):
             require_integer(key, value, 1)
-        require_integer("min_player_level", min_player_level, 1)
-        require_integer("max_player_level", max_player_level, min_player_level)
-        if max_food_level is not None:
-            require_integer("max_food_level", max_food_level, 1)
-        highest = min(3, players) * min_player_level if max_food_level is None else max_food_level  # at the very least
-        require_integer("min_food_level", min_food_level, 1, highest)
+        _check_levels(min(3, players), min_player_level, max_player_level, min_food_level, max_food_level)
         require_bool("force_coop", force_coop)
         require_bool("normalize_reward", normalize_reward)
         require_number("penalty", penalty, 0)
@@ -189,6 +184,15 @@ class Foraging(BatchedEnv):
         weakest = strongest if self._coop else np.full(len(chosen), low)
         size = (len(chosen), self.food_levels.shape[1])
         return rng.integers(weakest[:, None], strongest[:, None], size, endpoint=True)
+
+
+def _check_levels(team: int, min_player: int, max_player: int, min_food: int, max_food: int | None) -> None:
+    """Raise ValueError unless levels can be drawn, whatever the levels of the `team` weakest players will be."""
+    require_integer("min_player_level", min_player, 1)
+    require_integer("max_player_level", max_player, min_player)
+    if max_food is not None:
+        require_integer("max_food_level", max_food, 1)
+    require_integer("min_food_level", min_food, 1, team * min_player if max_food is None else max_food)
 
 
 def valid_actions(position: Ints, food: Ints, levels: Ints, size: Ints) -> Bools:
