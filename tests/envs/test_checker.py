@@ -14,7 +14,13 @@ from envs.openspiel_adapter import OpenSpiel
 from envs.tic_tac_toe import TicTacToe
 
 OPTIONS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "env").glob("*.yaml"))
-NEEDED = {"openspiel": ["game=tic_tac_toe"], "pettingzoo": ["name=pettingzoo.classic.rps_v2"]}  # keys left at ???
+# Keys left at ???, and time limits beyond the steps of the test.
+NEEDED = {
+    "openspiel": ["game=tic_tac_toe"],
+    "pettingzoo": ["name=pettingzoo.classic.rps_v2"],
+    "predator_prey": ["max_cycles=40"],
+    "pursuit": ["kwargs={max_cycles: 10}"],
+}
 
 
 @pytest.mark.parametrize("option", OPTIONS)

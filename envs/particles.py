@@ -1,0 +1,190 @@
+"""The physics of the multi-agent particle environments, for B matches at once: points that push one another away.
+
+Lowe et al., "Multi-agent actor-critic for mixed cooperative-competitive environments" (2017); equal to the world of the
+package `mpe2` (1.1.1) step for step, in float64. Where we differ: an action outside its space is an error (mpe2 clips
+it), two bodies at exactly one point do not push each other (NaN there), and rendering, curricula, early success and
+partial observability are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envs.batched import ActionSpace, Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
+from envs.legal import require_actions
+from envs.settings import require_bool, require_integer
+
+Doubles = NDArray[np.float64]
+
+DT, DAMPING = 0.1, 0.25
+CONTACT_FORCE, CONTACT_MARGIN = 1e2, 1e-3
+ACCELERATION = 5.0
+MOVES = 5
+"""Discrete: 0 nothing, 1 left, 2 right, 3 down, 4 up. Continuous: the strength of each of them, in [0, 1]."""
+_DIRECTIONS: Doubles = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.float64)
+
+
+def distances(first: Doubles, second: Doubles) -> Doubles:
+    """From each of `first` [B, n, 2] to each of `second` [B, m, 2]: [B, n, m]."""
+    x = first[:, :, None, 0] - second[:, None, :, 0]
+    y = first[:, :, None, 1] - second[:, None, :, 1]
+    lengths: Doubles = np.sqrt(x * x + y * y)
+    return lengths
+
+
+def contact_forces(positions: Doubles, sizes: Doubles, movable: int) -> Doubles:
+    """What pushes the first `movable` bodies away from the others: [B, movable, 2].
+
+    positions: [B, bodies, 2]. sizes: [bodies], the radii. Bodies that overlap push hard, others hardly at all.
+    """
+    force = np.zeros((len(positions), movable, 2))
+    pairs = [pair for pair in combinations(range(len(sizes)), 2) if pair[0] < movable]
+    if not pairs:
+        return force
+    first, second = (list(indices) for indices in zip(*pairs, strict=True))
+    delta = positions[:, first] - positions[:, second]
+    distance = np.sqrt(delta[..., 0] ** 2 + delta[..., 1] ** 2)
+    depth = np.logaddexp(0, (sizes[first] + sizes[second] - distance) / CONTACT_MARGIN) * CONTACT_MARGIN
+    push = CONTACT_FORCE * delta / np.maximum(distance, 1e-300)[..., None] * depth[..., None]
+    for index, (one, other) in enumerate(pairs):
+        force[:, one] += push[:, index]
+        if other < movable:
+            force[:, other] -= push[:, index]
+    return force
+
+
+def move(positions: Doubles, velocities: Doubles, force: Doubles, max_speed: Doubles | None) -> None:
+    """Move bodies of mass 1 by one time step, in place: all [B, n, 2]; max_speed: [n], or None = no limit."""
+    positions += velocities * DT
+    velocities *= 1 - DAMPING
+    velocities += force * DT
+    if max_speed is not None:
+        speed = np.sqrt(velocities[..., 0] ** 2 + velocities[..., 1] ** 2)
+        fast = speed > max_speed
+        velocities *= np.where(fast, max_speed / np.where(fast, speed, 1.0), 1.0)[..., None]
+
+
+def directions(actions: Array, continuous: bool) -> Doubles:
+    """Where agents want to go, float64 [..., 2]: actions are int64 [...], or float32 [..., 5] if continuous."""
+    if continuous:
+        return np.stack([actions[..., 2] - actions[..., 1], actions[..., 4] - actions[..., 3]], -1).astype(np.float64)
+    return _DIRECTIONS[actions]
+
+
+def observation_space(size: int) -> spaces.Box:
+    """Unbounded numbers, float32 [size]."""
+    return spaces.Box(-np.inf, np.inf, (size,), np.float32)
+
+
+def action_space(size: int, continuous: bool) -> ActionSpace:
+    """One of `size` actions, or the strength of each in [0, 1]."""
+    return spaces.Box(0, 1, (size,), np.float32) if continuous else spaces.Discrete(size)
+
+
+class Particles(BatchedEnv):
+    """`num_matches` worlds of agents and landmarks; a subclass says who they are, what they see and what they get.
+
+    groups: in the order of the agents. sizes: radii of the bodies that collide, the first ones.
+    reach: [bodies], how far from the middle bodies start, at most, in x and in y.
+
+    A match is truncated after `max_cycles` steps. The state is all observations, one after the other.
+    """
+
+    title: str
+    """Opens error messages."""
+
+    def __init__(
+        self,
+        num_matches: int,
+        groups: Sequence[Group],
+        agents: Sequence[str],
+        sides: Sequence[Sequence[int]],
+        sizes: Sequence[float],
+        reach: Sequence[float],
+        max_cycles: int,
+        continuous_actions: bool,
+        max_speed: Sequence[float] | None = None,
+    ) -> None:
+        require_integer("max_cycles", max_cycles, 1)
+        require_bool("continuous_actions", continuous_actions)
+        self.num_matches, self.agents, self.groups = num_matches, tuple(agents), tuple(groups)
+        self.sides = tuple(tuple(side) for side in sides)
+        self.state_space = observation_space(sum(len(g.agents) * g.observation_space.shape[0] for g in groups))
+        count = len(agents)
+        self.positions: Doubles = np.zeros((num_matches, len(reach), 2))  # the agents', then the landmarks'
+        self.velocities: Doubles = np.zeros((num_matches, count, 2))
+        self._sizes, self._reach = np.array(sizes, np.float64), np.array(reach, np.float64)
+        self._max_speed = None if max_speed is None else np.array(max_speed, np.float64)
+        self._max_cycles, self._continuous = max_cycles, continuous_actions
+        others = [[other for other in range(count) if other != agent] for agent in range(count)]
+        self._others: Ints = np.array(others, np.int64)
+        self._steps: Ints = np.zeros(num_matches, np.int64)
+        self._returns: Floats = np.zeros((num_matches, count), np.float32)
+
+    def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
+        """Put all bodies of all or the given matches at random places, at rest."""
+        chosen = slice(None) if matches is None else matches
+        count = self.num_matches if matches is None else len(matches)
+        self.positions[chosen] = rng.uniform(-1, 1, (count, *self.positions.shape[1:])) * self._reach[:, None]
+        self.velocities[chosen] = 0
+        self._steps[chosen] = 0
+        self._returns[chosen] = 0
+
+    def acting(self) -> Bools:
+        """Everybody, always: bool [B, agents]."""
+        return np.ones((self.num_matches, len(self.agents)), np.bool_)
+
+    def action_mask(self, matches: Ints, agents: Ints) -> None:
+        """Every action is always legal: None."""
+        return None
+
+    def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
+        """Advance the worlds by 0.1 s; `rng` is not used. Raises ValueError for an action outside its space."""
+        require_actions(self.title, self, actions)
+        force = self._forces(actions)
+        force += contact_forces(self.positions[:, : len(self._sizes)], self._sizes, len(self.agents))
+        move(self.positions[:, : len(self.agents)], self.velocities, force, self._max_speed)
+        rewards = self._rewards().astype(np.float32)
+        self._returns += rewards
+        self._steps += 1
+        truncated = self._steps >= self._max_cycles
+        return Step(rewards, np.zeros_like(truncated), truncated, np.zeros(rewards.shape, np.bool_))
+
+    def scores(self, matches: Ints) -> Floats:
+        """Scores, float32 [K, sides], from the undiscounted returns of the sides."""
+        return scores_from_returns(self._returns[matches], self.sides)
+
+    def state(self, matches: Ints) -> Floats:
+        """All observations of the matches, agent by agent: float32 [K, state size]."""
+        parts = []
+        for group in self.groups:
+            rows = self.observe(matches.repeat(len(group.agents)), np.tile(group.agents, len(matches)))
+            parts.append(rows.reshape(len(matches), len(group.agents) * rows.shape[1]))
+        return np.concatenate(parts, axis=1)
+
+    @abstractmethod
+    def _forces(self, actions: Sequence[Array]) -> Doubles:
+        """How the agents push themselves: float64 [B, agents, 2]."""
+
+    @abstractmethod
+    def _rewards(self) -> Doubles:
+        """What the agents get for where they are now: float64 [B, agents]."""
+
+    def _seen_from(self, matches: Ints, agents: Ints) -> tuple[Doubles, Doubles]:
+        """Where the landmarks [R, landmarks, 2] and the other agents [R, agents - 1, 2] are, as seen by agents."""
+        positions, rows = self.positions[matches], np.arange(len(matches))
+        relative = positions - positions[rows, agents][:, None]
+        return relative[:, len(self.agents) :], relative[rows[:, None], self._others[agents]]
+
+
+def joined(*parts: Array) -> Floats:
+    """Put parts [R, ...] of observations side by side: float32 [R, numbers]."""
+    rows = len(parts[0])
+    return np.concatenate([part.reshape(rows, math.prod(part.shape[1:])) for part in parts], 1, dtype=np.float32)

@@ -1,0 +1,76 @@
+"""Simple Speaker Listener: one agent knows which landmark is the goal and can only speak; the other can only go there.
+
+Lowe et al. (2017); equal to `mpe2.simple_speaker_listener_v4` (mpe2 1.1.1) step for step, see `envs.particles` for what
+is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from envs.batched import Array, Floats, Group, Ints
+from envs.particles import (
+    ACCELERATION,
+    MOVES,
+    Doubles,
+    Particles,
+    action_space,
+    directions,
+    joined,
+    observation_space,
+)
+
+_WORDS = 3
+_COLORS: Doubles = np.array([(0.65, 0.15, 0.15), (0.15, 0.65, 0.15), (0.15, 0.15, 0.65)])
+_LISTENER, _LANDMARKS = 1, 2  # where they are among the bodies
+
+
+class SimpleSpeakerListener(Particles):
+    """`num_matches` matches of one team of two: `speaker_0` and `listener_0`.
+
+    max_cycles: steps per match. continuous_actions: Box actions in [0, 1] instead of Discrete ones.
+
+    The speaker sees the color of the goal, float32 [3], and says one of three words (or the strength of each). The
+    listener sees float32 [11]: its velocity, the three landmarks from where it is, and the last word; it moves: 0
+    nothing, 1 left, 2 right, 3 down, 4 up. Both get minus the squared distance from the listener to the goal.
+    """
+
+    title = "simple_speaker_listener"
+
+    def __init__(self, num_matches: int, max_cycles: int = 25, continuous_actions: bool = False) -> None:
+        groups = [
+            Group("speaker", (0,), observation_space(3), action_space(_WORDS, continuous_actions)),
+            Group("listener", (1,), observation_space(11), action_space(MOVES, continuous_actions)),
+        ]
+        agents = ["speaker_0", "listener_0"]
+        super().__init__(num_matches, groups, agents, [(0, 1)], [], [1.0] * 5, max_cycles, continuous_actions)
+        self.goals: Ints = np.zeros(num_matches, np.int64)
+        self._said: Doubles = np.zeros((num_matches, _WORDS))
+
+    def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
+        """Start all or the given matches with new places and goals."""
+        super().reset(rng, matches)
+        chosen = slice(None) if matches is None else matches
+        self.goals[chosen] = rng.integers(len(_COLORS), size=self.num_matches if matches is None else len(matches))
+        self._said[chosen] = 0
+
+    def observe(self, matches: Ints, agents: Ints) -> Floats:
+        """What the speakers see, float32 [R, 3], or the listeners, float32 [R, 11]."""
+        if not (len(agents) and agents[0] == _LISTENER):
+            return joined(_COLORS[self.goals[matches]])
+        landmarks, _ = self._seen_from(matches, agents)
+        return joined(self.velocities[matches, agents], landmarks, self._said[matches])
+
+    def _forces(self, actions: Sequence[Array]) -> Doubles:
+        said, moves = actions
+        self._said = said[:, 0].astype(np.float64) if self._continuous else np.eye(_WORDS)[said[:, 0]]
+        force = np.zeros((self.num_matches, 2, 2))  # the speaker stays where it is
+        force[:, _LISTENER] = directions(moves[:, 0], self._continuous) * ACCELERATION
+        return force
+
+    def _rewards(self) -> Doubles:
+        goal = self.positions[np.arange(self.num_matches), _LANDMARKS + self.goals]
+        distance = ((self.positions[:, _LISTENER] - goal) ** 2).sum(axis=1)
+        return np.stack([-distance, -distance], axis=1)

@@ -1,0 +1,77 @@
+"""Simple Spread: N agents cover N landmarks together and keep out of one another's way.
+
+Lowe et al. (2017); equal to `mpe2.simple_spread_v3` (mpe2 1.1.1) step for step, see `envs.particles` for what is left
+out. Older forks of the environment give every agent the sum over all of them and count a collision of each agent with
+itself: with N=3 and 25 steps, their return is 2 * (sum over agents here) - 75 for local_ratio 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from envs.batched import Array, Floats, Group, Ints
+from envs.particles import (
+    ACCELERATION,
+    MOVES,
+    Doubles,
+    Particles,
+    action_space,
+    directions,
+    distances,
+    joined,
+    observation_space,
+)
+from envs.settings import require_integer, require_number
+
+_SIZE = 0.15
+
+
+class SimpleSpread(Particles):
+    """`num_matches` matches of one team of N agents.
+
+    local_ratio: in [0, 1], the share of an agent's reward that is -1 for each agent it touches; the rest is the team's:
+        minus the distance from each landmark to the nearest agent, summed.
+    max_cycles: steps per match. continuous_actions: Box actions in [0, 1] instead of Discrete ones.
+
+    Observation float32 [6 N]: own velocity and position, the landmarks and the other agents from here, and 2 (N - 1)
+    zeros, where mpe2 has what others say (they are silent). Actions: 0 nothing, 1 left, 2 right, 3 down, 4 up.
+    """
+
+    title = "simple_spread"
+
+    def __init__(
+        self,
+        num_matches: int,
+        N: int = 3,
+        local_ratio: float = 0.5,
+        max_cycles: int = 25,
+        continuous_actions: bool = False,
+    ) -> None:
+        require_integer("N", N, 1)
+        require_number("local_ratio", local_ratio, 0, 1)
+        team = tuple(range(N))
+        group = Group("agent", team, observation_space(6 * N), action_space(MOVES, continuous_actions))
+        agents = [f"agent_{agent}" for agent in team]
+        super().__init__(
+            num_matches, [group], agents, [team], [_SIZE] * N, [1.0] * 2 * N, max_cycles, continuous_actions
+        )
+        self._local_ratio = local_ratio
+
+    def observe(self, matches: Ints, agents: Ints) -> Floats:
+        """What the agents see: float32 [R, 6 N], see the class."""
+        landmarks, others = self._seen_from(matches, agents)
+        velocity, position = self.velocities[matches, agents], self.positions[matches, agents]
+        return joined(velocity, position, landmarks, others, np.zeros_like(others))
+
+    def _forces(self, actions: Sequence[Array]) -> Doubles:
+        return directions(actions[0], self._continuous) * ACCELERATION
+
+    def _rewards(self) -> Doubles:
+        count = len(self.agents)
+        agents, landmarks = self.positions[:, :count], self.positions[:, count:]
+        team = -distances(landmarks, agents).min(axis=2).sum(axis=1)
+        touching = (distances(agents, agents) < 2 * _SIZE).sum(axis=2) - 1  # but not itself
+        rewards: Doubles = team[:, None] * (1 - self._local_ratio) - touching * self._local_ratio
+        return rewards

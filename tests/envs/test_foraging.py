@@ -1,0 +1,216 @@
+"""Level-based foraging, move for move against lbforaging: recorded matches, and live ones if the package is there."""
+
+import numpy as np
+import pytest
+
+from envs.checker import check_env, instantiate, read_config
+from envs.foraging import Foraging
+from tests.envs.lbforaging_record import PATH, SETTINGS, record
+
+
+def recorded(name: str) -> list[dict[str, np.ndarray]]:
+    """The matches in the file."""
+    with np.load(PATH) as file:
+        keys = [key.split("/") for key in file.files if key.startswith(f"{name}/")]
+        return [{key: file[f"{name}/{seed}/{key}"] for _, seed, key in keys if seed == s} for s in {k[1] for k in keys}]
+
+
+def same_as(settings: dict, matches: list[dict[str, np.ndarray]]) -> None:
+    """Play the matches again, side by side, from the same starts and with the same actions."""
+    env, rng = Foraging(len(matches), **settings), np.random.default_rng(0)
+    env.reset(rng)
+    players = len(env.agents)
+    for index, match in enumerate(matches):
+        env.positions[index], env.levels[index] = match["positions"], match["levels"]
+        env.food_levels[index] = 0
+        env.food_levels[index, : len(match["food_levels"])] = match["food_levels"]
+        env.food_positions[index, : len(match["food_levels"])] = match["food_positions"]
+        env.food_spawned[index] = match["food_levels"].sum()
+    running = list(range(len(matches)))
+    time = 0
+    while running:
+        compare_views(env, running, matches, time)
+        actions = np.zeros((len(matches), players), np.int64)
+        for index in running:
+            masks = env.action_mask(np.full(players, index), np.arange(players))
+            np.testing.assert_array_equal(masks, matches[index]["masks"][time])
+            actions[index] = matches[index]["actions"][time]
+        step = env.step([actions], rng)
+        compare_views(env, running, matches, time + 1)
+        for index in running:
+            match = matches[index]
+            np.testing.assert_allclose(step.rewards[index], match["rewards"][time], rtol=1e-6)
+            ended = bool(step.terminated[index] | step.truncated[index])
+            assert ended == match["done"][time]
+            # lbforaging only says that it is over: truncated if food is left.
+            assert step.terminated[index] == (not env.food_levels[index].any())
+            assert (step.finished[index] == step.terminated[index]).all()
+        running = [index for index in running if not matches[index]["done"][time]]
+        time += 1
+    assert time <= settings["max_episode_steps"]
+
+
+def compare_views(env: Foraging, running: list[int], matches: list[dict[str, np.ndarray]], time: int) -> None:
+    """Every player of the running matches sees what it sees there, and the state is all of that."""
+    players = len(env.agents)
+    expected = np.array([matches[index]["observations"][time] for index in running]).reshape(len(running), -1)
+    observed = env.observe(np.repeat(running, players), np.tile(np.arange(players), len(running)))
+    np.testing.assert_array_equal(observed.reshape(len(running), -1), expected)
+    np.testing.assert_array_equal(env.state(np.array(running)), expected)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_recorded_matches_go_the_same_way(name):
+    matches = recorded(name)
+    assert len(matches) == 4
+    same_as(SETTINGS[name], matches)
+
+
+def test_the_recorded_matches_have_seen_everything():
+    matches = {name: recorded(name) for name in SETTINGS}
+    everything = [match for group in matches.values() for match in group]
+    assert any(match["rewards"].min() < 0 for match in everything)  # penalties
+    crowded = matches["6x6_5p_3f_1s"]
+    # Two players in one cell: they see each other at their own place (row 1, column 1 of what they see, off the edge).
+    first = 3 * SETTINGS["6x6_5p_3f_1s"]["max_num_food"]
+    others = [m["observations"][..., first + 3 :].reshape(*m["observations"].shape[:2], 4, 3) for m in crowded]
+    own = [match["observations"][..., first : first + 2] for match in crowded]
+    assert any((a[..., :2] == b[:, :, None]).all(axis=3).any() for a, b in zip(others, own, strict=True))
+    lengths = {len(match["done"]) for match in everything}
+    assert 50 in lengths and min(lengths) < 50
+    # All food loaded is worth 1 in all.
+    whole = [m["rewards"].sum() for m in matches["10x10_3p_3f"] + matches["8x8_2p_2f_2s"] if len(m["done"]) < 50]
+    np.testing.assert_allclose(whole, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_matches_of_lbforaging_itself_go_the_same_way(name):
+    pytest.importorskip("lbforaging")
+    same_as(SETTINGS[name], [record(SETTINGS[name], seed) for seed in range(100, 140)])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_matches_start_as_those_of_lbforaging(name):
+    pytest.importorskip("lbforaging")
+    from lbforaging.foraging.environment import ForagingEnv
+
+    settings, count = SETTINGS[name], 1500
+    env, original = Foraging(count, **settings), ForagingEnv(**settings)
+    env.reset(np.random.default_rng(0))
+    rows, columns = settings["field_size"]
+    here, there = np.zeros((2, rows, columns)), np.zeros((2, rows, columns))
+    levels, spawned = [], []
+    for seed in range(count):
+        original.reset(seed=seed)
+        there[0] += original.field > 0
+        levels.append(original.field.max())
+        spawned.append((original.field > 0).sum())
+        for player in original.players:
+            there[1][player.position] += 1
+    food = env.food_levels > 0
+    np.add.at(here[0], tuple(env.food_positions[food].T), 1)
+    np.add.at(here[1], tuple(env.positions.reshape(-1, 2).T), 1)
+    np.testing.assert_allclose(here / count, there / count, atol=0.06)  # five standard deviations or so
+    assert (here[0] > 0).tolist() == (there[0] > 0).tolist()
+    highest = max(levels) + 1
+    compared = [np.bincount(values, minlength=highest) / count for values in (levels, env.food_levels.max(axis=1))]
+    np.testing.assert_allclose(*compared, atol=0.07)
+    assert abs(np.mean(spawned) - food.sum(axis=1).mean()) < 0.1
+
+
+def start(players: list[tuple[int, int]], levels: list[int], food: tuple[int, int], level: int, **settings) -> Foraging:
+    """One match from a given start, with one food."""
+    env = Foraging(1, players=len(players), max_num_food=1, **settings)
+    env.reset(np.random.default_rng(0))
+    env.positions[0], env.levels[0], env.food_positions[0, 0] = players, levels, food
+    env.food_levels[0, 0] = env.food_spawned[0] = level
+    return env
+
+
+def play(env: Foraging, *actions: int):
+    return env.step([np.array([actions])], np.random.default_rng(0))
+
+
+def test_two_weak_players_load_together_what_neither_can_alone():
+    env = start([(3, 2), (3, 4), (7, 7)], [1, 2, 2], (3, 3), 3, penalty=0.5)
+    step = play(env, 5, 0, 0)  # alone: too weak
+    assert step.rewards.tolist() == [[-0.5, 0, 0]] and not step.terminated[0]
+    step = play(env, 5, 5, 0)
+    np.testing.assert_allclose(step.rewards, [[1 / 3, 2 / 3, 0]], rtol=1e-6)
+    assert step.terminated[0] and not step.truncated[0]
+
+
+def test_only_who_loads_shares():
+    step = play(start([(3, 2), (3, 4)], [2, 2], (3, 3), 2), 5, 0)
+    assert step.rewards.tolist() == [[1, 0]]
+
+
+def test_players_block_swap_and_follow_one_another():
+    env = start([(0, 0), (0, 2), (0, 3)], [1, 1, 1], (5, 5), 1)
+    play(env, 4, 3, 3)  # the first two want the same cell: both stay; the third goes where the second still is
+    assert env.positions[0].tolist() == [[0, 0], [0, 2], [0, 2]]
+    play(env, 0, 0, 4)
+    play(env, 0, 4, 3)  # swap
+    assert env.positions[0].tolist() == [[0, 0], [0, 3], [0, 2]]
+
+
+def test_food_and_the_edge_are_in_the_way():
+    env = start([(0, 0), (3, 2)], [1, 1], (3, 3), 1)
+    masks = env.action_mask(np.zeros(2, int), np.arange(2))
+    assert masks.astype(int).tolist() == [[1, 0, 1, 0, 1, 0], [1, 1, 1, 1, 0, 1]]
+    play(env, 1, 4)
+    assert env.positions[0].tolist() == [[0, 0], [3, 2]]
+
+
+def test_forced_cooperation_asks_for_the_three_weakest():
+    env = Foraging(500, players=4, max_num_food=1, force_coop=True)
+    env.reset(np.random.default_rng(0))
+    np.testing.assert_array_equal(env.food_levels[:, 0], np.sort(env.levels, axis=1)[:, :3].sum(axis=1))
+
+
+def test_a_field_without_room_gets_less_food():
+    env = Foraging(200, field_size=[3, 3], players=1, max_num_food=2)
+    env.reset(np.random.default_rng(0))
+    assert set((env.food_levels > 0).sum(axis=1)) == {0, 1}  # one inner cell, where the player may be
+
+
+@pytest.mark.parametrize("option", ["lbf_8x8_2p_2f_coop", "lbf_10x10_3p_3f"])
+def test_options_are_lbforagings_own(option):
+    settings = {key: value for key, value in read_config(option, []).items() if key != "_target_"}
+    expected = SETTINGS[option.removeprefix("lbf_")]
+    assert {**settings, "field_size": tuple(settings["field_size"])} == expected
+    check_env(lambda num_matches: instantiate(read_config(option, []), num_matches), steps=60)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"field_size": 8}, r"env.field_size must be \[rows, columns\], not 8"),
+        ({"field_size": [8, 2]}, "env.field_size must be an integer >= 3, not 2"),
+        ({"players": 0}, r"env.players must be an integer in \[1, 64\], not 0"),
+        ({"max_num_food": 0}, "env.max_num_food must be an integer >= 1, not 0"),
+        ({"sight": 1.5}, "env.sight must be an integer >= 1, not 1.5"),
+        ({"max_episode_steps": None}, "env.max_episode_steps must be an integer >= 1, not None"),
+        ({"min_player_level": 3}, "env.max_player_level must be an integer >= 3, not 2"),
+        ({"min_food_level": 3}, r"env.min_food_level must be an integer in \[1, 2\], not 3"),
+        ({"min_food_level": 3, "max_food_level": 2}, r"env.min_food_level must be an integer in \[1, 2\], not 3"),
+        ({"max_food_level": 0}, "env.max_food_level must be an integer >= 1, not 0"),
+        ({"force_coop": "yes"}, "env.force_coop must be true or false, not yes"),
+        ({"normalize_reward": None}, "env.normalize_reward must be true or false, not None"),
+        ({"penalty": -0.1}, "env.penalty must be a number >= 0, not -0.1"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Foraging(1, **settings)
+
+
+def test_nothing_is_seen_of_no_match():
+    env, none = start([(0, 0), (3, 2)], [1, 1], (3, 3), 1), np.zeros(0, np.int64)
+    assert env.observe(none, none).shape == (0, 9) and env.state(none).shape == (0, 18)
+
+
+def test_an_unknown_action_is_an_error():
+    env = start([(0, 0), (3, 2)], [1, 1], (3, 3), 1)
+    with pytest.raises(ValueError, match="foraging: illegal action 6 of player_1 in match 0: not one of 0..5"):
+        play(env, 0, 6)
