@@ -22,6 +22,9 @@ from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.config import LeaguePPOConfig
 from marl_app.rllib.networks import networks_of
 
+OURS = ("huber_delta", "normalize_advantages", "normalize_values", "normalize_rewards", "death_masking")
+"""Keys of `algorithm` that are not RLlib's."""
+
 
 def build(config: Config) -> LeaguePPOConfig:
     """The RLlib configuration of a run; `.build_algo()` gives the algorithm.
@@ -31,7 +34,8 @@ def build(config: Config) -> LeaguePPOConfig:
     make_env = env_factory(config.env)
     env = named("env", functools.partial(make_env, 1))
     agents, sides = env.agents, env.sides
-    networks = named("policies", lambda: networks_of(env, config.policies.mapping, config.policies.agent_id))
+    policies, critic = config.policies, config.algorithm.critic
+    networks = named("policies", lambda: networks_of(env, policies.share, policies.mapping, policies.agent_id, critic))
     env.close()
     model = leaf("model", config.model)
     for network in networks:
@@ -56,13 +60,12 @@ def build(config: Config) -> LeaguePPOConfig:
         architecture=model,
         agents=tuple(agents),
         networks=networks,
-        policy_mapping=config.policies.mapping,
-        agent_id=config.policies.agent_id,
         opponent_slots=config.runtime.opponent_slots,
         pipeline=config.runtime.pipeline,
         no_progress_timeout_s=config.runtime.no_progress_timeout_s,
         stop=config.stop,
         hparams=flat(asdict(config)),
+        **{name: getattr(config.algorithm, name) for name in OURS},
     )
 
 
@@ -75,7 +78,7 @@ def flat(content: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _set_algorithm(rllib: LeaguePPOConfig, config: Config) -> None:
-    settings = asdict(config.algorithm)
+    settings = {name: value for name, value in asdict(config.algorithm).items() if name not in (*OURS, "critic")}
     if settings["vf_clip_param"] is None:
         settings["vf_clip_param"] = float("inf")
     rllib.training(**settings)

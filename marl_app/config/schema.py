@@ -118,6 +118,10 @@ class StopConfig(Section):
     iterations: int | None = key("Updates of the learner, counted over the whole run; null = no limit.", above=0)
 
 
+CRITICS = ("local", "state", "agent_state")
+SHARING = ("spaces", "role", "none")
+
+
 @dataclass
 class AlgorithmConfig(Section):
     """Proximal policy optimization, with RLlib's names and meanings."""
@@ -139,6 +143,16 @@ class AlgorithmConfig(Section):
     minibatch_size: int = key("Rows (agent steps) per gradient step.", at_least=1)
     train_batch_size_per_learner: int = key("Env steps collected per update.", at_least=1)
     shuffle_batch_per_epoch: bool = key("Whether the rows are shuffled before every pass.")
+    critic: str = key(
+        "What the critic sees: local = the agent's observation | state = the environment's global state or, without "
+        "one, the observations of the agent's side | agent_state = that and the agent's observation.",
+        choices=CRITICS,
+    )
+    huber_delta: float | None = key("Value error from which its loss grows linearly; null = squared error.", above=0)
+    normalize_advantages: bool = key("Whether advantages have mean 0 and deviation 1 in every batch.")
+    normalize_values: bool = key("Whether the critic learns values in units of their running deviation (PopArt).")
+    normalize_rewards: bool = key("Whether rewards are divided by the running deviation of discounted returns.")
+    death_masking: bool = key("Whether the critic sees zeros in the place of agents that have finished.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,9 +168,13 @@ class PoliciesConfig(Section):
     """Which agent acts with which network."""
 
     path: ClassVar[str] = "policies"
+    share: str = key(
+        "Which agents share a network: spaces = those with equal spaces | role = those whose names differ only in "
+        "their number | none = each agent has its own.",
+        choices=SHARING,
+    )
     mapping: dict[str, str] | None = key(
-        "Agent name, or a glob such as adversary_*, -> name of its network; the first match counts. "
-        "Null or empty = one network per group of agents with equal spaces."
+        "Agent name, or a glob such as adversary_*, -> name of its network; the first match counts. Empty = see share."
     )
     agent_id: bool = key("Whether a one-hot agent id is appended to the observations of a shared network.")
 

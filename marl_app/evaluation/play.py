@@ -6,7 +6,7 @@ and nothing starts in the place of one that ended, so all lengths count alike. R
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -55,13 +55,19 @@ def play_matches(
     for player in players:
         if isinstance(player, Follower):
             player.start(env.num_matches, rng)
+    memories = {  # what each player remembers of the agents that it plays
+        index: np.zeros((env.num_matches, len(env.agents), player.memory_size), np.float32)
+        for index, player in enumerate(players)
+        if not isinstance(player, Follower) and player.memory_size
+    }
     running = np.ones(env.num_matches, np.bool_)
     scores = np.zeros(seats.shape, np.float32)
     while running.any():
         # A match that ended was reset, because all matches step together; its moves mean nothing and are idle ones.
         acting = env.acting()
         turns = np.where(running[:, None], player_of, -1)
-        step = env.step([_moves(env, group, acting, turns, players, rng, greedy) for group in env.groups], rng)
+        moves = [_moves(env, group, acting, turns, players, memories, rng, greedy) for group in env.groups]
+        step = env.step(moves, rng)
         ended = step.terminated | step.truncated
         counted = (ended & running).nonzero()[0]
         scores[counted] = env.scores(counted)
@@ -77,6 +83,7 @@ def _moves(
     acting: Array,
     turns: Ints,
     players: Sequence[Policy | Follower],
+    memories: Mapping[int, Array],
     rng: np.random.Generator,
     greedy: bool,
 ) -> Array:
@@ -97,7 +104,10 @@ def _moves(
             if player is None:
                 chosen = _idle(space, masks, len(rows[0]))
             else:
-                chosen = player.act(env.observe(*rows), masks, rows[1], rng=rng, greedy=greedy)
+                memory = memories[index][rows] if index in memories else None
+                chosen = player.act(env.observe(*rows), masks, rows[1], rng=rng, greedy=greedy, memory=memory)
+                if memory is not None:
+                    chosen, memories[index][rows] = chosen
         actions[matches[own], columns[own]] = chosen
     counted = turns[matches, agents] >= 0
     for player in players:

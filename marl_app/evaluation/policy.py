@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -13,6 +13,9 @@ from envs.batched import Array, BatchedEnv, Bools, Ints
 class Policy(Protocol):
     """Chooses actions from observations, for many matches at once."""
 
+    memory_size: int
+    """Numbers that it remembers of each agent of each match; 0 = none."""
+
     def act(
         self,
         observations: Array,
@@ -22,16 +25,20 @@ class Policy(Protocol):
         *,
         rng: np.random.Generator,
         greedy: bool,
-    ) -> Array:
+        memory: Array | None,
+    ) -> Any:
         """Actions [R, *action shape] for R observations [R, *observation shape] of agents [R] of one group.
 
         `masks`: legal actions, bool [R, n], or None if all are legal.
         `greedy`: the likeliest action, not a sampled one.
+        `memory`: [R, memory_size], zeros at first, if it remembers; then (actions, memory) is returned.
         """
 
 
 class RandomPolicy:
     """Uniform over the legal actions of the environment; in a `Box` with bounds uniform, without them normal."""
+
+    memory_size = 0
 
     def __init__(self, env: BatchedEnv) -> None:
         self._spaces = {agent: group.action_space for group in env.groups for agent in group.agents}
@@ -45,8 +52,9 @@ class RandomPolicy:
         *,
         rng: np.random.Generator,
         greedy: bool = False,
+        memory: Array | None = None,
     ) -> Array:
-        """A random legal action per row; `greedy` changes nothing."""
+        """A random legal action per row; `greedy` and `memory` change nothing."""
         rows, space = len(agents), self._spaces[int(agents[0])]
         if isinstance(space, spaces.Box):
             bounded = np.isfinite(space.low) & np.isfinite(space.high)

@@ -30,6 +30,7 @@ class Agent:
         weights, self.metadata = decode(blob)
         self._modules = modules_of(weights, self.metadata)
         self._network_of = np.empty(len(self.metadata["agents"]), np.object_)  # name of its network, by agent
+        self.memory_size = next(iter(self._modules.values())).memory_size
         for network in self.metadata["networks"]:
             self._network_of[network["agents"]] = network["name"]
 
@@ -41,8 +42,12 @@ class Agent:
         *,
         rng: np.random.Generator | None = None,
         greedy: bool = False,
+        memory: Array | None = None,
     ) -> Any:
         """An action for one observation, or an array of actions [R, ...] for a stack of them.
+
+        An agent with a memory (`memory_size` > 0) takes what it remembers, and returns (action, memory): it begins with
+        `start()`.
 
         observation: as the environment gives it to the agent that is to move, [*shape] or [R, *shape].
         action_mask: the legal actions, bool or 0/1, [n] or [R, n]; None if all are legal.
@@ -50,9 +55,10 @@ class Agent:
             where the player has several networks or was told which agent it plays, and makes no difference otherwise.
         rng: source of randomness of the sampled action; None: a fresh one.
         greedy: the likeliest action instead of a sampled one.
+        memory: float32 [memory_size] or [R, memory_size].
         Raises ValueError for observations, masks and seats that do not fit.
         """
-        inputs, one, space = self._inputs(observation, action_mask, agent)
+        inputs, one, space, memory = self._inputs(observation, action_mask, agent, memory)
         rng = rng or np.random.default_rng()
         if isinstance(space, spaces.Box):
             mean, log_std = np.split(inputs, 2, axis=1)
@@ -62,16 +68,23 @@ class Agent:
             noise = 0.0 if greedy else rng.gumbel(size=inputs.shape)
             parts = [part.argmax(axis=1) for part in np.split(inputs + noise, _ends(space), axis=1)]
             actions = parts[0] if isinstance(space, spaces.Discrete) else np.stack(parts, axis=1)
-        if not one:
-            return actions
-        return int(actions[0]) if isinstance(space, spaces.Discrete) else actions[0]
+        if one:
+            actions = actions[0]
+        chosen = int(actions) if one and isinstance(space, spaces.Discrete) else actions
+        return (chosen, memory) if self.memory_size else chosen
 
-    def probabilities(self, observation: Array, action_mask: Array | None = None, agent: Any = None) -> Array:
+    def start(self, rows: int | None = None) -> Array:
+        """What is remembered before the first observation: zeros, float32 [memory_size] or [rows, memory_size]."""
+        return np.zeros(self.memory_size if rows is None else (rows, self.memory_size), np.float32)
+
+    def probabilities(
+        self, observation: Array, action_mask: Array | None = None, agent: Any = None, memory: Array | None = None
+    ) -> Array:
         """The policy's probabilities, float32 [n] or [R, n] (a MultiDiscrete's parts side by side).
 
         Arguments as `act`. Raises ValueError for continuous actions.
         """
-        inputs, one, space = self._inputs(observation, action_mask, agent)
+        inputs, one, space, _ = self._inputs(observation, action_mask, agent, memory)
         if isinstance(space, spaces.Box):
             raise ValueError("continuous actions have densities, not probabilities; use act")
         parts = []
@@ -81,8 +94,10 @@ class Agent:
         probabilities = np.concatenate(parts, axis=1).astype(np.float32)
         return probabilities[0] if one else probabilities
 
-    def _inputs(self, observation: Array, mask: Array | None, agent: Any) -> tuple[Array, bool, spaces.Space]:
-        """Distribution inputs [R, n], whether it was one observation, and the action space."""
+    def _inputs(
+        self, observation: Array, mask: Array | None, agent: Any, memory: Array | None
+    ) -> tuple[Array, bool, spaces.Space, Array | None]:
+        """Distribution inputs [R, n], whether it was one observation, the action space, and the memory afterwards."""
         seats = self._seats(agent)
         names = self._network_of[seats]
         module = self._modules[names[0]]
@@ -94,12 +109,30 @@ class Agent:
         rows = torch.from_numpy(np.ascontiguousarray(observation.reshape(-1, *shape)))
         legal = None if mask is None else self._legal(np.asarray(mask), module, None if one else len(rows))
         ids = torch.from_numpy(np.broadcast_to(seats, len(rows)).copy())
+        before = self._remembered(memory, len(rows), one)
         with torch.inference_mode():
-            inputs = module.act(rows, legal, ids)
+            inputs, after = module.act(rows, legal, ids, before)
             for name in set(names[1:]) - {names[0]}:  # seats of one group may have networks of their own
                 own = torch.from_numpy(np.flatnonzero(names == name))
-                inputs[own] = self._modules[name].act(rows[own], None if legal is None else legal[own], ids[own])
-        return inputs.numpy(), one, module.action_space
+                some = (None if part is None else part[own] for part in (rows, legal, ids, before))
+                inputs[own], remembered = self._modules[name].act(*some)
+                if after is not None:
+                    after[own] = remembered
+        if after is not None:
+            memory = after.numpy()[0] if one else after.numpy()
+        return inputs.numpy(), one, module.action_space, memory
+
+    def _remembered(self, memory: Array | None, rows: int, one: bool) -> Tensor | None:
+        """The memory of all rows, [R, size]; None if there is none to have."""
+        if not self.memory_size:
+            return None
+        shape = (self.memory_size,) if one else (rows, self.memory_size)
+        if memory is None or memory.shape != shape:
+            given = "none" if memory is None else memory.shape
+            raise ValueError(
+                f"this agent remembers: give memory of shape {shape} (start() before the first), not {given}"
+            )
+        return torch.from_numpy(np.ascontiguousarray(memory.reshape(rows, -1), np.float32))
 
     def _legal(self, mask: Array, module: ActorCritic, rows: int | None) -> Tensor:
         """The mask of all rows (None: of one observation), bool [R, n]."""

@@ -30,6 +30,7 @@ from marl_app.league.standing import Standing
 from marl_app.metrics.records import Records
 from marl_app.rllib.config import LeaguePPOConfig
 from marl_app.rllib.fragments import Fragment, Request
+from marl_app.rllib.moments import Moments
 from marl_app.rllib.networks import module_id
 from marl_app.rllib.player import encode_player
 from marl_app.rllib.report import report
@@ -64,6 +65,7 @@ class LeaguePPO(PPO):
         self.rng = np.random.default_rng(config.seed)
         self.counters = Counters()
         self.stats = IterationStats()
+        self.reward_moments = Moments()
         self.mid_iteration = False
         self.report: dict[str, float] = {}
         self.anchors: dict[str, dict[str, float]] = {}
@@ -192,6 +194,7 @@ class LeaguePPO(PPO):
             weights=self._broadcast,
             weights_version=self.counters.updates,
             seed=int(self.rng.integers(2**63)),
+            reward_scale=self.reward_moments.scale,
         )
         self.fire("on_sample_request", request=request)
         if request.assignment is None:
@@ -205,6 +208,8 @@ class LeaguePPO(PPO):
         self.counters.env_steps += self.stats.env_steps
         self.counters.trained_agent_steps += self.stats.rows
         self.counters.matches += self.stats.matches
+        for fragment in fragments:
+            self.reward_moments.merge(fragment.reward_moments)
         self.counters.failures += self._sampler.failures
         self._sampler.failures = 0
         return fragments
@@ -223,7 +228,8 @@ class LeaguePPO(PPO):
                 name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
                 for name in parts[0]
             }
-            columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES])
+            if config.normalize_advantages:
+                columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES])
             id = module_id(config.learner, network.name, config.networks)
             batch = MultiAgentBatch({id: SampleBatch(columns)}, env_steps=self.stats.env_steps)
             results = self.learner_group.update(
@@ -261,6 +267,7 @@ class LeaguePPO(PPO):
         return {
             "iteration": self.iteration,
             "counters": asdict(self.counters),
+            "reward_moments": asdict(self.reward_moments),
             "anchors": self.anchors,
             "league": self.league.state_dict(),
             "rng": self.rng.bit_generator.state,
@@ -270,6 +277,7 @@ class LeaguePPO(PPO):
         """The inverse of `progress_state`."""
         self._iteration = state["iteration"]
         self.counters = Counters(**state["counters"])
+        self.reward_moments = Moments(**state["reward_moments"])
         self.anchors = state["anchors"]
         self.league.load_state_dict(state["league"])
         self.rng.bit_generator.state = state["rng"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -35,13 +35,16 @@ class LeaguePPOConfig(PPOConfig):
         self.architecture: Architecture | None = None
         self.agents: tuple[str, ...] = ()
         self.networks: tuple[Network, ...] = ()
-        self.policy_mapping: Mapping[str, str] | None = None
-        self.agent_id = False
         self.opponent_slots = 1
         self.pipeline = False
         self.no_progress_timeout_s = 120.0
         self.stop: StopConfig | None = None
         self.hparams: dict[str, Any] = {}
+        self.huber_delta: float | None = None
+        self.normalize_advantages = True
+        self.normalize_values = False
+        self.normalize_rewards = False
+        self.death_masking = True
 
     def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
         """For RLlib."""
@@ -64,19 +67,23 @@ class LeaguePPOConfig(PPOConfig):
         architecture: Architecture,
         agents: tuple[str, ...],
         networks: tuple[Network, ...],
-        policy_mapping: Mapping[str, str] | None,
-        agent_id: bool,
         opponent_slots: int,
         pipeline: bool,
         no_progress_timeout_s: float,
         stop: StopConfig,
         hparams: dict[str, Any],
+        huber_delta: float | None,
+        normalize_advantages: bool,
+        normalize_values: bool,
+        normalize_rewards: bool,
+        death_masking: bool,
     ) -> LeaguePPOConfig:
         """What is played, by which networks, against whom, and where the run lies.
 
         pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
         no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
         hparams: the run's configuration, flat, for TensorBoard.
+        The rest is what the schema says of `algorithm.*`.
         """
         for name, value in locals().copy().items():
             if name not in ("self", "__class__"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -25,13 +26,15 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from envs.batched import BatchedEnv
+from marl_app.rllib.central_state import CentralState
 from marl_app.rllib.experience import Experience
 from marl_app.rllib.fragments import Failure, Fragment, Request
 from marl_app.rllib.matchups import TRAINEE, Matchups
-from marl_app.rllib.modules.actor_critic import ACTION_MASK, AGENT_ID
-from marl_app.rllib.networks import Network, module_id, networks_of
+from marl_app.rllib.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY, STATE
+from marl_app.rllib.moments import Moments
+from marl_app.rllib.networks import module_id
 from marl_app.rllib.opponents import numpy_weights
-from marl_app.rllib.policies import Policies
+from marl_app.rllib.policies import Policies, Seen
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -66,7 +69,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         if old is not None:
             old.close()
         self.env = self.config.make_env(self.config.num_envs_per_env_runner)
-        self.networks = networks_of(self.env, self.config.policy_mapping, self.config.agent_id)
+        self.networks = self.config.networks
+        self._central = CentralState(self.env, self.config.death_masking)
         self._network_of = np.empty(len(self.env.agents), np.int64)
         self._place_in_group = np.empty(len(self.env.agents), np.int64)
         for index, network in enumerate(self.networks):
@@ -111,12 +115,13 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         else:
             self._matchups.assign(request.assignment)
         self._ended_matches, self._ended_steps, self._ended_returns = 0, 0, 0.0
+        self._reward_scale, self._moments = request.reward_scale, Moments()
         steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
         for _ in range(steps):
             self._step(rng)
         self._bootstrap(self.env.acting())
         batches = {
-            network.name: experience.batch(self._policies.critic(network), self.config.gamma, self.config.lambda_)
+            network.name: experience.batch(self.config.gamma, self.config.lambda_)
             for network, experience in zip(self.networks, self._experience, strict=True)
         }
         outcomes, reasons = self._matchups.take_outcomes()
@@ -130,6 +135,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             matches=self._ended_matches,
             match_steps=self._ended_steps,
             returns=self._ended_returns,
+            reward_moments=self._moments,
             seconds=time.perf_counter() - began,
             forward_seconds=self._policies.seconds,
             env_seconds=self._env_seconds,
@@ -142,10 +148,16 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._matchups.assign(request.assignment)
         self._matchups.start(np.arange(env.num_matches), rng)
         steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
-        self._experience = [
-            Experience(env.num_matches, len(env.agents), len(network.agents), steps) for network in self.networks
+        seats = (env.num_matches, len(env.agents))
+        length = getattr(self.config.architecture, "max_seq_len", 1)
+        self._experience = [Experience(*seats, len(network.agents), steps, length) for network in self.networks]
+        self._memory = [
+            torch.zeros(*seats, module.memory_size, device=self._device) if module.memory_size else None
+            for module in self._policies.modules.values()
         ]
-        self._returns = np.zeros((env.num_matches, len(env.agents)), np.float32)
+        self._finished = np.zeros(seats, np.bool_)
+        self._returns = np.zeros(seats, np.float32)
+        self._discounted = np.zeros(seats, np.float32)
         self._needs_initial_reset = False
 
     def _step(self, rng: np.random.Generator) -> None:
@@ -160,15 +172,17 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
                 rows: Any = slice(None)
             else:
                 rows = np.flatnonzero(self._network_of[agents] == index)
-            chosen = self._decide(network, self._experience[index], matches[rows], agents[rows])
+            chosen = self._decide(index, matches[rows], agents[rows])
             actions[network.group][matches[rows], self._place_in_group[agents[rows]]] = chosen
         began = time.perf_counter()
         step = env.step(actions, rng)
         self._env_seconds += time.perf_counter() - began
         self._matchups.lengths += 1
         self._returns += step.rewards
+        self._finished |= step.finished
+        rewards = self._scaled(step.rewards)
         for experience in self._experience:
-            experience.reward(step.rewards)
+            experience.reward(rewards)
             experience.terminate(step.finished)
         if step.truncated.any():
             self._bootstrap(np.broadcast_to(step.truncated[:, None], step.finished.shape))
@@ -176,40 +190,66 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         if len(ended):
             self._end(ended, rng)
 
-    def _decide(self, network: Network, experience: Experience, matches: Ints, agents: Ints) -> Array:
+    def _scaled(self, rewards: Array) -> Array:
+        """Rewards as they are trained on; notes the discounted returns, from which their scale is estimated."""
+        if not self.config.normalize_rewards:
+            return rewards
+        self._discounted = self._discounted * self.config.gamma + rewards
+        self._moments.add(self._discounted)
+        return rewards * np.float32(self._reward_scale)
+
+    def _seen(self, index: int, matches: Ints, agents: Ints) -> tuple[dict[str, Array], Seen]:
+        """What a network sees of matches, for agents, but for legal actions: as columns and as tensors."""
+        network, memory = self.networks[index], self._memory[index]
+        columns = {Columns.OBS: self.env.observe(matches, agents)}
+        if network.num_agents:
+            columns[AGENT_ID] = agents
+        if network.state_size:
+            columns[STATE] = self._central.of(matches, agents, self._finished)
+        seen = {name: torch.from_numpy(values).to(self._device) for name, values in columns.items()}
+        remembered = None if memory is None else memory[matches, agents]
+        if remembered is not None:
+            columns[MEMORY] = remembered.cpu().numpy()
+        return columns, Seen(seen[Columns.OBS], None, seen.get(AGENT_ID), remembered, seen.get(STATE))
+
+    def _decide(self, index: int, matches: Ints, agents: Ints) -> Array:
         """Actions [R, ...], as the environment takes them, of the agents of one network that must act."""
+        network = self.networks[index]
         if not len(matches):
             return np.zeros((0, *network.action_space.shape), network.action_space.dtype)
         began = time.perf_counter()
-        observations = self.env.observe(matches, agents)
+        columns, seen = self._seen(index, matches, agents)
         mask = self.env.action_mask(matches, agents)
         self._env_seconds += time.perf_counter() - began
-        players = self._matchups.players(matches, agents)
-        opening = self._matchups.opening(matches)
-        decision = self._policies.decide(network, observations, mask, agents, players, opening)
-        columns = {
-            Columns.OBS: observations,
-            Columns.ACTIONS: decision.actions,
-            Columns.ACTION_LOGP: decision.logp,
-            Columns.ACTION_DIST_INPUTS: decision.inputs,
-        }
         if mask is not None:
             columns[ACTION_MASK] = mask
-        if network.num_agents:
-            columns[AGENT_ID] = agents
+            seen = replace(seen, mask=torch.from_numpy(mask).to(self._device))
+        players = self._matchups.players(matches, agents)
+        opening = self._matchups.opening(matches)
+        decision, memory = self._policies.decide(network, seen, players, opening)
+        if memory is not None:
+            self._memory[index][matches, agents] = memory
+        columns |= {
+            Columns.ACTIONS: decision.actions,
+            Columns.ACTION_LOGP: decision.logp,
+            Columns.VF_PREDS: decision.values,
+        }
+        if self.config.use_kl_loss:
+            columns[Columns.ACTION_DIST_INPUTS] = decision.inputs
         learned = (players == TRAINEE) & ~opening
         if not learned.all():
             matches, agents = matches[learned], agents[learned]
             columns = {name: values[learned] for name, values in columns.items()}
-        experience.add(matches, agents, columns)
+        self._experience[index].add(matches, agents, columns)
         return to_space(decision.actions, network.action_space)
 
     def _bootstrap(self, among: Array) -> None:
         """Close the rows of agents, bool [B, agents], whose episodes go on unseen, with what they see now."""
-        for experience in self._experience:
+        for index, (network, experience) in enumerate(zip(self.networks, self._experience, strict=True)):
             matches, agents = experience.waiting(among)
             if len(matches):
-                experience.bootstrap(matches, agents, self.env.observe(matches, agents))
+                _, seen = self._seen(index, matches, agents)
+                experience.bootstrap(matches, agents, self._policies.values(network, seen))
 
     def _end(self, ended: Ints, rng: np.random.Generator) -> None:
         """Count matches that have ended and start new ones in their place."""
@@ -220,7 +260,11 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         )
         mine = (ours == TRAINEE).reshape(len(ended), -1)
         self._ended_returns += float(((self._returns[ended] * mine).sum(axis=1) / mine.sum(axis=1)).sum())
-        self._returns[ended] = 0.0
+        self._returns[ended] = self._discounted[ended] = 0.0
+        self._finished[ended] = False
+        for memory in self._memory:
+            if memory is not None:
+                memory[ended] = 0.0
         self._matchups.end(ended, self.env.scores(ended))
         self.env.reset(rng, ended)
         self._matchups.start(ended, rng)

@@ -3,11 +3,13 @@
 A row is one decision: what was seen, what was done, what came of it until the same agent's next decision. `gae` reads
 the links. A row whose agent is still waiting for its next turn when the fragment ends is held over: it opens the next
 fragment and is trained on then, so that nothing is lost and nothing is bootstrapped from somebody else's observation.
+
+Each row carries the critic's value of what was seen, by the weights that decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 
 from marl_app.rllib.advantages import gae
-from marl_app.rllib.modules.actor_critic import AGENT_ID
+from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
+from marl_app.rllib.sequences import sequences
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -25,20 +28,19 @@ Ints = NDArray[np.int64]
 REWARDS, SUCCESSORS, LAST_VALUES = "rewards", "successors", "last_values"
 _LINKS = {REWARDS: (np.float32, 0.0), SUCCESSORS: (np.int64, -1), LAST_VALUES: (np.float32, 0.0)}
 
-Critic = Callable[[Array, Array | None], Floats]
-"""Observation rows and their agent ids (or None) -> values [R]."""
-
 
 class Experience:
     """Rows of the agents that one network plays, in `num_matches` matches of `num_agents` agents.
 
-    `steps` is the length of a fragment in env steps; `agents` how many of the agents the network plays.
+    `steps` is the length of a fragment in env steps; `agents` how many of the agents the network plays. The rows of a
+    network with a memory are put into sequences of at most `max_seq_len`.
     """
 
-    def __init__(self, num_matches: int, num_agents: int, agents: int, steps: int) -> None:
+    def __init__(self, num_matches: int, num_agents: int, agents: int, steps: int, max_seq_len: int = 1) -> None:
         # The last row of each agent that has not been closed: its index, or -1.
         self._open: Ints = np.full((num_matches, num_agents), -1, np.int64)
         self._capacity = (steps + 1) * num_matches * agents
+        self._max_seq_len = max_seq_len
         self._start({})
 
     def _start(self, held_over: Mapping[str, Array]) -> None:
@@ -46,9 +48,6 @@ class Experience:
         self._columns: dict[str, Array] = {}
         self._size = 0
         self._blocks: list[tuple[int, int]] = []
-        self._final_rows: list[Ints] = []
-        self._final_observations: list[Array] = []
-        self._final_agents: list[Array] = []
         if held_over:
             self._append(held_over)
 
@@ -90,40 +89,25 @@ class Experience:
         matches, agents = (among & (self._open >= 0)).nonzero()
         return matches, agents
 
-    def bootstrap(self, matches: Ints, agents: Ints, observations: Array) -> None:
-        """Close rows whose agents' episodes go on unseen: they are worth the critic's value of `observations`."""
-        self._final_rows.append(self._open[matches, agents])
-        self._final_observations.append(observations)
-        self._final_agents.append(agents)
+    def bootstrap(self, matches: Ints, agents: Ints, values: Floats) -> None:
+        """Close rows whose agents' episodes go on unseen: what follows is worth `values` [R]."""
+        self._columns[LAST_VALUES][self._open[matches, agents]] = values
         self._open[matches, agents] = -1
 
-    def batch(self, critic: Critic, gamma: float, lambda_: float) -> dict[str, Array]:
+    def batch(self, gamma: float, lambda_: float) -> dict[str, Array]:
         """The fragment as training columns (advantages not standardized), {} if there is no row to train on.
 
-        Rows that are not closed open the next fragment.
+        Rows that are not closed open the next fragment. With a memory, rows are in the order of their sequences;
+        LENGTHS and MEMORY have a row for each of these.
         """
         if not self._size:
             return {}
         columns = {name: values[: self._size] for name, values in self._columns.items()}
-        with_ids = AGENT_ID in columns
-        if self._final_rows:
-            ids = np.concatenate(self._final_agents) if with_ids else None
-            columns[LAST_VALUES][np.concatenate(self._final_rows)] = critic(
-                np.concatenate(self._final_observations), ids
-            )
-        values = critic(columns[Columns.OBS], columns[AGENT_ID] if with_ids else None)
         is_open = self._open >= 0
         held = np.sort(self._open[is_open])
-        advantages = gae(
-            columns.pop(REWARDS),
-            values,
-            columns.pop(SUCCESSORS),
-            columns.pop(LAST_VALUES),
-            self._blocks,
-            gamma,
-            lambda_,
-            held,
-        )
+        values, successors, blocks = columns.pop(Columns.VF_PREDS), columns.pop(SUCCESSORS), self._blocks
+        rewards, last_values = columns.pop(REWARDS), columns.pop(LAST_VALUES)
+        advantages = gae(rewards, values, successors, last_values, blocks, gamma, lambda_, held)
         columns |= {Columns.ADVANTAGES: advantages, Columns.VALUE_TARGETS: advantages + values}
         done = np.ones(self._size, np.bool_)
         done[held] = False
@@ -134,4 +118,9 @@ class Experience:
         self._start(held_over)
         if not done.any():
             return {}
+        if MEMORY in columns:
+            order, lengths = sequences(successors, blocks, done, self._max_seq_len)
+            first = order[np.cumsum(lengths) - lengths]
+            memory = columns.pop(MEMORY)[first]
+            return {name: values[order] for name, values in columns.items()} | {LENGTHS: lengths, MEMORY: memory}
         return columns if done.all() else {name: values[done] for name, values in columns.items()}

@@ -14,6 +14,7 @@ from ray import ObjectRef
 
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.league.outcomes import Outcomes
+from marl_app.rllib.moments import Moments
 
 Weights = Mapping[str, NDArray[Any]]
 """All weights of a player's networks, under `network/parameter`."""
@@ -25,6 +26,7 @@ class Request:
 
     weights: the learner's, by value or in Ray's object store; `weights_version` counts its updates.
     seed: of everything random in the fragment.
+    reward_scale: what rewards are multiplied by before they are trained on.
     assignment: whom to play; callbacks fill it in (`MatchCallback.on_sample_request`).
     """
 
@@ -32,6 +34,7 @@ class Request:
     weights: Weights | ObjectRef
     weights_version: int
     seed: int
+    reward_scale: float = 1.0
     assignment: Assignment | None = None
 
 
@@ -43,6 +46,7 @@ class Fragment:
     reasons: the opponent, and why it was chosen, of each row of `outcomes`.
     returns: sum over `matches` ended matches of the mean return of the trainee's agents.
     match_steps: env steps of these matches.
+    reward_moments: of the discounted returns so far, at every step, if rewards are normalized.
     seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
     """
 
@@ -55,6 +59,7 @@ class Fragment:
     matches: int
     match_steps: int
     returns: float
+    reward_moments: Moments
     seconds: float
     forward_seconds: float
     env_seconds: float

@@ -57,10 +57,16 @@ class OpponentSlots:
         self.digests[slot] = digest
 
     def act(
-        self, network: str, slots: NDArray[Any], observations: Tensor, mask: Tensor | None, agents: Tensor | None
-    ) -> Tensor:
-        """Distribution inputs [R, n] of rows, each from the opponent in its slot (`slots` int [R])."""
-        return self._stacks[network].act(slots, observations, mask, agents)
+        self,
+        network: str,
+        slots: NDArray[Any],
+        observations: Tensor,
+        mask: Tensor | None,
+        agents: Tensor | None,
+        memory: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Distribution inputs [R, n] of rows, each from the opponent in its slot (`slots` int [R]), and memories."""
+        return self._stacks[network].act(slots, observations, mask, agents, memory)
 
 
 class _Stack:
@@ -76,11 +82,12 @@ class _Stack:
         self._policies = [copy.deepcopy(module.policy_head) for _ in range(capacity)]
         for slot, policy in enumerate(self._policies):
             # Each slot's own network is a view of the stacked weights: loading once serves both kinds of pass.
-            for name, parameter in policy.named_parameters():
-                parameter.data = self._weights[f"policy_head.{name}"][slot]
+            for name, value in [*policy.named_parameters(), *policy.named_buffers()]:
+                value.data = self._weights[f"policy_head.{name}"][slot]
         self._skeleton = copy.deepcopy(module.policy_head).to("meta")
         self._batched = vmap(self._policy)
-        self._stacked = sum(value[0].numel() for value in self._weights.values()) <= STACK_UP_TO_PARAMETERS
+        small = sum(value[0].numel() for value in self._weights.values()) <= STACK_UP_TO_PARAMETERS
+        self._stacked = small and not module.memory_size  # torch has no stacked recurrent layers
 
     def load(self, slot: int, weights: Mapping[str, NDArray[Any]]) -> None:
         for name, stacked in self._weights.items():
@@ -90,26 +97,35 @@ class _Stack:
                 )
             stacked[slot].copy_(torch.as_tensor(weights[name]))
 
-    def act(self, slots: NDArray[Any], observations: Tensor, mask: Tensor | None, agents: Tensor | None) -> Tensor:
+    def act(
+        self,
+        slots: NDArray[Any],
+        observations: Tensor,
+        mask: Tensor | None,
+        agents: Tensor | None,
+        memory: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
         order = np.argsort(slots, kind="stable")
         counts = np.bincount(slots, minlength=len(self._policies))
-        passes = self._one_pass if self._stacked else self._pass_per_slot
         device = observations.device
         rows = torch.from_numpy(order).to(device)
-        ordered = passes(
-            slots[order],
-            counts,
-            observations.index_select(0, rows),
-            None if agents is None else agents.index_select(0, rows),
+        observations, agents, memory = (
+            None if part is None else part.index_select(0, rows) for part in (observations, agents, memory)
         )
+        if self._stacked:
+            ordered = self._one_pass(slots[order], counts, observations, agents)
+        else:
+            ordered, memory = self._pass_per_slot(counts, observations, agents, memory)
         policy = torch.empty_like(ordered)
         policy[rows] = ordered
+        if memory is not None:
+            memory = torch.empty_like(memory).index_copy_(0, rows, memory)
         if "log_std" in self._weights:
-            return torch.cat([policy, self._weights["log_std"][torch.from_numpy(slots).to(device)]], dim=1)
-        return self._module.dist_inputs(policy, mask)
+            return torch.cat([policy, self._weights["log_std"][torch.from_numpy(slots).to(device)]], dim=1), memory
+        return self._module.dist_inputs(policy, mask), memory
 
     def _policy(self, weights: Mapping[str, Tensor], observations: Tensor, agents: Tensor) -> Tensor:
-        return functional_call(self._skeleton, weights, (observations, agents))
+        return functional_call(self._skeleton, weights, (observations, agents))[0]
 
     def _one_pass(
         self, slots: NDArray[Any], counts: NDArray[Any], observations: Tensor, agents: Tensor | None
@@ -126,15 +142,20 @@ class _Stack:
         return self._batched(weights, padded, ids)[slot, place]
 
     def _pass_per_slot(
-        self, slots: NDArray[Any], counts: NDArray[Any], observations: Tensor, agents: Tensor | None
-    ) -> Tensor:
+        self, counts: NDArray[Any], observations: Tensor, agents: Tensor | None, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         parts: list[Tensor] = []
+        after: list[Tensor] = []
         start = 0
         for slot in np.flatnonzero(counts):
             rows = slice(start, start + counts[slot])
-            parts.append(self._policies[slot](observations[rows], None if agents is None else agents[rows]))
+            some = (None if part is None else part[rows] for part in (observations, agents, memory))
+            policy, remembered = self._policies[slot](*some)
+            parts.append(policy)
+            if memory is not None:
+                after.append(remembered)
             start = rows.stop
-        return torch.cat(parts)
+        return torch.cat(parts), torch.cat(after) if memory is not None else None
 
 
 def numpy_weights(modules: Mapping[str, nn.Module]) -> dict[str, NDArray[Any]]:

@@ -18,7 +18,8 @@ from marl_app.rllib.modules.actor_critic import ActorCritic, Architecture
 from marl_app.rllib.networks import Network
 from marl_app.store.codec import encode
 
-FORMAT = 1
+FORMAT = 2
+NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation")
 
 
 def encode_player(
@@ -39,7 +40,7 @@ def encode_player(
             {
                 "name": network.name,
                 "agents": list(network.agents),
-                "num_agents": network.num_agents,
+                **network.model_config,
                 "observation_space": _space_to_json(network.observation_space),
                 "action_space": _space_to_json(network.action_space),
             }
@@ -68,7 +69,7 @@ def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any])
         module = module_class(
             observation_space=_space_from_json(network["observation_space"]),
             action_space=_space_from_json(network["action_space"]),
-            model_config={**metadata["model_config"], "num_agents": network["num_agents"]},
+            model_config={**metadata["model_config"], **{key: network[key] for key in NETWORK_KEYS}},
         )
         prefix = f"{network['name']}/"
         own = {key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)}

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from marl_app.rllib.experience import Critic
 from marl_app.rllib.matchups import TRAINEE
 from marl_app.rllib.modules.actor_critic import Architecture
 from marl_app.rllib.networks import Network, module_id, multi_module_spec
@@ -23,17 +22,33 @@ Array = NDArray[Any]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-CRITIC_ROWS = 8192
-"""Rows per forward pass of the critic: enough to fill the core, little enough to stay in its caches."""
-
 
 @dataclass(frozen=True)
 class Decision:
-    """Sampled actions [R, ...], their log-probabilities [R] and the distributions' inputs [R, n]."""
+    """Sampled actions [R, ...], their log-probabilities [R], the distributions' inputs [R, n] and the critic's values
+    [R] (0 in rows that the trainee did not decide)."""
 
     actions: Array
     logp: Array
     inputs: Array
+    values: Array
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What networks see in some rows: observations [R, *shape], and where there are any, legal actions [R, n], agent
+    ids [R], memories [R, size] and global states [R, size]."""
+
+    observations: Tensor
+    mask: Tensor | None = None
+    agents: Tensor | None = None
+    memory: Tensor | None = None
+    state: Tensor | None = None
+
+    def of(self, rows: Tensor) -> Seen:
+        """Some of the rows."""
+        parts = (None if part is None else part.index_select(0, rows) for part in vars(self).values())
+        return Seen(*parts)
 
 
 class Policies:
@@ -66,62 +81,54 @@ class Policies:
             for name, value in module.state_dict().items():
                 value.copy_(_tensor(weights[f"{network}/{name}"]))
 
-    def decide(
-        self, network: Network, observations: Array, mask: Array | None, agents: Ints, players: Ints, opening: Bools
-    ) -> Decision:
-        """Sample an action for each row: by the player (a slot, or TRAINEE) of the row, or at random in an opening."""
+    def decide(self, network: Network, seen: Seen, players: Ints, opening: Bools) -> tuple[Decision, Tensor | None]:
+        """Sample an action for each row: by the player (a slot, or TRAINEE) of the row, or at random in an opening.
+
+        With the memories after it, [R, size].
+        """
         began = time.perf_counter()
-        inputs = self._dist_inputs(network, observations, mask, agents, players, opening)
+        inputs, values, memory = self._think(network, seen, players, opening)
         dist = self.modules[network.name].get_exploration_action_dist_cls().from_logits(inputs)
         actions = dist.sample()
-        decision = Decision(*(values.cpu().numpy() for values in (actions, dist.logp(actions), inputs)))
+        decision = Decision(*(part.cpu().numpy() for part in (actions, dist.logp(actions), inputs, values)))
         self.seconds += time.perf_counter() - began
-        return decision
+        return decision, memory
 
-    def _dist_inputs(
-        self, network: Network, observations: Array, mask: Array | None, agents: Ints, players: Ints, opening: Array
-    ) -> Tensor:
-        """Distribution inputs [R, n]: the trainee's rows, each opponent's rows, and uniform ones in random openings."""
+    def _think(
+        self, network: Network, seen: Seen, players: Ints, opening: Bools
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Distribution inputs [R, n] (uniform ones in random openings), values [R], and memories [R, size] or None."""
         module = self.modules[network.name]
-        seen = torch.from_numpy(observations).to(self._device)
-        legal = None if mask is None else torch.from_numpy(mask).to(self._device)
-        ids = torch.from_numpy(agents).to(self._device) if network.num_agents else None
         ours, theirs = (players == TRAINEE) & ~opening, (players != TRAINEE) & ~opening
         if ours.all():
-            return module.act(seen, legal, ids)
-        parts: list[tuple[Ints, Tensor]] = []
+            return module.act_and_value(*vars(seen).values())
+        # Openings keep the zeros: every legal move is equally likely.
+        size = module.policy_head.linear.out_features
+        inputs = module.dist_inputs(torch.zeros((len(players), size), device=self._device), seen.mask)
+        values = torch.zeros(len(players), device=self._device)
+        memory = None if seen.memory is None else seen.memory.clone()
         for chosen in (ours, theirs):
             rows = np.flatnonzero(chosen)
             if not len(rows):
                 continue
             at = torch.from_numpy(rows).to(self._device)
-            some = [None if values is None else values.index_select(0, at) for values in (seen, legal, ids)]
+            some = seen.of(at)
             if chosen is ours:
-                parts.append((at, module.act(*some)))
+                inputs[at], values[at], after = module.act_and_value(*vars(some).values())
             else:
-                parts.append((at, self.opponents.act(network.name, players[rows], *some)))
-        # Openings keep the zeros: every legal move is equally likely.
-        size = module.policy_head.linear.out_features
-        inputs = module.dist_inputs(torch.zeros((len(agents), size), device=self._device), legal)
-        for at, part in parts:
-            inputs[at] = part
-        return inputs
+                inputs[at], after = self.opponents.act(
+                    network.name, players[rows], some.observations, some.mask, some.agents, some.memory
+                )
+            if memory is not None:
+                memory[at] = after
+        return inputs, values, memory
 
-    def critic(self, network: Network) -> Critic:
-        """The trainee's critic of one network: observation rows and agent ids (or None) -> values, float32 [R]."""
-        module = self.modules[network.name]
-
-        def values(observations: Array, agents: Array | None) -> NDArray[np.float32]:
-            began = time.perf_counter()
-            parts = []
-            for start in range(0, len(observations), CRITIC_ROWS):
-                rows = slice(start, start + CRITIC_ROWS)
-                ids = None if agents is None else torch.from_numpy(agents[rows]).to(self._device)
-                parts.append(module.values(torch.from_numpy(observations[rows]).to(self._device), ids).cpu().numpy())
-            self.seconds += time.perf_counter() - began
-            return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-        return values
+    def values(self, network: Network, seen: Seen) -> NDArray[np.float32]:
+        """The trainee's critic of one network: values, float32 [R]."""
+        began = time.perf_counter()
+        values = self.modules[network.name].values(seen.observations, seen.agents, seen.memory, seen.state)
+        self.seconds += time.perf_counter() - began
+        return values.cpu().numpy()
 
 
 def _tensor(value: Array) -> torch.Tensor:

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 LEARNER_KEYS = {
     "policy_loss": "learner/policy_loss",
-    "vf_loss_unclipped": "learner/vf_loss",
+    "vf_loss": "learner/vf_loss",
     "total_loss": "learner/total_loss",
     "entropy": "learner/entropy",
     "approx_kl": "learner/mean_kl",
-    "gradients_default_optimizer_global_norm": "learner/grad_norm",
+    "grad_norm": "learner/grad_norm",
     "default_optimizer_learning_rate": "learner/learning_rate",
-    "vf_explained_var": "learner/explained_variance",
+    "explained_variance": "learner/explained_variance",
 }
-"""RLlib's names -> ours; where a player has several networks, the mean over them."""
+"""The learner's names -> ours; where a player has several networks, the mean over them."""
 
 
 def report(algorithm: LeaguePPO, result: Mapping[str, Any]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from marl_app.rllib.modules.actor_critic import ActorCritic, Architecture, check_widths, orthogonal
+from marl_app.rllib.modules.actor_critic import ActorCritic, Architecture, check_widths, dense
 
 
 class ChannelsFirst(nn.Module):
@@ -30,13 +30,9 @@ class CNNModule(ActorCritic):
         channels = [planes, *self.model_config["filters"]]
         layers: list[nn.Module] = [ChannelsFirst()]
         for inputs, outputs in zip(channels[:-1], channels[1:], strict=True):
-            convolution = nn.Conv2d(inputs, outputs, self.model_config["kernel"], padding="same")
-            layers += [orthogonal(convolution), self.activation()]
-        layers.append(nn.Flatten())
-        widths = [channels[-1] * height * width, *self.model_config["hidden"]]
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
-            layers += [orthogonal(nn.Linear(inputs, outputs)), self.activation()]
-        return nn.Sequential(*layers), widths[-1]
+            layers += [nn.Conv2d(inputs, outputs, self.model_config["kernel"], padding="same"), self.activation()]
+        head, features = dense(channels[-1] * height * width, self.model_config["hidden"], self.activation)
+        return nn.Sequential(*layers, head), features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +47,5 @@ class CNN(Architecture):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_widths("model.filters", self.filters)
-        check_widths("model.hidden", self.hidden)
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"model.kernel={self.kernel}: give an odd size, so that the board keeps its size")
