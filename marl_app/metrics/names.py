@@ -1,7 +1,7 @@
 """Every metric: its key, what it means and its unit. `docs/metrics.md` is generated from this file.
 
 A key is `prefix/name`; a part in braces stands for any name without a slash. The x axis of every curve in TensorBoard
-is `steps/env_steps`. Per-second numbers are wall-clock averages over one iteration.
+is `steps/env_steps`, of those under `circle/` the round. Per-second numbers are wall-clock averages over one iteration.
 """
 
 from __future__ import annotations
@@ -83,19 +83,19 @@ METRICS = (
         "reward",
     ),
     Metric("exploitability/meta_strategy", "Exact exploitability of the pool, played as its meta-strategy.", "reward"),
-    Metric("nash_conv/agent", "What the players could gain by best responses to the main agent, summed.", "reward"),
-    Metric("nash_conv/meta_strategy", "The same for the pool, played as its meta-strategy.", "reward"),
     Metric("exploitability/agent_actions", "Probability of each action of the main agent, by iteration.", "image"),
     Metric("exploitability/meta_strategy_actions", "The same for the pool, played as its meta-strategy.", "image"),
+    Metric("nash_conv/agent", "What the players could gain by best responses to the main agent, summed.", "reward"),
+    Metric("nash_conv/meta_strategy", "The same for the pool, played as its meta-strategy.", "reward"),
     Metric(
         "circle/{league}/strength/{meta_strategy}",
         "Strength of a league's pool in the circle game, played by a meta-strategy: the score that the best response "
-        "leaves it, at most 0.5. The x axis is the round.",
+        "leaves it, at most 0.5.",
         "score",
     ),
-    Metric("circle/{league}/distinct", "Distinct strategies in a league's pool. The x axis is the round.", "1"),
-    Metric("circle/self_play/strength", "Strength of the single pair's agent. The x axis is the round.", "score"),
-    Metric("circle/self_play/strategy", "Place on the circle of the pair's agent. The x axis is the round.", "1"),
+    Metric("circle/{league}/distinct", "Distinct strategies in a league's pool.", "1"),
+    Metric("circle/self_play/strength", "Strength of the single pair's agent.", "score"),
+    Metric("circle/self_play/strategy", "Place on the circle of the pair's agent.", "1"),
     Metric("circle/walk", "Place on the circle of the single pair's agent, over the rounds.", "image"),
     Metric(
         "circle/strength/{meta_strategy}", "Strength of the single pair and of each league, over the rounds.", "image"

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.circle import Circle
-from marl_app.build.leaves import env_factory, league
+from marl_app.build.leaves import env_factory, league, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.league.matchmakers.matchmaker import Matchmaker
@@ -45,9 +45,15 @@ class CircleGame(Section):
     matchmakers: dict[str, Matchmaker] = key("One league for each, by its name.")
     meta_strategies: dict[str, MetaStrategy] = key("How a pool is played when its strength is measured.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("matchmakers", "meta_strategies"):
+            if not getattr(self, name):
+                raise ConfigError(f"task.{name} has no entry: give at least one")
+
     def __call__(self, config: Config) -> float:
         """Play, print the table, write table and pictures to the run directory."""
-        env = env_factory(config.env)(1)
+        env = named("env", lambda: env_factory(config.env)(1))
         if not isinstance(env, Circle):
             raise ConfigError(
                 f"env._target_={config.env['_target_']}: this task plays the circle game: give env=circle"

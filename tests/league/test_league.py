@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marl_app.league.league import Assignment, League, Outcomes, Progress
 from marl_app.league.matchmakers.latest import Latest
@@ -14,9 +16,10 @@ from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
 
 
-def make_league(*lineages: str) -> League:
+def make_league(*lineages: str, limit: int | None = None) -> League:
     half = Mix([{"probability": 0.5, "matchmaker": Latest()}, {"probability": 0.5, "matchmaker": Pfsp()}])
-    return League([Learner(lineage) for lineage in lineages or ("main",)], half, EverySteps(100), Payoff(0.999))
+    learners = [Learner(lineage) for lineage in lineages or ("main",)]
+    return League(learners, half, EverySteps(100), Payoff(0.999), limit)
 
 
 def outcomes(learner: str, rows: list[tuple[str, int, int, int]]) -> Outcomes:
@@ -49,14 +52,15 @@ def run(league: League, rng: np.random.Generator, iterations: range) -> list[str
     return log
 
 
-def test_a_resumed_league_is_the_league_that_stopped() -> None:
-    unbroken, rng = make_league(), np.random.default_rng(3)
+@pytest.mark.parametrize("limit", [None, 4])
+def test_a_resumed_league_is_the_league_that_stopped(limit: int | None) -> None:
+    unbroken, rng = make_league(limit=limit), np.random.default_rng(3)
     expected = run(unbroken, rng, range(60))
 
-    stopped, rng = make_league(), np.random.default_rng(3)
+    stopped, rng = make_league(limit=limit), np.random.default_rng(3)
     log = run(stopped, rng, range(25))
     saved = json.dumps(stopped.state_dict())
-    resumed = make_league()
+    resumed = make_league(limit=limit)
     resumed.load_state_dict(json.loads(saved))
     assert json.dumps(resumed.state_dict()) == saved
     log += run(resumed, rng, range(25, 60))
@@ -64,7 +68,7 @@ def test_a_resumed_league_is_the_league_that_stopped() -> None:
     assert log == expected
     assert resumed.state_dict() == unbroken.state_dict()
     assert resumed.ratings() == unbroken.ratings()
-    assert len(resumed.snapshots) > 10
+    assert len(resumed.snapshots) == (limit or 15)  # frozen every fourth iteration, after 120 steps
 
 
 def test_the_first_generation_is_due_at_once_then_the_schedule_decides() -> None:
@@ -142,6 +146,101 @@ def test_bands_tell_old_opponents_from_new_ones() -> None:
     assert bands["newest"] == pytest.approx((0.75, games))
 
 
+def pool(league: League) -> list[str]:
+    return [snapshot.player.id for snapshot in league.snapshots]
+
+
+def freeze(league: League, *learners: str) -> None:
+    """Digests and steps count what the learner has been frozen as before."""
+    for learner in learners:
+        number = league.next_snapshot(learner).generation or 0
+        league.add_snapshot(learner, f"{number:064x}", number, "x")
+
+
+def test_the_oldest_leave_a_full_pool_and_numbers_go_on() -> None:
+    league = make_league(limit=3)
+    freeze(league, *["main"] * 3)
+    assert pool(league) == ["main@0000", "main@0001", "main@0002"]
+    freeze(league, "main", "main")
+    assert pool(league) == ["main@0002", "main@0003", "main@0004"]
+    assert league.next_snapshot("main").id == "main@0005"
+    assert league.snapshots[0].parent == f"{1:064x}"  # it has left, and is the parent all the same
+    assert league.payoff.state_dict()["players"] == ["main", *pool(league)]
+
+
+def test_nobody_loses_its_newest_snapshot() -> None:
+    league = make_league("main", "rival", limit=2)
+    freeze(league, "rival", *["main"] * 5)
+    assert pool(league) == ["rival@0000", "main@0004"]  # the oldest of all stays: it is the rival's only one
+    freeze(league, "rival")
+    assert pool(league) == ["main@0004", "rival@0001"]
+
+
+@given(st.integers(2, 6), st.lists(st.sampled_from(["main", "rival"]), max_size=30))
+def test_a_pool_within_its_limit(limit: int, frozen: list[str]) -> None:
+    league, made = make_league("main", "rival", limit=limit), []
+    for learner in frozen:
+        freeze(league, learner)
+        made.append(pool(league)[-1])
+    assert len(set(made)) == len(made)  # no id is ever used again
+    assert len(pool(league)) == min(limit, len(made))
+    assert pool(league) == [player for player in made if player in pool(league)]  # oldest first
+    newest = {max(player for player in made if player.startswith(learner)) for learner in set(frozen)}
+    assert newest <= set(pool(league))
+    # Who stays is the newest of all, beside a learner's own newest one.
+    assert set(pool(league)) <= {*made[-limit:], *newest}
+    assert set(league.payoff.state_dict()["players"]) == ({*frozen, *pool(league)})
+
+
+def test_matches_against_who_has_left_count_as_matches_only() -> None:
+    """They were under way when their opponent left."""
+    league = make_league("main", "rival", limit=2)
+    freeze(league, "main", "rival", "main")
+    assert pool(league) == ["rival@0000", "main@0001"]
+    before = league.payoff.state_dict()
+    league.record(outcomes("main", [("main@0000", 5, 3, 2)]))
+    assert league.matches == 10
+    assert league.payoff.state_dict() == before and league.view.tallies["main"].games == 0
+    assert league.payoff.games("main", ["main@0000"]) == [0]
+    league.record(outcomes("main", [("main@0000", 1, 0, 0), ("rival@0000", 0, 0, 1), ("rival", 1, 0, 0)]))
+    assert league.matches == 13 and league.view.tallies["main"].losses == league.view.tallies["main"].games == 1
+
+
+@pytest.mark.parametrize("stranger", ["main@0002", "rival@0000", "other@0000", "other"])
+def test_who_was_never_in_the_league_is_an_error_with_a_limit_too(stranger: str) -> None:
+    league = make_league("main", "rival", limit=2)
+    freeze(league, "main", "main")
+    before = json.dumps(league.state_dict())
+    with pytest.raises(ValueError, match="unknown players"):
+        league.record(outcomes("main", [("main@0000", 1, 0, 0), (stranger, 1, 0, 0)]))
+    assert json.dumps(league.state_dict()) == before
+
+
+def test_ratings_go_on_when_their_zero_leaves_the_pool() -> None:
+    league, unlimited = make_league(limit=2), make_league()
+    for each in (league, unlimited):
+        freeze(each, "main")
+        each.record(outcomes("main", [("main@0000", 100, 0, 10)]))
+        freeze(each, "main")
+        each.record(outcomes("main", [("main@0000", 100, 0, 10), ("main@0001", 60, 0, 50)]))
+    assert league.ratings() == unlimited.ratings()
+    freeze(league, "main")
+    freeze(unlimited, "main")
+    ratings = league.ratings()
+    assert unlimited.ratings()["main@0000"] == 0 and "main@0000" not in ratings
+    # Its heir keeps its Elo: some 400 points, from ten wins per loss against the one that has left.
+    assert ratings["main@0001"] == unlimited.ratings()["main@0001"] == pytest.approx(400, abs=30)
+    # 60 to 50 against the heir, and nobody else that is left has been met.
+    assert ratings["main"] - ratings["main@0001"] == pytest.approx(400 * np.log10(60 / 50), abs=1)
+    assert ratings["main@0002"] == pytest.approx(ratings["main"])
+    resumed = make_league(limit=2)
+    resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
+    assert resumed.ratings() == ratings
+    for each in (league, resumed):
+        freeze(each, "main")  # the heir leaves, too
+        assert each.ratings()["main@0002"] == pytest.approx(ratings["main@0002"], abs=1)
+
+
 def test_faulty_calls_are_refused_and_change_nothing() -> None:
     league = make_league()
     before = json.dumps(league.state_dict())
@@ -173,6 +272,8 @@ def test_leagues_that_cannot_be() -> None:
         make_league("main", "main")
     with pytest.raises(ValueError, match="different lineages"):
         League([], Latest(), EverySteps(1))
+    with pytest.raises(ValueError, match="pool_limit=1 is too small: each of 2 learners keeps a snapshot"):
+        make_league("main", "rival", limit=1)
 
 
 def test_a_foreign_state_is_refused() -> None:

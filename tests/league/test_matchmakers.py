@@ -8,9 +8,12 @@ from hypothesis.extra.numpy import arrays
 
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.matchmakers.meta import Meta
 from marl_app.league.matchmakers.mix import Mix
 from marl_app.league.matchmakers.pfsp import WEIGHTINGS, Pfsp, pfsp_weights
 from marl_app.league.matchmakers.uniform import Uniform
+from marl_app.league.meta.nash import Nash
+from marl_app.league.meta.uniform import Uniform as Evenly
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
 from marl_app.league.view import LeagueView, Tally
@@ -66,6 +69,22 @@ def test_uniform() -> None:
     assert branch.rule == "uniform" and branch.probabilities.tolist() == [0.5, 0.5]
 
 
+def test_meta_plays_the_pools_equilibrium_whatever_the_learner_wins() -> None:
+    view = view_of(0.1, 0.5, 0.9)
+    rock, paper, scissors = (snapshot.player.id for snapshot in view.snapshots)
+    # Biased rock-paper-scissors over 1,000 games per pair, with the advantages 0.25, 0.05 and 0.5: its equilibrium is
+    # (1/16, 10/16, 5/16).
+    for winner, loser, wins in [(paper, rock, 750), (scissors, paper, 550), (rock, scissors, 1000)]:
+        view.payoff.add(winner, loser, wins, 0, 1000 - wins)
+    (branch,) = Meta(Nash()).branches(view, "main")
+    assert (branch.rule, branch.probability) == ("meta", 1.0)
+    assert branch.opponents == (rock, paper, scissors)
+    assert branch.probabilities == pytest.approx([0.0625, 0.625, 0.3125])
+    assert branch.win_rates == pytest.approx([0.1, 0.5, 0.9])  # the learner's own
+    (branch,) = Meta(Evenly()).branches(view, "main")
+    assert branch.probabilities == pytest.approx([1 / 3] * 3)
+
+
 EIGHTY_TWENTY = Mix([{"probability": 0.8, "matchmaker": Latest()}, {"probability": 0.2, "matchmaker": Uniform()}])
 
 
@@ -95,7 +114,7 @@ def test_a_rule_of_probability_zero_is_left_out() -> None:
     assert [b.rule for b in mix.branches(view_of(0.5), "main")] == ["uniform"]
 
 
-@pytest.mark.parametrize("matchmaker", [Latest(), Uniform(), Pfsp(), EIGHTY_TWENTY])
+@pytest.mark.parametrize("matchmaker", [Latest(), Uniform(), Pfsp(), EIGHTY_TWENTY, Meta(Nash())])
 def test_with_an_empty_pool_everything_is_self_play(matchmaker: Matchmaker) -> None:
     branches = matchmaker.branches(view_of(), "main")
     assert {(b.rule, b.opponents) for b in branches} == {("self_play", ("main",))}

@@ -87,6 +87,46 @@ def test_a_snapshot_inherits_the_record_of_its_learner_and_then_goes_its_own_way
     assert payoff.win_rates("main@0001", ["main@0000"]).tolist() == [0.75]
 
 
+PLAYERS = [f"p{i}" for i in range(12)]  # more than the first table holds, so that it grows
+ROWS = st.tuples(st.sampled_from(PLAYERS), st.sampled_from(PLAYERS), *[st.integers(0, 5)] * 3)
+
+
+@given(DECAYS, st.sampled_from(PLAYERS), st.lists(ROWS, max_size=25), st.lists(ROWS, max_size=25))
+def test_who_is_dropped_was_never_there(
+    decay: float, gone: str, before: list[tuple[str, str, int, int, int]], after: list[tuple[str, str, int, int, int]]
+) -> None:
+    payoff, never = Payoff(decay), Payoff(decay)
+    for row in before:
+        payoff.add(*row)
+        if gone not in row:
+            never.add(*row)
+    payoff.drop(gone)
+    for row in after:  # who was dropped may come back, as somebody new
+        payoff.add(*row)
+        never.add(*row)
+    payoff.copy_row("p0", "new")
+    never.copy_row("p0", "new")
+    for mine, expected in zip(payoff.counts([*PLAYERS, "new"]), never.counts([*PLAYERS, "new"]), strict=True):
+        assert (mine == expected).all()
+    copy = Payoff(decay)
+    copy.load_state_dict(json.loads(json.dumps(payoff.state_dict())))
+    assert copy.state_dict() == payoff.state_dict()
+
+
+def test_dropping_one_of_a_full_table_makes_room_for_one() -> None:
+    payoff = Payoff()
+    for number in range(1, 8):  # with p0 as many as the first table holds
+        payoff.add("p0", f"p{number}", number, 0, 0)
+    payoff.drop("p3")
+    payoff.drop("p3")  # again: nothing happens, as for somebody who never played
+    payoff.drop("nobody")
+    assert payoff.games("p0", ["p2", "p3", "p4"]).tolist() == [2, 0, 4]
+    for number in (8, 9):  # the second does not fit: the table grows
+        payoff.add("p0", f"p{number}", number, 0, 0)
+    assert payoff.games("p0", PLAYERS[:10]).tolist() == [0, 1, 2, 0, 4, 5, 6, 7, 8, 9]
+    assert payoff.games("p9", PLAYERS[:10]).tolist() == [9, *[0] * 9]
+
+
 @given(st.data())
 def test_matrix_is_antisymmetric_around_a_half_at_any_size(data: st.DataObject) -> None:
     payoff = Payoff(data.draw(DECAYS))

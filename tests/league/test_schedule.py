@@ -54,6 +54,9 @@ def test_timeout() -> None:
     losing = view_of(Tally(0, 0, 9999))
     assert GATE.due(losing, "main", Progress(5999, 1)) is None
     assert GATE.due(losing, "main", Progress(6000, 1)) == "timeout: 5,000 agent steps since the last freeze"
+    at_once = WinRate(threshold=0.7, min_games=1, agent_steps=100, timeout_factor=1)
+    assert at_once.due(losing, "main", Progress(1099, 1)) is None
+    assert at_once.due(losing, "main", Progress(1100, 1)) == "timeout: 100 agent steps since the last freeze"
     patient = WinRate(threshold=0.7, min_games=1, agent_steps=1)
     assert patient.due(losing, "main", Progress(10**12, 1)) is None
 
@@ -63,5 +66,7 @@ def test_impossible_settings_are_refused() -> None:
         EverySteps(0)
     with pytest.raises(ValueError, match="threshold"):
         WinRate(threshold=1.0, min_games=1, agent_steps=1)
+    with pytest.raises(ValueError, match="agent_steps must be > 0"):
+        WinRate(threshold=0.7, min_games=1, agent_steps=0)
     with pytest.raises(ValueError, match="timeout_factor"):
         WinRate(threshold=0.7, min_games=1, agent_steps=10, timeout_factor=0.9)

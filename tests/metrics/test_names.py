@@ -1,5 +1,7 @@
 """Metric names: unique, documented, with a unit; patterns match single parts only."""
 
+from itertools import groupby
+
 import pytest
 
 from marl_app.metrics.names import METRICS, check, find
@@ -12,8 +14,25 @@ def test_keys_are_unique_and_described_in_one_sentence_with_a_unit():
         assert ". " not in metric.sentence, metric
 
 
+def test_metrics_of_one_prefix_stand_together():
+    """docs/metrics.md has one section for each."""
+    prefixes = [
+        prefix for prefix, _ in groupby(metric.key.partition("/")[0] for metric in METRICS if "/" in metric.key)
+    ]
+    assert len(set(prefixes)) == len(prefixes)
+
+
 @pytest.mark.parametrize(
-    "key", ["league/win_rate/oldest", "evaluation/mcts_100/greedy/score", "evaluation/random/sampled/low", "seconds"]
+    "key",
+    [
+        "league/win_rate/oldest",
+        "evaluation/mcts_100/greedy/score",
+        "evaluation/random/sampled/low",
+        "circle/psro/strength/nash",
+        "circle/latest/distinct",
+        "circle/diversity/nash",
+        "seconds",
+    ],
 )
 def test_keys_and_patterns_are_known(key):
     check(key)
@@ -29,3 +48,4 @@ def test_unknown_keys_are_named(key):
 
 def test_a_key_of_its_own_goes_before_a_pattern():
     assert find("league/win_rate/pool").key == "league/win_rate/pool"
+    assert find("circle/self_play/strength").key == "circle/self_play/strength"

@@ -19,6 +19,7 @@ VALUES = {
     "pool_size": 0,
     "elo": float("nan"),
     "anchors": {"random": {"score": float("inf"), "low": 0.9, "high": 1.0, "games": 200}},
+    "exploitability": {"agent": np.float64(0.5), "meta_strategy": 0.0},
     "checkpoint": Path("checkpoints/000003"),
 }
 

@@ -26,6 +26,8 @@ class Nash:
         advantage = np.asarray(win_rates, np.float64)
         if advantage.ndim != 2 or advantage.shape != advantage.T.shape or not advantage.size:
             raise ValueError(f"win rates must be [n, n] with n >= 1, not {list(advantage.shape)}")
+        if not np.isfinite(advantage).all():
+            raise ValueError("win rates must be finite: some are NaN or infinite")
         advantage = (advantage - advantage.T) / 2
         _, kept, copy_of, copies = np.unique(
             advantage.round(COPY), axis=0, return_index=True, return_inverse=True, return_counts=True
