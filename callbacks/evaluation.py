@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from marl_app.evaluation.anchors import Score, evaluate, why_not
+from marl_app.evaluation.team import TEAM, Return, evaluate_team
 from marl_app.rllib.agent import Agent
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.env_runner import MakeEnv
@@ -31,9 +32,14 @@ class Evaluator:
     def __init__(self) -> None:
         os.nice(10)
 
-    def evaluate(self, blob: bytes, make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool) -> Score:
-        """The score of a player (as bytes) against an anchor."""
-        return evaluate(make_env, Agent(blob), anchor, games, np.random.default_rng(seed), greedy=greedy)
+    def evaluate(
+        self, blob: bytes, make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool
+    ) -> Score | Return:
+        """The score of a player (as bytes) against an anchor; of a team without opponents, its return."""
+        rng = np.random.default_rng(seed)
+        if anchor == TEAM:
+            return evaluate_team(make_env, Agent(blob), games, rng, greedy=greedy)
+        return evaluate(make_env, Agent(blob), anchor, games, rng, greedy=greedy)
 
 
 def _start_process() -> Any:
@@ -43,8 +49,9 @@ def _start_process() -> Any:
 class EvaluateAnchors(MatchCallback):
     """Every `every_iterations` iterations (None: only at the end) `games` matches against each anchor.
 
-    Sides alternate. Actions are sampled once, for the scores in `algorithm.anchors`, and greedy once. An evaluation
-    that is due while the last one still runs is left out. A run that finishes is evaluated with its last weights.
+    Sides alternate; in an environment with one side the team's return is measured instead. Actions are sampled once,
+    for the scores in `algorithm.anchors`, and greedy once. An evaluation that is due while the last one still runs is
+    left out. A run that finishes is evaluated with its last weights.
     """
 
     def __init__(self, every_iterations: int | None, games: int, anchors: Sequence[str]) -> None:
@@ -59,7 +66,10 @@ class EvaluateAnchors(MatchCallback):
         env = algorithm.config.make_env(1)
         self._games += -self._games % len(env.sides)
         self._seed = algorithm.config.seed
-        self._anchors = [anchor for anchor in self._anchors if self._can_play(algorithm, env, anchor)]
+        if len(env.sides) == 1:
+            self._anchors = [TEAM] if self._anchors else []
+        else:
+            self._anchors = [anchor for anchor in self._anchors if self._can_play(algorithm, env, anchor)]
         env.close()
         if self._anchors:
             self._evaluator = _start_process()
@@ -85,9 +95,7 @@ class EvaluateAnchors(MatchCallback):
         if status != "finished" or not self._anchors:
             return
         self._running.clear()
-        algorithm.fire(
-            "on_message", text=f"playing {self._games} matches against each of {', '.join(self._anchors)} ..."
-        )
+        algorithm.fire("on_message", text=f"evaluation: {self._games} matches each of {', '.join(self._anchors)} ...")
         ray.kill(self._evaluator)
         self._evaluator = _start_process()
         self._start(algorithm)
@@ -108,18 +116,17 @@ class EvaluateAnchors(MatchCallback):
         for reference in ready:
             anchor, mode = self._running.pop(reference)
             try:
-                score: Score = ray.get(reference)
+                score: Score | Return = ray.get(reference)
             except RayError as error:
                 self._failed(algorithm, anchor, error)
                 continue
-            keys = {"score": score.score, "low": score.low, "high": score.high}
-            values = {f"evaluation/{anchor}/{mode}/{name}": value for name, value in keys.items()}
+            facts = score._asdict()
+            values = {f"evaluation/{anchor}/{mode}/{name}": fact for name, fact in facts.items() if name != "games"}
             algorithm.fire("on_scalars", values=values)
             if mode == "sampled":
-                algorithm.anchors[anchor] = score._asdict()
-                text = (
-                    f"against {anchor}: {score.score:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
-                )
+                algorithm.anchors[anchor] = facts
+                what = "return per agent" if anchor == TEAM else f"against {anchor}"
+                text = f"{what}: {score[0]:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
                 algorithm.fire("on_message", text=text)
 
     def _failed(self, algorithm: LeaguePPO, anchor: str, error: RayError) -> None:

@@ -7,7 +7,7 @@ and nothing starts in the place of one that ended, so all lengths count alike. R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -30,6 +30,13 @@ class Follower(Protocol):
         """These moves were made, its own among them: match, agent and action, each [R]."""
 
 
+class Played(NamedTuple):
+    """How B matches ended: the sides' scores, float32 [B, sides] in [0, 1], and the agents' returns, [B, agents]."""
+
+    scores: Floats
+    returns: Floats
+
+
 def play_matches(
     env: BatchedEnv,
     players: Sequence[Policy | Follower],
@@ -38,7 +45,19 @@ def play_matches(
     *,
     greedy: bool,
 ) -> Floats:
-    """Play all B matches of `env` to their ends and return the scores, float32 [B, sides] in [0, 1].
+    """The scores of `play`, float32 [B, sides] in [0, 1]."""
+    return play(env, players, seats, rng, greedy=greedy).scores
+
+
+def play(
+    env: BatchedEnv,
+    players: Sequence[Policy | Follower],
+    seats: Ints,
+    rng: np.random.Generator,
+    *,
+    greedy: bool,
+) -> Played:
+    """Play all B matches of `env` to their ends.
 
     `seats`, int [B, sides]: the index into `players` of who plays each side of each match.
     `greedy` is passed to the policies.
@@ -62,19 +81,21 @@ def play_matches(
     }
     running = np.ones(env.num_matches, np.bool_)
     scores = np.zeros(seats.shape, np.float32)
+    returns = np.zeros(player_of.shape, np.float32)
     while running.any():
         # A match that ended was reset, because all matches step together; its moves mean nothing and are idle ones.
         acting = env.acting()
         turns = np.where(running[:, None], player_of, -1)
         moves = [_moves(env, group, acting, turns, players, memories, rng, greedy) for group in env.groups]
         step = env.step(moves, rng)
+        returns[running] += step.rewards[running]
         ended = step.terminated | step.truncated
         counted = (ended & running).nonzero()[0]
         scores[counted] = env.scores(counted)
         running &= ~ended
         if ended.any():
             env.reset(rng, ended.nonzero()[0])
-    return scores
+    return Played(scores, returns)
 
 
 def _moves(

@@ -18,7 +18,8 @@ KEYS = {
     "trained_agent_steps_per_s": "`trained_agent_steps / seconds`.",
     "pool_size": "Snapshots in the pool.",
     "elo": "Elo of the main agent; null without a pool.",
-    "anchors": "The last evaluation, as `{name: {score, low, high, games}}`: mean score with its 95 % Wilson interval.",
+    "anchors": "The last evaluation, as `{name: {score, low, high, games}}`: mean score with its 95 % interval; of a "
+    "team without opponents `{team: {agent_return, low, high, team_return, games}}`.",
     "exploitability": "The last exact exploitability, as `{agent, meta_strategy}`; empty where there is none.",
     "checkpoint": "Path of the last checkpoint; null if there is none.",
 }

@@ -149,6 +149,8 @@ class LeaguePPO(PPO):
 
     def _weights_changed(self) -> None:
         weights = self.weights()
+        self.num_parameters = sum(value.size for value in weights.values())
+        self.broadcast_bytes = sum(value.nbytes for value in weights.values())
         self._broadcast = ray.put(weights) if self.config.num_env_runners else weights
 
     # One iteration.

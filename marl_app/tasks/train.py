@@ -11,6 +11,7 @@ from typing import Any
 from marl_app.build.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
+from marl_app.evaluation.team import TEAM
 from marl_app.metrics.summary import write_summary
 from marl_app.rllib import checkpoint
 from marl_app.rllib.algorithm import LeaguePPO
@@ -21,7 +22,9 @@ FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 
 
 def train(config: Config) -> float:
-    """Train the configured learner; the objective is its Elo (0 = the first snapshot of its run).
+    """Train the configured learner.
+
+    The objective is its Elo (0 = the first snapshot of its run); of a team without opponents, its return per agent.
 
     Raises KeyboardInterrupt if it was interrupted, after everything has been saved.
     """
@@ -48,7 +51,8 @@ def train(config: Config) -> float:
             _end(algorithm, status, directory)
     if status == INTERRUPTED:
         raise KeyboardInterrupt  # so that a sweep ends too
-    return _elo(algorithm) or 0.0
+    team = algorithm.anchors.get(TEAM)
+    return team["agent_return"] if team else _elo(algorithm) or 0.0
 
 
 @contextmanager
@@ -142,7 +146,7 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
     """How the run ended, how strong the agent is, and where everything lies."""
     strength = [f"Elo {summary['elo']:.0f}"] if summary["elo"] is not None else []
     strength += [
-        f"{name} {score['score']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+        f"{name} {next(iter(score.values())):.3f} [{score['low']:.3f}, {score['high']:.3f}]"
         for name, score in summary["anchors"].items()
     ]
     strength += [f"exploitability of the {k.replace('_', '-')} {v:.3f}" for k, v in summary["exploitability"].items()]
