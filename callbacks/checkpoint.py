@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.checkpoint import save
 from marl_app.rllib.events import MatchCallback
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class SaveCheckpoints(MatchCallback):
@@ -22,17 +22,17 @@ class SaveCheckpoints(MatchCallback):
         self._keep = keep
         self._saved = time.monotonic()
 
-    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Save if it is time."""
         if time.monotonic() - self._saved >= self._every_seconds:
             self._save(algorithm)
 
-    def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
+    def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> None:
         """Save the end; unless the run failed or was interrupted at once: then the last checkpoint stays the newest."""
         if status != "failed" and not algorithm.mid_iteration:
             self._save(algorithm)
 
-    def _save(self, algorithm: LeaguePPO) -> None:
+    def _save(self, algorithm: MatchAlgorithm) -> None:
         algorithm.records.flush()
         algorithm.checkpoint = save(algorithm, algorithm.run_dir / "checkpoints", self._keep)
         self._saved = time.monotonic()

@@ -14,9 +14,9 @@ from ray.exceptions import RayError
 from marl_app.evaluation.anchors import Score, evaluate, why_not
 from marl_app.evaluation.team import TEAM, Return, evaluate_team
 from marl_app.rllib.agent import Agent
-from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.env_runner import MakeEnv
 from marl_app.rllib.events import MatchCallback
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 if TYPE_CHECKING:
     from envs.batched import BatchedEnv
@@ -61,7 +61,7 @@ class EvaluateAnchors(MatchCallback):
         self._anchors = list(anchors)
         self._running: dict[Any, tuple[str, str]] = {}
 
-    def on_algorithm_init(self, *, algorithm: LeaguePPO, **kwargs: Any) -> None:
+    def on_algorithm_init(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
         """Find out which anchors can play this environment."""
         env = algorithm.config.make_env(1)
         self._games += -self._games % len(env.sides)
@@ -74,13 +74,13 @@ class EvaluateAnchors(MatchCallback):
         if self._anchors:
             self._evaluator = _start_process()
 
-    def _can_play(self, algorithm: LeaguePPO, env: BatchedEnv, anchor: str) -> bool:
+    def _can_play(self, algorithm: MatchAlgorithm, env: BatchedEnv, anchor: str) -> bool:
         reason = why_not(env, anchor)
         if reason is not None:
             algorithm.notes.append(f"no evaluation against {anchor}: {reason}")
         return reason is None
 
-    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Start an evaluation if it is time, and report what has been played."""
         due = self._every_iterations is not None and algorithm.iteration % self._every_iterations == 0
         if due and not self._running:
@@ -90,7 +90,7 @@ class EvaluateAnchors(MatchCallback):
         )
         self._report(algorithm, ready)
 
-    def on_run_end(self, *, algorithm: LeaguePPO, status: str, **kwargs: Any) -> None:
+    def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> None:
         """Evaluate the last weights, unless the run was interrupted or failed."""
         if status != "finished" or not self._anchors:
             return
@@ -104,7 +104,7 @@ class EvaluateAnchors(MatchCallback):
         except KeyboardInterrupt:  # what else happens at the end of a run still does
             algorithm.fire("on_message", text="the last evaluation was interrupted")
 
-    def _start(self, algorithm: LeaguePPO) -> None:
+    def _start(self, algorithm: MatchAlgorithm) -> None:
         blob = ray.put(algorithm.encode_learner())
         for anchor in self._anchors:
             for mode in MODES:
@@ -112,7 +112,7 @@ class EvaluateAnchors(MatchCallback):
                 arguments = (blob, algorithm.config.make_env, anchor, self._games, self._seed, mode == "greedy")
                 self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
 
-    def _report(self, algorithm: LeaguePPO, ready: Sequence[Any]) -> None:
+    def _report(self, algorithm: MatchAlgorithm, ready: Sequence[Any]) -> None:
         for reference in ready:
             anchor, mode = self._running.pop(reference)
             try:
@@ -129,7 +129,7 @@ class EvaluateAnchors(MatchCallback):
                 text = f"{what}: {score[0]:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
                 algorithm.fire("on_message", text=text)
 
-    def _failed(self, algorithm: LeaguePPO, anchor: str, error: RayError) -> None:
+    def _failed(self, algorithm: MatchAlgorithm, anchor: str, error: RayError) -> None:
         """An evaluation that raised, or whose process died, is a measurement less: training goes on."""
         algorithm.counters.failures += 1
         logger.error("evaluation against %s failed\n%s", anchor, error)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from marl_app.league.schedule import Progress
-from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.events import MatchCallback
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class FreezeAndPublish(MatchCallback):
     """Stores the learner's weights first, then tells the league: an opponent can always be loaded."""
 
-    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Carry out the league's decisions."""
         steps = algorithm.counters.trained_agent_steps
         for decision in algorithm.league.tick(Progress(agent_steps=steps, iteration=algorithm.iteration)):

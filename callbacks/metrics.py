@@ -7,8 +7,8 @@ from typing import Any
 
 from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
 from marl_app.metrics.tensorboard import TensorBoard
-from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.events import MatchCallback
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class LogMetrics(MatchCallback):
@@ -20,7 +20,7 @@ class LogMetrics(MatchCallback):
         self._drawn = float("-inf")
         self._writer: TensorBoard | None = None
 
-    def _open(self, algorithm: LeaguePPO) -> TensorBoard:
+    def _open(self, algorithm: MatchAlgorithm) -> TensorBoard:
         """Open the writer late: only then is it known at which step a resumed run goes on."""
         if self._writer is None:
             before = algorithm.counters.env_steps - algorithm.stats.env_steps
@@ -28,28 +28,28 @@ class LogMetrics(MatchCallback):
             self._writer.hparams(algorithm.config.hparams)
         return self._writer
 
-    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Write this iteration's figures."""
         algorithm.records.progress(algorithm.report)
         self.on_scalars(algorithm=algorithm, values=algorithm.report)
         if time.monotonic() - self._drawn >= self._pictures_every_s:
             self._draw(algorithm)
 
-    def on_scalars(self, *, algorithm: LeaguePPO, values: dict[str, float], **kwargs: Any) -> None:
+    def on_scalars(self, *, algorithm: MatchAlgorithm, values: dict[str, float], **kwargs: Any) -> None:
         """Write figures that do not come with every iteration."""
         self._open(algorithm).scalars(values, algorithm.counters.env_steps)
 
-    def on_image(self, *, algorithm: LeaguePPO, key: str, pixels: Any, **kwargs: Any) -> None:
+    def on_image(self, *, algorithm: MatchAlgorithm, key: str, pixels: Any, **kwargs: Any) -> None:
         """Write a picture."""
         self._open(algorithm).image(key, pixels, algorithm.counters.env_steps)
 
-    def on_run_end(self, *, algorithm: LeaguePPO, **kwargs: Any) -> None:
+    def on_run_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
         """The last pictures."""
         if self._writer is not None:
             self._draw(algorithm)
             self._writer.close()
 
-    def _draw(self, algorithm: LeaguePPO) -> None:
+    def _draw(self, algorithm: MatchAlgorithm) -> None:
         self._drawn = time.monotonic()
         league, learner = algorithm.league, algorithm.config.learner
         players = [snapshot.player.id for snapshot in league.snapshots] + [learner]

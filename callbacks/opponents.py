@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.fragments import Request
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class SampleOpponents(MatchCallback):
     """Fills in the assignment of each request."""
 
-    def on_sample_request(self, *, algorithm: LeaguePPO, request: Request, **kwargs: Any) -> None:
+    def on_sample_request(self, *, algorithm: MatchAlgorithm, request: Request, **kwargs: Any) -> None:
         """Deal opponents, at most as many as an env runner can take on at once."""
         request.assignment = algorithm.league.assign(request.learner, algorithm.fresh_slots, algorithm.rng)

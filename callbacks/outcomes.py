@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.fragments import Fragment
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class RecordOutcomes(MatchCallback):
     """Every result goes to the league and, with the reason for the match, to `matches/`."""
 
-    def on_fragment(self, *, algorithm: LeaguePPO, fragment: Fragment, **kwargs: Any) -> None:
+    def on_fragment(self, *, algorithm: MatchAlgorithm, fragment: Fragment, **kwargs: Any) -> None:
         """Record one fragment's results."""
         outcomes = fragment.outcomes
         algorithm.league.record(outcomes)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from marl_app.metrics.progress import Progress
-from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.events import MatchCallback
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class ShowProgress(MatchCallback):
     """Shows each iteration's figures, and every message above them."""
 
-    def on_algorithm_init(self, *, algorithm: LeaguePPO, **kwargs: Any) -> None:
+    def on_algorithm_init(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
         """Start the line."""
         self._progress = Progress()
 
-    def on_train_result(self, *, algorithm: LeaguePPO, result: dict[str, Any], **kwargs: Any) -> None:
+    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Show the newest figures."""
         self._progress.update(algorithm.report, *algorithm.share_done())
 

@@ -27,7 +27,7 @@ import torch
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner import Learner
 
-from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 from marl_app.rllib.networks import module_id
 from marl_app.store.codec import decode, encode
 
@@ -46,7 +46,7 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save(algorithm: LeaguePPO, directory: Path, keep: int) -> Path:
+def save(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Path:
     """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`.
 
     Deleted too are what a killed writer left, and checkpoints of later iterations: a run that was resumed has passed
@@ -108,7 +108,7 @@ def any_in(directory: Path) -> bool:
     return bool(_all(directory))
 
 
-def load(algorithm: LeaguePPO, checkpoint: Checkpoint) -> None:
+def load(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     """Make a freshly built algorithm go on where the checkpoint was written.
 
     Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league refers to a

@@ -1,10 +1,11 @@
-"""RLlib's PPO configuration, plus what matches need."""
+"""RLlib's configuration, plus what matches need: of any algorithm, and of PPO."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 
 from marl_app.config.schema import StopConfig
@@ -16,8 +17,8 @@ from marl_app.rllib.networks import Network, module_id, multi_module_spec
 from marl_app.store.store import Store
 
 
-class LeaguePPOConfig(PPOConfig):
-    """PPOConfig plus what matches need; see `matches`."""
+class MatchConfig(AlgorithmConfig):
+    """AlgorithmConfig plus what matches need; see `matches`."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
@@ -40,15 +41,8 @@ class LeaguePPOConfig(PPOConfig):
         self.no_progress_timeout_s = 120.0
         self.stop: StopConfig | None = None
         self.hparams: dict[str, Any] = {}
-        self.huber_delta: float | None = None
-        self.normalize_advantages = True
-        self.normalize_values = False
         self.normalize_rewards = False
         self.death_masking = True
-
-    def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
-        """For RLlib."""
-        return MinibatchPPOLearner
 
     def build_env_to_module_connector(self, *args: Any, **kwargs: Any) -> None:
         """None: our env runner hands arrays to its networks."""
@@ -72,21 +66,17 @@ class LeaguePPOConfig(PPOConfig):
         no_progress_timeout_s: float,
         stop: StopConfig,
         hparams: dict[str, Any],
-        huber_delta: float | None,
-        normalize_advantages: bool,
-        normalize_values: bool,
-        normalize_rewards: bool,
-        death_masking: bool,
-    ) -> LeaguePPOConfig:
+        **settings: Any,
+    ) -> Self:
         """What is played, by which networks, against whom, and where the run lies.
 
         pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
         no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
         hparams: the run's configuration, flat, for TensorBoard.
-        The rest is what the schema says of `algorithm.*`.
+        settings: those of the algorithm that RLlib's `training` does not have; the schema says what they mean.
         """
-        for name, value in locals().copy().items():
-            if name not in ("self", "__class__"):
+        for name, value in {**locals(), **settings}.items():
+            if name not in ("self", "__class__", "settings"):
                 setattr(self, name, value)
         self.multi_agent(
             policies={module_id(learner, network.name, networks) for network in networks},
@@ -94,6 +84,20 @@ class LeaguePPOConfig(PPOConfig):
         )
         self.rl_module(rl_module_spec=multi_module_spec(learner, networks, architecture))
         return self
+
+
+class LeaguePPOConfig(MatchConfig, PPOConfig):
+    """PPOConfig plus what matches need."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class)
+        self.huber_delta: float | None = None
+        self.normalize_advantages = True
+        self.normalize_values = False
+
+    def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
+        """For RLlib."""
+        return MinibatchPPOLearner
 
 
 def _unused_mapping(agent_id: Any, episode: Any, **kwargs: Any) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 if TYPE_CHECKING:
-    from marl_app.rllib.algorithm import LeaguePPO
+    from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 LEARNER_KEYS = {
     "policy_loss": "learner/policy_loss",
@@ -24,7 +24,7 @@ LEARNER_KEYS = {
 """The learner's names -> ours; where a player has several networks, the mean over them."""
 
 
-def report(algorithm: LeaguePPO, result: Mapping[str, Any]) -> dict[str, float]:
+def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of the iteration that has just ended; `result` is RLlib's."""
     stats, counters = algorithm.stats, algorithm.counters
     seconds = max(stats.seconds, 1e-9)
@@ -57,7 +57,7 @@ def report(algorithm: LeaguePPO, result: Mapping[str, Any]) -> dict[str, float]:
     return values | _learner(algorithm, result) | _league(algorithm)
 
 
-def _learner(algorithm: LeaguePPO, result: Mapping[str, Any]) -> dict[str, float]:
+def _learner(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
     modules = [value for name, value in result.get(LEARNER_RESULTS, {}).items() if name in algorithm.config.policies]
     return {
         ours: float(np.mean([module[theirs] for module in modules]))
@@ -66,7 +66,7 @@ def _learner(algorithm: LeaguePPO, result: Mapping[str, Any]) -> dict[str, float
     }
 
 
-def _league(algorithm: LeaguePPO) -> dict[str, float]:
+def _league(algorithm: MatchAlgorithm) -> dict[str, float]:
     league, learner = algorithm.league, algorithm.config.learner
     pool = [snapshot.player.id for snapshot in league.snapshots]
     values = {"league/pool_size": float(len(pool))}

@@ -14,8 +14,8 @@ from marl_app.config.schema import Config
 from marl_app.evaluation.team import TEAM
 from marl_app.metrics.summary import write_summary
 from marl_app.rllib import checkpoint
-from marl_app.rllib.algorithm import LeaguePPO
-from marl_app.rllib.config import LeaguePPOConfig
+from marl_app.rllib.config import MatchConfig
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 from marl_app.run import ray_session
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
@@ -56,16 +56,16 @@ def train(config: Config) -> float:
 
 
 @contextmanager
-def _built(rllib: LeaguePPOConfig) -> Iterator[LeaguePPO]:
+def _built(rllib: MatchConfig) -> Iterator[MatchAlgorithm]:
     """The algorithm. Its learner ends with the context: collected after Ray is gone, it would start another Ray."""
-    algorithm: LeaguePPO = rllib.build_algo()
+    algorithm: MatchAlgorithm = rllib.build_algo()
     try:
         yield algorithm
     finally:
         algorithm.learner_group.shutdown()
 
 
-def _continue(algorithm: LeaguePPO, saved: checkpoint.Checkpoint) -> None:
+def _continue(algorithm: MatchAlgorithm, saved: checkpoint.Checkpoint) -> None:
     """Go on where the checkpoint was written. Raises ConfigError if it does not fit this configuration."""
     try:
         checkpoint.load(algorithm, saved)
@@ -75,7 +75,7 @@ def _continue(algorithm: LeaguePPO, saved: checkpoint.Checkpoint) -> None:
     algorithm.notes.append(f"continues {saved.path} at iteration {algorithm.iteration}")
 
 
-def _iterate(algorithm: LeaguePPO, stop: dict[str, bool]) -> str:
+def _iterate(algorithm: MatchAlgorithm, stop: dict[str, bool]) -> str:
     while (algorithm.share_done()[0] or 0.0) < 1.0:
         if stop["requested"]:
             return INTERRUPTED
@@ -102,7 +102,7 @@ def _stop_requests() -> Iterator[dict[str, bool]]:
             signal.signal(number, handler)
 
 
-def _end(algorithm: LeaguePPO, status: str, directory: Path) -> None:
+def _end(algorithm: MatchAlgorithm, status: str, directory: Path) -> None:
     """Callbacks, `summary.json` (even if a callback fails), and the last lines."""
     try:
         algorithm.fire("on_run_end", status=status)
@@ -114,7 +114,7 @@ def _end(algorithm: LeaguePPO, status: str, directory: Path) -> None:
             print(line, flush=True)
 
 
-def _summary(algorithm: LeaguePPO, status: str) -> dict[str, Any]:
+def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
     counters = algorithm.counters
     seconds = max(counters.seconds, 1e-9)
     return {
@@ -137,7 +137,7 @@ def _summary(algorithm: LeaguePPO, status: str) -> dict[str, Any]:
     }
 
 
-def _elo(algorithm: LeaguePPO) -> float | None:
+def _elo(algorithm: MatchAlgorithm) -> float | None:
     """The learner's, from all results; None without a pool."""
     return algorithm.league.ratings()[algorithm.config.learner] if algorithm.league.snapshots else None
 
