@@ -10,6 +10,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 
 from marl_app.config.schema import StopConfig
 from marl_app.league.league import League
+from marl_app.rllib.collectors import Collector, RowCollector
 from marl_app.rllib.env_runner import MakeEnv, MatchEnvRunner
 from marl_app.rllib.learner import MinibatchPPOLearner
 from marl_app.rllib.modules.actor_critic import Architecture
@@ -43,6 +44,11 @@ class MatchConfig(AlgorithmConfig):
         self.hparams: dict[str, Any] = {}
         self.normalize_rewards = False
         self.death_masking = True
+
+    @property
+    def collector_class(self) -> type[Collector]:
+        """What makes training columns of what is played."""
+        raise NotImplementedError
 
     def build_env_to_module_connector(self, *args: Any, **kwargs: Any) -> None:
         """None: our env runner hands arrays to its networks."""
@@ -94,6 +100,11 @@ class LeaguePPOConfig(MatchConfig, PPOConfig):
         self.huber_delta: float | None = None
         self.normalize_advantages = True
         self.normalize_values = False
+
+    @property
+    def collector_class(self) -> type[Collector]:
+        """Rows with advantages."""
+        return RowCollector
 
     def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
         """For RLlib."""

@@ -2,7 +2,7 @@
 
 RLlib's own multi-agent env runner keeps Python objects per agent and step, and tops out near 2,000 env steps/s on a
 core. This one steps a batched environment, asks each network once per step for all rows that are to move, and answers
-with one ready batch of columns per trained network: advantages included, computed with the weights that collected.
+with one ready batch of columns per trained network, made by the algorithm's collector.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ray.rllib.utils.checkpoints import Checkpointable
 
 from envs.batched import BatchedEnv
 from marl_app.rllib.central_state import CentralState
-from marl_app.rllib.experience import Experience
+from marl_app.rllib.collectors import Collector
 from marl_app.rllib.fragments import Failure, Fragment, Request
 from marl_app.rllib.matchups import TRAINEE, Matchups
 from marl_app.rllib.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY, STATE
@@ -52,7 +52,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     env: BatchedEnv
     _matchups: Matchups
-    _experience: list[Experience]
+    _collector: Collector
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
@@ -70,7 +70,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             old.close()
         self.env = self.config.make_env(self.config.num_envs_per_env_runner)
         self.networks = self.config.networks
-        self._central = CentralState(self.env, self.config.death_masking)
+        self.steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
+        self.central = CentralState(self.env, self.config.death_masking)
         self._network_of = np.empty(len(self.env.agents), np.int64)
         self._place_in_group = np.empty(len(self.env.agents), np.int64)
         for index, network in enumerate(self.networks):
@@ -116,20 +117,16 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             self._matchups.assign(request.assignment)
         self._ended_matches, self._ended_steps, self._ended_returns = 0, 0, 0.0
         self._reward_scale, self._moments = request.reward_scale, Moments()
-        steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
-        for _ in range(steps):
+        for _ in range(self.steps):
             self._step(rng)
-        self._bootstrap(self.env.acting())
-        batches = {
-            network.name: experience.batch(self.config.gamma, self.config.lambda_)
-            for network, experience in zip(self.networks, self._experience, strict=True)
-        }
+        batches, rows = self._collector.take()
         outcomes, reasons = self._matchups.take_outcomes()
         return Fragment(
             learner=request.learner,
             weights_version=request.weights_version,
             batches=batches,
-            env_steps=steps * self.env.num_matches,
+            rows=rows,
+            env_steps=self.steps * self.env.num_matches,
             outcomes=outcomes,
             reasons=reasons,
             matches=self._ended_matches,
@@ -147,15 +144,13 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._matchups = Matchups(env, self._policies.opponents)
         self._matchups.assign(request.assignment)
         self._matchups.start(np.arange(env.num_matches), rng)
-        steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
         seats = (env.num_matches, len(env.agents))
-        length = getattr(self.config.architecture, "max_seq_len", 1)
-        self._experience = [Experience(*seats, len(network.agents), steps, length) for network in self.networks]
+        self._collector = self.config.collector_class(self)
         self._memory = [
             torch.zeros(*seats, module.memory_size, device=self._device) if module.memory_size else None
             for module in self._policies.modules.values()
         ]
-        self._finished = np.zeros(seats, np.bool_)
+        self.finished = np.zeros(seats, np.bool_)
         self._returns = np.zeros(seats, np.float32)
         self._discounted = np.zeros(seats, np.float32)
         self._needs_initial_reset = False
@@ -179,13 +174,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._env_seconds += time.perf_counter() - began
         self._matchups.lengths += 1
         self._returns += step.rewards
-        self._finished |= step.finished
-        rewards = self._scaled(step.rewards)
-        for experience in self._experience:
-            experience.reward(rewards)
-            experience.terminate(step.finished)
-        if step.truncated.any():
-            self._bootstrap(np.broadcast_to(step.truncated[:, None], step.finished.shape))
+        self.finished |= step.finished
+        self._collector.stepped(step, self._scaled(step.rewards))
         ended = np.flatnonzero(step.terminated | step.truncated)
         if len(ended):
             self._end(ended, rng)
@@ -198,14 +188,14 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._moments.add(self._discounted)
         return rewards * np.float32(self._reward_scale)
 
-    def _seen(self, index: int, matches: Ints, agents: Ints) -> tuple[dict[str, Array], Seen]:
+    def seen(self, index: int, matches: Ints, agents: Ints) -> tuple[dict[str, Array], Seen]:
         """What a network sees of matches, for agents, but for legal actions: as columns and as tensors."""
         network, memory = self.networks[index], self._memory[index]
         columns = {Columns.OBS: self.env.observe(matches, agents)}
         if network.num_agents:
             columns[AGENT_ID] = agents
         if network.state_size:
-            columns[STATE] = self._central.of(matches, agents, self._finished)
+            columns[STATE] = self.central.of(matches, agents, self.finished)
         seen = {name: torch.from_numpy(values).to(self._device) for name, values in columns.items()}
         remembered = None if memory is None else memory[matches, agents]
         if remembered is not None:
@@ -218,7 +208,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         if not len(matches):
             return np.zeros((0, *network.action_space.shape), network.action_space.dtype)
         began = time.perf_counter()
-        columns, seen = self._seen(index, matches, agents)
+        columns, seen = self.seen(index, matches, agents)
         mask = self.env.action_mask(matches, agents)
         self._env_seconds += time.perf_counter() - began
         if mask is not None:
@@ -232,24 +222,20 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         columns |= {
             Columns.ACTIONS: decision.actions,
             Columns.ACTION_LOGP: decision.logp,
+            Columns.ACTION_DIST_INPUTS: decision.inputs,
             Columns.VF_PREDS: decision.values,
         }
-        if self.config.use_kl_loss:
-            columns[Columns.ACTION_DIST_INPUTS] = decision.inputs
         learned = (players == TRAINEE) & ~opening
         if not learned.all():
             matches, agents = matches[learned], agents[learned]
             columns = {name: values[learned] for name, values in columns.items()}
-        self._experience[index].add(matches, agents, columns)
+        self._collector.decided(index, matches, agents, columns)
         return to_space(decision.actions, network.action_space)
 
-    def _bootstrap(self, among: Array) -> None:
-        """Close the rows of agents, bool [B, agents], whose episodes go on unseen, with what they see now."""
-        for index, (network, experience) in enumerate(zip(self.networks, self._experience, strict=True)):
-            matches, agents = experience.waiting(among)
-            if len(matches):
-                _, seen = self._seen(index, matches, agents)
-                experience.bootstrap(matches, agents, self._policies.values(network, seen))
+    def values(self, index: int, matches: Ints, agents: Ints) -> NDArray[np.float32]:
+        """The trainee's critic of one network, of what it sees now: float32 [R]."""
+        _, seen = self.seen(index, matches, agents)
+        return self._policies.values(self.networks[index], seen)
 
     def _end(self, ended: Ints, rng: np.random.Generator) -> None:
         """Count matches that have ended and start new ones in their place."""
@@ -261,7 +247,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         mine = (ours == TRAINEE).reshape(len(ended), -1)
         self._ended_returns += float(((self._returns[ended] * mine).sum(axis=1) / mine.sum(axis=1)).sum())
         self._returns[ended] = self._discounted[ended] = 0.0
-        self._finished[ended] = False
+        self.finished[ended] = False
         for memory in self._memory:
             if memory is not None:
                 memory[ended] = 0.0

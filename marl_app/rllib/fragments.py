@@ -43,6 +43,7 @@ class Fragment:
     """The answer: experience, results and where the time went.
 
     batches: training columns of each network's rows, by network name. Advantages are not standardized.
+    rows: trained agent steps in them.
     reasons: the opponent, and why it was chosen, of each row of `outcomes`.
     returns: sum over `matches` ended matches of the mean return of the trainee's agents.
     match_steps: env steps of these matches.
@@ -53,6 +54,7 @@ class Fragment:
     learner: str
     weights_version: int
     batches: dict[str, dict[str, NDArray[Any]]]
+    rows: int
     env_steps: int
     outcomes: Outcomes
     reasons: tuple[Opponent, ...]
@@ -63,11 +65,6 @@ class Fragment:
     seconds: float
     forward_seconds: float
     env_seconds: float
-
-    @property
-    def rows(self) -> int:
-        """Trained agent steps in the fragment."""
-        return sum(len(batch["obs"]) for batch in self.batches.values() if batch)
 
 
 @dataclass(frozen=True)
