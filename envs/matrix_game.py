@@ -19,19 +19,22 @@ class MatrixGame(BatchedEnv):
 
     payoff: nested lists [n][m]: what the row player (`player_0`) gets, and the column player (`player_1`) loses;
         or [n][m][2]: what each of them gets.
+    cooperative: both agents are one side, and both get what a table [n][m] says.
 
     Observation: a constant zero, float32 [1]. Actions: the row, 0 to n-1, and the column, 0 to m-1. With n = m both
     agents form one group, otherwise `row` and `column`. Raises ValueError for a table of another shape.
     """
 
     agents = ("player_0", "player_1")
-    sides = ((0,), (1,))
     payoffs: Floats
     """What each of them gets for each pair of actions: float32 [n, m, 2]."""
 
-    def __init__(self, num_matches: int, payoff: Sequence[Sequence[float | Sequence[float]]]) -> None:
+    def __init__(
+        self, num_matches: int, payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool = False
+    ) -> None:
         self.num_matches = num_matches
-        self.payoffs = _as_table(payoff)
+        self.payoffs = _as_table(payoff, cooperative)
+        self.sides = ((0, 1),) if cooperative else ((0,), (1,))
         rows, columns = self.payoffs.shape[:2]
         nothing = spaces.Box(0.0, 0.0, (1,), np.float32)
         if rows == columns:
@@ -74,18 +77,18 @@ class MatrixGame(BatchedEnv):
         return Step(self._returns.copy(), terminated, ~terminated, np.ones((self.num_matches, 2), np.bool_))
 
     def scores(self, matches: Ints) -> Floats:
-        """Scores, float32 [K, 2]: 1 for the higher payoff, 0.5 each for equal ones."""
+        """Scores, float32 [K, sides]: 1 for the higher payoff, 0.5 each for equal ones, and for a team."""
         return scores_from_returns(self._returns[matches], self.sides)
 
 
-def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]]) -> Floats:
+def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool) -> Floats:
     """The payoffs of both players, float32 [n, m, 2]."""
     try:
         table = np.array(payoff, np.float32)
     except (TypeError, ValueError):  # rows of different lengths, or entries that are not numbers
         table = np.zeros(0, np.float32)
     if table.ndim == 2:
-        table = np.stack([table, -table], axis=2)
+        table = np.stack([table, table if cooperative else -table], axis=2)
     if table.ndim != 3 or table.shape[2] != 2 or table.size == 0 or not np.isfinite(table).all():
         raise ValueError("env.payoff must be a table of finite numbers [n][m], or of pairs [n][m][2] if not zero-sum")
     return table

@@ -11,22 +11,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from gymnasium import spaces
 
+from envs.batched import BatchedEnv
 from marl_app.build.leaves import callback, env_factory, leaf, league, named
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config
+from marl_app.config.schema import Config, PPOConfig, ValueDecompositionConfig
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import Learner
 from marl_app.rllib.algorithm import LeaguePPO
-from marl_app.rllib.config import LeaguePPOConfig
-from marl_app.rllib.networks import networks_of
+from marl_app.rllib.central_state import state_size
+from marl_app.rllib.config import LeaguePPOConfig, MatchConfig
+from marl_app.rllib.networks import Network, networks_of
+from marl_app.rllib.team_q import TeamQ, TeamQConfig
 
-OURS = ("huber_delta", "normalize_advantages", "normalize_values", "normalize_rewards", "death_masking")
-"""Keys of `algorithm` that are not RLlib's."""
 
-
-def build(config: Config) -> LeaguePPOConfig:
+def build(config: Config) -> MatchConfig:
     """The RLlib configuration of a run; `.build_algo()` gives the algorithm.
 
     Raises ConfigError, naming the key, for whatever cannot be built or does not fit together.
@@ -34,8 +36,8 @@ def build(config: Config) -> LeaguePPOConfig:
     make_env = env_factory(config.env)
     env = named("env", functools.partial(make_env, 1))
     agents, sides = env.agents, env.sides
-    policies, critic = config.policies, config.algorithm.critic
-    networks = named("policies", lambda: networks_of(env, policies.share, policies.mapping, policies.agent_id, critic))
+    rllib, settings = _algorithm(config, env)
+    networks = _networks(config, env)
     env.close()
     model = leaf("model", config.model)
     for network in networks:
@@ -46,9 +48,7 @@ def build(config: Config) -> LeaguePPOConfig:
             f"env: all {len(agents)} agents are on one side, so a league has no opponents: "
             "use +experiment=self_play, or set env.sides"
         )
-    rllib = LeaguePPOConfig(LeaguePPO)
     rllib.environment(env="matches", disable_env_checking=True)
-    _set_algorithm(rllib, config)
     _set_runtime(rllib, config)
     rllib.callbacks([callback(name, content) for name, content in config.callbacks.items()])
     return rllib.matches(
@@ -65,7 +65,7 @@ def build(config: Config) -> LeaguePPOConfig:
         no_progress_timeout_s=config.runtime.no_progress_timeout_s,
         stop=config.stop,
         hparams=flat(asdict(config)),
-        **{name: getattr(config.algorithm, name) for name in OURS},
+        **settings,
     )
 
 
@@ -77,14 +77,45 @@ def flat(content: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return result
 
 
-def _set_algorithm(rllib: LeaguePPOConfig, config: Config) -> None:
-    settings = {name: value for name, value in asdict(config.algorithm).items() if name not in (*OURS, "critic")}
-    if settings["vf_clip_param"] is None:
-        settings["vf_clip_param"] = float("inf")
-    rllib.training(**settings)
+def _algorithm(config: Config, env: BatchedEnv) -> tuple[MatchConfig, dict[str, Any]]:
+    """RLlib's configuration of the chosen algorithm, with RLlib's settings made; and the settings that are ours."""
+    settings = asdict(config.algorithm)
+    rllib: MatchConfig
+    if isinstance(config.algorithm, ValueDecompositionConfig):
+        rllib = TeamQConfig(TeamQ)
+        _check_team(env, config.algorithm.mixer)
+        settings["state_size"] = state_size(env, range(len(env.agents)))
+    else:
+        rllib = LeaguePPOConfig(LeaguePPO)
+        if settings["vf_clip_param"] is None:
+            settings["vf_clip_param"] = float("inf")
+    rllib.training(**{name: settings.pop(name) for name in rllib.rllib_settings})
+    return rllib, settings
 
 
-def _set_runtime(rllib: LeaguePPOConfig, config: Config) -> None:
+def _check_team(env: BatchedEnv, mixer: str) -> None:
+    """ConfigError unless the environment is a team of agents with discrete actions that move at the same time."""
+    env.reset(np.random.default_rng(0))
+    if len(env.sides) > 1:
+        problem = f"one cooperative side, and this environment has {len(env.sides)}: set env.sides, or use"
+    elif not all(isinstance(group.action_space, spaces.Discrete) for group in env.groups):
+        problem = "discrete actions, which this environment has not: use"
+    elif not env.acting().all():
+        problem = "agents that move at the same time, and here they take turns: use"
+    else:
+        return
+    raise ConfigError(f"algorithm.mixer={mixer}: value decomposition needs {problem} algorithm=mappo")
+
+
+def _networks(config: Config, env: BatchedEnv) -> tuple[Network, ...]:
+    policies, algorithm = config.policies, config.algorithm
+    make = functools.partial(networks_of, env, policies.share, policies.mapping, policies.agent_id)
+    if isinstance(algorithm, PPOConfig):
+        return named("policies", functools.partial(make, critic=algorithm.critic))
+    return named("policies", functools.partial(make, epsilon_greedy=True))
+
+
+def _set_runtime(rllib: MatchConfig, config: Config) -> None:
     runtime = config.runtime
     if (runtime.num_gpus_per_learner or runtime.num_gpus_per_env_runner) and not torch.cuda.is_available():
         raise ConfigError("runtime.num_gpus_per_learner: torch sees no GPU here; use runtime=local")

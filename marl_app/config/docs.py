@@ -43,7 +43,11 @@ def render() -> str:
     parts = [_HEAD, _table([key for key in keys if "." not in key.path and not is_dataclass(key.type)], defaults)]
     for section in (key for key in keys if is_dataclass(key.type)):
         parts.append(f"### {section.path}\n\n{section.type.__doc__}\n")
-        parts.append(_table([key for key in keys if key.path.startswith(f"{section.path}.")], defaults))
+        parts.append(_table([key for key in keys if key.section is section.type], defaults))
+        for choice in section.type.__subclasses__():
+            parts.append(f"#### {section.path}: {choice.option}\n\n{choice.__doc__}\n")
+            chosen = OmegaConf.to_container(compose_job([*no_local, f"{section.path}={choice.option}"]))
+            parts.append(_table([key for key in keys if key.section is choice], chosen))
     parts.append("## Groups and their options\n")
     for group in groups():
         parts.append(f"### {group}\n")

@@ -43,6 +43,9 @@ def unknown_key(key: str) -> str:
     if key.startswith("hydra."):
         return f"{key}: there is no such key. Hydra's own keys: python -m marl_app --cfg hydra"
     known = all_keys()
+    choice = next((one.section for one in schema_keys() if one.path == key and hasattr(one.section, "option")), None)
+    if choice is not None:
+        return f"{key}: the chosen algorithm has no such key; algorithm={choice.option} has it"
     if key in known:  # a mapping that is empty so far
         return f"{key}: new entries of a mapping are added with a plus: +{key}=..."
     parent, _, name = key.rpartition(".")

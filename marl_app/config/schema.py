@@ -124,11 +124,25 @@ SHARING = ("spaces", "role", "none")
 
 @dataclass
 class AlgorithmConfig(Section):
-    """Proximal policy optimization, with RLlib's names and meanings."""
+    """What all learning algorithms have. Each family adds keys of its own, which exist where it is chosen."""
 
     path: ClassVar[str] = "algorithm"
+    option: ClassVar[str] = ""
+    """The option of the group `algorithm` that shows a family's defaults."""
     lr: float = key("Learning rate of Adam.", above=0)
     gamma: float = key("Discount of the reward of an agent's next own turn.", at_least=0, at_most=1)
+    grad_clip: float | None = key("Bound of the gradient, see grad_clip_by; null = no clipping.", above=0)
+    grad_clip_by: str = key("What grad_clip bounds.", choices=("value", "norm", "global_norm"))
+    train_batch_size_per_learner: int = key("Env steps collected per iteration.", at_least=1)
+    minibatch_size: int = key("Rows per gradient step: agent steps of PPO, env steps of a mixer.", at_least=1)
+    death_masking: bool = key("Whether a central state shows zeros in the place of agents that have finished.")
+
+
+@dataclass
+class PPOConfig(AlgorithmConfig):
+    """Proximal policy optimization (ppo, ippo, mappo), with RLlib's names and meanings."""
+
+    option: ClassVar[str] = "ppo"
     lambda_: float = key("Lambda of generalized advantage estimation.", at_least=0, at_most=1)
     clip_param: float = key("How far the probability ratio may leave 1 before the gradient is cut.", above=0)
     vf_clip_param: float | None = key("Bound of the squared value error; null = no clipping.", above=0)
@@ -137,11 +151,7 @@ class AlgorithmConfig(Section):
     use_kl_loss: bool = key("Whether the KL divergence to the old policy is a term of the loss.")
     kl_coeff: float = key("First weight of the KL term, which adapts; only with use_kl_loss.", at_least=0)
     kl_target: float = key("KL divergence that the adaptive weight aims at; only with use_kl_loss.", above=0)
-    grad_clip: float | None = key("Bound of the gradient, see grad_clip_by; null = no clipping.", above=0)
-    grad_clip_by: str = key("What grad_clip bounds.", choices=("value", "norm", "global_norm"))
     num_epochs: int = key("Passes over the rows of one update.", at_least=1)
-    minibatch_size: int = key("Rows (agent steps) per gradient step.", at_least=1)
-    train_batch_size_per_learner: int = key("Env steps collected per update.", at_least=1)
     shuffle_batch_per_epoch: bool = key("Whether the rows are shuffled before every pass.")
     critic: str = key(
         "What the critic sees: local = the agent's observation | state = the environment's global state or, without "
@@ -152,7 +162,6 @@ class AlgorithmConfig(Section):
     normalize_advantages: bool = key("Whether advantages have mean 0 and deviation 1 in every batch.")
     normalize_values: bool = key("Whether the critic learns values in units of their running deviation (PopArt).")
     normalize_rewards: bool = key("Whether rewards are divided by the running deviation of discounted returns.")
-    death_masking: bool = key("Whether the critic sees zeros in the place of agents that have finished.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,6 +170,62 @@ class AlgorithmConfig(Section):
                 f"algorithm.minibatch_size={self.minibatch_size} is more than algorithm.train_batch_size_per_learner="
                 f"{self.train_batch_size_per_learner}: give a minibatch that is not larger than the batch"
             )
+
+
+@dataclass
+class ValueDecompositionConfig(AlgorithmConfig):
+    """Value decomposition of a cooperative team (vdn, qmix), with the names and meanings of RLlib's DQN."""
+
+    option: ClassVar[str] = "qmix"
+    mixer: str = key(
+        "How the value of the team follows from those of its agents: vdn = their sum | qmix = a network that is "
+        "monotonic in each, with weights made from the global state.",
+        choices=("vdn", "qmix"),
+    )
+    mixing_embed_dim: int = key("Width of the mixing network; only with mixer=qmix.", at_least=1)
+    hypernet_embed: int = key("Width of the networks that make its weights; only with mixer=qmix.", at_least=1)
+    double_q: bool = key("Whether the next actions are chosen by the trained networks, and valued by the targets.")
+    target_network_update_freq: int = key("Env steps between updates of the target networks.", at_least=1)
+    tau: float = key("Share of the trained networks in an update of the targets; 1 = a copy.", above=0, at_most=1)
+    huber_delta: float | None = key("TD error from which its loss grows linearly; null = squared error.", above=0)
+    epsilon: list[Any] = key(
+        "Share of random actions in training, as [[env step, share], ...]: linear in between, constant after the last."
+    )
+    training_intensity: float = key("How often an env step is trained on, on average.", above=0)
+    replay_capacity: int = key("Env steps that the replay buffer keeps.", at_least=1)
+    num_steps_sampled_before_learning_starts: int = key(
+        "Env steps in the replay buffer before learning starts, or goes on after a resume.", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_schedule("algorithm.epsilon", self.epsilon)
+        # A fragment has at most two rows per env step: one more where a match was cut off.
+        for name, factor in (("train_batch_size_per_learner", 2), ("num_steps_sampled_before_learning_starts", 1)):
+            least = factor * getattr(self, name)
+            if self.replay_capacity < least:
+                raise ConfigError(
+                    f"algorithm.replay_capacity={self.replay_capacity} is too little for algorithm.{name}="
+                    f"{getattr(self, name)}: give at least {least}"
+                )
+
+
+def _check_schedule(name: str, schedule: list[Any]) -> None:
+    """ConfigError unless it is [[0, share], [step, share], ...] with growing steps."""
+    numbers = [point for point in schedule if isinstance(point, list) and len(point) == 2]
+    flat = [number for point in numbers for number in point]
+    if (
+        not schedule
+        or len(numbers) < len(schedule)
+        or any(isinstance(number, bool) or not isinstance(number, int | float) for number in flat)
+        or schedule[0][0] != 0
+        or any(first[0] >= second[0] for first, second in zip(schedule[:-1], schedule[1:], strict=True))
+        or not all(0 <= share <= 1 for _, share in schedule)
+    ):
+        raise ConfigError(
+            f"{name}={schedule} is no schedule: give [[0, share], [env step, share], ...] with growing steps and "
+            "shares from 0 to 1"
+        )
 
 
 @dataclass

@@ -18,12 +18,14 @@ ADDED_GROUPS = ("experiment", "sweep", "debug")  # not in the defaults list: cho
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the schema: its dotted path, its type (without `| None`), whether null is allowed, and its field."""
+    """A key of the schema: its dotted path, its type (without `| None`), whether null is allowed, its field, and the
+    section that has it. A section with subclasses is a choice: the keys of all of them are keys of the schema."""
 
     path: str
     type: Any
     optional: bool
     field: Field[Any]
+    section: type
 
     @property
     def kind(self) -> str:
@@ -41,10 +43,18 @@ def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
         hint, optional = hints[item.name], False
         if get_origin(hint) in (types.UnionType, Union):
             hint, optional = next(a for a in get_args(hint) if a is not type(None)), True
-        yield Key(f"{path}{item.name}", hint, optional, item)
+        yield Key(f"{path}{item.name}", hint, optional, item, section)
         if is_dataclass(hint):
             assert isinstance(hint, type)
             yield from schema_keys(hint, f"{path}{item.name}.")
+            for choice in hint.__subclasses__():
+                yield from _added_keys(choice, hint, f"{path}{item.name}.")
+
+
+def _added_keys(section: type, base: type, path: str) -> Iterator[Key]:
+    """The keys that a section has beside those of its base."""
+    inherited = {item.name for item in fields(base)}
+    return (key for key in schema_keys(section, path) if key.field.name not in inherited)
 
 
 def groups() -> list[str]:

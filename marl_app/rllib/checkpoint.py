@@ -4,7 +4,7 @@ A checkpoint is a directory that appears whole, by a rename, or not at all:
 
     checkpoint-00000120/
       player.safetensors     the learner's weights, as a player that can be loaded and used (see `player.py`)
-      learner.safetensors    optimizer and torch RNG state
+      learner.safetensors    optimizer and torch RNG state, and what else the learner keeps
       state.json             iteration, counters, league, RNG
       manifest.json          SHA-256 of the three; written last
 
@@ -144,13 +144,14 @@ def _all(directory: Path) -> list[Path]:
 
 
 def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Optimizers, KL coefficients and torch's RNG: arrays, and what is not an array."""
-    arrays: dict[str, np.ndarray] = {"rng": torch.get_rng_state().numpy()}
+    """Optimizers, torch's RNG and the learner's own state: arrays, and what is not an array."""
+    arrays, plain = learner.own_state()
+    arrays["rng"] = torch.get_rng_state().numpy()
     for name, optimizer in learner._named_optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 arrays[f"{name}/{index}/{key}"] = value.cpu().numpy()
-    return arrays, {"kl_coeffs": {id: float(value) for id, value in learner.curr_kl_coeffs_per_module.items()}}
+    return arrays, plain
 
 
 def _load_learner_state(
@@ -165,5 +166,4 @@ def _load_learner_state(
             if owner == name:
                 state.setdefault(int(rest), {})[path.rpartition("/")[2]] = torch.from_numpy(value)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    for id, value in plain["kl_coeffs"].items():
-        learner.curr_kl_coeffs_per_module[id].data.fill_(value)
+    learner.load_own_state(arrays, plain)

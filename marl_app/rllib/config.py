@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -21,9 +21,20 @@ from marl_app.store.store import Store
 class MatchConfig(AlgorithmConfig):
     """AlgorithmConfig plus what matches need; see `matches`."""
 
+    rllib_settings: ClassVar[tuple[str, ...]] = (
+        "lr",
+        "gamma",
+        "grad_clip",
+        "grad_clip_by",
+        "train_batch_size_per_learner",
+        "minibatch_size",
+    )
+    """Keys of `algorithm` that are RLlib's."""
+
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
         self.env_runner_cls = MatchEnvRunner
+        self.rollout_fragment_length = "auto"  # the batch, divided among all matches
         # An env runner's state is its configuration and the request in hand: there is nothing to sync.
         self._dont_auto_sync_env_runner_states = True
         self.merge_env_runner_states = False
@@ -94,6 +105,20 @@ class MatchConfig(AlgorithmConfig):
 
 class LeaguePPOConfig(MatchConfig, PPOConfig):
     """PPOConfig plus what matches need."""
+
+    rllib_settings = (
+        *MatchConfig.rllib_settings,
+        "lambda_",
+        "clip_param",
+        "vf_clip_param",
+        "vf_loss_coeff",
+        "entropy_coeff",
+        "use_kl_loss",
+        "kl_coeff",
+        "kl_target",
+        "num_epochs",
+        "shuffle_batch_per_epoch",
+    )
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)

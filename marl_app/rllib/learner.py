@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.ppo.ppo import LEARNER_RESULTS_KL_KEY
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
@@ -127,6 +128,17 @@ class MinibatchPPOLearner(PPOTorchLearner):
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
         self.module[module_id].learn_statistics(columns)
         super().after_gradient_based_update(timesteps=timesteps)
+
+    # What a checkpoint holds beside the players' weights and the optimizers.
+
+    def own_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The KL coefficients: no arrays, and what is not an array."""
+        return {}, {"kl_coeffs": {id: float(value) for id, value in self.curr_kl_coeffs_per_module.items()}}
+
+    def load_own_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
+        """The inverse of `own_state`."""
+        for id, value in plain["kl_coeffs"].items():
+            self.curr_kl_coeffs_per_module[id].data.fill_(value)
 
 
 def logp_and_entropy(module: Any, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -143,7 +143,16 @@ class MatchAlgorithm(Algorithm):
         weights = self.weights()
         self.num_parameters = sum(value.size for value in weights.values())
         self.broadcast_bytes = sum(value.nbytes for value in weights.values())
-        self._broadcast = ray.put(weights) if self.config.num_env_runners else weights
+        playing = self.playing_weights(weights)
+        self._broadcast = ray.put(playing) if self.config.num_env_runners else playing
+
+    def playing_weights(self, weights: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """What env runners play with, if it is not the learner's weights as they are."""
+        return weights
+
+    def figures(self) -> dict[str, float]:
+        """What the algorithm adds to the report of an iteration."""
+        return {}
 
     # One iteration.
 
@@ -167,7 +176,7 @@ class MatchAlgorithm(Algorithm):
         now = time.monotonic()
         self.stats.seconds, self._clock = now - self._clock, now
         self.counters.seconds += self.stats.seconds
-        self.report = report(self, result)
+        self.report = report(self, result) | self.figures()
         self.mid_iteration = False
         super().log_result(result)
 

@@ -28,6 +28,7 @@ class Network:
 
     `num_agents` > 0: the network is told which of that many agents it plays (a one-hot agent id). `state_size` > 0: its
     critic sees a global state of that size, and beside it the agent's observation if `critic_sees_observation`.
+    `epsilon_greedy`: it says what actions are worth, not how likely they are.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Network:
     num_agents: int = 0
     state_size: int = 0
     critic_sees_observation: bool = False
+    epsilon_greedy: bool = False
 
     def spec(self, architecture: Architecture) -> RLModuleSpec:
         """RLlib's recipe for the network in the given architecture."""
@@ -55,6 +57,7 @@ class Network:
             "num_agents": self.num_agents,
             "state_size": self.state_size,
             "critic_sees_observation": self.critic_sees_observation,
+            "epsilon_greedy": self.epsilon_greedy,
         }
 
 
@@ -64,6 +67,7 @@ def networks_of(
     mapping: Mapping[str, str] | None = None,
     agent_id: bool = False,
     critic: str = "local",
+    epsilon_greedy: bool = False,
 ) -> tuple[Network, ...]:
     """The networks that play all seats of `env`.
 
@@ -72,6 +76,7 @@ def networks_of(
     mapping: agent name or glob -> network name, the first match counts; in the place of `share`.
     agent_id: tell a network that plays several agents which of them it is.
     critic: what it sees: `local`, the agent's observation | `state`, the global state | `agent_state`, both.
+    epsilon_greedy: whether the networks say what actions are worth.
     Raises ValueError, naming the agent, if a seat is left without a network or a network gets agents with other spaces.
     """
     members: dict[str, list[int]] = {}
@@ -98,6 +103,7 @@ def networks_of(
                 num_agents=len(env.agents) if agent_id and len(agents) > 1 else 0,
                 state_size=0 if critic == "local" else state_size(env, agents),
                 critic_sees_observation=critic == "agent_state",
+                epsilon_greedy=epsilon_greedy,
             )
         )
     return tuple(networks)

@@ -19,7 +19,7 @@ from marl_app.rllib.networks import Network
 from marl_app.store.codec import encode
 
 FORMAT = 2
-NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation")
+NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy")
 
 
 def encode_player(
@@ -69,7 +69,7 @@ def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any])
         module = module_class(
             observation_space=_space_from_json(network["observation_space"]),
             action_space=_space_from_json(network["action_space"]),
-            model_config={**metadata["model_config"], **{key: network[key] for key in NETWORK_KEYS}},
+            model_config={**metadata["model_config"], **{key: network[key] for key in NETWORK_KEYS if key in network}},
         )
         prefix = f"{network['name']}/"
         own = {key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)}

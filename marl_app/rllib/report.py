@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ray.rllib.utils.metrics import LEARNER_RESULTS
+from ray.rllib.utils.metrics import ALL_MODULES, LEARNER_RESULTS
 
 if TYPE_CHECKING:
     from marl_app.rllib.match_algorithm import MatchAlgorithm
@@ -20,8 +20,10 @@ LEARNER_KEYS = {
     "grad_norm": "learner/grad_norm",
     "default_optimizer_learning_rate": "learner/learning_rate",
     "explained_variance": "learner/explained_variance",
+    "td_error": "learner/td_error",
+    "q_mean": "learner/q_mean",
 }
-"""The learner's names -> ours; where a player has several networks, the mean over them."""
+"""The learner's names -> ours; where a player has several networks, the mean over those that report it."""
 
 
 def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
@@ -54,15 +56,15 @@ def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, fl
         values["matches/first_side_score"] = first / matches
     if stats.recorded:
         values["league/self_play_share"] = matches / stats.recorded
-    return values | _learner(algorithm, result) | _league(algorithm)
+    return values | _learner(result) | _league(algorithm)
 
 
-def _learner(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
-    modules = [value for name, value in result.get(LEARNER_RESULTS, {}).items() if name in algorithm.config.policies]
+def _learner(result: Mapping[str, Any]) -> dict[str, float]:
+    modules = [module for name, module in result.get(LEARNER_RESULTS, {}).items() if name != ALL_MODULES]
     return {
-        ours: float(np.mean([module[theirs] for module in modules]))
+        ours: float(np.mean(values))
         for theirs, ours in LEARNER_KEYS.items()
-        if modules and all(theirs in module for module in modules)
+        if (values := [module[theirs] for module in modules if theirs in module])
     }
 
 

@@ -27,6 +27,7 @@ from ray.rllib.core.rl_module.apis import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
 
+from marl_app.rllib.modules.epsilon_greedy import ILLEGAL, log_epsilon_greedy
 from marl_app.rllib.modules.heads import Head, Memory, Normalize, ValueHead, initialize, orthogonal
 from marl_app.rllib.modules.precision import PRECISIONS
 
@@ -38,8 +39,6 @@ MEMORY = "memory"
 """What was remembered before each row when playing, before each sequence when training: float32 [R or S, size]."""
 LENGTHS = "sequence_lengths"
 """Rows of each sequence: int64 [S]."""
-ILLEGAL = -1e9
-"""Logit of an illegal action: finite, so that entropy and KL stay finite (-inf gives NaN)."""
 
 # RLModule's own constructor triggers RLlib's deprecation warning, for every module in every process.
 logging.getLogger("ray._common.deprecation").setLevel(logging.ERROR)
@@ -56,7 +55,8 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     `model_config` keys read here, beside those of `Architecture`: `num_agents` (> 0: agent ids join the features),
     `state_size` (> 0: a centralized critic with an encoder of its own sees a global state of that size) and
     `critic_sees_observation` (whether it sees the agent's observation beside it). A model with a memory has the keys
-    `cell` and `memory`; a critic that sees the global state needs none.
+    `cell` and `memory`; a critic that sees the global state needs none. `epsilon_greedy`: what the policy head says are
+    values of actions, and the policy takes the best, or with probability `epsilon` any; the critic is not used.
 
     PPO's usual orthogonal initialization: gain sqrt 2, 0.01 for the policy head, 1 for the value head (Andrychowicz et
     al. 2021, "What matters in on-policy reinforcement learning?").
@@ -71,7 +71,10 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         config = self.model_config
         self.activation = ACTIVATIONS[config["activation"]]
         self.central = config["state_size"] > 0
-        self.shared = config["vf_share_layers"] and not self.central
+        self.epsilon_greedy = config.get("epsilon_greedy", False)
+        if self.epsilon_greedy:
+            self.register_buffer("epsilon", torch.zeros(()))
+        self.shared = (config["vf_share_layers"] or self.epsilon_greedy) and not self.central
         space = self.action_space
         if isinstance(space, spaces.Discrete):
             size, self.action_dist_cls = int(space.n), TorchCategorical
@@ -119,6 +122,8 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         """The action distribution's inputs [R, n] from the policy head's output [R, size] and the legal actions."""
         if isinstance(self.action_space, spaces.Box):
             return torch.cat([policy, self.log_std.expand_as(policy)], dim=1)
+        if self.epsilon_greedy:
+            return log_epsilon_greedy(policy, mask, self.epsilon)
         return policy if mask is None else torch.where(mask.bool(), policy, ILLEGAL)
 
     def act(
@@ -189,6 +194,13 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         if embeddings is None:
             embeddings, _ = self.value_head.features(self._critic_input(batch[Columns.OBS], batch.get(STATE)))
         return self.value_head.of_features(embeddings, batch.get(AGENT_ID)).squeeze(1)
+
+    def action_values(
+        self, observations: Tensor, agents: Tensor | None, memory: Tensor | None, lengths: Tensor | None
+    ) -> Tensor:
+        """Values of all actions [R, n], where the policy is epsilon-greedy."""
+        features, _ = self.policy_head.features(observations, memory, lengths)
+        return self.policy_head.of_features(features, agents)
 
     def learn_statistics(self, batch: Mapping[str, Any]) -> None:
         """Update the running statistics of normalized inputs, where there are any, with a batch."""
