@@ -67,6 +67,7 @@ class LeaguePPO(PPO):
         self.mid_iteration = False
         self.report: dict[str, float] = {}
         self.anchors: dict[str, dict[str, float]] = {}
+        self.exploitability: dict[str, float] = {}
         self.notes: list[str] = []
         self.checkpoint: Path | None = None
         self._standing = Standing({})
@@ -257,11 +258,12 @@ class LeaguePPO(PPO):
     # What a checkpoint holds besides weights and optimizer.
 
     def progress_state(self) -> dict[str, Any]:
-        """Counters, last evaluation, league and RNG as JSON types."""
+        """Counters, last evaluations, league and RNG as JSON types."""
         return {
             "iteration": self.iteration,
             "counters": asdict(self.counters),
             "anchors": self.anchors,
+            "exploitability": self.exploitability,
             "league": self.league.state_dict(),
             "rng": self.rng.bit_generator.state,
         }
@@ -271,6 +273,7 @@ class LeaguePPO(PPO):
         self._iteration = state["iteration"]
         self.counters = Counters(**state["counters"])
         self.anchors = state["anchors"]
+        self.exploitability = state.get("exploitability", {})  # older checkpoints do not know it
         self.league.load_state_dict(state["league"])
         self.rng.bit_generator.state = state["rng"]
         self._weights_changed()
