@@ -60,11 +60,13 @@ class Countdown(BatchedEnv):
 class Recorder:
     """A policy that says 1 and remembers which agents it was asked for, and how."""
 
+    memory_size = 0
+
     def __init__(self) -> None:
         self.asked: list[tuple[int, float]] = []
         self.greedy: set[bool] = set()
 
-    def act(self, observations, masks, agents, /, *, rng, greedy):
+    def act(self, observations, masks, agents, /, *, rng, greedy, memory):
         self.asked += zip(agents.tolist(), observations[:, 0].tolist(), strict=True)
         self.greedy.add(greedy)
         return np.ones(len(agents), np.int64)

@@ -65,7 +65,7 @@ def test_who_is_loaded(run):
         assert agent.metadata["player"] == name
         [module] = modules_of(weights[name], agent.metadata).values()
         with torch.no_grad():
-            expected = torch.softmax(module.act(torch.from_numpy(observations), torch.from_numpy(masks)), dim=1)
+            expected = torch.softmax(module.act(torch.from_numpy(observations), torch.from_numpy(masks))[0], dim=1)
         answers[name] = agent.probabilities(observations, masks)
         np.testing.assert_allclose(answers[name], expected, atol=1e-6)
     assert not np.allclose(answers["main"], answers["main@0001"], atol=1e-4)
@@ -201,7 +201,7 @@ def test_continuous_actions(relay):
     assert actions.min() == -2 and actions.max() == 4
     [tank] = [relay._modules["tank"]]
     with torch.no_grad():
-        mean, log_std = tank.act(torch.from_numpy(seen[:1])).chunk(2, dim=1)
+        mean, log_std = tank.act(torch.from_numpy(seen[:1]))[0].chunk(2, dim=1)
     greedy = relay.act(seen[0], agent="tank_0", greedy=True)
     np.testing.assert_allclose(greedy, 1 + 3 * np.clip(mean[0].numpy(), -1, 1), rtol=1e-5)
     many = relay.act(np.repeat(seen[:1], 4000, axis=0), agent="tank_0", rng=np.random.default_rng(3))
@@ -226,7 +226,7 @@ def test_where_it_matters_the_seat_has_to_be_said(relay):
 
 def test_seats_of_one_group_may_have_networks_of_their_own():
     """A mapping may split agents with equal spaces; whoever evaluates asks for all of them in one call."""
-    networks = networks_of(Names(1), {"player_0": "low", "player_1": "high"})
+    networks = networks_of(Names(1), mapping={"player_0": "low", "player_1": "high"})
     weights = {}
     for network, name in zip(networks, (1, 3), strict=True):
         for key, value in network.spec(SMALL).build().state_dict().items():
@@ -261,8 +261,8 @@ def test_a_player_of_another_format_is_refused():
     [network] = networks_of(Names(1, names=len(RPS)))
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
     weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
-    with pytest.raises(ValueError, match="format 2"):
-        modules_of(weights, {**metadata, "format": 2})
+    with pytest.raises(ValueError, match="format 1; this program reads 2"):
+        modules_of(weights, {**metadata, "format": 1})
 
 
 @pytest.mark.parametrize("target", ["subprocess.Popen", "builtins.dict", "marl_app.rllib.agent.Agent"])

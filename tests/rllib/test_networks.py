@@ -28,19 +28,19 @@ def test_one_network_per_group_of_agents():
 
 def test_a_mapping_by_name_and_glob_the_first_match_counts():
     # Relay's agents: scout_0, tank_0, scout_1.
-    mapped = networks_of(Relay(1), {"scout_1": "special", "scout_*": "common", "*": "rest"})
+    mapped = networks_of(Relay(1), mapping={"scout_1": "special", "scout_*": "common", "*": "rest"})
     assert seats(mapped) == {"common": (0,), "special": (2,), "rest": (1,)}
-    assert seats(networks_of(Relay(1), {"scout_*": "a", "tank_?": "b"})) == {"a": (0, 2), "b": (1,)}
+    assert seats(networks_of(Relay(1), mapping={"scout_*": "a", "tank_?": "b"})) == {"a": (0, 2), "b": (1,)}
 
 
 def test_a_seat_without_a_network_is_named():
     with pytest.raises(ValueError, match=r"policies.mapping: no network for agent 'tank_0'"):
-        networks_of(Relay(1), {"scout_*": "shared"})
+        networks_of(Relay(1), mapping={"scout_*": "shared"})
 
 
 def test_agents_with_different_spaces_cannot_share():
     with pytest.raises(ValueError, match=r"policies.mapping: network 'shared' plays 'scout_0' and 'tank_0'"):
-        networks_of(Relay(1), {"*": "shared"})
+        networks_of(Relay(1), mapping={"*": "shared"})
 
 
 def test_agent_ids_go_to_networks_that_play_several_agents():
