@@ -141,8 +141,8 @@ def plain_advantages(match, agent, bounds, value, gamma, lambda_):
     """What one agent of one match should teach, as `{fragment: {step: (advantage, value target)}}`, and the held step.
 
     bounds: [(first, last)] steps of the match, half-open, in each fragment that the recording covers.
-    value(fragment, row): the critic's value of an observation row with that fragment's weights. A decision is worth what
-    the weights that made it say, however much later it is trained on.
+    value(fragment, row): the critic's value of an observation row with that fragment's weights. A decision is worth
+    what the weights that made it say, however much later it is trained on.
     The held step is the decision that is still open when the recording ends, or None.
     """
     taught, held = {}, None

@@ -26,17 +26,17 @@ OURS = {
 
 
 def make_runner(
-    make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, agent_id=False, critic="local", **training
+    make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, agent_id=False, critic="local", **settings
 ):
     """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each.
 
-    `training`: settings of RLlib's PPO, or of `OURS`.
+    `settings`: of RLlib's PPO, or of `OURS`.
     """
     env = make_env(1)
     config = LeaguePPOConfig()
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=matches, rollout_fragment_length=steps)
-    config.training(**{key: value for key, value in training.items() if key not in OURS})
-    ours = {key: training.get(key, value) for key, value in OURS.items()}
+    config.training(**{key: value for key, value in settings.items() if key not in OURS})
+    ours = {key: settings.get(key, value) for key, value in OURS.items()}
     config.matches(
         run_dir="", learner="main", make_env=make_env, make_league=None, store=store, architecture=model,
         agents=tuple(env.agents), networks=networks_of(env, agent_id=agent_id, critic=critic), opponent_slots=slots,

@@ -19,8 +19,8 @@ FOUR = spaces.Discrete(4)
 SMALL = MLP(hidden=[6], precision="float32", vf_share_layers=False)
 
 
-def build(model=SMALL, observations=FLAT, actions=FOUR, num_agents=0):
-    return Network("player", (0,), 0, observations, actions, num_agents).spec(model).build()
+def build(model=SMALL, observations=FLAT, actions=FOUR, num_agents=0, **critic):
+    return Network("player", (0,), 0, observations, actions, num_agents, **critic).spec(model).build()
 
 
 @settings(max_examples=20, deadline=None)
@@ -107,3 +107,84 @@ def test_what_does_not_fit_is_refused():
         wrong = {"kernel": 2, "filters": [], "hidden": [0], "activation": "tan", "precision": "half"}[key]
         with pytest.raises(ValueError, match=f"model.{key}="):
             model(**{key: wrong})
+
+
+CRITICS = {"local": {}, "state": {"state_size": 7}, "agent_state": {"state_size": 7, "critic_sees_observation": True}}
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+def test_what_a_critic_sees(critic):
+    module = build(num_agents=2, **CRITICS[critic])
+    seen, state, agents = torch.randn(9, 5), torch.randn(9, 7), torch.arange(9) % 2
+    values = module.values(seen, agents, None, state)
+
+    def differ(*changed):
+        return bool((module.values(*changed) != values).all())
+
+    assert differ(seen + 1, agents, None, state) == (critic != "state")
+    assert differ(seen, agents, None, state + 1) == (critic != "local")
+    assert differ(seen, 1 - agents, None, state)
+
+
+@pytest.mark.parametrize("model", [SMALL, CNN(filters=[3], hidden=[5], precision="float32")], ids=["mlp", "cnn"])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("critic", CRITICS)
+@pytest.mark.parametrize("normalized", [True, False])
+def test_acting_with_values_is_acting_and_valuing(model, shared, critic, normalized):
+    observations = FLAT if model is SMALL else spaces.Box(0, 1, (4, 3, 2), np.int8)
+    model = dataclasses.replace(model, vf_share_layers=shared, normalize_observations=normalized)
+    module = build(model, observations, num_agents=2, **CRITICS[critic])
+    rows = torch.randint(0, 2, (7, *observations.shape), dtype=torch.int8)
+    batch = {
+        "obs": rows, "action_mask": torch.rand(7, 4) < 0.8, "agent_id": torch.arange(7) % 2, "state": torch.randn(7, 7)
+    }  # fmt: skip
+    # Statistics and units of their own, so that forgetting one of them shows.
+    module.learn_statistics({**batch, "obs": rows * 3 + 1, "state": batch["state"] * 5})
+    module.value_head.update(torch.randn(50) * 30 + 100)
+    played = module.act_and_value(rows, batch["action_mask"], batch["agent_id"], None, batch["state"])
+    torch.testing.assert_close(played[0], module.act(rows, batch["action_mask"], batch["agent_id"])[0])
+    torch.testing.assert_close(played[1], module.values(rows, batch["agent_id"], None, batch["state"]))
+    assert played[2] is None
+    trained = module.forward_train(batch)
+    torch.testing.assert_close(trained["action_dist_inputs"], played[0])
+    in_own_units = module.compute_values(batch, trained.get("embeddings"))
+    torch.testing.assert_close(in_own_units * module.value_head.unit + module.value_head.mean, played[1])
+
+
+@pytest.mark.parametrize("critic", ["state", "agent_state"])
+def test_a_centralized_critic_leaves_the_policy_alone(critic):
+    module = build(dataclasses.replace(SMALL, vf_share_layers=True), **CRITICS[critic])
+    module.compute_values({"obs": torch.randn(9, 5), "state": torch.randn(9, 7)}).sum().backward()
+    assert all(parameter.grad is None for parameter in module.policy_head.parameters())
+    assert all(parameter.grad is not None for parameter in module.value_head.parameters())
+
+
+def test_each_encoder_normalizes_what_it_sees():
+    model = dataclasses.replace(SMALL, normalize_observations=True)
+    module = build(model, **CRITICS["agent_state"])
+    batch = {"obs": torch.randn(400, 5) * 3 + 2, "state": torch.randn(400, 7) * 50}
+    module.learn_statistics(batch)
+    seen = torch.cat([batch["state"], batch["obs"]], 1)  # of the critic: first the state, then the observation
+    torch.testing.assert_close(module.policy_head.encoder[0].mean, batch["obs"].mean(0))
+    torch.testing.assert_close(module.value_head.encoder[0].mean, seen.mean(0))
+    # Which is undone by it: other units of what is seen make no other network.
+    module.policy_head.encoder[0].count.zero_()
+    before, _ = module.act(batch["obs"])
+    module.learn_statistics({**batch, "obs": batch["obs"] * 10 - 7})
+    torch.testing.assert_close(module.act(batch["obs"] * 10 - 7)[0], before, rtol=1e-3, atol=1e-3)
+    plain = build()
+    plain.learn_statistics(batch)
+    assert not any("encoder.0" in name for name in plain.state_dict())
+
+
+def test_without_orthogonal_init_weights_are_torchs_own():
+    torch.manual_seed(5)
+    module = build(dataclasses.replace(SMALL, orthogonal_init=False))
+    torch.manual_seed(5)
+    # In the order in which the parts are made: the policy's encoder and last layer, then the critic's.
+    layers = [torch.nn.Linear(5, 6), torch.nn.Linear(6, 4), torch.nn.Linear(5, 6), torch.nn.Linear(6, 1)]
+    linears = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
+    for mine, default in zip(linears, layers, strict=True):
+        torch.testing.assert_close((mine.weight, mine.bias), (default.weight, default.bias))
+    weight = build().policy_head.linear.weight
+    torch.testing.assert_close(weight @ weight.T, 1e-4 * torch.eye(4))  # gain 0.01, squared: all moves alike at first
