@@ -21,10 +21,10 @@ SIZES = {"gru": 5, "lstm": 10}  # an LSTM remembers its cell beside its hidden s
 cells = pytest.mark.parametrize("cell", SMALL)
 
 
-def build(model, actions=spaces.Discrete(4), **options):
+def build(model, **options):
     torch.manual_seed(0)
     observations = spaces.Box(-1, 1, (3,), np.float32)
-    return Network("player", (0,), 0, observations, actions, **options).spec(model).build()
+    return Network("player", (0,), 0, observations, spaces.Discrete(4), **options).spec(model).build()
 
 
 def sequences_of(module, lengths, seed=0):
