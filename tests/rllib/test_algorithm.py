@@ -105,7 +105,6 @@ def test_the_batch_is_standardized_whole(tmp_path):
             "action_mask",
             "actions",
             "action_logp",
-            "action_dist_inputs",
             "advantages",
             "value_targets",
         }
