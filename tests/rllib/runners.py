@@ -95,8 +95,8 @@ def against(*opponents):
 SELF = against((None, 1.0))
 
 
-def collect(runner, weights, assignment=SELF, seed=0, version=0):
+def collect(runner, weights, assignment=SELF, seed=0, version=0, reward_scale=1.0):
     """One fragment; a Failure becomes an AssertionError with its traceback."""
-    answer = runner.sample(request=Request("main", weights, version, seed, assignment=assignment))
+    answer = runner.sample(request=Request("main", weights, version, seed, reward_scale, assignment))
     assert not isinstance(answer, Failure), answer.traceback
     return answer
