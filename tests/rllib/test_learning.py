@@ -86,7 +86,7 @@ def test_a_team_with_a_centralized_critic_learns_to_spread(tmp_path):
         for _ in range(8):
             algorithm.train()
             returns.append(algorithm.report["matches/return"])
-        assert returns[0] < -25 and returns[-1] > -21.5  # seeds 0 to 2: from -26.2 to -20.2
+        assert returns[0] < -25 and returns[-1] > -21.5  # seeds 0 to 2: from -26.2 or less to -20.4 or more
         assert algorithm.learner_group._learner.module["main"].value_head.unit != 1  # PopArt was at work
 
 
