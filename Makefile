@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ENV ?= connect_four
+COOP := runs/coop/$(shell date +%Y-%m-%d_%H-%M-%S)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint format type docs docs-check test test-slow ci league self-play circle train tb check-env bench clean
+.PHONY: help setup lock lint format type docs docs-check test test-slow ci league self-play circle coop train tb check-env bench clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +61,12 @@ self-play: setup ## train the baseline that a league has to beat
 circle: setup   ## the circle game: why leagues exist, in seconds
 	$(BIN)/python -m marl_app +experiment=circle $(ARGS)
 	$(BIN)/python -m marl_app +experiment=circle_schemes $(ARGS)
+
+coop: setup     ## the study of cooperative teams: sharing x critic x seeds on two environments (about an hour)
+	for env in simple_spread lbf_8x8_2p_2f_coop; do \
+	  $(BIN)/python -m marl_app +experiment=mappo +sweep=coop env=$$env hydra.sweep.dir=$(COOP)/$$env $(ARGS) && \
+	  $(BIN)/python -m marl_app task=study run=$(COOP)/$$env hydra.run.dir=$(COOP)/$$env-study || exit 1; \
+	done
 
 train: setup    ## any run: make train ARGS="+experiment=league env=tic_tac_toe"
 	$(BIN)/python -m marl_app $(ARGS)

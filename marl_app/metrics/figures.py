@@ -116,6 +116,20 @@ def curves_figure(
     return _pixels(figure)
 
 
+def bands_figure(title: str, x_label: str, curves: Mapping[str, Sequence[ArrayLike]]) -> Pixels:
+    """Named curves with a band around each: x, y, lower and upper end, [n] each."""
+    figure, axes = _figure(9.0, 4.5)
+    for name, (x, y, low, high) in curves.items():
+        (line,) = axes.plot(x, y, label=name, linewidth=1.4)
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x_label)
+    axes.set_title(title)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _pixels(figure)
+
+
 def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: int = 0) -> Pixels:
     """Values [rows, columns] >= 0 as a picture, row 0 at the bottom; the first column is number `first`."""
     shown = np.asarray(values, np.float64)

@@ -61,6 +61,7 @@ class MatchAlgorithm(Algorithm):
         self.mid_iteration = False
         self.report: dict[str, float] = {}
         self.anchors: dict[str, dict[str, float]] = {}
+        self.exploitability: dict[str, float] = {}
         self.notes: list[str] = []
         self.checkpoint: Path | None = None
         self._standing = Standing({})
@@ -242,12 +243,13 @@ class MatchAlgorithm(Algorithm):
     # What a checkpoint holds besides weights and optimizer.
 
     def progress_state(self) -> dict[str, Any]:
-        """Counters, last evaluation, league and RNG as JSON types."""
+        """Counters, last evaluations, league and RNG as JSON types."""
         return {
             "iteration": self.iteration,
             "counters": asdict(self.counters),
             "reward_moments": asdict(self.reward_moments),
             "anchors": self.anchors,
+            "exploitability": self.exploitability,
             "league": self.league.state_dict(),
             "rng": self.rng.bit_generator.state,
         }
@@ -258,6 +260,7 @@ class MatchAlgorithm(Algorithm):
         self.counters = Counters(**state["counters"])
         self.reward_moments = Moments(**state["reward_moments"])
         self.anchors = state["anchors"]
+        self.exploitability = state.get("exploitability", {})  # older checkpoints do not know it
         self.league.load_state_dict(state["league"])
         self.rng.bit_generator.state = state["rng"]
         self._weights_changed()

@@ -88,8 +88,9 @@ def networks_of(
     for name, agents in members.items():
         strangers = [agent for agent in agents if groups[agent] != groups[agents[0]]]
         if strangers:
+            chosen_by = f"policies.share={share}" if mapping is None else "policies.mapping"
             raise ValueError(
-                f"policies.mapping: network {name!r} plays {env.agents[agents[0]]!r} and {env.agents[strangers[0]]!r}, "
+                f"{chosen_by}: network {name!r} plays {env.agents[agents[0]]!r} and {env.agents[strangers[0]]!r}, "
                 "whose spaces differ; give them different networks"
             )
         group = env.groups[groups[agents[0]]]

@@ -24,8 +24,8 @@ Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-TEAM = "team"
-"""Beside the networks' columns: those of the team."""
+TEAM = "(team)"
+"""Beside the networks' columns: those of the team. No network is likely to be called so."""
 CLOSING = "closing"
 """Rows that only say what the row before leads to: bool [R]."""
 PER_SEGMENT = (LENGTHS, MEMORY)

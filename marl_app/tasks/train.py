@@ -128,11 +128,7 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "pool_size": len(algorithm.league.snapshots),
         "elo": _elo(algorithm),
         "anchors": algorithm.anchors,
-        "exploitability": {
-            key.removeprefix("exploitability/"): value
-            for key, value in algorithm.report.items()
-            if key.startswith("exploitability/")
-        },
+        "exploitability": algorithm.exploitability,
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
 

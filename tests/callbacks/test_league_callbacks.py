@@ -90,6 +90,24 @@ def test_results_reach_league_and_records_with_their_reasons(tmp_path):
     assert {"self_play", "uniform"} <= {rule.split("/")[-1] for rule in rules} or len(rules) == 2
 
 
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_a_full_pool_is_played_and_recorded(tmp_path, pipeline):
+    """Snapshots leave while matches against them are under way; nothing is lost, and training does not notice."""
+    overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=200", "league.pool_limit=2")
+    with running(tmp_path, "env=rock_paper_scissors", *overrides, f"runtime.pipeline={pipeline}".lower()) as algorithm:
+        for _ in range(8):
+            algorithm.train()
+        league, report = algorithm.league, algorithm.report
+        pool = [snapshot.player.id for snapshot in league.snapshots]
+    recorded = matches(tmp_path)
+    met = set(recorded.opponent) - {"main"}
+    assert len(pool) == 2 < len(met) and "main@0000" in met and "main@0000" not in pool
+    assert league.next_snapshot("main").generation == 8  # one an iteration
+    assert recorded[["wins", "draws", "losses"]].to_numpy().sum() == league.matches == 8 * 512
+    assert set(league.ratings()) == {"main", *pool} and report["league/pool_size"] == 2
+    assert all(np.isfinite(report[key]) for key in ("league/elo", "league/elo_pool_mean", "league/win_rate/pool"))
+
+
 def test_without_the_league_callbacks_the_run_says_what_is_missing(tmp_path):
     with running(tmp_path, "env=rock_paper_scissors", "callbacks=[metrics]") as algorithm:
         with pytest.raises(ValueError, match="add `league` to callbacks"):

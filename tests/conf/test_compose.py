@@ -35,7 +35,8 @@ def test_smoke_makes_any_experiment_short(experiment, model):
     [(g, o) for g in groups() for o in options(g) if g not in ("env", "experiment", "sweep", "debug")],
 )
 def test_every_option_of_every_group(group, option):
-    load([f"{group}=[{option}]" if group == "callbacks" else f"{group}={option}"])
+    needed = ["+policies.mapping={*: shared}"] if (group, option) == ("policies", "custom") else []
+    load([f"{group}=[{option}]" if group == "callbacks" else f"{group}={option}", *needed])
 
 
 @pytest.mark.parametrize("sweep", options("sweep"))
@@ -52,6 +53,33 @@ def test_self_play_differs_from_the_league_only_in_the_matchmaker():
     assert self_play.pop("name") == "self_play" and league.pop("name") == "league"
     assert self_play["league"].pop("matchmaker") != league["league"].pop("matchmaker")
     assert self_play == league
+
+
+def test_mappo_is_ippo_with_a_centralized_critic():
+    local, central = (dataclasses.asdict(load([f"algorithm={name}"]).algorithm) for name in ("ippo", "mappo"))
+    assert (local.pop("critic"), central.pop("critic")) == ("local", "state")
+    assert local == central
+    runs = [dataclasses.asdict(load([f"+experiment={name}"])) for name in ("ippo", "mappo")]
+    assert [(run.pop("name"), run["algorithm"].pop("critic")) for run in runs] == [
+        ("ippo", "local"),
+        ("mappo", "state"),
+    ]
+    assert runs[0] == runs[1]
+
+
+def test_a_gru_and_an_lstm_differ_in_nothing_else():
+    gru, lstm = (load([f"model={name}"]).model for name in ("gru", "lstm"))
+    assert {**gru, "cell": "lstm"} == lstm != gru
+
+
+def test_who_shares_a_network():
+    chosen = [load([f"policies={name}"]).policies for name in ("shared", "per_role", "independent")]
+    assert [(policies.share, policies.mapping) for policies in chosen] == [
+        ("spaces", None), ("role", None), ("none", None)
+    ]  # fmt: skip
+    for option in ("custom", "shared"):
+        mapping = load([f"policies={option}", "+policies.mapping={adversary_*: hunter, *: prey}"]).policies.mapping
+        assert list(mapping.items()) == [("adversary_*", "hunter"), ("*", "prey")]  # nothing before what was given
 
 
 def test_every_experiment_says_how_it_is_run():

@@ -60,11 +60,13 @@ class Countdown(BatchedEnv):
 class Recorder:
     """A policy that says 1 and remembers which agents it was asked for, and how."""
 
+    memory_size = 0
+
     def __init__(self) -> None:
         self.asked: list[tuple[int, float]] = []
         self.greedy: set[bool] = set()
 
-    def act(self, observations, masks, agents, /, *, rng, greedy):
+    def act(self, observations, masks, agents, /, *, rng, greedy, memory):
         self.asked += zip(agents.tolist(), observations[:, 0].tolist(), strict=True)
         self.greedy.add(greedy)
         return np.ones(len(agents), np.int64)
@@ -80,6 +82,28 @@ class FollowingRecorder:
     def follow(self, matches, agents, actions):
         for match, agent, action in zip(matches, agents, actions, strict=True):
             self.moves[match].append((int(agent), int(action)))
+
+
+class Rememberer:
+    """Remembers of each match and seat: how often it was asked, what it saw first, and who it is.
+
+    In `Countdown` what it sees then says whether that is right.
+    """
+
+    memory_size = 3
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def act(self, observations, masks, agents, /, *, rng, greedy, memory):
+        assert memory.shape == (len(agents), 3) and memory.dtype == np.float32
+        count, first, who = memory.T
+        fresh = count == 0
+        assert (memory[fresh] == 0).all()
+        first, who = np.where(fresh, observations[:, 0], first), np.where(fresh, agents, who)
+        assert (observations[:, 0] == first - count).all() and (who == agents).all()
+        self.asked += len(agents)
+        return np.ones(len(agents), np.int64), np.stack([count + 1, first, who], axis=1)
 
 
 def seats(matches: int) -> np.ndarray:
@@ -101,6 +125,15 @@ def test_players_are_asked_for_their_seats_only_and_only_until_the_match_ends():
     assert sorted(mine.asked) == [(0, 1.0), (1, 1.0), (1, 2.0)]
     assert sorted(other.asked) == [(0, 1.0), (0, 2.0), (1, 1.0)]
     assert mine.greedy == {True}
+
+
+def test_a_memory_belongs_to_one_player_in_one_seat_of_one_match():
+    # Matches of 1 to 5 steps. First the same player on both sides, then one on each, then beside one that forgets.
+    for players in ([Rememberer()] * 2, [Rememberer(), Rememberer()], [Rememberer(), Recorder()]):
+        play_matches(Countdown(5), players, seats(5), np.random.default_rng(0), greedy=True)
+        assert sum(player.asked for player in {*players} if isinstance(player, Rememberer)) == (
+            15 if isinstance(players[1], Recorder) else 30
+        )
 
 
 def test_a_follower_is_told_every_move_of_running_matches_in_order():

@@ -4,8 +4,17 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
-from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure, store_traffic_figure
+from marl_app.metrics.figures import (
+    curves_figure,
+    heat_map,
+    matchmaking_figure,
+    payoff_heat_map,
+    ratings_figure,
+    store_traffic_figure,
+    write_png,
+)
 
 
 def players(count: int) -> list[str]:
@@ -29,6 +38,9 @@ def test_every_picture_has_a_white_frame_so_that_nothing_is_clipped(count):
         payoff(count),
         ratings_figure(players(count), np.linspace(900, 1500, count)),
         matchmaking_figure("main", players(count), np.full(count, 1 / count), np.linspace(0, 1, count)),
+        heat_map("title", "iteration", "action", np.full((7, count), 0.1), 1000),
+        curves_figure("title", "x", "y", {"one": (range(count), range(count))}),
+        curves_figure("title", "x", "y", {name: (range(count), range(count)) for name in players(min(count, 9))}),
     ]
     for picture in pictures:
         assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
@@ -84,3 +96,55 @@ def test_a_plan_has_a_line_per_design_and_a_white_frame():
     assert (frame == 255).all()
     for color in ((0x3B, 0x6E, 0xA5), (0xD9, 0x82, 0x2B), (0x4D, 0x9A, 0x5B)):
         assert share_of(picture, color) > 0.0002
+
+
+BLUE, ORANGE = (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)  # matplotlib's first two colors
+
+
+def near(picture: np.ndarray, color: tuple[int, int, int]) -> float:
+    """Share of pixels that are this color; curves are drawn a little transparent."""
+    return float((np.abs(picture.astype(int) - color).max(axis=2) < 50).mean())
+
+
+def test_every_curve_has_a_color_and_points_are_not_joined():
+    zigzag = (range(30), [0, 1] * 15)
+    one = curves_figure("title", "x", "y", {"a": zigzag})
+    assert near(one, BLUE) > 0.01 and near(one, ORANGE) == 0
+    both = curves_figure("title", "x", "y", {"a": zigzag, "b": (range(30), np.linspace(0, 1, 30))})
+    assert near(both, BLUE) > 0.005 and near(both, ORANGE) > 0.002
+    points = curves_figure("title", "x", "y", {"a": zigzag}, joined=False)
+    assert 0 < near(points, BLUE) < near(one, BLUE) / 2
+
+
+def test_nothing_to_draw_is_an_empty_picture():
+    assert (curves_figure("title", "x", "y", {"a": ([], [])}) < 100).any()
+
+
+def test_a_heat_map_has_its_first_row_at_the_bottom():
+    values = np.zeros((2, 4))
+    values[0, 0] = 1.0  # yellow; zero is dark violet
+    picture = heat_map("title", "iteration", "action", values).astype(int)
+    yellow = (picture[..., 0] > 240) & (picture[..., 1] > 220) & (picture[..., 2] < 60)
+    yellow[:, yellow.shape[1] * 3 // 4 :] = False  # the color bar
+    rows, columns = yellow.nonzero()
+    assert 0.05 < yellow.mean() < 0.125  # an eighth of the axes, which fill most of the picture
+    assert rows.min() > picture.shape[0] * 0.4 and columns.max() < picture.shape[1] * 0.4
+    shifted = heat_map("title", "iteration", "action", values, 1000)
+    assert (shifted != picture).any() and shifted.dtype == np.uint8
+
+
+def test_a_png_is_read_back_as_it_was(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    write_png(tmp_path / "new" / "picture.png", pixels)
+    assert (tmp_path / "new" / "picture.png").read_bytes().startswith(b"\x89PNG")
+    read = np.round(imread(tmp_path / "new" / "picture.png")[..., :3] * 255).astype(np.uint8)
+    assert np.array_equal(read, pixels)
+
+
+def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "picture.png"
+    write_png(path, np.zeros((2, 2, 3), np.uint8))
+    before = path.read_bytes()
+    with pytest.raises(ValueError):
+        write_png(path, np.zeros((2, 2, 7), np.uint8))
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

@@ -141,10 +141,16 @@ def plain_advantages(match, agent, bounds, value, gamma, lambda_):
     """What one agent of one match should teach, as `{fragment: {step: (advantage, value target)}}`, and the held step.
 
     bounds: [(first, last)] steps of the match, half-open, in each fragment that the recording covers.
-    value(fragment, row): the critic's value of an observation row with that fragment's weights.
+    value(fragment, row): the critic's value of an observation row with that fragment's weights. A decision is worth
+    what the weights that made it say, however much later it is trained on.
     The held step is the decision that is still open when the recording ends, or None.
     """
     taught, held = {}, None
+    decided_in = {t: fragment for fragment, (first, last) in bounds.items() for t in range(first, last)}
+
+    def own_value(t):
+        return value(decided_in[t], match.seen[t][agent])
+
     for fragment, (first, last) in bounds.items():
         decisions = [] if held is None else [held]
         decisions += [t for t in range(first, last) if match.learned[t][agent]]
@@ -161,7 +167,7 @@ def plain_advantages(match, agent, bounds, value, gamma, lambda_):
             if ends:
                 rows.append((reward, 0.0, False))
             elif following is not None:
-                rows.append((reward, value(fragment, match.seen[following][agent]), True))
+                rows.append((reward, own_value(following), True))
             elif (match.truncated and stop == match.length) or acts_next(match, stop, agent):
                 rows.append((reward, value(fragment, match.seen[stop][agent]), False))
             else:
@@ -172,7 +178,6 @@ def plain_advantages(match, agent, bounds, value, gamma, lambda_):
             if row is None:
                 continue  # its own turn comes with the next fragment; what led to it is bootstrapped from its value
             reward, after, goes_on = row
-            own = value(fragment, match.seen[t][agent])
-            advantage = reward + gamma * after - own + (gamma * lambda_ * advantage if goes_on else 0.0)
-            taught.setdefault(fragment, {})[t] = (advantage, advantage + own)
+            advantage = reward + gamma * after - own_value(t) + (gamma * lambda_ * advantage if goes_on else 0.0)
+            taught.setdefault(fragment, {})[t] = (advantage, advantage + own_value(t))
     return taught, held

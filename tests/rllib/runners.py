@@ -15,16 +15,32 @@ from tests.rllib.recorder import Recorder
 SMALL = MLP(hidden=[8], activation="tanh", vf_share_layers=False, precision="float32")
 
 
-def make_runner(make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, mapping=None, agent_id=False, **training):
-    """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each."""
+OURS = {
+    "huber_delta": None,
+    "normalize_advantages": True,
+    "normalize_values": False,
+    "normalize_rewards": False,
+    "death_masking": True,
+}
+"""Settings of PPO that RLlib does not have, as in conf/algorithm/ppo.yaml."""
+
+
+def make_runner(
+    make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, agent_id=False, critic="local", **settings
+):
+    """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each.
+
+    `settings`: of RLlib's PPO, or of `OURS`.
+    """
     env = make_env(1)
     config = LeaguePPOConfig()
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=matches, rollout_fragment_length=steps)
-    config.training(**training)
+    config.training(**{key: value for key, value in settings.items() if key not in OURS})
+    ours = {key: settings.get(key, value) for key, value in OURS.items()}
     config.matches(
         run_dir="", learner="main", make_env=make_env, make_league=None, store=store, architecture=model,
-        agents=tuple(env.agents), networks=networks_of(env, mapping, agent_id), policy_mapping=mapping,
-        agent_id=agent_id, opponent_slots=slots, pipeline=False, no_progress_timeout_s=10, stop=None, hparams={},
+        agents=tuple(env.agents), networks=networks_of(env, agent_id=agent_id, critic=critic), opponent_slots=slots,
+        pipeline=False, no_progress_timeout_s=10, stop=None, hparams={}, **ours,
     )  # fmt: skip
     return MatchEnvRunner(config=config)
 
@@ -49,12 +65,16 @@ def make_recorded_runner(make_env, store, **options):
 
 
 def random_weights(runner, seed, scale=0.5):
-    """Weights for a player of the runner's architecture; scaled up, so that policies differ and values matter."""
+    """Weights for a player of the runner's architecture; scaled up, so that policies differ and values matter.
+
+    Running statistics stay as they are.
+    """
     rng = np.random.default_rng(seed)
-    return {
-        name: (rng.normal(size=value.shape) * scale).astype(np.float32)
-        for name, value in numpy_weights(runner._policies.modules).items()
-    }
+    weights = numpy_weights(runner._policies.modules)
+    for network, module in runner._policies.modules.items():
+        for name, value in module.named_parameters():
+            weights[f"{network}/{name}"] = (rng.normal(size=value.shape) * scale).astype(np.float32)
+    return weights
 
 
 def publish(runner, weights, **facts):
@@ -75,8 +95,8 @@ def against(*opponents):
 SELF = against((None, 1.0))
 
 
-def collect(runner, weights, assignment=SELF, seed=0, version=0):
+def collect(runner, weights, assignment=SELF, seed=0, version=0, reward_scale=1.0):
     """One fragment; a Failure becomes an AssertionError with its traceback."""
-    answer = runner.sample(request=Request("main", weights, version, seed, assignment))
+    answer = runner.sample(request=Request("main", weights, version, seed, reward_scale, assignment))
     assert not isinstance(answer, Failure), answer.traceback
     return answer

@@ -8,9 +8,13 @@ from pettingzoo.classic import connect_four_v3
 
 import marl_app
 from envs.connect_four import ConnectFour
+from envs.tic_tac_toe import TicTacToe
+from marl_app.evaluation.anchors import evaluate
 from marl_app.rllib.agent import Agent
 from marl_app.rllib.checkpoint import save
+from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.rllib.modules.mlp import MLP
+from marl_app.rllib.modules.recurrent import Recurrent
 from marl_app.rllib.networks import networks_of
 from marl_app.rllib.player import encode_player, modules_of
 from marl_app.store.codec import decode
@@ -65,7 +69,7 @@ def test_who_is_loaded(run):
         assert agent.metadata["player"] == name
         [module] = modules_of(weights[name], agent.metadata).values()
         with torch.no_grad():
-            expected = torch.softmax(module.act(torch.from_numpy(observations), torch.from_numpy(masks)), dim=1)
+            expected = torch.softmax(module.act(torch.from_numpy(observations), torch.from_numpy(masks))[0], dim=1)
         answers[name] = agent.probabilities(observations, masks)
         np.testing.assert_allclose(answers[name], expected, atol=1e-6)
     assert not np.allclose(answers["main"], answers["main@0001"], atol=1e-4)
@@ -201,7 +205,7 @@ def test_continuous_actions(relay):
     assert actions.min() == -2 and actions.max() == 4
     [tank] = [relay._modules["tank"]]
     with torch.no_grad():
-        mean, log_std = tank.act(torch.from_numpy(seen[:1])).chunk(2, dim=1)
+        mean, log_std = tank.act(torch.from_numpy(seen[:1]))[0].chunk(2, dim=1)
     greedy = relay.act(seen[0], agent="tank_0", greedy=True)
     np.testing.assert_allclose(greedy, 1 + 3 * np.clip(mean[0].numpy(), -1, 1), rtol=1e-5)
     many = relay.act(np.repeat(seen[:1], 4000, axis=0), agent="tank_0", rng=np.random.default_rng(3))
@@ -226,7 +230,7 @@ def test_where_it_matters_the_seat_has_to_be_said(relay):
 
 def test_seats_of_one_group_may_have_networks_of_their_own():
     """A mapping may split agents with equal spaces; whoever evaluates asks for all of them in one call."""
-    networks = networks_of(Names(1), {"player_0": "low", "player_1": "high"})
+    networks = networks_of(Names(1), mapping={"player_0": "low", "player_1": "high"})
     weights = {}
     for network, name in zip(networks, (1, 3), strict=True):
         for key, value in network.spec(SMALL).build().state_dict().items():
@@ -261,8 +265,8 @@ def test_a_player_of_another_format_is_refused():
     [network] = networks_of(Names(1, names=len(RPS)))
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
     weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
-    with pytest.raises(ValueError, match="format 2"):
-        modules_of(weights, {**metadata, "format": 2})
+    with pytest.raises(ValueError, match="format 1; this program reads 2"):
+        modules_of(weights, {**metadata, "format": 1})
 
 
 @pytest.mark.parametrize("target", ["subprocess.Popen", "builtins.dict", "marl_app.rllib.agent.Agent"])
@@ -273,3 +277,85 @@ def test_a_player_names_a_network_and_nothing_else(target):
     weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
     with pytest.raises(ValueError, match="is no network"):
         modules_of(weights, {**metadata, "module_class": target})
+
+
+def remembering(cell="gru", share="spaces", critic="local"):
+    """A player of tic-tac-toe with a memory and weights large enough to matter, and its networks."""
+    model = Recurrent(cell=cell, hidden=[8], memory=5, precision="float32", orthogonal_init=False)
+    networks = networks_of(TicTacToe(1), share, critic=critic)
+    torch.manual_seed(1)
+    modules = {network.name: network.spec(model).build() for network in networks}
+    weights = {
+        f"{network}/{name}": (4 * value).numpy()
+        for network, module in modules.items()
+        for name, value in module.state_dict().items()
+    }
+    return Agent(encode_player(weights, networks, TicTacToe.agents, model, {"player": "main"}))
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("critic", ["local", "state"])
+def test_a_memory_is_carried_through_a_match_as_in_training(cell, critic):
+    agent, env, rng = remembering(cell, critic=critic), TicTacToe(1), np.random.default_rng(0)
+    [module] = agent._modules.values()
+    assert agent.memory_size == (10 if cell == "lstm" else 5)
+    env.reset(rng)
+    row, seen, masks, played = np.zeros(1, np.int64), ([], []), ([], []), ([], [])
+    memories = [agent.start(), agent.start()]
+    assert memories[0].shape == (agent.memory_size,) and memories[0].dtype == np.float32
+    while True:
+        mover = env.acting().argmax(axis=1)
+        [seat] = mover
+        observation, mask = env.observe(row, mover)[0], env.action_mask(row, mover)[0]
+        seen[seat].append(observation)
+        masks[seat].append(mask)
+        played[seat].append(agent.probabilities(observation, mask, memory=memories[seat]))
+        move, memories[seat] = agent.act(observation, mask, rng=rng, memory=memories[seat])
+        assert type(move) is int and mask[move]
+        if env.step([np.full((1, 2), move)], rng).terminated:
+            break
+    for seat in (0, 1):
+        assert len(seen[seat]) >= 2
+        batch = {
+            "obs": torch.from_numpy(np.stack(seen[seat])),
+            "action_mask": torch.from_numpy(np.stack(masks[seat])),
+            LENGTHS: torch.tensor([len(seen[seat])]),
+            MEMORY: torch.zeros(1, agent.memory_size),
+        }
+        with torch.no_grad():
+            expected = torch.softmax(module.forward_train(batch)["action_dist_inputs"], dim=1)
+        np.testing.assert_allclose(np.stack(played[seat]), expected, atol=1e-5)
+
+
+def test_memories_of_a_stack_of_seats_with_networks_of_their_own():
+    agent = remembering(share="none")
+    assert len(agent._modules) == 2
+    rng = np.random.default_rng(0)
+    seen = rng.integers(0, 2, (6, 3, 3, 2), np.int8)
+    memory = rng.normal(size=(6, 5)).astype(np.float32)
+    seats = np.array([0, 1, 1, 0, 1, 0])
+    moves, after = agent.act(seen, agent=seats, greedy=True, memory=memory)
+    assert after.shape == (6, 5) and agent.start(6).shape == (6, 5)
+    for row, seat in enumerate(seats):
+        move, remembered = agent.act(seen[row], agent=seat, greedy=True, memory=memory[row])
+        assert move == moves[row]
+        np.testing.assert_allclose(remembered, after[row], atol=1e-6)
+
+
+def test_who_remembers_needs_a_memory_of_its_shape():
+    agent, seen = remembering(), np.zeros((2, 3, 3, 2), np.int8)
+    with pytest.raises(ValueError, match=r"give memory of shape \(5,\) \(start\(\) before the first\), not none"):
+        agent.act(seen[0])
+    with pytest.raises(ValueError, match=r"give memory of shape \(2, 5\).*not \(5,\)"):
+        agent.probabilities(seen, memory=agent.start())
+
+
+def test_who_does_not_remember_returns_an_action_alone(relay):
+    assert relay.memory_size == 0 and relay.start().shape == (0,)
+    action = relay.act(np.zeros(3, np.float32), None, "scout_0", memory=None)
+    assert action.shape == (2,)
+
+
+def test_who_remembers_is_evaluated():
+    score = evaluate(TicTacToe, remembering(), "random", 40, np.random.default_rng(0), greedy=False)
+    assert 0 < score.score < 1

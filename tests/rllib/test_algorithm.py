@@ -105,7 +105,6 @@ def test_the_batch_is_standardized_whole(tmp_path):
             "action_mask",
             "actions",
             "action_logp",
-            "action_dist_inputs",
             "advantages",
             "value_targets",
         }
@@ -207,3 +206,39 @@ def test_how_much_is_done(tmp_path, stop, share):
         algorithm.train()
         algorithm.train()
         assert algorithm.share_done() == (share, algorithm.counters.seconds)
+
+
+def test_statistics_of_observations_are_those_of_what_was_trained_on_and_travel_with_the_weights(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe", "model.normalize_observations=true") as algorithm:
+        fragments = watch(algorithm, "on_fragment")
+        for _ in range(4):
+            algorithm.train()
+        seen = np.concatenate([arguments["fragment"].batches["player"]["obs"] for arguments in fragments])
+        weights, at = algorithm.weights(), "player/policy_head.encoder.0"
+        assert weights[f"{at}.count"] == len(seen) == algorithm.counters.trained_agent_steps
+        np.testing.assert_allclose(weights[f"{at}.mean"], seen.mean(axis=0), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(weights[f"{at}.variance"], seen.var(axis=0), rtol=1e-3, atol=1e-4)
+        # A snapshot keeps those it was frozen with, and the slot that plays it has them.
+        [snapshot, *_] = algorithm.league.snapshots
+        frozen = blob_weights(algorithm, snapshot)
+        assert 0 < frozen[f"{at}.count"] < len(seen)
+        slots = algorithm.env_runner_group.local_env_runner._policies.opponents
+        stacked = slots._stacks["player"]._weights["policy_head.encoder.0.mean"]
+        np.testing.assert_array_equal(stacked[slots.slot_of(snapshot.digest)], frozen[f"{at}.mean"])
+
+
+def test_agents_with_networks_of_their_own_learn_apart(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe", "policies=independent", "algorithm.critic=state") as algorithm:
+        fragments = watch(algorithm, "on_fragment")
+        before = algorithm.weights()
+        for _ in range(4):
+            algorithm.train()
+        after = algorithm.weights()
+        for name in ("player_1", "player_2"):
+            weights = f"{name}/policy_head.linear.weight"
+            assert (before[weights] != after[weights]).any()
+        assert (after["player_1/policy_head.linear.weight"] != after["player_2/policy_head.linear.weight"]).any()
+        rows = {name: len(batch["obs"]) for name, batch in fragments[-1]["fragment"].batches.items()}
+        assert rows.keys() == {"player_1", "player_2"} and min(rows.values()) > 100
+        assert algorithm.report["learner/batch_rows"] == sum(rows.values())
+        assert len(algorithm.league.snapshots) >= 1

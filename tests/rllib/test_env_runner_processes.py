@@ -33,7 +33,7 @@ def logp(algorithm, weights, batch):
     module = copy.deepcopy(algorithm.learner_group._learner.module["main"])
     module.load_state_dict({name.partition("/")[2]: torch.from_numpy(value) for name, value in weights.items()})
     with torch.no_grad():
-        inputs = module.act(torch.from_numpy(batch["obs"]))
+        inputs, _ = module.act(torch.from_numpy(batch["obs"]))
     dist = module.get_train_action_dist_cls().from_logits(inputs)
     return dist.logp(torch.from_numpy(batch["actions"])).numpy()
 

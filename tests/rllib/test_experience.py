@@ -175,7 +175,7 @@ def test_rows_hold_what_was_seen_done_and_how_likely_it_was(recording):
             if ids is not None:
                 assert row["agent_id"] == agent
             with torch.inference_mode():
-                inputs = module.act(
+                inputs, _ = module.act(
                     torch.from_numpy(row["obs"][None]), None if mask is None else torch.from_numpy(mask[None]), ids
                 )
                 dist = module.get_train_action_dist_cls().from_logits(inputs)
@@ -216,7 +216,7 @@ def test_a_failure_tells_its_traceback_and_the_next_request_starts_anew(tmp_path
     runner = make_runner(lambda n: Faulty(n, str(tmp_path)), DiskStore(tmp_path / "store"))
     weights = numpy_weights(runner._policies.modules)
     (tmp_path / "fault").write_text("raise_once")
-    answer = runner.sample(request=Request("main", weights, 0, 0, SELF))
+    answer = runner.sample(request=Request("main", weights, 0, 0, 1.0, SELF))
     assert isinstance(answer, Failure)
     assert "the simulation exploded" in answer.traceback and "games.py" in answer.traceback
     assert collect(runner, weights).rows == 2 * 8 * 5  # both seats of 8 matches, 5 steps

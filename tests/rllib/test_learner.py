@@ -1,19 +1,27 @@
 """The learner is RLlib's PPO: same loss, same gradients, same steps; only the minibatches are drawn otherwise."""
 
+import copy
+import logging
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.torch_utils import clip_gradients as rllibs_clip_gradients
 
 from envs.tic_tac_toe import TicTacToe
 from marl_app.rllib.algorithm import standardized
-from marl_app.rllib.learner import MinibatchPPOLearner, minibatches
+from marl_app.rllib.learner import MinibatchPPOLearner, clip_gradients, minibatches
+from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.rllib.modules.mlp import MLP
 from marl_app.store.disk import DiskStore
-from tests.rllib.runners import collect, make_runner, random_weights
+from tests.rllib.games import Relay
+from tests.rllib.runners import OURS, collect, make_runner, random_weights
 
 SETTINGS = {
     "plain": {},
@@ -36,10 +44,17 @@ def played(request, tmp_path_factory):
     return runner, weights, columns
 
 
+def config_of(played, **training):
+    config = played[0].config.copy(copy_frozen=False)
+    config.training(lr=0.01, **{key: value for key, value in training.items() if key not in OURS})
+    for key in OURS.keys() & training.keys():
+        setattr(config, key, training[key])
+    return config
+
+
 def make_group(played, learner_class=MinibatchPPOLearner, **training):
     runner, weights, _ = played
-    config = runner.config.copy(copy_frozen=False)
-    config.training(learner_class=learner_class, lr=0.01, **training)
+    config = config_of(played, learner_class=learner_class, **training)
     torch.manual_seed(0)
     group = config.build_learner_group(spaces=runner.get_spaces())
     modules = {"main": {name.partition("/")[2]: value for name, value in weights.items()}}
@@ -65,19 +80,21 @@ def adam(group):
     return [state[key].numpy() for state in states for key in ("exp_avg", "exp_avg_sq", "step")]
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_updates_equal_those_of_rllibs_own_learner(played, settings):
-    stock, ours = make_group(played, PPOTorchLearner, **settings), make_group(played, **settings)
+@pytest.mark.parametrize("training", SETTINGS.values(), ids=SETTINGS)
+def test_updates_equal_those_of_rllibs_own_learner(played, training):
+    stock, ours = make_group(played, PPOTorchLearner, **training), make_group(played, **training)
     for _ in range(3):  # from the second on the ratio to the old policy is not 1, and clipping and KL matter
         of_stock, of_ours = update(stock, played[2]), update(ours, played[2])
         for mine, theirs in zip(adam(ours), adam(stock), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-8)
         for name, value in weights_of(stock).items():
             np.testing.assert_allclose(weights_of(ours)[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
-        assert {name: of_ours[name] for name in of_stock if name != "module_train_batch_size_mean"} == {
-            name: value for name, value in of_stock.items() if name != "module_train_batch_size_mean"
-        }
-    if settings.get("use_kl_loss"):
+        names = {name: name for name in ("policy_loss", "total_loss", "entropy", "curr_kl_coeff", "curr_entropy_coeff")}
+        names |= {"vf_loss_unclipped": "vf_loss", "vf_explained_var": "explained_variance"}
+        names |= {"mean_kl_loss": "mean_kl_loss"} if config_of(played, **training).use_kl_loss else {}
+        for theirs, mine in names.items():
+            assert of_ours[mine] == pytest.approx(of_stock[theirs], rel=1e-4, abs=1e-6), theirs
+    if training.get("use_kl_loss"):
         coefficients = [float(group._learner.curr_kl_coeffs_per_module["main"]) for group in (stock, ours)]
         assert coefficients[0] == coefficients[1] != 0.5
 
@@ -89,7 +106,7 @@ def test_the_logged_kl_is_that_of_the_last_minibatch_before_its_step(played):
     columns = {name: torch.from_numpy(values) for name, values in played[2].items()}
     module = group._learner.module["main"]
     with torch.no_grad():
-        inputs = module.act(columns["obs"], columns["action_mask"])
+        inputs, _ = module.act(columns["obs"], columns["action_mask"])
         ratio = torch.exp(
             torch.distributions.Categorical(logits=inputs).log_prob(columns["actions"]) - columns["action_logp"]
         )
@@ -146,3 +163,157 @@ def test_advantages_are_standardized():
     np.testing.assert_allclose(result, np.array([-2, -1, 0, 3]) / np.sqrt(3.5), rtol=1e-6)
     assert result.dtype == np.float32
     np.testing.assert_array_equal(standardized(np.full(5, 7, np.float32)), np.zeros(5))  # no division by zero
+
+
+def columns_as_tensors(batch):
+    return {name: torch.from_numpy(values.copy()) for name, values in batch.items()}
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    """As `played`, of a game with MultiDiscrete actions and masks (scouts), and Box actions (a tank)."""
+    store = DiskStore(tmp_path_factory.mktemp("store"))
+    runner = make_runner(Relay, store, matches=20, steps=6, use_kl_loss=True)
+    return runner, collect(runner, random_weights(runner, 1)).batches
+
+
+LOSSES = {
+    "plain": {"use_kl_loss": False, "vf_clip_param": float("inf")},
+    "clipped": {"use_kl_loss": False, "vf_clip_param": 0.5, "clip_param": 0.05, "entropy_coeff": 0.02},
+    "kl": {"use_kl_loss": True, "kl_coeff": 0.7, "vf_clip_param": float("inf"), "vf_loss_coeff": 0.3},
+    "kl and clipped": {"use_kl_loss": True, "kl_coeff": 0.7, "vf_clip_param": 0.5, "entropy_coeff": 0.1},
+}
+
+
+@pytest.mark.parametrize("training", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("network", ["discrete", "scout", "tank"])
+def test_the_loss_and_its_gradients_are_rllibs(played, relay, network, training):
+    """In three action spaces, on a policy that has moved on since it played."""
+    if network == "discrete":
+        runner, module_id, batch = played[0], "main", played[2]
+    else:
+        runner, module_id, batch = relay[0], f"main.{network}", relay[1][network]
+    config = runner.config.copy(copy_frozen=False)
+    config.training(learner_class=MinibatchPPOLearner, **training)
+    learner = config.build_learner_group(spaces=runner.get_spaces())._learner
+    module = learner.module[module_id]
+    generator = torch.Generator().manual_seed(2)
+    for parameter in module.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    columns = columns_as_tensors(batch)
+    results = []
+    for compute in (learner.compute_loss_for_module, partial(PPOTorchLearner.compute_loss_for_module, learner)):
+        module.zero_grad()
+        loss = compute(module_id=module_id, config=config, batch=columns, fwd_out=module.forward_train(columns))
+        loss.backward()
+        results.append((loss.detach(), [parameter.grad.clone() for parameter in module.parameters()]))
+    (ours, our_gradients), (theirs, their_gradients) = results
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(our_gradients, their_gradients, rtol=1e-4, atol=1e-5)
+    assert sum(float(gradient.norm()) for gradient in our_gradients) > 0.01
+
+
+def test_hubers_value_loss_by_hand(played):
+    # With delta 2: half the square up to an error of 2, beyond it 2 * (error - 1).
+    group = make_group(played, huber_delta=2.0, vf_clip_param=float("inf"))
+    learner = group._learner
+    columns = columns_as_tensors(played[2])
+    columns = {name: values[:4] for name, values in columns.items()}
+    module = learner.module["main"]
+    with torch.no_grad():
+        columns["value_targets"] = module.compute_values(columns) + torch.tensor([0.5, -1.0, 3.0, -10.0])
+        config = learner.config.get_config_for_module("main")
+        learner.compute_loss_for_module(
+            module_id="main", config=config, batch=columns, fwd_out=module.forward_train(columns)
+        )
+    by_hand = (0.125 + 0.5 + 2 * (3 - 1) + 2 * (10 - 1)) / 4
+    assert float(learner._terms["vf_loss"]) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("by", ["value", "norm", "global_norm"])
+@pytest.mark.parametrize("bound", [1e-3, 0.5, 3.0, 1e3, None])
+def test_gradients_are_clipped_as_by_rllib(by, bound):
+    generator = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(shape, generator=generator) for shape in ((3, 4), (4,), (), (2, 2))]
+    gradients[1].zero_()
+    parameters = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient.clone()
+    parameters.append(torch.nn.Parameter(torch.zeros(2)))  # has none
+    norm = clip_gradients(parameters, bound, by)
+    theirs = {str(index): gradient.clone() for index, gradient in enumerate(gradients)}
+    rllibs_clip_gradients(theirs, grad_clip=bound, grad_clip_by=by)
+    for parameter, expected in zip(parameters, theirs.values(), strict=False):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-5, atol=1e-7)
+    assert float(norm) == pytest.approx(float(sum(gradient.square().sum() for gradient in gradients)) ** 0.5)
+    assert parameters[-1].grad is None
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+@pytest.mark.parametrize("grad_clip", [None, 0.5])
+def test_a_gradient_that_is_not_finite_is_left_out(played, caplog, poison, grad_clip):
+    group = make_group(played, grad_clip=grad_clip, use_kl_loss=False)
+    update(group, played[2])
+    before, moments = copy.deepcopy(weights_of(group)), copy.deepcopy(adam(group))
+    columns = {**played[2], "advantages": played[2]["advantages"].copy()}
+    columns["advantages"][3] = poison
+    with caplog.at_level(logging.WARNING, logger="marl_app.rllib.learner"):
+        update(group, columns)
+    assert "a gradient of main is not finite" in caplog.text
+    for name, value in weights_of(group).items():
+        np.testing.assert_array_equal(value, before[name])
+    for value, expected in zip(adam(group), moments, strict=True):
+        np.testing.assert_array_equal(value, expected)
+    update(group, played[2])  # and it goes on
+    assert any(not np.array_equal(value, before[name]) for name, value in weights_of(group).items())
+
+
+def test_normalized_values_are_learned_from_normalized_targets(played):
+    """PopArt: the units follow the targets before the first step; without it they are those of the rewards."""
+    columns = {**played[2], "value_targets": played[2]["value_targets"] * 50 + 300}
+    for normalize in (True, False):
+        group = make_group(played, normalize_values=normalize, vf_clip_param=float("inf"))
+        loss = update(group, columns)["vf_loss"]
+        head = group._learner.module["main"].value_head
+        if normalize:
+            targets = columns["value_targets"]
+            assert (float(head.mean), float(head.unit)) == pytest.approx((targets.mean(), targets.std()), rel=1e-3)
+            # Values of about 0 are 300 / deviation units away from the mean.
+            assert loss == pytest.approx((targets.mean() / targets.std()) ** 2 + 1, rel=0.1)
+        else:
+            assert (float(head.mean), float(head.unit)) == (0, 1)
+            assert loss > 300**2 * 0.9
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=30),
+    st.one_of(st.none(), st.integers(1, 40)),
+    st.booleans(),
+)
+def test_sequences_stay_whole_and_come_once_per_epoch(lengths, size, shuffle):
+    rows, count = sum(lengths), len(lengths)
+    of_row = np.repeat(np.arange(count), lengths)
+    batch = {
+        "obs": torch.arange(rows),
+        "advantages": torch.arange(rows) * 10,
+        LENGTHS: torch.tensor(lengths),
+        MEMORY: torch.arange(count)[:, None] * 1.0,
+    }
+    found = list(minibatches("main", batch, 2, size, shuffle))
+    assert len(found) % 2 == 0
+    for epoch in (found[: len(found) // 2], found[len(found) // 2 :]):
+        seen = []
+        for part in epoch:
+            columns = part["main"]
+            assert part.count == len(columns["obs"]) == int(columns[LENGTHS].sum())
+            assert torch.equal(columns["advantages"], columns["obs"] * 10)
+            starts = columns[LENGTHS].cumsum(0) - columns[LENGTHS]
+            for start, length, memory in zip(starts, columns[LENGTHS], columns[MEMORY][:, 0], strict=True):
+                sequence = columns["obs"][start : start + length]
+                which = int(memory)
+                assert sequence.tolist() == np.flatnonzero(of_row == which).tolist()
+                seen.append(which)
+        assert sorted(seen) == list(range(count))
+        if not shuffle:
+            assert seen == list(range(count))

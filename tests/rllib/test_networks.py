@@ -6,8 +6,9 @@ from gymnasium import spaces
 
 from envs.batched import Group
 from envs.matrix_game import MatrixGame
+from envs.simple_tag import SimpleTag
 from envs.tic_tac_toe import TicTacToe
-from marl_app.rllib.networks import module_id, multi_module_spec, networks_of
+from marl_app.rllib.networks import module_id, multi_module_spec, networks_of, role_of
 from tests.rllib.games import Relay
 from tests.rllib.runners import SMALL
 
@@ -28,19 +29,19 @@ def test_one_network_per_group_of_agents():
 
 def test_a_mapping_by_name_and_glob_the_first_match_counts():
     # Relay's agents: scout_0, tank_0, scout_1.
-    mapped = networks_of(Relay(1), {"scout_1": "special", "scout_*": "common", "*": "rest"})
+    mapped = networks_of(Relay(1), mapping={"scout_1": "special", "scout_*": "common", "*": "rest"})
     assert seats(mapped) == {"common": (0,), "special": (2,), "rest": (1,)}
-    assert seats(networks_of(Relay(1), {"scout_*": "a", "tank_?": "b"})) == {"a": (0, 2), "b": (1,)}
+    assert seats(networks_of(Relay(1), mapping={"scout_*": "a", "tank_?": "b"})) == {"a": (0, 2), "b": (1,)}
 
 
 def test_a_seat_without_a_network_is_named():
     with pytest.raises(ValueError, match=r"policies.mapping: no network for agent 'tank_0'"):
-        networks_of(Relay(1), {"scout_*": "shared"})
+        networks_of(Relay(1), mapping={"scout_*": "shared"})
 
 
 def test_agents_with_different_spaces_cannot_share():
     with pytest.raises(ValueError, match=r"policies.mapping: network 'shared' plays 'scout_0' and 'tank_0'"):
-        networks_of(Relay(1), {"*": "shared"})
+        networks_of(Relay(1), mapping={"*": "shared"})
 
 
 def test_agent_ids_go_to_networks_that_play_several_agents():
@@ -66,3 +67,59 @@ def test_groups_of_equal_spaces_but_different_agents_stay_apart():
         groups = (Group("x", (0,), space, spaces.Discrete(9)), Group("o", (1,), space, spaces.Discrete(9)))
 
     assert seats(networks_of(Teams(1))) == {"x": (0,), "o": (1,)}
+
+
+def test_who_shares_a_network():
+    env = SimpleTag(1)  # adversary_0, adversary_1, adversary_2, agent_0: two roles, and two kinds of spaces
+    assert seats(networks_of(env)) == seats(networks_of(env, "role")) == {"adversary": (0, 1, 2), "agent": (3,)}
+    alone = {"adversary_0": (0,), "adversary_1": (1,), "adversary_2": (2,), "agent_0": (3,)}
+    assert seats(networks_of(env, "none")) == alone
+    assert [module_id("main", name, networks_of(env, "none")) for name in alone] == [f"main.{name}" for name in alone]
+    # Tic-tac-toe's two seats have equal spaces and one role; rock-paper-scissors' too.
+    assert seats(networks_of(TicTacToe(1), "role")) == {"player": (0, 1)}
+    assert seats(networks_of(TicTacToe(1), "none")) == {"player_1": (0,), "player_2": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("agent", "role"),
+    [("adversary_0", "adversary"), ("agent12", "agent"), ("red_2_left", "red_2_left"), ("speaker_0", "speaker"),
+     ("7", "7"), ("_3", "_3"), ("north", "north")],
+)  # fmt: skip
+def test_a_role_is_a_name_without_its_number(agent, role):
+    assert role_of(agent) == role
+
+
+def test_ids_are_for_networks_that_play_several_agents():
+    env = SimpleTag(1, num_good=2)  # five agents
+    assert [network.num_agents for network in networks_of(env, "role", agent_id=True)] == [5, 5]
+    assert [network.num_agents for network in networks_of(env, "none", agent_id=True)] == [0] * 5
+    mapped = networks_of(env, mapping={"adversary_0": "first", "adversary_*": "rest", "agent_*": "prey"}, agent_id=True)
+    assert [(network.name, network.num_agents) for network in mapped] == [("first", 0), ("rest", 5), ("prey", 5)]
+
+
+def test_a_mapping_takes_the_place_of_sharing():
+    assert seats(networks_of(SimpleTag(1), "none", {"adversary_*": "a", "*": "b"})) == {"a": (0, 1, 2), "b": (3,)}
+    with pytest.raises(ValueError, match=r"no network for agent 'agent_0'; add e.g. \{agent_0: shared\}"):
+        networks_of(SimpleTag(1), mapping={"adversary_*": "a"})
+    with pytest.raises(ValueError, match=r"'all' plays 'adversary_0' and 'agent_0', whose spaces differ"):
+        networks_of(SimpleTag(1), mapping={"*": "all"})
+
+
+def test_a_role_of_agents_with_different_spaces_is_named():
+    # Both sides of this game are called player: as a role they would have to share a network.
+    with pytest.raises(ValueError, match=r"policies\.share=role: network 'player' plays 'player_0' and 'player_1'"):
+        networks_of(MatrixGame(1, BIASED), "role")
+
+
+def test_what_critics_see():
+    # 3 adversaries see 16 numbers each, the good agent 14. The sides are the roles.
+    env = SimpleTag(1)
+    assert [network.state_size for network in networks_of(env, critic="state")] == [62, 62]  # the game's own state
+    env.state_space = None
+    own, side, both = (networks_of(env, critic=critic) for critic in ("local", "state", "agent_state"))
+    assert [network.state_size for network in own] == [0, 0]
+    assert [(network.state_size, network.critic_sees_observation) for network in side] == [(48, False), (14, False)]
+    assert [(network.state_size, network.critic_sees_observation) for network in both] == [(48, True), (14, True)]
+    built = side[0].spec(SMALL).build()
+    assert built.value_head.encoder[1].in_features == 48
+    assert both[0].spec(SMALL).build().value_head.encoder[1].in_features == 48 + 16

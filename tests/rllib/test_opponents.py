@@ -84,10 +84,10 @@ def test_each_row_is_answered_by_the_snapshot_in_its_slot(kind, store, passes):
     chosen = np.random.default_rng(1).permutation([0] * 7 + [1] * 4 + [3])
     seen, mask, ids = rows(kind, len(chosen))
     with torch.inference_mode():
-        answer = slots.act("player", chosen, seen, mask, ids)
+        answer, _ = slots.act("player", chosen, seen, mask, ids)
         for row, slot in enumerate(chosen):
             one = slice(row, row + 1)
-            expected = snapshots[slot].act(
+            expected, _ = snapshots[slot].act(
                 seen[one], None if mask is None else mask[one], None if ids is None else ids[one]
             )
             torch.testing.assert_close(answer[one], expected, rtol=1e-5, atol=1e-5)
@@ -112,8 +112,8 @@ def test_a_slot_that_is_refilled_answers_anew(kind, store, passes):
         digest = store.put(blob(player=snapshot))
         slots.load(0, digest)
         assert slots.digests == [digest] and slots.slot_of(digest) == 0
-        answer = slots.act("player", np.zeros(6, np.int64), seen, mask, None)
-        torch.testing.assert_close(answer, snapshot.act(seen, mask), rtol=1e-5, atol=1e-5)
+        answer, _ = slots.act("player", np.zeros(6, np.int64), seen, mask, None)
+        torch.testing.assert_close(answer, snapshot.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes):
@@ -121,10 +121,11 @@ def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes)
     slots = OpponentSlots([network("box")], {"player": own}, 2, store)
     slots.load(1, store.put(blob(player=snapshot)))
     seen, _, _ = rows("box", 5)
-    before = slots.act("player", np.ones(5, np.int64), seen, None, None)
+    before, _ = slots.act("player", np.ones(5, np.int64), seen, None, None)
     for parameter in own.parameters():
         parameter.data.fill_(3.0)
-    torch.testing.assert_close(slots.act("player", np.ones(5, np.int64), seen, None, None), before, rtol=0, atol=0)
+    after, _ = slots.act("player", np.ones(5, np.int64), seen, None, None)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
 def test_several_networks_are_loaded_and_asked_by_name(store, passes):
@@ -134,8 +135,8 @@ def test_several_networks_are_loaded_and_asked_by_name(store, passes):
     slots.load(0, store.put(blob(one=one, two=two)))
     seen, mask, _ = rows("discrete", 5)
     for name, own in (("one", one), ("two", two)):
-        answer = slots.act(name, np.zeros(5, np.int64), seen, mask, None)
-        torch.testing.assert_close(answer, own.act(seen, mask), rtol=1e-5, atol=1e-5)
+        answer, _ = slots.act(name, np.zeros(5, np.int64), seen, mask, None)
+        torch.testing.assert_close(answer, own.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
@@ -152,8 +153,8 @@ def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
         # Either the slot still holds who it says, or it says that it holds nobody.
         if slots.digests[0] is not None:
             seen, mask, _ = rows("discrete", 5)
-            answer = slots.act("left", np.zeros(5, np.int64), seen, mask, None)
-            torch.testing.assert_close(answer, good["left"].act(seen, mask), rtol=1e-5, atol=1e-5)
+            answer, _ = slots.act("left", np.zeros(5, np.int64), seen, mask, None)
+            torch.testing.assert_close(answer, good["left"].act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
@@ -170,8 +171,8 @@ def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
         slots.load(0, "0" * 64)
     assert slots.digests == [held]
     seen, mask, _ = rows("discrete", 5)
-    answer = slots.act("player", np.zeros(5, np.int64), seen, mask, None)
-    torch.testing.assert_close(answer, module("discrete", 1).act(seen, mask), rtol=1e-5, atol=1e-5)
+    answer, _ = slots.act("player", np.zeros(5, np.int64), seen, mask, None)
+    torch.testing.assert_close(answer, module("discrete", 1).act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_bfloat16_encoders_answer_alike_in_both_passes(store, monkeypatch):
@@ -187,8 +188,8 @@ def test_bfloat16_encoders_answer_alike_in_both_passes(store, monkeypatch):
         slots = OpponentSlots([network("discrete")], {"player": own}, 2, store)
         slots.load(1, digest)
         with torch.inference_mode():
-            answers.append(slots.act("player", np.ones(9, np.int64), seen, mask, None))
+            answers.append(slots.act("player", np.ones(9, np.int64), seen, mask, None)[0])
     with torch.inference_mode():
-        expected = own.act(seen, mask)
+        expected, _ = own.act(seen, mask)
     for answer in answers:
         torch.testing.assert_close(answer, expected, rtol=3e-2, atol=3e-2)

@@ -17,7 +17,7 @@ from tests.rllib.runs import SMALL, matches
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
 
-CALLBACKS = "callbacks=[league,metrics,checkpoint,progress]"
+CALLBACKS = "callbacks=[league,exploitability,metrics,checkpoint,progress]"
 
 
 class InterruptedThere(RecordOutcomes):
@@ -59,6 +59,7 @@ def test_a_run_ends_at_its_first_limit_and_says_how(tmp_path, capsys):
     assert ended["checkpoint"] == str(latest(tmp_path / "checkpoints").path)
     assert games(tmp_path) == latest(tmp_path / "checkpoints").state["league"]["matches"]
     said = capsys.readouterr().out
+    assert ended["exploitability"] == {}  # of tic-tac-toe it is not known
     assert "finished after" in said and f"load_agent({str(tmp_path)!r})" in said and "froze main@0000" in said
 
 
@@ -104,8 +105,9 @@ def test_a_resumed_run_goes_on(tmp_path):
     # Its limit is reached already: nothing happens, and nothing that was known is forgotten.
     elo = run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}")
     again = summary(tmp_path)
-    for key in ("status", "iterations", "env_steps", "trained_agent_steps", "pool_size", "seconds"):
+    for key in ("status", "iterations", "env_steps", "trained_agent_steps", "pool_size", "seconds", "exploitability"):
         assert again[key] == ended[key], key
+    assert set(ended["exploitability"]) == {"agent", "meta_strategy"}  # of rock-paper-scissors it is known exactly
     assert again["elo"] == pytest.approx(ended["elo"]) and elo == pytest.approx(ended["elo"])
     assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5, 6]
 

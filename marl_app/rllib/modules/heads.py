@@ -53,11 +53,12 @@ class Memory(nn.Module):
         self.lstm = cell == "lstm"
         self.size = 2 * width if self.lstm else width
         self.cell = (nn.LSTM if self.lstm else nn.GRU)(features, width, batch_first=True)
-        for name, parameter in self.cell.named_parameters():
-            if "bias" in name:
-                nn.init.zeros_(parameter)
-            elif orthogonal_init:
-                nn.init.orthogonal_(parameter)
+        if orthogonal_init:
+            for name, parameter in self.cell.named_parameters():
+                if "bias" in name:
+                    nn.init.zeros_(parameter)
+                else:
+                    nn.init.orthogonal_(parameter)
 
     def forward(self, features: Tensor, memory: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Outputs [R, width] of rows [R, features], and the memories after them.
@@ -140,7 +141,7 @@ class ValueHead(Head):
 
     def __init__(self, encoder: nn.Module | None, features: int, num_agents: int, precision: str) -> None:
         super().__init__(encoder, None, features, num_agents, 1, precision)
-        for name in ("mean", "square", "weight"):
+        for name in ("mean", "variance", "weight"):
             self.register_buffer(name, torch.zeros(()))
         self.register_buffer("unit", torch.ones(()))
 
@@ -158,9 +159,11 @@ class ValueHead(Head):
         mean, unit = self.mean.clone(), self.unit.clone()
         self.weight += self.STEP * (1 - self.weight)
         share = self.STEP / self.weight
-        self.mean += share * (targets.mean() - self.mean)
-        self.square += share * ((targets**2).mean() - self.square)
-        self.unit.copy_((self.square - self.mean**2).clamp(min=1e-4).sqrt())
+        delta = targets.mean() - self.mean
+        # Not E[x^2] - E[x]^2: where the mean is large, float32 would leave nothing of the difference.
+        self.mean += share * delta
+        self.variance += share * (targets.var(correction=0) + (1 - share) * delta**2 - self.variance)
+        self.unit.copy_(self.variance.clamp(min=1e-4).sqrt())
         self.linear.weight *= unit / self.unit
         self.linear.bias.copy_((self.linear.bias * unit + mean - self.mean) / self.unit)
 

@@ -1,0 +1,141 @@
+"""Study: what several runs say together, such as those of a sweep.
+
+python -m marl_app task=study run=runs/sweeps/<time>
+python -m marl_app task=study run=runs/sweeps/<time> task.metric=league/elo
+
+Runs that differ in nothing but their seed are one group. Of each group: the interquartile mean over its seeds (Agarwal
+et al., 2021, "Deep reinforcement learning at the edge of the statistical precipice"; with fewer than four seeds that is
+the mean) with a bootstrap interval, after how many env steps and seconds it was how good, and how fast it ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import bootstrap, trim_mean
+
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config, Section, key
+from marl_app.metrics.figures import bands_figure, write_png
+from marl_app.metrics.files import replacing
+
+Floats = NDArray[np.float64]
+STEPS, SECONDS, ROWS = "steps/env_steps", "seconds", "steps/trained_agent_steps"
+POINTS = 200  # of a curve
+LAST = 0.1  # share of a run that its final value is the mean of
+SHARED = ("seed", "hydra.")  # overrides that make no difference between groups
+
+
+@dataclass
+class Study(Section):
+    """The task. Its objective is the best group's final value."""
+
+    path: ClassVar[str] = "task"
+    metric: str = key("The curve that is compared, one of docs/metrics.md.")
+    higher_is_better: bool = key("Whether more of it is better.")
+    scale: float = key("What every value is multiplied by, e.g. the number of agents for a team's return.")
+    thresholds: list[float] = key("Values of which it is told when they were reached.")
+    confidence: float = key("Of the bootstrap intervals.", above=0, at_most=0.999)
+
+    def __call__(self, config: Config) -> float:
+        """Read the runs below `run`, print the table, write it and the curves to the run directory."""
+        if config.run is None:
+            raise ConfigError("run=null: give the directory of a sweep, such as run=runs/sweeps/<time>")
+        groups = read_groups(Path(config.run).expanduser(), self.metric, self.scale)
+        if not groups:
+            raise ConfigError(f"run={config.run}: no run below it has recorded {self.metric}")
+        rng = np.random.default_rng(config.seed)
+        rows = {name: self._row(runs, rng) for name, runs in groups.items()}
+        table = pd.DataFrame.from_dict(rows, orient="index").sort_values("final", ascending=not self.higher_is_better)
+        directory = Path(config.output_dir)
+        with replacing(directory / "study.csv") as path:
+            table.to_csv(path, index_label="group")
+        for name, label in ((STEPS, "env steps"), (SECONDS, "seconds")):
+            curves = {group: band(groups[group], name) for group in table.index}
+            write_png(directory / f"study_{label.replace(' ', '_')}.png", bands_figure(self.metric, label, curves))
+        self._print(table)
+        print(f"study: {directory}  (study.csv, study_env_steps.png, study_seconds.png)", flush=True)
+        return float(table["final"].iloc[0])
+
+    def _row(self, runs: list[pd.DataFrame], rng: np.random.Generator) -> dict[str, float]:
+        finals = np.array([run["value"].iloc[-max(1, int(LAST * len(run))) :].mean() for run in runs])
+        low, high = interval(finals, self.confidence, rng)
+        row = {"seeds": float(len(runs)), "final": interquartile_mean(finals), "low": low, "high": high}
+        for threshold in self.thresholds:
+            reached = [self._first(run, threshold) for run in runs]
+            row[f"runs at {threshold:g}"] = float(sum(when is not None for when in reached))
+            for name, column in ((f"env steps to {threshold:g}", 0), (f"seconds to {threshold:g}", 1)):
+                row[name] = float(np.median([when[column] for when in reached if when])) if any(reached) else np.nan
+        row["env steps/s"] = float(np.mean([run[STEPS].iloc[-1] / run[SECONDS].iloc[-1] for run in runs]))
+        row["trained agent steps/s"] = float(np.mean([run[ROWS].iloc[-1] / run[SECONDS].iloc[-1] for run in runs]))
+        return row
+
+    def _first(self, run: pd.DataFrame, threshold: float) -> tuple[float, float] | None:
+        """Env steps and seconds at which a run's smoothed curve reached a value, None if it never did."""
+        there = run["smooth"] >= threshold if self.higher_is_better else run["smooth"] <= threshold
+        return (run[STEPS][there.idxmax()], run[SECONDS][there.idxmax()]) if there.any() else None
+
+    def _print(self, table: pd.DataFrame) -> None:
+        shown = Table(
+            "group", *table.columns, title=f"{self.metric}: final value with its {self.confidence:.0%} interval"
+        )
+        for name, row in table.iterrows():
+            shown.add_row(str(name), *("-" if np.isnan(value) else f"{value:,.4g}" for value in row))
+        Console(width=max(100, 40 + 12 * len(table.columns))).print(shown)
+
+
+def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd.DataFrame]]:
+    """The curves of all runs below a directory, by what distinguishes their groups."""
+    found: list[tuple[dict[str, str], pd.DataFrame]] = []
+    for file in sorted(directory.rglob("progress.jsonl")):
+        curve = pd.read_json(file, lines=True)
+        overrides = file.parent / ".hydra" / "overrides.yaml"
+        if metric not in curve or not overrides.is_file():
+            continue
+        curve = curve[[STEPS, SECONDS, ROWS, metric]].rename(columns={metric: "value"}).dropna().reset_index(drop=True)
+        curve["value"] *= scale
+        curve["smooth"] = curve["value"].ewm(span=10).mean()
+        found.append((_overrides(OmegaConf.load(overrides)), curve))
+    if not found:
+        return {}
+    same = set.intersection(*(set(given.items()) for given, _ in found))
+    groups: dict[str, list[pd.DataFrame]] = {}
+    for given, curve in found:
+        different = [f"{name}={value}" for name, value in given.items() if (name, value) not in same]
+        groups.setdefault(" ".join(different) or "all", []).append(curve)
+    return groups
+
+
+def _overrides(lines: Any) -> dict[str, str]:
+    parts = [str(line).partition("=") for line in lines]
+    return {name: value for name, _, value in parts if not name.lstrip("+").startswith(SHARED)}
+
+
+def interquartile_mean(values: Floats) -> float:
+    """The mean of the middle half."""
+    return float(trim_mean(values, 0.25))
+
+
+def interval(values: Floats, confidence: float, rng: np.random.Generator) -> tuple[float, float]:
+    """The percentile bootstrap interval of the interquartile mean over seeds; (nan, nan) for one seed."""
+    if len(values) < 2:
+        return np.nan, np.nan
+    statistic = partial(trim_mean, proportiontocut=0.25)
+    result = bootstrap((values,), statistic, confidence_level=confidence, method="percentile", rng=rng)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def band(runs: list[pd.DataFrame], x: str) -> tuple[Floats, Floats, Floats, Floats]:
+    """Middle, lower and upper quartile of the runs' smoothed curves [POINTS], at x [POINTS] that all have reached."""
+    at = np.linspace(max(run[x].iloc[0] for run in runs), min(run[x].iloc[-1] for run in runs), POINTS)
+    curves = np.stack([np.interp(at, run[x], run["smooth"]) for run in runs])
+    return at, np.array([interquartile_mean(values) for values in curves.T]), *np.quantile(curves, [0.25, 0.75], axis=0)
