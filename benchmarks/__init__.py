@@ -1,1 +1,1 @@
-"""Side-by-side measurements against peers. Not imported by the app, and no tests: `make bench`, docs/benchmarks.md."""
+"""Side-by-side measurements against peers. Not imported by the app: `make bench`, docs/benchmarks.md."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple, Protocol
 
-from benchmarks.sessions import cpu_seconds
+from benchmarks.processes import cpu_seconds
 
 
 class Steps(NamedTuple):
@@ -20,6 +20,10 @@ class Contestant(Protocol):
 
     def iterate(self, learn: bool) -> Steps:
         """Collect one batch and, if `learn`, train on it."""
+        ...
+
+    def facts(self) -> dict[str, float]:
+        """What does not depend on time, once it has learned: `parameters`, how many weights the network has; others."""
         ...
 
     def close(self) -> None:

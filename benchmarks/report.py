@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestant import Rates
-from benchmarks.lineup import LINEUP, RATIOS, Ratio
+from benchmarks.game import Entry, Ratio
+from benchmarks.games import GAMES
 from benchmarks.settings import Settings
 
 SAMPLING, LEARNING, LEARNING_PER_CORE = "sampling", "learning", "learning_per_core"
@@ -21,16 +22,17 @@ Rounds = Mapping[str, Mapping[str, Sequence[Rates]]]
 """Contestant -> mode (SAMPLING, LEARNING) -> what each round gave."""
 
 
-def summary(rounds: Rounds, settings: Settings, load_before: float) -> dict[str, Any]:
+Facts = Mapping[str, Mapping[str, float]]
+"""Contestant -> `Contestant.facts`."""
+
+
+def summary(
+    entries: Mapping[str, Entry], rounds: Rounds, facts: Facts, settings: Settings, load_before: float
+) -> dict[str, Any]:
     """Everything that was measured; `load_before` is the machine's load average when the benchmark began."""
     contestants = {
-        name: {
-            "label": LINEUP[name].label,
-            **{
-                mode: {figure: [rate[i] for rate in rates] for i, figure in enumerate(Rates._fields)}
-                for mode, rates in modes.items()
-            },
-        }
+        name: {"label": entries[name].label, "facts": dict(facts[name])}
+        | {mode: columns(rates) for mode, rates in modes.items()}
         for name, modes in rounds.items()
     }
     return {
@@ -40,7 +42,7 @@ def summary(rounds: Rounds, settings: Settings, load_before: float) -> dict[str,
         "contestants": contestants,
         "ratios": [
             ratio._asdict() | per_round(ratio, contestants[ratio.above], contestants[ratio.below])
-            for ratio in RATIOS
+            for ratio in GAMES[settings.game].ratios
             if {ratio.above, ratio.below} <= contestants.keys()
         ],
     }

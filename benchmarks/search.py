@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.game import Entry
 from benchmarks.settings import Sampling, Settings
 from benchmarks.tables import Rows
 from benchmarks.worker import Worker
@@ -49,7 +50,9 @@ def compare(candidates: Sequence[Sampling], settings: Settings, rounds: int, sec
     """The speed of each way to sample."""
     with tempfile.TemporaryDirectory(prefix="benchmark") as logs, ExitStack() as opened:
         workers = [
-            opened.enter_context(Worker("stock", replace(settings, stock=sampling), Path(logs) / str(i)))
+            opened.enter_context(
+                Worker(Entry("RLlib's own PPO", "stock"), replace(settings, stock=sampling), Path(logs) / str(i))
+            )
             for i, sampling in enumerate(candidates)
         ]
         for worker in workers:

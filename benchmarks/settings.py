@@ -1,13 +1,14 @@
 """What all contestants have in common: the game, the network, the algorithm's settings, the size of a batch.
 
-They are the app's own: composed from `conf/`, with a few overrides, and handed to every contestant.
+The settings are the app's own: composed from `conf/`, with a few overrides, and handed to every contestant.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from benchmarks.games import GAMES
 from marl_app.config.compose import load
 from marl_app.config.schema import Config
 
@@ -35,10 +36,12 @@ class Sampling:
 class Settings:
     """`epochs` over a batch of `rows` env steps from `matches` matches, in minibatches of `minibatch_rows` agent steps.
 
+    `game`: one of GAMES.
     `stock`: how RLlib's own PPO samples, and the size of its batch; its epochs and minibatches are the same.
     `snapshots`: the size of the pool where there is one; `perturbation`: the noise that makes them differ.
     """
 
+    game: str = "connect_four"
     epochs: int = 4
     hidden: tuple[int, ...] = (64, 64)
     matches: int = 1024
@@ -49,11 +52,11 @@ class Settings:
     perturbation: float = 0.05
 
     def config(self, *overrides: str, output_dir: str = "runs/benchmark") -> Config:
-        """The app's configuration: Connect Four, no openings, no evaluation, and no callback but the league's."""
+        """The app's configuration: the game, no evaluation, and no callback but the league's."""
         return load(
             [
+                *GAMES[self.game].overrides,
                 "league/matchmaker=latest",
-                "env.openings=null",
                 f"model.hidden={list(self.hidden)}",
                 "model.activation=tanh",
                 "model.vf_share_layers=false",
@@ -71,9 +74,16 @@ class Settings:
         )
 
     def algorithm(self) -> dict[str, Any]:
-        """PPO's settings under RLlib's names, as every contestant uses them."""
+        """PPO's settings, as every contestant uses them: `conf/algorithm/ppo.yaml`, a local critic."""
         return asdict(self.config().algorithm)
 
 
 QUICK = Settings(epochs=1, matches=64, rows=2048, stock=Sampling(batch_rows=256), minibatch_rows=256, snapshots=4)
 """A smoke run: everything happens, and no number means anything."""
+
+
+def sized(game: str, quick: bool = False) -> Settings:
+    """The settings for a game; `quick`: of a smoke run."""
+    if quick:
+        return replace(QUICK, game=game)
+    return Settings(game=game, matches=GAMES[game].matches, rows=GAMES[game].rows)

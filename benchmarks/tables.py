@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lineup import ENV, TRAINED
+from benchmarks.game import ENV, TRAINED
 from benchmarks.report import LEARNING, LEARNING_PER_CORE, SAMPLING
 
 FIGURES = {TRAINED: "trained agent steps/s", ENV: "env steps/s", "cores": "cores used"}

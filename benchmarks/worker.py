@@ -8,10 +8,11 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from benchmarks.contestant import Contestant, Rates, measure
-from benchmarks.lineup import build
-from benchmarks.sessions import pause, resume, wake_if_parent_dies
+from benchmarks.game import Entry
+from benchmarks.processes import pause, resume, wake_if_parent_dies
 from benchmarks.settings import Settings
 
 ENVIRONMENT = {
@@ -30,10 +31,10 @@ class Worker:
     whatever is raised there.
     """
 
-    def __init__(self, name: str, settings: Settings, log: Path) -> None:
+    def __init__(self, entry: Entry, settings: Settings, log: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, name, settings, str(log)))
+        self._process = context.Process(target=serve, args=(theirs, entry, settings, str(log)))
         before = dict(os.environ)
         os.environ.update(ENVIRONMENT)
         try:
@@ -47,11 +48,11 @@ class Worker:
 
     def measure(self, learn: bool, seconds: float) -> Rates:
         """One round."""
-        resume(self._process.pid)
-        self._connection.send((learn, seconds))
-        rates = self._answer()
-        pause(self._process.pid)
-        return rates
+        return self._ask(learn, seconds)
+
+    def facts(self) -> dict[str, float]:
+        """See `Contestant.facts`."""
+        return self._ask()
 
     def close(self) -> None:
         """End the process and what it started."""
@@ -67,7 +68,14 @@ class Worker:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _answer(self) -> Rates:
+    def _ask(self, *question: Any) -> Any:
+        resume(self._process.pid)
+        self._connection.send(question)
+        answer = self._answer()
+        pause(self._process.pid)
+        return answer
+
+    def _answer(self) -> Any:
         try:
             answer = self._connection.recv()
         except EOFError:
@@ -77,8 +85,8 @@ class Worker:
         return answer
 
 
-def serve(connection: Connection, name: str, settings: Settings, log: str) -> None:
-    """The process: build the contestant, then measure whenever asked, until the connection is closed."""
+def serve(connection: Connection, entry: Entry, settings: Settings, log: str) -> None:
+    """The process: build the contestant, then measure or tell facts when asked, until the connection is closed."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -89,11 +97,11 @@ def serve(connection: Connection, name: str, settings: Settings, log: str) -> No
     torch.set_num_threads(1)
     contestant: Contestant | None = None
     try:
-        contestant = build(name, settings)
+        contestant = build(entry, settings)
         connection.send(None)
         while True:
-            learn, seconds = connection.recv()
-            connection.send(measure(contestant, learn, seconds))
+            question = connection.recv()
+            connection.send(measure(contestant, *question) if question else contestant.facts())
     except (EOFError, BrokenPipeError):
         pass
     except Exception:
@@ -102,3 +110,18 @@ def serve(connection: Connection, name: str, settings: Settings, log: str) -> No
         resume(os.getpid())
         if contestant is not None:
             contestant.close()
+
+
+def build(entry: Entry, settings: Settings) -> Contestant:
+    """The contestant, ready to run. What it needs is imported here: the processes of the others do without."""
+    if entry.kind == "stock":
+        from benchmarks.contestants.stock import Stock
+
+        return Stock(settings)
+    if entry.kind == "bare":
+        from benchmarks.contestants.bare import LOOPS
+
+        return LOOPS[settings.game](settings)
+    from benchmarks.contestants.ours import Ours
+
+    return Ours(settings, entry.overrides, settings.snapshots if entry.pool else 0)

@@ -1,11 +1,12 @@
-"""The bare loop: our batched Connect Four and PPO in plain torch, one process, one thread, nothing between them.
+"""The bare loop: our batched games and PPO in plain torch, one process, one thread, nothing between them.
 
-What this machine can do for this game and network. No Ray, no league, no opponents, no metrics, no checkpoints, no
-faults to survive, no game but this one. The loss, the networks and the settings are the app's.
+What this machine can do for these games and this network. No Ray, no league, no opponents, no metrics, no checkpoints,
+no faults to survive, no games but these two. The loss, the networks and the settings are the app's.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,40 +16,46 @@ from torch import Tensor, nn
 
 from benchmarks.contestant import Steps
 from benchmarks.settings import Settings
+from envs.batched import BatchedEnv
 from envs.connect_four import ConnectFour
+from envs.simple_spread import SimpleSpread
 
 ILLEGAL = -1e9
-CRITIC_ROWS = 8192
 
 
 class Fragment(NamedTuple):
-    """T steps of B matches: rows [T * B, ...] in the order of time, and what follows the last step.
+    """T steps of D decisions each: rows [T * D, ...] in the order of time. `next_values` [D]: of what follows.
 
-    `rewards` is the mover's; a loser's reward is minus that of the winner's move.
+    `masks` is None where every action is legal. `rewards` is the decider's.
     """
 
     observations: Tensor
-    masks: Tensor
+    masks: Tensor | None
     actions: Tensor
     logps: Tensor
+    values: Tensor
     rewards: Tensor
     ended: Tensor
-    next_observations: Tensor
+    next_values: Tensor
 
 
-class BareLoop:
-    """Self-play PPO on Connect Four."""
+class BareLoop(ABC):
+    """PPO with one network for all agents of `env`, of which `deciders` act in each step. A subclass plays the game."""
 
-    def __init__(self, settings: Settings) -> None:
+    ahead: int
+    """Steps until the same agent decides again."""
+
+    def __init__(self, settings: Settings, env: BatchedEnv, deciders: int) -> None:
         torch.manual_seed(0)
         self._rng = np.random.default_rng(0)
         self._settings = settings.algorithm()
-        self._env = ConnectFour(settings.matches)
-        self._env.reset(self._rng)
-        self._all = np.arange(settings.matches)
+        self._env = env
+        env.reset(self._rng)
+        self._decisions = settings.matches * deciders
         self._steps = settings.rows // settings.matches
-        inputs = int(np.prod(self._env.groups[0].observation_space.shape))
-        self.policy = network(inputs, settings.hidden, 7, gain=0.01)
+        group = env.groups[0]
+        inputs = int(np.prod(group.observation_space.shape))
+        self.policy = network(inputs, settings.hidden, int(group.action_space.n), gain=0.01)
         self._critic = network(inputs, settings.hidden, 1, gain=1.0)
         self._parameters = [*self.policy.parameters(), *self._critic.parameters()]
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
@@ -60,90 +67,165 @@ class BareLoop:
             advantages, targets = self._advantages(fragment)
         if learn:
             self._learn(fragment, advantages, targets)
-        rows = len(fragment.actions)
-        return Steps(rows, rows)
+        return Steps(self._steps * self._env.num_matches, len(fragment.actions))
 
-    def close(self) -> None:
+    def facts(self) -> dict[str, float]:
+        """The size of the network."""
+        return {"parameters": sum(parameter.numel() for parameter in self._parameters)}
+
+    def close(self) -> None:  # noqa: B027 - nothing to do
         """Nothing was started."""
 
+    @abstractmethod
+    def _observe(self) -> tuple[Tensor, Tensor | None]:
+        """What the deciders see now [D, inputs], and what they may do [D, actions]."""
+
+    @abstractmethod
+    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Do what they decided [D]; begin anew what has ended. Their rewards [D], and whose match has ended [D]."""
+
+    @abstractmethod
+    def _links(self, fragment: Fragment) -> tuple[Tensor, Tensor, Tensor]:
+        """[T, D]: the decider's rewards until it decides again, whether it does, and the value of that decision."""
+
     def _collect(self) -> Fragment:
-        env, rng = self._env, self._rng
-        count = env.num_matches
+        count = self._decisions
         rows = self._steps * count
-        observations = torch.empty((rows, 84), dtype=torch.int8)
-        masks = torch.empty((rows, 7), dtype=torch.bool)
-        actions, logps = torch.empty(rows, dtype=torch.int64), torch.empty(rows)
-        rewards, ended = np.zeros(rows, np.float32), np.zeros(rows, np.bool_)
-        to_env = np.zeros((count, 2), np.int64)
+        actions = torch.empty(rows, dtype=torch.int64)
+        logps, values, rewards, ended = torch.empty(4, rows)
+        observations = masks = None
         for start in range(0, rows, count):
             step = slice(start, start + count)
-            movers = env.acting()[:, 1].astype(np.int64)
-            observations[step] = torch.from_numpy(env.observe(self._all, movers)).flatten(1)
-            masks[step] = torch.from_numpy(env.action_mask(self._all, movers))
-            log_probs = self._log_probs(observations[step], masks[step])
+            seen, mask = self._observe()
+            if observations is None:
+                observations = torch.empty((rows, seen.shape[1]), dtype=seen.dtype)
+                masks = None if mask is None else torch.empty((rows, mask.shape[1]), dtype=mask.dtype)
+            observations[step] = seen
+            if masks is not None:
+                masks[step] = mask
+            seen = seen.float()
+            log_probs = self._log_probs(seen, mask)
             chosen = torch.multinomial(log_probs.exp(), 1)
             actions[step] = chosen.squeeze(1)
             logps[step] = log_probs.gather(1, chosen).squeeze(1)
-            to_env[:] = chosen.numpy()
-            answer = env.step([to_env], rng)
-            rewards[step] = answer.rewards[self._all, movers]
-            ended[step] = answer.terminated
-            env.reset(rng, np.flatnonzero(answer.terminated))
-        movers = env.acting()[:, 1].astype(np.int64)
-        after = torch.from_numpy(env.observe(self._all, movers)).flatten(1)
-        return Fragment(observations, masks, actions, logps, torch.from_numpy(rewards), torch.from_numpy(ended), after)
+            values[step] = self._critic(seen).squeeze(1)
+            rewards[step], ended[step] = map(torch.from_numpy, self._step(chosen.squeeze(1).numpy()))
+        next_values = self._critic(self._observe()[0].float()).squeeze(1)
+        return Fragment(observations, masks, actions, logps, values, rewards, ended, next_values)
 
-    def _log_probs(self, observations: Tensor, masks: Tensor) -> Tensor:
-        return torch.where(masks, self.policy(observations.float()), ILLEGAL).log_softmax(1)
-
-    def _values(self, observations: Tensor) -> Tensor:
-        return torch.cat([self._critic(rows.float()).squeeze(1) for rows in observations.split(CRITIC_ROWS)])
+    def _log_probs(self, seen: Tensor, masks: Tensor | None) -> Tensor:
+        logits = self.policy(seen)
+        return (logits if masks is None else torch.where(masks, logits, ILLEGAL)).log_softmax(1)
 
     def _advantages(self, fragment: Fragment) -> tuple[Tensor, Tensor]:
-        """Advantages (standardized) and value targets [T * B].
-
-        A mover's next decision is two steps on, if the match lasts. The first one after the fragment is valued by who
-        makes it; the second by minus that, as one side's gain is the other's loss.
-        """
+        """Advantages (standardized) and value targets [T * D]."""
         gamma, lambda_ = self._settings["gamma"], self._settings["lambda_"]
-        shape = (self._steps, self._env.num_matches)
-        values = self._values(torch.cat([fragment.observations, fragment.next_observations])).view(-1, shape[1])
-        values = torch.cat([values, -values[-1:]])
-        rewards, lasts = fragment.rewards.view(shape), (~fragment.ended).view(shape).float()
-        nobody = torch.zeros(1, shape[1])
-        own = rewards - lasts * torch.cat([rewards[1:], nobody])
-        alive = lasts * torch.cat([lasts[1:], nobody + 1])
-        deltas = own + gamma * alive * values[2:] - values[:-2]
+        rewards, alive, following = self._links(fragment)
+        values = fragment.values.view_as(rewards)
+        deltas = rewards + gamma * alive * following - values
         decay = gamma * lambda_ * alive
-        advantages = torch.zeros(shape[0] + 2, shape[1])
-        for step in reversed(range(shape[0])):
-            torch.addcmul(deltas[step], decay[step], advantages[step + 2], out=advantages[step])
-        targets = (advantages[:-2] + values[:-2]).flatten()
-        flat = advantages[:-2].flatten()
+        advantages = torch.zeros(len(deltas) + self.ahead, self._decisions)
+        for step in reversed(range(len(deltas))):
+            torch.addcmul(deltas[step], decay[step], advantages[step + self.ahead], out=advantages[step])
+        advantages = advantages[: -self.ahead]
+        targets = (advantages + values).flatten()
+        flat = advantages.flatten()
         return (flat - flat.mean()) / flat.std().clamp(min=1e-4), targets
 
     def _learn(self, fragment: Fragment, advantages: Tensor, targets: Tensor) -> None:
         settings = self._settings
         columns = (*fragment[:4], advantages, targets)
         for rows in minibatches(len(targets), settings["num_epochs"], settings["minibatch_size"]):
-            loss = self._loss(*(column.index_select(0, rows) for column in columns))
+            loss = self._loss(*(None if column is None else column.index_select(0, rows) for column in columns))
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self._parameters, settings["grad_clip"])
             self._optimizer.step()
 
     def _loss(
-        self, observations: Tensor, masks: Tensor, actions: Tensor, old: Tensor, advantages: Tensor, targets: Tensor
+        self,
+        observations: Tensor,
+        masks: Tensor | None,
+        actions: Tensor,
+        old: Tensor,
+        advantages: Tensor,
+        targets: Tensor,
     ) -> Tensor:
         settings = self._settings
         seen = observations.float()
-        log_probs = torch.where(masks, self.policy(seen), ILLEGAL).log_softmax(1)
+        log_probs = self._log_probs(seen, masks)
         ratio = (log_probs.gather(1, actions[:, None]).squeeze(1) - old).exp()
         clipped = ratio.clamp(1 - settings["clip_param"], 1 + settings["clip_param"])
         surrogate = torch.min(advantages * ratio, advantages * clipped)
         entropy = -(log_probs.exp() * log_probs).sum(1)
         value_error = (self._critic(seen).squeeze(1) - targets).square()
         return (settings["vf_loss_coeff"] * value_error - surrogate - settings["entropy_coeff"] * entropy).mean()
+
+
+class ConnectFourLoop(BareLoop):
+    """Self-play: D = matches. A loser's reward is minus that of the winner's move."""
+
+    ahead = 2
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, ConnectFour(settings.matches), deciders=1)
+        self._all = np.arange(settings.matches)
+        self._to_env = np.zeros((settings.matches, 2), np.int64)
+
+    def _observe(self) -> tuple[Tensor, Tensor]:
+        env = self._env
+        self._movers = env.acting()[:, 1].astype(np.int64)
+        seen = torch.from_numpy(env.observe(self._all, self._movers)).flatten(1)
+        return seen, torch.from_numpy(env.action_mask(self._all, self._movers))
+
+    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._to_env[:] = actions[:, None]
+        answer = self._env.step([self._to_env], self._rng)
+        self._env.reset(self._rng, np.flatnonzero(answer.terminated))
+        return answer.rewards[self._all, self._movers], answer.terminated
+
+    def _links(self, fragment: Fragment) -> tuple[Tensor, Tensor, Tensor]:
+        """The first decision after the fragment is valued by who makes it, the second by minus that: zero-sum."""
+        shape = (self._steps, self._decisions)
+        nobody = torch.zeros(1, shape[1])
+        rewards, lasts = fragment.rewards.view(shape), 1 - fragment.ended.view(shape)
+        values = torch.cat([fragment.values, fragment.next_values, -fragment.next_values]).view(-1, shape[1])
+        alive = lasts * torch.cat([lasts[1:], nobody + 1])
+        return rewards - lasts * torch.cat([rewards[1:], nobody]), alive, values[2:]
+
+
+class SimpleSpreadLoop(BareLoop):
+    """IPPO with parameter sharing: D = matches x agents."""
+
+    ahead = 1
+
+    def __init__(self, settings: Settings) -> None:
+        env = SimpleSpread(settings.matches)
+        agents = len(env.agents)
+        super().__init__(settings, env, agents)
+        self._seats = np.arange(settings.matches).repeat(agents), np.tile(np.arange(agents), settings.matches)
+
+    def _observe(self) -> tuple[Tensor, None]:
+        return torch.from_numpy(self._env.observe(*self._seats)), None
+
+    def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A match that was cut off pays what it was still worth."""
+        env = self._env
+        answer = env.step([actions.reshape(env.num_matches, -1)], self._rng)
+        rewards, ended = answer.rewards.ravel(), answer.truncated.repeat(len(env.agents))
+        if ended.any():
+            final = torch.from_numpy(env.observe(*(seats[ended] for seats in self._seats)))
+            rewards[ended] += self._settings["gamma"] * self._critic(final).squeeze(1).numpy()
+            env.reset(self._rng, np.flatnonzero(answer.truncated))
+        return rewards, ended
+
+    def _links(self, fragment: Fragment) -> tuple[Tensor, Tensor, Tensor]:
+        shape = (self._steps, self._decisions)
+        values = torch.cat([fragment.values, fragment.next_values]).view(-1, shape[1])
+        return fragment.rewards.view(shape), 1 - fragment.ended.view(shape), values[1:]
+
+
+LOOPS = {"connect_four": ConnectFourLoop, "simple_spread": SimpleSpreadLoop}
 
 
 def network(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Module:

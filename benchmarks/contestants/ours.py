@@ -18,6 +18,13 @@ from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.player import encode_player
 from marl_app.run import ray_session
 
+FACTS = {
+    "parameters": "policies/parameters",
+    "broadcast_bytes": "policies/broadcast_bytes",
+    "rows_per_env_step": "learner/rows_per_env_step",
+    "rows_per_update": "learner/batch_rows",
+}
+
 
 class Ours:
     """The app with some overrides; `pool`: begin with so many different snapshots, and freeze no more."""
@@ -40,6 +47,10 @@ class Ours:
         else:
             algorithm._collect()
         return Steps(algorithm.stats.env_steps, algorithm.stats.rows)
+
+    def facts(self) -> dict[str, float]:
+        """Sizes, from the app's own report of its last update."""
+        return {fact: self._algorithm.report[metric] for fact, metric in FACTS.items()}
 
     def close(self) -> None:
         """Ray and the run directory go."""

@@ -1,7 +1,7 @@
-"""RLlib as it comes: PPO on its own `MultiAgentEnvRunner`, playing PettingZoo's Connect Four against itself.
+"""RLlib as it comes: PPO on its own `MultiAgentEnvRunner`; Connect Four against itself, Simple Spread together (IPPO).
 
-One policy plays both seats, so every ply is one trained agent step. Network, loss and settings are those of the other
-contestants; how RLlib samples is set to the best that `python -m benchmarks.search` found.
+One policy plays all seats. Network, loss and settings are those of the other contestants; how RLlib samples is set to
+the best that `python -m benchmarks.throughput --search` found.
 """
 
 from __future__ import annotations
@@ -9,71 +9,30 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 import ray
-from gymnasium import spaces
-from pettingzoo.classic import connect_four_v3
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED
 
 from benchmarks.contestant import Steps
+from benchmarks.contestants.stock_envs import SimultaneousSpread, TurnBasedConnectFour
+from benchmarks.games import GAMES
 from benchmarks.settings import Settings
+from marl_app.build.training import OURS
 from marl_app.config.schema import available_cores
 
 POLICY = "main"
-CELLS, COLUMNS = 84, 7
-OBSERVATIONS = spaces.Dict(  # the names that RLlib's action-masking module wants
-    {
-        "observations": spaces.Box(0.0, 1.0, (CELLS,), np.float32),
-        "action_mask": spaces.Box(0.0, 1.0, (COLUMNS,), np.float32),
-    }
-)
-
-
-class TurnBasedConnectFour(MultiAgentEnv):
-    """PettingZoo's game behind RLlib's interface: the agent to move is observed, at the end of the game both are.
-
-    RLlib's own `PettingZooEnv` hands over int8 boards that one more connector would have to flatten for each agent and
-    step. The game is the raw one: a masked policy makes no illegal move that wrappers had to catch.
-    """
-
-    def __init__(self, config: dict[str, Any] | None = None) -> None:
-        super().__init__()
-        self._game = connect_four_v3.raw_env()
-        self.possible_agents = self.agents = list(self._game.possible_agents)
-        self.observation_spaces = dict.fromkeys(self.agents, OBSERVATIONS)
-        self.action_spaces = dict.fromkeys(self.agents, spaces.Discrete(COLUMNS))
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict]:
-        """An empty board."""
-        self._game.reset(seed=seed)
-        return self._observe([self._game.agent_selection]), {}
-
-    def step(self, action_dict: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
-        """One ply."""
-        game = self._game
-        game.step(int(action_dict[game.agent_selection]))
-        over = game.terminations[game.agent_selection]
-        # The last observation goes to both agents: without one, a reward at a fragment's end would be lost.
-        agents = self.agents if over else [game.agent_selection]
-        rewards = {agent: float(game.rewards[agent]) for agent in agents}
-        return self._observe(agents), rewards, {"__all__": over}, {"__all__": False}, {}
-
-    def _observe(self, agents: list[str]) -> dict[str, Any]:
-        observations = {}
-        for agent in agents:
-            seen = self._game.observe(agent)
-            observations[agent] = {
-                "observations": seen["observation"].ravel().astype(np.float32),
-                "action_mask": seen["action_mask"].astype(np.float32),
-            }
-        return observations
+PLAYED = {
+    "connect_four": (TurnBasedConnectFour, ActionMaskingTorchRLModule),
+    "simple_spread": (SimultaneousSpread, DefaultPPOTorchRLModule),
+}
+"""Game -> its environment, and RLlib's own network module for it."""
 
 
 class EpisodesToNumpy(RLlibCallback):
@@ -86,16 +45,17 @@ class EpisodesToNumpy(RLlibCallback):
 
 
 class Stock:
-    """RLlib's PPO in self-play."""
+    """RLlib's PPO."""
 
     def __init__(self, settings: Settings) -> None:
         cores = max(available_cores(), settings.stock.num_env_runners + 1)
         ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
         self._config = stock_config(settings)
+        self._deciders = GAMES[settings.game].deciders
         self._algorithm: PPO = self._config.build_algo()
 
     def iterate(self, learn: bool) -> Steps:
-        """One batch, collected or trained on: every env step is one agent's."""
+        """One batch, collected or trained on."""
         if learn:
             steps = self._algorithm.train()[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         else:
@@ -107,7 +67,13 @@ class Stock:
                 _return_metrics=True,
             )
             steps = sum(int(part[NUM_ENV_STEPS_SAMPLED]) for part in metrics)
-        return Steps(int(steps), int(steps))
+        return Steps(int(steps), int(steps) * self._deciders)
+
+    def facts(self) -> dict[str, float]:
+        """The size of the network."""
+        state = self._algorithm.learner_group.get_state(components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}")
+        weights = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][POLICY]
+        return {"parameters": sum(value.size for value in weights.values())}
 
     def close(self) -> None:
         """Ray goes."""
@@ -118,15 +84,17 @@ class Stock:
 def stock_config(settings: Settings) -> PPOConfig:
     """RLlib's configuration with the settings that all contestants share."""
     sampling = settings.stock
-    shared = settings.algorithm() | {"train_batch_size_per_learner": sampling.batch_rows}
+    shared = {name: value for name, value in settings.algorithm().items() if name not in (*OURS, "critic")}
+    shared["train_batch_size_per_learner"] = sampling.batch_rows
     if shared["vf_clip_param"] is None:
         shared["vf_clip_param"] = float("inf")
     model = DefaultModelConfig(fcnet_hiddens=list(settings.hidden), fcnet_activation="tanh", vf_share_layers=False)
+    env, module = PLAYED[settings.game]
     config = (
         PPOConfig()
-        .environment(TurnBasedConnectFour, disable_env_checking=True)
+        .environment(env, disable_env_checking=True)
         .multi_agent(policies={POLICY}, policy_mapping_fn=functools.partial(always, POLICY))
-        .rl_module(rl_module_spec=RLModuleSpec(module_class=ActionMaskingTorchRLModule, model_config=model))
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=module, model_config=model))
         .env_runners(
             num_env_runners=sampling.num_env_runners,
             num_envs_per_env_runner=sampling.num_envs_per_env_runner,
