@@ -109,3 +109,11 @@ def test_a_memorys_initial_weights(cell):
             assert (parameter == 0).all()
         else:  # [gates * 4, inputs], with orthonormal columns
             torch.testing.assert_close(parameter.T @ parameter, torch.eye(parameter.shape[1]), rtol=1e-5, atol=1e-5)
+
+
+def test_targets_that_are_not_finite_leave_the_units_alone():
+    head = ValueHead(None, 3, 0, "float32")
+    head.update(torch.tensor([1.0, 3.0]))
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    head.update(torch.tensor([1.0, float("nan")]))
+    assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())

@@ -8,7 +8,11 @@ pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
 
 # A predator sees the five by five cells around it, however many of them there are: the network does not change.
 GAME = ("env=predator_prey", "league/matchmaker=latest", "model.hidden=[16]", "callbacks=[league]")
-SIZES = ("runtime.num_envs_per_env_runner=8", "algorithm.train_batch_size_per_learner=64", "algorithm.minibatch_size=64")
+SIZES = (
+    "runtime.num_envs_per_env_runner=8",
+    "algorithm.train_batch_size_per_learner=64",
+    "algorithm.minibatch_size=64",
+)
 
 
 def reported(folder, *overrides):

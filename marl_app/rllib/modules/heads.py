@@ -155,7 +155,12 @@ class ValueHead(Head):
 
     @torch.no_grad()
     def update(self, targets: Tensor) -> None:
-        """Take the moments of value targets [R] into account, and keep all values as they are."""
+        """Take the moments of value targets [R] into account, and keep all values as they are.
+
+        Targets that are not finite are left to the gradient step, which is left out: units made of them would stay.
+        """
+        if not torch.isfinite(targets).all():
+            return
         mean, unit = self.mean.clone(), self.unit.clone()
         self.weight += self.STEP * (1 - self.weight)
         share = self.STEP / self.weight
