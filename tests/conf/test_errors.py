@@ -26,14 +26,14 @@ BAD = [  # (command line, what the message says)
     # Groups and options that do not exist, or are chosen in the wrong way.
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, connect_four,"),
     ("+experiment=leage", "Did you mean league?\nOptions: circle, circle_schemes, league, self_play"),
-    ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: latest, latest_past,"),
+    ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: age_rank, alphastar,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
     ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
     ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
     ("experiment=league", "write +experiment=... with a plus. Options: circle, circle_schemes, league, self_play"),
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),
-    ("league.matchmaker=pfsp", "choose an option with league/matchmaker=...: latest,"),
+    ("league.matchmaker=pfsp", "choose an option with league/matchmaker=...: age_rank,"),
     ("league=null", "write group=option, not null"),
     ("~env", "env has no value: give env=..."),
     # Values of the wrong type.
@@ -65,8 +65,8 @@ BAD = [  # (command line, what the message says)
     ("env=openspiel", "env.game has no value: give env.game=..."),
     ("env=pettingzoo", "env.name has no value: give env.name=..."),
     ("league.pool_limit=0", "league.pool_limit=0 is not allowed: give a value >= 1"),
-    ("league/meta=nahs", "Did you mean nash?\nOptions: nash, uniform"),
-    ("league.meta=nash", "choose an option with league/meta=...: nash, uniform"),
+    ("league/meta=nahs", "Did you mean nash?\nOptions: alpha_rank, nash,"),
+    ("league.meta=nash", "choose an option with league/meta=...: alpha_rank, nash,"),
     # Command lines that cannot be read.
     ("seed", "seed: cannot be read. Write key=value"),
     ("a=b=c", "a=b=c: cannot be read."),

@@ -87,7 +87,7 @@ def test_help_lists_groups_options_and_how_to_use_them():
     _, result = seconds("--help")
     for text in (
         "python -m marl_app +experiment=league",
-        "league/matchmaker: latest,",
+        "league/matchmaker: age_rank, alphastar,",
         "experiment: circle, circle_schemes, league, self_play",
     ):
         assert text in result.stdout

@@ -42,7 +42,7 @@ def test_rock_paper_scissors_is_a_third_each(solver: MetaStrategy) -> None:
 
 
 @every_solver
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(games(), st.integers(0, 2**32 - 1))
 def test_a_mixture_is_a_distribution_that_depends_on_no_order(
     solver: MetaStrategy, game: np.ndarray, seed: int
