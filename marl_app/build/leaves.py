@@ -60,6 +60,7 @@ def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker |
             Payoff(settings.decay_per_game),
             settings.pool_limit,
             leaf("league.meta", settings.meta),
+            leaf("league.thinning", settings.thinning),
         ),
     )
 

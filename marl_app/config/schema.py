@@ -262,10 +262,11 @@ class LeagueConfig(Section):
         above=0,
         at_most=1,
     )
-    pool_limit: int | None = key("Snapshots in the pool; the oldest leave a full one; null = no limit.", at_least=1)
+    pool_limit: int | None = key("Snapshots in the pool; null = no limit.", at_least=1)
     matchmaker: Leaf = key("The rule that picks the opponent of a match.")
     meta: Leaf = key("The meta-strategy: how the pool as a whole is played.")
     schedule: Leaf = key("When the learner is frozen into the pool.")
+    thinning: Leaf = key("Who leaves a pool that is larger than its limit.")
 
 
 @dataclass
@@ -347,7 +348,9 @@ class Config(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         leaves = {name: getattr(self, name) for name in ("env", "model", "store", "task")}
-        leaves |= {f"league.{name}": getattr(self.league, name) for name in ("matchmaker", "meta", "schedule")}
+        leaves |= {
+            f"league.{name}": getattr(self.league, name) for name in ("matchmaker", "meta", "schedule", "thinning")
+        }
         leaves |= {f"callbacks.{name}": leaf for name, leaf in self.callbacks.items()}
         for name, leaf in leaves.items():
             if "_target_" not in leaf:

@@ -4,43 +4,53 @@ The loop of a run, as its owner sees it (AlphaStar's coordinator and learners in
 
     assignment = league.assign("main", opponent_slots=4, rng=rng)      # to the env runners
     league.record(outcomes)                                            # from the env runners
-    for freeze in league.tick(progress):                               # a question; nothing changes
+    for freeze in league.tick(progress, rng):                          # a question; nothing changes
         digest = ...                                                   # the owner stores the weights
         league.add_snapshot(freeze.learner, digest, agent_steps, freeze.reason)
+        if freeze.reset_to is not None:
+            ...                                                        # the owner loads those weights
+            league.reset(freeze.learner, freeze.reset_to)
 
 Weights never pass through here, only their digests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from marl_app.league.assignment import Assignment, Opponent, deal
-from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load, save
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import Uniform
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner, Player, Snapshot
 from marl_app.league.ratings import bradley_terry
+from marl_app.league.reset import INITIAL, Freeze, reset_to
 from marl_app.league.schedule import Progress, Schedule
+from marl_app.league.thinning.oldest import Oldest
+from marl_app.league.thinning.thinning import Drop, Thinning
 from marl_app.league.view import LeagueView, Tally
 
-__all__ = ["Assignment", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
+__all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
-@dataclass(frozen=True)
-class Freeze:
-    """A decision: freeze this learner (an id) into the pool, for this reason."""
+@dataclass
+class Career:
+    """What a learner has been through: matches recorded (self-play included), resets, and where its weights come from.
 
-    learner: str
-    reason: str
+    `origin` is the digest of the snapshot that its weights were trained on from, None for initial weights.
+    """
+
+    matches: int = 0
+    resets: int = 0
+    origin: str | None = None
 
 
 class League:
@@ -48,8 +58,8 @@ class League:
 
     Players go by their ids. Every method that names a learner raises ValueError if the league has no such learner.
 
-    With a `pool_limit` the oldest snapshots leave a pool that is larger, but never a learner's newest one. The
-    `meta_strategy` (None: uniform) is how the pool as a whole is played.
+    With a `pool_limit` snapshots leave a pool that is larger, as `thinning` says (None: the oldest), but never a
+    learner's newest one. The `meta_strategy` (None: uniform) is how the pool as a whole is played.
     """
 
     def __init__(
@@ -60,6 +70,7 @@ class League:
         payoff: Payoff | None = None,
         pool_limit: int | None = None,
         meta_strategy: MetaStrategy | None = None,
+        thinning: Thinning | None = None,
     ) -> None:
         self.learners = {learner.player.id: learner for learner in learners}
         if not learners or len(self.learners) < len(learners):
@@ -71,10 +82,17 @@ class League:
         self.payoff = Payoff() if payoff is None else payoff
         self.pool_limit = pool_limit
         self.meta_strategy = Uniform() if meta_strategy is None else meta_strategy
-        self.matches = 0  # recorded so far, self-play included
+        self.thinning = Oldest() if thinning is None else thinning
+        self.dropped: tuple[Drop, ...] = ()  # who left the pool at the last freeze; not saved
+        self.careers = {learner: Career() for learner in self.learners}
         self._pool: dict[str, Snapshot] = {}  # by player id, oldest first
         self._tallies = {learner: Tally() for learner in self.learners}
         self._zero: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
+
+    @property
+    def matches(self) -> int:
+        """Matches recorded so far, self-play included."""
+        return sum(career.matches for career in self.careers.values())
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -113,10 +131,14 @@ class League:
             if opponent in self._pool:
                 tally = self._tallies[learner]
                 self._tallies[learner] = Tally(tally.wins + wins, tally.draws + draws, tally.losses + losses)
-        self.matches += outcomes.matches
+        self.careers[learner].matches += outcomes.matches
+        if isinstance(self.matchmaker, Adaptive):
+            self.matchmaker.record(self.view, outcomes)
 
-    def tick(self, progress: Progress) -> list[Freeze]:
-        """Who is to be frozen now, by the schedule. A question: until `add_snapshot` the answer stays the same.
+    def tick(self, progress: Progress, rng: np.random.Generator | None = None) -> list[Freeze]:
+        """Who is to be frozen now, by the schedule, and what then. A question: it changes nothing but `rng`.
+
+        `rng` decides what is a matter of chance, which is only whether a league exploiter is reset.
 
         A learner without any snapshot is due at once, as AlphaStar's pool begins with the agent it started from:
         without a first opponent no win rate could ever make it due.
@@ -124,10 +146,10 @@ class League:
         view = self.view
         freezes = []
         for name, learner in self.learners.items():
-            first = None if view.of(learner.lineage) else "the first generation"
-            reason = first or self.schedule.due(view, name, progress)
-            if reason is not None:
-                freezes.append(Freeze(name, reason))
+            if not view.of(learner.lineage):
+                freezes.append(Freeze(name, "the first generation"))
+            elif reason := self.schedule.due(view, name, progress):
+                freezes.append(Freeze(name, reason, reset_to(learner.role, rng)))
         return freezes
 
     def next_snapshot(self, learner: str) -> Player:
@@ -143,34 +165,55 @@ class League:
         weights, which are to be stored before; `agent_steps` is what the learner has trained on.
         """
         player = self.next_snapshot(learner)
-        earlier = self.view.of(learner)
         snapshot = Snapshot(
             player=player,
             digest=digest,
             agent_steps=int(agent_steps),
-            parent=earlier[-1].digest if earlier else None,
+            parent=self.careers[learner].origin,
             role=self.learners[learner].role,
             reason=reason,
         )
         self._pool[player.id] = snapshot
         self.payoff.copy_row(learner, player.id)
         self._tallies[learner] = Tally()
+        self.careers[learner].origin = digest
         if self._zero is None and learner == next(iter(self.learners)):
             self._zero = (player.id, 0.0)
-        self._thin()
+        self.dropped = tuple(self._thin())
         return snapshot
 
-    def _thin(self) -> None:
-        """Let the oldest snapshots go until the pool is within its limit."""
+    def reset(self, learner: str, to: str) -> None:
+        """Note that the learner starts again with the weights of `to`: a snapshot of the pool, by id, or INITIAL.
+
+        It takes over that snapshot's record, or has none; its tally starts again. ValueError for an unknown snapshot.
+        """
+        self._check(learner)
+        if to == INITIAL:
+            self.payoff.drop(learner)
+        elif to in self._pool:
+            self.payoff.copy_row(to, learner)
+        else:
+            raise ValueError(f"{learner} cannot be reset to {to!r}: the pool has no such snapshot")
+        self._tallies[learner] = Tally()
+        career = self.careers[learner]
+        career.resets += 1
+        career.origin = None if to == INITIAL else self._pool[to].digest
+
+    def _thin(self) -> Iterator[Drop]:
+        """Let snapshots go until the pool is within its limit."""
         while self.pool_limit is not None and len(self._pool) > self.pool_limit:
-            newest = {self.view.of(learner)[-1].player.id for learner in self.learners if self.view.of(learner)}
-            oldest = next(player for player in self._pool if player not in newest)
-            if self._zero is not None and oldest == self._zero[0]:
+            view = self.view
+            newest = {line[-1].player.id for line in map(view.of, self.learners) if line}
+            drop = self.thinning.drop(view, newest)
+            if drop.player not in self._pool or drop.player in newest:
+                raise ValueError(f"{type(self.thinning).__name__} drops {drop.player}, which may not leave the pool")
+            if self._zero is not None and drop.player == self._zero[0]:
                 # The next snapshot of the lineage takes over, at the Elo it has now, so that ratings go on.
-                heir = self.view.of(next(iter(self.learners)))[1].player.id
+                heir = view.of(next(iter(self.learners)))[1].player.id
                 self._zero = (heir, self.ratings()[heir])
-            del self._pool[oldest]
-            self.payoff.drop(oldest)
+            del self._pool[drop.player]
+            self.payoff.drop(drop.player)
+            yield drop
 
     def ratings(self) -> dict[str, float]:
         """Elo ratings of all players from the payoff (see `ratings.bradley_terry`).
@@ -208,9 +251,11 @@ class League:
             "learners": [asdict(learner) for learner in self.learners.values()],
             "snapshots": [{**vars(snapshot), "player": player} for player, snapshot in self._pool.items()],
             "tallies": {learner: asdict(tally) for learner, tally in self._tallies.items()},
-            "matches": self.matches,
+            "matches": self.matches,  # for who reads a checkpoint; the careers have it by learner
+            "careers": {learner: asdict(career) for learner, career in self.careers.items()},
             "zero": self._zero,
             "payoff": self.payoff.state_dict(),
+            "matchmaker": save([self.matchmaker]),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -226,9 +271,10 @@ class League:
         snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
         self._tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
-        self.matches = state["matches"]
+        self.careers = {learner: Career(**fields) for learner, fields in state["careers"].items()}
         self._zero = tuple(state["zero"]) if state["zero"] else None
         self.payoff.load_state_dict(state["payoff"])
+        load([self.matchmaker], state["matchmaker"])
 
     def _has_left(self, name: str) -> bool:
         """Whether this is a snapshot that was in the pool once."""

@@ -10,7 +10,11 @@ import re
 from dataclasses import dataclass
 from functools import total_ordering
 
-MAIN_AGENT = "main_agent"  # the role that has to be robust against everybody
+# Roles: what a learner is for.
+MAIN_AGENT = "main_agent"  # has to be robust against everybody
+MAIN_EXPLOITER = "main_exploiter"  # finds weaknesses of the main agents as they are now
+LEAGUE_EXPLOITER = "league_exploiter"  # finds weaknesses that the whole pool shares
+ROLES = (MAIN_AGENT, MAIN_EXPLOITER, LEAGUE_EXPLOITER)
 
 _LINEAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _GENERATION = re.compile(r"[0-9]{4,}")
@@ -87,8 +91,9 @@ class Snapshot:
     """A learner as it was when it was frozen. It never changes; it leaves the pool only when that is full.
 
     `digest` names its weights in the store; the weights themselves are never here. `agent_steps` is how many agent
-    steps the learner had trained on by then; `parent` is the digest of the previous snapshot of the lineage, None for
-    generation 0; `reason` is why the schedule froze it, in words.
+    steps the learner had trained on by then, resets or not; `parent` is the digest of the snapshot that it was trained
+    on from: the one before it, or what the learner was reset to; None for initial weights. `reason` is why the schedule
+    froze it, in words.
     """
 
     player: Player

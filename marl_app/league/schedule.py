@@ -1,27 +1,37 @@
 """When a learner is frozen into the pool.
 
-AlphaStar (Vinyals et al., 2019) freezes a learner 2e9 steps after its last freeze if it beats every opponent of the
-pool in at least 70% of games, and after 4e9 steps anyway. `WinRate` is that rule made to work with few games:
-- It looks at one score against the pool as it was met, not at the lowest of many: a minimum over a growing pool is
-  dominated by the opponent with the fewest games. A matchmaker that seeks hard opponents (PFSP) makes it strict.
-- The score must clear the threshold with confidence (lower end of Wilson's interval) after a minimum of games.
+AlphaStar (Vinyals et al., 2019) freezes a learner 2e9 steps after its last freeze if it beats every opponent that its
+role names in at least 70% of games, and after 4e9 steps anyway. `AlphaStar` and `WinRate` are that rule made to work
+with few games: a score must clear the threshold with confidence (lower end of Wilson's interval) after a minimum of
+games. They differ in what is asked of a learner:
+- `AlphaStar`: to beat each of its opponents. The one it has hardly met holds it up.
+- `WinRate`: one score against the pool as it was met. A matchmaker that seeks hard opponents (PFSP) makes it strict.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from marl_app.league.payoff import wilson
+from marl_app.league.players import MAIN_AGENT, MAIN_EXPLOITER
 from marl_app.league.view import LeagueView
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: agent steps that a learner has trained on, and iterations, both since the run began."""
+    """How far a run is since it began: agent steps that learners have trained on, and iterations.
 
-    agent_steps: int
+    `agent_steps` goes by learner id; a single number stands for every learner.
+    """
+
+    agent_steps: int | Mapping[str, int]
     iteration: int
+
+    def steps(self, learner: str) -> int:
+        """Agent steps that this learner has trained on."""
+        return self.agent_steps if isinstance(self.agent_steps, int) else self.agent_steps[learner]
 
 
 class Schedule(Protocol):
@@ -41,7 +51,7 @@ class EverySteps:
         self.agent_steps = agent_steps
 
     def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
-        steps = progress.agent_steps - view.last_freeze(learner)
+        steps = progress.steps(learner) - view.last_freeze(learner)
         return f"{steps:,} agent steps since the last freeze" if steps >= self.agent_steps else None
 
 
@@ -74,12 +84,41 @@ class WinRate:
         self.confidence = confidence
 
     def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
-        steps = progress.agent_steps - view.last_freeze(learner)
-        tally = view.tallies[learner]
-        if steps >= self.agent_steps and tally.games >= self.min_games:
-            low, high = wilson(tally.score, tally.games, self.confidence)
-            if low > self.threshold:
-                return f"win rate {tally.score:.2f} [{low:.2f}, {high:.2f}] over {tally.games:,} games"
+        steps = progress.steps(learner) - view.last_freeze(learner)
+        if steps >= self.agent_steps and (reason := self.beats(view, learner)):
+            return reason
         if self.timeout_factor is not None and steps >= self.timeout_factor * self.agent_steps:
             return f"timeout: {steps:,} agent steps since the last freeze"
         return None
+
+    def beats(self, view: LeagueView, learner: str) -> str | None:
+        """How well the learner beats the pool, if it does so surely."""
+        tally = view.tallies[learner]
+        low, high = wilson(tally.score, tally.games, self.confidence)
+        if tally.games < self.min_games or low <= self.threshold:
+            return None
+        return f"win rate {tally.score:.2f} [{low:.2f}, {high:.2f}] over {tally.games:,} games"
+
+
+class AlphaStar(WinRate):
+    """As `WinRate`, but each opponent counts: all main agents for a main exploiter, the whole pool for the others.
+
+    `min_games` and the intervals are of the effective games of the payoff, which also remembers games from before the
+    last freeze. Keep `min_games` small: PFSP stops meeting whom a learner always beats.
+    """
+
+    def beats(self, view: LeagueView, learner: str) -> str | None:
+        """How well the learner beats its hardest opponent, if it does so surely with all of them."""
+        if view.role(learner) == MAIN_EXPLOITER:
+            opponents = view.with_role(MAIN_AGENT)
+        else:
+            opponents = tuple(snapshot.player.id for snapshot in view.snapshots)
+        if not opponents:
+            return None
+        games, lows = view.payoff.games(learner, opponents), view.payoff.intervals(learner, opponents, self.confidence)
+        hardest = int(lows[:, 0].argmin())
+        low, high = lows[hardest]
+        if games.min() < self.min_games or low <= self.threshold:
+            return None
+        rate = view.payoff.win_rates(learner, opponents)[hardest]
+        return f"win rate {rate:.2f} [{low:.2f}, {high:.2f}] or more against each of {len(opponents)}"

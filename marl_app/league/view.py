@@ -39,6 +39,14 @@ class LeagueView:
     payoff: Payoff
     tallies: Mapping[str, Tally]  # by learner id
 
+    def role(self, learner: str) -> str:
+        """What the learner with this id is for."""
+        return {one.player.id: one.role for one in self.learners}[learner]
+
+    def with_role(self, role: str) -> tuple[str, ...]:
+        """The ids of the learners with this role."""
+        return tuple(learner.player.id for learner in self.learners if learner.role == role)
+
     def of(self, lineage: str) -> tuple[Snapshot, ...]:
         """The snapshots of one lineage, oldest first."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.player.lineage == lineage)

@@ -32,6 +32,7 @@ def test_the_defaults() -> None:
     assert [(p, type(m).__name__) for p, m in matchmaker.rules] == [(0.8, "Latest"), (0.2, "Uniform")]
     assert type(build("schedule")).__name__ == "EverySteps"
     assert type(build("meta")).__name__ == "Nash"
+    assert type(build("thinning")).__name__ == "Oldest"
     assert settings().league.pool_limit is None
     Payoff(settings().league.decay_per_game)
 
@@ -42,7 +43,7 @@ def test_the_meta_matchmaker_plays_the_leagues_meta_strategy(option: str, kind: 
     assert isinstance(matchmaker, Meta) and isinstance(matchmaker.strategy, kind)
 
 
-@pytest.mark.parametrize("group", ["matchmaker", "meta", "schedule"])
+@pytest.mark.parametrize("group", ["matchmaker", "meta", "schedule", "thinning"])
 def test_every_option_builds_a_class_of_its_own_module(group: str) -> None:
     options = sorted(path.stem for path in (CONF / "league" / group).glob("*.yaml"))
     assert options

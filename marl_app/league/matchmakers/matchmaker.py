@@ -7,12 +7,13 @@ with which probability, and whom it then picks. Nothing random happens here, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Floats
 from marl_app.league.players import Snapshot
 from marl_app.league.view import LeagueView
@@ -41,6 +42,47 @@ class Matchmaker(Protocol):
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         """The distribution over opponents of the learner with this id. The branches' probabilities sum to 1."""
         ...
+
+
+@runtime_checkable
+class Adaptive(Matchmaker, Protocol):
+    """A matchmaker that learns from results. The league tells it all of them, and saves what it has learned.
+
+    Few rules need this: the payoff already remembers who beat whom.
+    """
+
+    def record(self, view: LeagueView, outcomes: Outcomes) -> None:
+        """Learn from results that the league has just counted."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was learned, as JSON types."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        ...
+
+
+def save(matchmakers: Sequence[Matchmaker]) -> dict[str, Any]:
+    """What the adaptive ones of these have learned, by their place and class."""
+    return {name: matchmaker.state_dict() for name, matchmaker in _adaptive(matchmakers).items()}
+
+
+def load(matchmakers: Sequence[Matchmaker], states: Mapping[str, Any]) -> None:
+    """Give back what `save` took. One that was not there then starts anew: a run may be resumed with other rules."""
+    for name, matchmaker in _adaptive(matchmakers).items():
+        if name in states:
+            matchmaker.load_state_dict(states[name])
+
+
+def _adaptive(matchmakers: Sequence[Matchmaker]) -> dict[str, Adaptive]:
+    return {f"{i}_{type(m).__name__}": m for i, m in enumerate(matchmakers) if isinstance(m, Adaptive)}
+
+
+def scaled(branches: Sequence[Branch], probability: float) -> list[Branch]:
+    """The same branches as a part of something larger, which they are with `probability`; none if that is 0."""
+    return [replace(b, probability=probability * b.probability) for b in branches] if probability > 0 else []
 
 
 def self_play(learner: str) -> list[Branch]:

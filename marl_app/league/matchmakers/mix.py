@@ -7,10 +7,10 @@ AlphaStar's main agents (Vinyals et al., 2019) spend about half their games on P
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from marl_app.league.matchmakers.matchmaker import Branch, Matchmaker
+from marl_app.league.matchmakers.matchmaker import Adaptive, Branch, Matchmaker, load, save, scaled
+from marl_app.league.outcomes import Outcomes
 from marl_app.league.view import LeagueView
 
 
@@ -37,8 +37,20 @@ class Mix:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         return [
-            replace(branch, probability=probability * branch.probability)
+            branch
             for probability, matchmaker in self.rules
             if probability > 0
-            for branch in matchmaker.branches(view, learner)
+            for branch in scaled(matchmaker.branches(view, learner), probability)
         ]
+
+    def record(self, view: LeagueView, outcomes: Outcomes) -> None:
+        """Tell the rules that learn from results."""
+        for _, matchmaker in self.rules:
+            if isinstance(matchmaker, Adaptive):
+                matchmaker.record(view, outcomes)
+
+    def state_dict(self) -> dict[str, Any]:
+        return save([matchmaker for _, matchmaker in self.rules])
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load([matchmaker for _, matchmaker in self.rules], state)

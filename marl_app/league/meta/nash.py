@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
+from marl_app.league.meta.meta import advantages
 from marl_app.league.payoff import Floats
 
 COPY = 6  # decimals to which two records must agree for their players to be copies
@@ -17,40 +18,38 @@ COPY = 6  # decimals to which two records must agree for their players to be cop
 class Nash:
     """A maximin mixture of the pool.
 
-    Estimated win rates do not quite mirror each other, so (A - A.T) / 2 is solved. Copies (players with equal records)
-    are solved as one and share its probability equally, which is fair to them and keeps the program small.
+    Copies (players with equal records) are solved as one and share its probability equally, which is fair to them and
+    keeps the program small.
     """
 
     def solve(self, win_rates: Floats) -> Floats:
         """Probabilities [n], summing to 1. Raises ValueError unless `win_rates` are finite and [n, n] with n >= 1."""
-        advantage = np.asarray(win_rates, np.float64)
-        if advantage.ndim != 2 or advantage.shape != advantage.T.shape or not advantage.size:
-            raise ValueError(f"win rates must be [n, n] with n >= 1, not {list(advantage.shape)}")
-        if not np.isfinite(advantage).all():
-            raise ValueError("win rates must be finite: some are NaN or infinite")
-        advantage = (advantage - advantage.T) / 2
+        advantage = advantages(win_rates)
         _, kept, copy_of, copies = np.unique(
             advantage.round(COPY), axis=0, return_index=True, return_inverse=True, return_counts=True
         )
-        mixture = _maximin(advantage[np.ix_(kept, kept)])
+        mixture = maximin(advantage[np.ix_(kept, kept)])
         shared: Floats = (mixture / copies)[copy_of]
         return shared
 
 
-def _maximin(advantage: Floats) -> Floats:
-    """The mixture p [n] with the largest v such that p @ advantage >= v."""
-    n = len(advantage)
+def maximin(payoff: Floats) -> Floats:
+    """The mixture p float64 [n] of the rows of `payoff` [n, m] with the largest v such that p @ payoff >= v.
+
+    For a zero-sum game between two populations: `maximin(payoff)` for the rows, `maximin(-payoff.T)` for the columns.
+    """
+    rows, columns = payoff.shape
     result = linprog(
-        c=np.append(np.zeros(n), -1.0),
-        A_ub=np.column_stack([-advantage.T, np.ones(n)]),
-        b_ub=np.zeros(n),
-        A_eq=np.append(np.ones(n), 0.0)[None],
+        c=np.append(np.zeros(rows), -1.0),
+        A_ub=np.column_stack([-payoff.T, np.ones(columns)]),
+        b_ub=np.zeros(columns),
+        A_eq=np.append(np.ones(rows), 0.0)[None],
         b_eq=[1.0],
-        bounds=[(0, None)] * n + [(None, None)],
+        bounds=[(0, None)] * rows + [(None, None)],
         method="highs",
     )
     if not result.success:
         raise ValueError(f"no Nash equilibrium found: {result.message}")
-    mixture = np.maximum(result.x[:n], 0.0)
+    mixture = np.maximum(result.x[:rows], 0.0)
     normalized: Floats = mixture / mixture.sum()
     return normalized

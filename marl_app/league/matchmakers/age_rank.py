@@ -1,0 +1,32 @@
+"""Newer snapshots more often, by their rank in age alone: the self-play pool of PufferLib.
+
+Suarez (2024), "PufferLib: making reinforcement learning libraries and environments play nice". The weight of the k-th
+oldest snapshot is k ** `exponent` (there 0.5), and the newest few, which are almost the learner itself, are left out
+(there 5) as long as others remain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.view import LeagueView
+
+
+class AgeRank:
+    """All snapshots of all lineages but the newest `skip_newest`; the larger `exponent`, the newer they are.
+
+    0 is uniform; a negative one prefers old snapshots.
+    """
+
+    def __init__(self, exponent: float, skip_newest: int = 0) -> None:
+        if not np.isfinite(exponent) or skip_newest < 0:
+            raise ValueError(f"exponent must be finite and skip_newest >= 0, not {exponent} and {skip_newest}")
+        self.exponent = exponent
+        self.skip_newest = skip_newest
+
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        candidates = view.snapshots[: max(0, len(view.snapshots) - self.skip_newest)] or view.snapshots
+        ranks = np.arange(1, len(candidates) + 1) / max(1, len(candidates))  # in (0, 1], so that powers stay small
+        weights = ranks**self.exponent
+        return against(candidates, view, learner, "age_rank", lambda _: weights / weights.sum())

@@ -1,0 +1,33 @@
+"""A window of recent snapshots, and the learner itself: the ghost trainer of Unity ML-Agents.
+
+Juliani et al. (2018), "Unity: a general platform for intelligent agents", whose trainer keeps the newest `window`
+snapshots and plays the latest policy with probability `play_against_latest`, else one of the window, each as likely as
+the next. A learner meets nobody it has outgrown long ago; that saves matches, and forgets.
+
+Where we differ: how long an opponent is kept (its `swap_steps`) is no matter of the matchmaker. A new assignment comes
+with every request, and its shares are exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marl_app.league.matchmakers.matchmaker import Branch, against, scaled, self_play
+from marl_app.league.view import LeagueView
+
+
+class Ghost:
+    """The learner itself, or one of the newest `window` snapshots of all lineages (rule `window`)."""
+
+    def __init__(self, window: int, play_against_latest: float) -> None:
+        if window < 1 or not 0 <= play_against_latest <= 1:
+            raise ValueError(
+                f"window must be >= 1 and play_against_latest in [0, 1], not {window} and {play_against_latest}"
+            )
+        self.window = window
+        self.play_against_latest = play_against_latest
+
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        newest = view.snapshots[-self.window :]
+        past = against(newest, view, learner, "window", lambda x: np.full(len(x), 1 / len(x)))
+        return scaled(self_play(learner), self.play_against_latest) + scaled(past, 1 - self.play_against_latest)

@@ -1,0 +1,68 @@
+"""Mostly the learner itself, else its past, where a snapshot that was beaten often is played less.
+
+Berner et al. (2019), "Dota 2 with large scale deep reinforcement learning": 80% of the games are against the latest
+version. For the rest each snapshot i of N has a quality q_i and is drawn with probability p_i = softmax(q)_i. A new one
+starts at the highest quality there is. When the learner beats i, q_i falls by eta / (N p_i), with eta = 0.01; when it
+loses, nothing changes. The division makes every snapshot fall as fast per game that is played, however rarely it is
+met, so qualities tell how often each is beaten.
+
+Where we differ:
+- Results come in batches: all wins of a batch count with the probabilities from before it.
+- A win costs at most 1, or a lucky win against a rare opponent would end all its matches.
+- Qualities belong to a learner, so several learners do not wear out one another's opponents.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from marl_app.league.matchmakers.matchmaker import Branch, against, scaled, self_play
+from marl_app.league.outcomes import Outcomes
+from marl_app.league.payoff import Floats
+from marl_app.league.view import LeagueView
+
+RULE = "quality"  # only matches that this rule made change a quality
+
+
+class OpenAIFive:
+    """The learner itself, or with probability `past` a snapshot of any lineage by its quality (rule `quality`)."""
+
+    def __init__(self, past: float, eta: float) -> None:
+        if not 0 <= past <= 1 or not eta > 0:
+            raise ValueError(f"past must be in [0, 1] and eta > 0, not {past} and {eta}")
+        self.past = past
+        self.eta = eta
+        self._qualities: dict[str, dict[str, float]] = {}  # by learner, then by player id
+
+    def qualities(self, view: LeagueView, learner: str) -> Floats:
+        """The quality [N] of each snapshot of the pool, for this learner."""
+        known = self._qualities.get(learner, {})
+        pool = [snapshot.player.id for snapshot in view.snapshots]
+        newcomer = max((known[player] for player in pool if player in known), default=0.0)
+        return np.array([known.get(player, newcomer) for player in pool])
+
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        past = against(view.snapshots, view, learner, RULE, lambda _: softmax(self.qualities(view, learner)))
+        return scaled(self_play(learner), 1 - self.past) + scaled(past, self.past)
+
+    def record(self, view: LeagueView, outcomes: Outcomes) -> None:
+        """Lower the qualities of the beaten. Who joined since the last batch gets a quality, who left loses it."""
+        qualities = self.qualities(view, outcomes.learner)
+        row = {snapshot.player.id: i for i, snapshot in enumerate(view.snapshots)}
+        wins = np.zeros(len(row))
+        for opponent, rule, won in zip(outcomes.opponents, outcomes.rules, outcomes.wins.tolist(), strict=True):
+            if rule == RULE and opponent in row:
+                wins[row[opponent]] += won
+        if len(row):
+            expected = len(row) * softmax(qualities)  # N p
+            qualities -= wins * self.eta / np.maximum(expected, self.eta)
+        self._qualities[outcomes.learner] = dict(zip(row, qualities.tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"qualities": {learner: dict(known) for learner, known in self._qualities.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._qualities = {learner: dict(known) for learner, known in state["qualities"].items()}

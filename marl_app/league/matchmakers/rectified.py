@@ -1,0 +1,33 @@
+"""Amplify strengths, ignore weaknesses: the rectified Nash response.
+
+Balduzzi et al. (2019), "Open-ended learning in symmetric zero-sum games" (PSRO_rN): a player is trained against those
+members of the pool's Nash mixture that it beats or ties, weighted by the mixture, so that different players become good
+at different things. The opposite of PFSP, which seeks who beats one. Any meta-strategy may take the place of Nash.
+
+Where we differ: they train every member that the mixture plays; here the learners are given. One that loses to all of
+the mixture responds to the whole of it.
+"""
+
+from __future__ import annotations
+
+from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.meta.meta import MetaStrategy
+from marl_app.league.payoff import Floats
+from marl_app.league.view import LeagueView
+
+
+def rectify(mixture: Floats, win_rates: Floats) -> Floats:
+    """The `mixture` [k] of those against whom `win_rates` [k] are at least 0.5; all of it if there are none."""
+    kept: Floats = mixture * (win_rates >= 0.5)
+    total = kept.sum()
+    return kept / total if total > 0 else mixture
+
+
+class Rectified:
+    """The snapshots that the learner does not lose to, each as likely as in the meta-strategy."""
+
+    def __init__(self, strategy: MetaStrategy) -> None:
+        self.strategy = strategy
+
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        return against(view.snapshots, view, learner, "rectified", lambda x: rectify(view.mixture(self.strategy), x))

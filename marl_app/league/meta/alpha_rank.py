@@ -1,0 +1,60 @@
+"""The mixture of evolution with rare mutants: alpha-rank.
+
+Omidshafiei et al. (2019), "alpha-Rank: multi-agent evaluation by evolution": a population of `population` copies of one
+strategy meets a mutant of another, which takes the population over with its fixation probability. The share of time
+that each strategy holds the population, in the long run, is its rank. It ignores magnitudes within a cycle: as
+`selection` grows, rock, paper and scissors hold a third each, however unequal their wins.
+
+One population is enough, for the game is symmetric. As in the paper, fitness is what mutant and resident earn against
+each other, so a mutant with advantage a over the resident is fitter by 2a. With u = 2a `selection` and m = `population`
+its fixation probability is (1 - exp(-u)) / (1 - exp(-m u)), and 1 / m for equals. Each of the n - 1 mutants is equally
+likely.
+
+Where we differ: the paper perturbs the chain of infinite selection so that it has only one stationary distribution.
+One population needs no perturbation: of each two strategies one is at least as good as the other, and takes over.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marl_app.league.meta.meta import advantages
+from marl_app.league.payoff import Floats
+
+
+class AlphaRank:
+    """The stationary distribution of the evolution. 100 players take a few milliseconds.
+
+    `selection` (the paper's alpha, > 0, may be infinite) multiplies advantages in [-0.5, 0.5].
+    """
+
+    def __init__(self, selection: float, population: int) -> None:
+        if not selection > 0 or population < 2:
+            raise ValueError(f"selection must be > 0 and population >= 2, not {selection} and {population}")
+        self.selection = selection
+        self.population = population
+
+    def solve(self, win_rates: Floats) -> Floats:
+        """Probabilities [n], summing to 1. Raises ValueError unless `win_rates` are finite and [n, n] with n >= 1."""
+        n = len(advantage := advantages(win_rates))
+        if n == 1:
+            return np.ones(1)
+        transitions = fixation(advantage.T, self.selection, self.population) / (n - 1)  # [resident, mutant]
+        np.fill_diagonal(transitions, 0.0)
+        # The stationary p solves p (T - I) = 0 and sum p = 1; time is scaled by the fastest rate, for precision.
+        generator = transitions - np.diag(transitions.sum(axis=1))
+        generator /= np.abs(generator).max()
+        mixture = np.maximum(np.linalg.solve(np.ones((n, n)) - generator.T, np.ones(n)), 0.0)
+        normalized: Floats = mixture / mixture.sum()
+        return normalized
+
+
+def fixation(advantage: Floats, selection: float, population: int) -> Floats:
+    """Fixation probabilities of mutants with `advantage` (any shape) over the residents."""
+    equal = np.abs(advantage) < 1e-12
+    # Beyond 700 nothing changes any more (exp(-700) = 1e-304); the bound only keeps infinity away.
+    u = np.clip(2 * selection * np.where(equal, 1.0, advantage), -700.0, 700.0)
+    wins = np.expm1(-np.abs(u)) / np.expm1(-population * np.abs(u))
+    # For a disadvantage -u the fraction is exp(-(m - 1) u) times that of u.
+    loses = wins * np.exp(-(population - 1) * np.abs(u))
+    return np.where(equal, 1 / population, np.where(u > 0, wins, loses))
