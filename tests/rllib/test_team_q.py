@@ -135,9 +135,7 @@ def test_what_is_no_team_is_refused_before_ray_starts(tmp_path, choices, problem
         ("algorithm.epsilon=[[0,1.0],[10,1.5]]", "is no schedule"),
         ("algorithm.epsilon=[[0,1.0],[0,0.5]]", "is no schedule"),
         ("algorithm.epsilon=[0,1]", "is no schedule"),
-        ("algorithm.replay_capacity=20000", "give at least 25600"),
         ("algorithm.mixer=sum", "give one of vdn, qmix"),
-        ("algorithm.clip_param=0.1", "the chosen algorithm has no such key; algorithm=ppo has it"),
     ],
 )
 def test_wrong_settings_are_named(line, problem):
