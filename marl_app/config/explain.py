@@ -81,6 +81,11 @@ def _no_match(_: str, key: str) -> str:
     return unknown_key(key)
 
 
+def _sets_unknown(_: str, group: str, option: str, key: str) -> str:
+    """An option that sets a key which another choice does not have."""
+    return f"{group}={option} sets {unknown_key(key)}"
+
+
 def _exists(_: str, key: str) -> str:
     return f"+{key}: the key exists already: write {key}=... without the plus"
 
@@ -123,6 +128,7 @@ def _missing(full_key: str, *_: str) -> str:
 
 _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"^Could not override '(\S+)'\.", _no_match),
+    (r"^In '(\S+)/(\S+?)': ConfigKeyError.*?full_key: (\S+)", _sets_unknown),
     (r"^Could not append to your config.*|^Could not append to config\. An item is already at '(\S+)'", _exists),
     (r"^Could not delete from config\. '(\S+?)'", lambda _, key: f"~{key}: there is no such key to delete"),
     (r"^Multiple values for (\S+)\.", _twice),

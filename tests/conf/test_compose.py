@@ -15,6 +15,8 @@ NEEDS_A_KEY = {"openspiel": ["env.game=kuhn_poker"], "pettingzoo": ["env.name=pe
 
 @pytest.mark.parametrize(("experiment", "env"), list(itertools.product(options("experiment"), options("env"))))
 def test_every_experiment_runs_with_every_environment(experiment, env):
+    if experiment in ("qmix", "vdn") and env in ("circle", "repeat_previous"):
+        pytest.skip("no team, and it brings settings of PPO: see test_errors.py")
     config = load([f"+experiment={experiment}", f"env={env}", *NEEDS_A_KEY.get(env, [])])
     assert config.name == experiment
     assert config.env["_target_"].startswith("envs.")

@@ -76,6 +76,12 @@ BAD = [  # (command line, what the message says)
     ("policies=custom", "policies.mapping has no value: give policies.mapping=..."),
     ("policies=per_rol", "Did you mean per_role?\nOptions: custom, independent, per_role, shared"),
     ("model=rnn", "Options: cnn, gru, lstm, mlp"),
+    # Keys that the chosen algorithm does not have.
+    ("algorithm.tau=1", "algorithm.tau: the chosen algorithm has no such key; algorithm=qmix has it"),
+    ("+experiment=qmix algorithm.clip_param=1", "algorithm=ppo has it"),
+    ("+experiment=qmix env=circle", "env=circle sets algorithm.entropy_coeff: the chosen algorithm has no such key"),
+    ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, share], [env step, share], ...]"),
+    ("+experiment=qmix algorithm.replay_capacity=100", "give at least 25600"),
     # Command lines that cannot be read.
     ("seed", "seed: cannot be read. Write key=value"),
     ("a=b=c", "a=b=c: cannot be read."),

@@ -8,7 +8,7 @@ import ray
 
 from marl_app.build.training import build
 from marl_app.config.compose import load
-from marl_app.rllib.algorithm import LeaguePPO
+from marl_app.rllib.match_algorithm import MatchAlgorithm
 from marl_app.store.codec import decode
 
 SMALL = (
@@ -31,15 +31,36 @@ SMALL = (
 """512 env steps per update, played by the driver; a snapshot every 1,000 agent steps, which is about every third."""
 
 
-def small(folder, *overrides):
+SMALL_TEAM = (
+    "+experiment=qmix",
+    "env=two_step",
+    "stop.minutes=null",
+    "model.hidden=[32]",
+    "model.precision=float32",
+    "algorithm.train_batch_size_per_learner=64",
+    "algorithm.minibatch_size=32",
+    "algorithm.num_steps_sampled_before_learning_starts=64",
+    "algorithm.replay_capacity=2000",
+    "algorithm.target_network_update_freq=320",
+    "algorithm.epsilon=[[0,1.0]]",
+    "runtime.num_cpus=4",
+    "runtime.num_env_runners=0",
+    "runtime.num_envs_per_env_runner=32",
+    "runtime.pipeline=false",
+    "callbacks=[league,metrics]",
+)
+"""One two-step match in each of 32 places per iteration, eight gradient steps, all actions at random."""
+
+
+def small(folder, *overrides, base=SMALL):
     """The configuration of a small run in `folder`."""
-    return load([*SMALL, *overrides], output_dir=str(folder))
+    return load([*base, *overrides], output_dir=str(folder))
 
 
 @contextmanager
-def running(folder, *overrides) -> LeaguePPO:
+def running(folder, *overrides, base=SMALL) -> MatchAlgorithm:
     """An algorithm, stopped in the end: its processes are killed, since one that hangs would not stop otherwise."""
-    algorithm: LeaguePPO = build(small(folder, *overrides)).build_algo()
+    algorithm: MatchAlgorithm = build(small(folder, *overrides, base=base)).build_algo()
     try:
         yield algorithm
     finally:
