@@ -41,6 +41,11 @@ class OpenSpiel(Copies):
         sides = [(player,) for player in players]
         super().__init__(f"openspiel {game}", copies, [f"player_{p}" for p in players], [group], sides, openings)
         self.openspiel_game = game
+        self._any_copy = copies[0]
+
+    def observe_state(self, state: Any, agent: int) -> Array:
+        """What the agent sees in any state of the game (a `pyspiel.State`), as `observe` shows it in a match."""
+        return self._any_copy.observe_state(state, agent)
 
 
 class OpenSpielCopy(Copy):
@@ -70,10 +75,14 @@ class OpenSpielCopy(Copy):
 
     def observe(self, agent: int) -> Array:
         """The information state or observation tensor, float32."""
+        return self.observe_state(self._state, agent)
+
+    def observe_state(self, state: Any, agent: int) -> Array:
+        """The same of another state of the game."""
         if self._from_information_state:
-            tensor = self._state.information_state_tensor(agent)
+            tensor = state.information_state_tensor(agent)
         else:
-            tensor = self._state.observation_tensor(agent)
+            tensor = state.observation_tensor(agent)
         return np.array(tensor, np.float32).reshape(self.shape)
 
     def mask(self, agent: int) -> Bools:

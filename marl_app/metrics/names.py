@@ -101,11 +101,19 @@ METRICS = (
     Metric("evaluation/{anchor}/{mode}/high", "Upper end of its 95 % interval.", "score or reward"),
     Metric(
         "exploitability/agent",
-        "Exact exploitability of the main agent, in one-shot games: NashConv divided by the number of players.",
+        "Exact exploitability of the main agent, in small games of two players: NashConv divided by two.",
         "reward",
     ),
-    Metric("exploitability/meta_strategy", "Exact exploitability of the pool, played as its meta-strategy.", "reward"),
-    Metric("exploitability/agent_actions", "Probability of each action of the main agent, by iteration.", "image"),
+    Metric(
+        "exploitability/meta_strategy",
+        "Exact exploitability of the pool, played as its meta-strategy: one snapshot is drawn before each match.",
+        "reward",
+    ),
+    Metric(
+        "exploitability/agent_actions",
+        "Probability of each action of the main agent, by iteration, in one-shot games.",
+        "image",
+    ),
     Metric("exploitability/meta_strategy_actions", "The same for the pool, played as its meta-strategy.", "image"),
     Metric("nash_conv/agent", "What the players could gain by best responses to the main agent, summed.", "reward"),
     Metric("nash_conv/meta_strategy", "The same for the pool, played as its meta-strategy.", "reward"),

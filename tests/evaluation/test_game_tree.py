@@ -1,0 +1,57 @@
+"""Reading OpenSpiel's trees: their sizes as they are known, and what is not read."""
+
+import numpy as np
+import pyspiel
+import pytest
+
+from marl_app.evaluation.game_tree import NotExactError, load, looks_too_large, read
+
+
+def histories(game):
+    """Each player's information states, as their histories when they are first met."""
+    return read(load(game), lambda state, player: state.history(), 300_000)
+
+
+@pytest.mark.parametrize(("game", "states"), [("kuhn_poker", 12), ("leduc_poker", 936), ("matrix_rps", 2)])
+def test_information_states(game, states):
+    form, seen = histories(game)
+    assert sum(len(player.parents) for player in form.players) == states
+    assert [len(player.parents) for player in form.players] == [len(of) for of in seen]
+
+
+def test_states_come_in_the_order_of_own_decisions():
+    form, seen = histories("leduc_poker")
+    for decisions, of in zip(form.players, seen, strict=True):
+        before = np.append(-1, decisions.states)[decisions.parents].tolist()  # the state of the player's last move
+        depths = []
+        for state, earlier in enumerate(before):
+            assert earlier < state and (earlier == -1 or len(of[earlier]) < len(of[state]))
+            depths.append(0 if earlier == -1 else 1 + depths[earlier])
+        assert depths == sorted(depths) and depths[-1] == 3  # at most two decisions in each of the two rounds
+
+
+def test_the_limit_is_exact():
+    assert read(load("kuhn_poker"), lambda state, player: None, 58)
+    with pytest.raises(NotExactError, match=r"kuhn_poker\(\) has more than 57 histories"):
+        read(load("kuhn_poker"), lambda state, player: None, 57)
+
+
+def test_large_games_show_it_at_once():
+    assert looks_too_large(load("connect_four"), 1_000_000) and looks_too_large(load("chess"), 1_000_000)
+    assert not looks_too_large(load("tic_tac_toe"), 549_946)
+    assert looks_too_large(load("tic_tac_toe"), 100_000)
+
+
+@pytest.mark.parametrize(("game", "reason"), [("liars_dice_ir", "forgets"), ("kuhn_poker(players=3)", "3 players")])
+def test_what_cannot_be_read(game, reason):
+    with pytest.raises(NotExactError, match=reason):
+        histories(game)
+
+
+def test_payoffs_are_weighted_by_chance():
+    form, _ = histories("kuhn_poker")
+    plans = [decisions.plan(np.append(1.0, np.full(len(decisions.actions) - 1, 0.5))) for decisions in form.players]
+    everything = pyspiel.expected_returns(
+        load("kuhn_poker").new_initial_state(), pyspiel.UniformRandomPolicy(load("kuhn_poker")), -1, True
+    )
+    assert form.values(tuple(plans)) == pytest.approx(everything)
