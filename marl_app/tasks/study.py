@@ -85,12 +85,15 @@ class Study(Section):
         return (run[STEPS][there.idxmax()], run[SECONDS][there.idxmax()]) if there.any() else None
 
     def _print(self, table: pd.DataFrame) -> None:
-        shown = Table(
-            "group", *table.columns, title=f"{self.metric}: final value with its {self.confidence:.0%} interval"
-        )
-        for name, row in table.iterrows():
-            shown.add_row(str(name), *("-" if np.isnan(value) else f"{value:,.4g}" for value in row))
-        Console(width=max(100, 40 + 12 * len(table.columns))).print(shown)
+        title = f"{self.metric}: final value with its {self.confidence:.0%} interval"
+        shown = Table("", *(str(group).replace(" ", "\n") for group in table.index), title=title)
+        for name in table.columns:
+            shown.add_row(name, *(_number(value) for value in table[name]))
+        Console(width=max(80, 30 + 24 * len(table))).print(shown)
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd.DataFrame]]:
