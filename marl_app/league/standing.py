@@ -12,17 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr
 
+from marl_app.league import cycles
 from marl_app.league.league import League
 from marl_app.league.payoff import Floats
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Elo of every player; the effective size of the pool and of its meta-strategy, None without games in the pool."""
+    """Elo of every player; and of the pool, None without games in it: its effective size, that of its meta-strategy,
+    and what share of its payoff goes round in circles (see `cycles.py`)."""
 
     ratings: Mapping[str, float]
     effective_pool_size: float | None = None
     meta_strategy_size: float | None = None
+    cyclic_share: float | None = None
 
     @classmethod
     def of(cls, league: League) -> Standing:
@@ -32,7 +35,8 @@ class Standing:
         if not games.any():
             return cls(league.ratings())
         win_rates = league.payoff.matrix(pool)
-        return cls(league.ratings(), vendi_score(win_rates), perplexity(league.meta_strategy.solve(win_rates)))
+        mixed = perplexity(league.meta_strategy.solve(win_rates))
+        return cls(league.ratings(), vendi_score(win_rates), mixed, cycles.of(league.payoff, pool).cyclic_share)
 
 
 def perplexity(probabilities: Floats) -> float:

@@ -76,6 +76,12 @@ METRICS = (
         "How many snapshots the meta-strategy mixes: the exponential of its entropy.",
         "snapshots",
     ),
+    Metric(
+        "league/cyclic_share",
+        "Share of the pool's payoff that no ratings explain because it goes round in circles: 0 a ladder, 1 "
+        "rock-paper-scissors.",
+        "share",
+    ),
     Metric("league/win_rate/pool", "Win rate of the main agent against the whole pool, draws half.", "share"),
     Metric(
         "league/win_rate/{band}",

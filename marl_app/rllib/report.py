@@ -84,4 +84,5 @@ def _league(algorithm: MatchAlgorithm) -> dict[str, float]:
         if standing.effective_pool_size is not None:
             values["league/effective_pool_size"] = standing.effective_pool_size
             values["league/meta_strategy_size"] = standing.meta_strategy_size
+            values["league/cyclic_share"] = standing.cyclic_share
     return values
