@@ -43,15 +43,15 @@ METRICS = (
     Metric("learner/explained_variance", "Share of the value targets' variance that the value function explains.", "1"),
     Metric("learner/td_error", "Mean absolute TD error of the team's value, in the last minibatch.", "reward"),
     Metric("learner/q_mean", "Mean value of the team's actions, in the last minibatch.", "reward"),
-    Metric("exploration/epsilon", "Share of random actions in what is collected next.", "share"),
-    Metric("replay/rows", "Env steps in the replay buffer, and the rows that they are bootstrapped from.", "env steps"),
-    Metric("replay/bytes", "Memory of the replay buffer when it is full, in the algorithm's process.", "bytes"),
     Metric("learner/batch_rows", "Rows (trainees' actions) in the training batch of the iteration.", "agent steps"),
     Metric(
         "learner/rows_per_env_step",
         "Trainees' actions per env step: it grows with the number of agents that are trained.",
         "agent steps/env step",
     ),
+    Metric("exploration/epsilon", "Share of random actions in what is collected next.", "share"),
+    Metric("replay/rows", "Env steps in the replay buffer, and the rows that they are bootstrapped from.", "env steps"),
+    Metric("replay/bytes", "Memory of the replay buffer when it is full, in the algorithm's process.", "bytes"),
     Metric(
         "policies/parameters",
         "Parameters of all networks of the learner: with shared ones, the same for any number of agents.",
