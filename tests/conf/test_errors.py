@@ -25,7 +25,7 @@ BAD = [  # (command line, what the message says)
     ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
     # Groups and options that do not exist, or are chosen in the wrong way.
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, climbing, connect_four,"),
-    ("+experiment=leage", "Did you mean league?\nOptions: circle, circle_schemes, ippo, league, mappo, qmix, self_play"),
+    ("+experiment=leage", "Did you mean league?\nOptions: circle, circle_schemes, ippo, league, mappo, qmix,"),
     ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: latest, latest_past,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
     ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
