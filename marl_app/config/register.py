@@ -6,8 +6,8 @@ from marl_app.config.schema import AlgorithmConfig, Config
 
 
 def register() -> None:
-    """Store the schema as `run_schema`, an algorithm's as e.g. `schema/ppo`; doing it again changes nothing."""
+    """Store the schema as `run_schema`, that of an algorithm as e.g. `ppo_schema`; doing it again changes nothing."""
     store = ConfigStore.instance()
     store.store(name="run_schema", node=Config)
     for family in AlgorithmConfig.__subclasses__():
-        store.store(group="schema", name=family.option, node=family)
+        store.store(name=f"{family.option}_schema", node=family)

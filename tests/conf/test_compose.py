@@ -91,7 +91,7 @@ def test_every_experiment_says_how_it_is_run():
 
 
 def test_the_last_plus_wins():
-    assert load(["+experiment=league", "+debug=smoke"]).algorithm.num_epochs == 1
+    assert load(["+experiment=league", "+debug=smoke"]).algorithm.minibatch_size == 512
 
 
 def _targets(node):
