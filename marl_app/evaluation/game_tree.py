@@ -43,12 +43,15 @@ def load(game: str) -> Any:
 def read(game: Any, see: See, max_histories: int) -> tuple[SequenceForm, tuple[list[Any], list[Any]]]:
     """The sequence form of a loaded game, and what `see` gave for the information states of each player, in order.
 
-    Raises NotExactError for a game with more histories than `max_histories`, or without perfect recall.
+    Raises NotExactError for a game with more histories than `max_histories`, or without perfect recall, or in
+    which a player never moves.
     """
     if looks_too_large(game, max_histories):
         raise _too_large(game, max_histories)
     reader = _Reader(game, see, max_histories)
     reader.read()
+    if not all(player.parents for player in reader.players):
+        raise NotExactError(f"in {game} one player never moves")
     first, first_numbers = reader.players[0].ordered()
     second, second_numbers = reader.players[1].ordered()
     leaves = np.array(reader.leaves, np.int64)

@@ -48,6 +48,12 @@ def test_what_cannot_be_read(game, reason):
         histories(game)
 
 
+def test_both_must_move():
+    alone = 'EFG 2 R "alone" { "1" "2" } ""\np "" 1 1 "first" { "l" "r" } 0\nt "" 1 "" { 1 -1 }\nt "" 2 "" { 2 -2 }\n'
+    with pytest.raises(NotExactError, match="never moves"):
+        read(pyspiel.load_efg_game(alone), lambda state, player: None, 100)
+
+
 def test_payoffs_are_weighted_by_chance():
     form, _ = histories("kuhn_poker")
     plans = [decisions.plan(np.append(1.0, np.full(len(decisions.actions) - 1, 0.5))) for decisions in form.players]
