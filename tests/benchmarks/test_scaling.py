@@ -37,7 +37,7 @@ def test_env_runners_and_agents_are_varied_one_at_a_time():
 
 def test_more_env_runners_than_cores_are_configured_as_a_user_would():
     many = available_cores() + 2
-    settings = replace(sized("simple_spread"), rows=512 * many)
+    settings = replace(sized("simple_spread"), rows=4096 * many)
     runtime = settings.config(*Variant("ippo", many, 3).entry.overrides).runtime
     assert (runtime.num_env_runners, runtime.num_cpus) == (many, many)
     assert settings.config(*Variant("ippo", 1, 3).entry.overrides).runtime.num_cpus is None
