@@ -24,8 +24,8 @@ from benchmarks.contestant import Steps
 from benchmarks.contestants.stock_envs import SimultaneousSpread, TurnBasedConnectFour
 from benchmarks.games import GAMES
 from benchmarks.settings import Settings
-from marl_app.build.training import OURS
 from marl_app.config.schema import available_cores
+from marl_app.rllib.config import LeaguePPOConfig
 
 POLICY = "main"
 PLAYED = {
@@ -84,7 +84,7 @@ class Stock:
 def stock_config(settings: Settings) -> PPOConfig:
     """RLlib's configuration with the settings that all contestants share."""
     sampling = settings.stock
-    shared = {name: value for name, value in settings.algorithm().items() if name not in (*OURS, "critic")}
+    shared = {name: value for name, value in settings.algorithm().items() if name in LeaguePPOConfig.rllib_settings}
     shared["train_batch_size_per_learner"] = sampling.batch_rows
     if shared["vf_clip_param"] is None:
         shared["vf_clip_param"] = float("inf")

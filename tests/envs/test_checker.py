@@ -310,7 +310,7 @@ def test_the_command_takes_a_class_and_its_arguments(capsys):
     ("arguments", "message"),
     [
         (["pettingzoo"], "env.name is not set: give name=..."),
-        (["conect_four"], "neither an option of conf/env (biased_rps, connect_four,"),
+        (["conect_four"], "neither an option of conf/env (biased_rps, circle,"),
         (["openspiel", "game=kuhn_pokr"], "did you mean kuhn_poker"),
         (["envs.matrix_game.MatrixGame", "payoff=1"], "env.payoff must be a table"),
         (["envs.matrix_game.MatrixGam"], "MatrixGam"),
