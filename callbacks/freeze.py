@@ -1,4 +1,4 @@
-"""Freezes the trainee into the snapshot pool when the league says so."""
+"""Freezes learners into the snapshot pool when the league says so."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class FreezeAndPublish(MatchCallback):
-    """Stores the learner's weights first, then tells the league: an opponent can always be loaded."""
+    """Stores a learner's weights first, then tells the league: an opponent can always be loaded."""
 
     def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Carry out the league's decisions."""
-        steps = algorithm.counters.trained_agent_steps
-        for decision in algorithm.league.tick(Progress(agent_steps=steps, iteration=algorithm.iteration)):
-            snapshot = algorithm.publish(decision)
-            algorithm.fire("on_message", text=f"froze {snapshot.player.id}: {decision.reason}")
+        steps = {learner: trainee.agent_steps for learner, trainee in algorithm.trainees.items()}
+        for decision in algorithm.league.tick(Progress(steps, algorithm.iteration), algorithm.rng):
+            snapshot = algorithm.freeze(decision)
+            then = f"; {decision.learner} starts again from {decision.reset_to}" if decision.reset_to else ""
+            algorithm.fire("on_message", text=f"froze {snapshot.player.id}: {decision.reason}{then}")
+            for drop in algorithm.league.dropped:
+                algorithm.fire("on_message", text=f"{drop.player} left the pool: {drop.reason}")

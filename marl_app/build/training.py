@@ -20,7 +20,7 @@ from marl_app.build.leaves import callback, env_factory, leaf, league, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, PPOConfig, ValueDecompositionConfig
 from marl_app.league.matchmakers.latest import Latest
-from marl_app.league.players import Learner
+from marl_app.league.players import MAIN_AGENT, Learner
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.central_state import state_size
 from marl_app.rllib.config import LeaguePPOConfig, MatchConfig
@@ -42,8 +42,11 @@ def build(config: Config) -> MatchConfig:
     model = leaf("model", config.model)
     for network in networks:
         named("model", network.spec(model).build)
-    make_league = functools.partial(league, config, [Learner(config.league.learner)])
-    if len(sides) == 1 and not isinstance(make_league().matchmaker, Latest):
+    learners = config.league.learners
+    players = [Learner(name, learner.role, learner.reset_to) for name, learner in learners.items()]
+    make_league = functools.partial(league, config, players)
+    alone = isinstance(make_league().matchmaker, Latest) and [player.role for player in players] == [MAIN_AGENT]
+    if len(sides) == 1 and not alone:
         raise ConfigError(
             f"env: all {len(agents)} agents are on one side, so a league has no opponents: "
             "use +experiment=self_play, or set env.sides"
@@ -53,7 +56,8 @@ def build(config: Config) -> MatchConfig:
     rllib.callbacks([callback(name, content) for name, content in config.callbacks.items()])
     return rllib.matches(
         run_dir=str(Path(config.output_dir).absolute()),
-        learner=config.league.learner,
+        trainees={name: learner.share for name, learner in learners.items()},
+        turn=config.league.turn,
         make_env=make_env,
         make_league=make_league,
         store=leaf("store", config.store),

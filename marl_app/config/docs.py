@@ -43,7 +43,9 @@ def render() -> str:
     parts = [_HEAD, _table([key for key in keys if "." not in key.path and not is_dataclass(key.type)], defaults)]
     for section in (key for key in keys if is_dataclass(key.type)):
         parts.append(f"### {section.path}\n\n{section.type.__doc__}\n")
-        parts.append(_table([key for key in keys if key.section is section.type], defaults))
+        parts.append(
+            _table([key for key in keys if key.section is section.type and key.path != section.path], defaults)
+        )
         for choice in section.type.__subclasses__():
             parts.append(f"#### {section.path}: {choice.option}\n\n{choice.__doc__}\n")
             chosen = OmegaConf.to_container(compose_job([*no_local, f"{section.path}={choice.option}"]))
@@ -65,7 +67,8 @@ def _table(keys: Sequence[Key], defaults: Any) -> str:
 
 
 def _type(key: Key) -> str:
-    words = "leaf" if key.kind == "a mapping" and key.path != "policies.mapping" else re.sub(r"^an? ", "", key.kind)
+    plain = key.path in ("policies.mapping", "league.learners")
+    words = "leaf" if key.kind == "a mapping" and not plain else re.sub(r"^an? ", "", key.kind)
     bounds = allowed(key.field.metadata)
     return _cell(", ".join(filter(None, (words, f"`{bounds}`" if bounds else "", "or null" if key.optional else ""))))
 
@@ -73,7 +76,7 @@ def _type(key: Key) -> str:
 def _default(key: Key, defaults: Any) -> str:
     value = defaults
     for part in key.path.split("."):
-        value = value[part]
+        value = key.field.default if part == "<name>" or value is key.field.default else value[part]
     if key.path == "output_dir":
         return "set by Hydra"
     if isinstance(value, dict):

@@ -14,10 +14,11 @@ import math
 import os
 import re
 import types
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, get_args, get_type_hints
 
 from marl_app.config.errors import ConfigError
+from marl_app.league.players import LINEAGE, MAIN_AGENT, ROLES
 
 Leaf = dict[str, Any]
 
@@ -25,15 +26,21 @@ Leaf = dict[str, Any]
 def key(
     help: str,
     *,
+    default: Any = MISSING,
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
     choices: tuple[str, ...] = (),
     pattern: str = "",
+    entries: type | None = None,
 ) -> Any:
-    """A key: one sentence for the documentation, and the bounds of its value (checked in `Section.__post_init__`)."""
+    """A key: one sentence for the documentation, and the bounds of its value (checked in `Section.__post_init__`).
+
+    `entries` is the section of every entry of a mapping from names that users choose. `conf/` knows nothing of them, so
+    that their keys alone have a `default`.
+    """
     bounds = {"above": above, "at_least": at_least, "at_most": at_most, "choices": choices, "pattern": pattern}
-    return field(metadata={"help": help, **bounds})
+    return field(default=default, metadata={"help": help, "entries": entries, **bounds})
 
 
 def allowed(bounds: Any) -> str:
@@ -90,6 +97,8 @@ def _within(value: Any, bounds: Any) -> bool:
     if isinstance(value, str):
         chosen = not bounds["choices"] or value in bounds["choices"]
         return chosen and (not bounds["pattern"] or re.fullmatch(bounds["pattern"], value) is not None)
+    if bounds["choices"] or bounds["pattern"]:
+        return False
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True
     return (
@@ -250,12 +259,35 @@ class PoliciesConfig(Section):
 
 
 @dataclass
+class LearnerConfig(Section):
+    """A learner of the league. Its name is its lineage: the snapshots of `main` are `main@0000` and so on."""
+
+    path: ClassVar[str] = "league.learners.<name>"
+    role: str = key(
+        "What it is for: main_agent = to be robust against everybody | main_exploiter = to find weaknesses of the main "
+        "agents as they are | league_exploiter = to find weaknesses that the whole pool shares.",
+        default=MAIN_AGENT,
+        choices=ROLES,
+    )
+    share: float = key("Its share of the env steps, relative to the other learners'.", default=1.0, above=0)
+    reset_to: str = key(
+        "What an exploiter starts again from after a freeze: initial = the weights that training began with | a "
+        "snapshot, as main@0003 | a lineage: its newest snapshot.",
+        default="initial",
+        pattern=f"initial|{LINEAGE}(@[0-9]{{4,}})?",
+    )
+
+
+@dataclass
 class LeagueConfig(Section):
-    """Who plays whom, and when a learner is frozen into the pool."""
+    """Who learns, who plays whom, and when a learner is frozen into the pool."""
 
     path: ClassVar[str] = "league"
-    learner: str = key(
-        "Lineage of the agent that trains; its snapshots are <learner>@0000 and so on.", pattern="[a-z][a-z0-9_]{0,63}"
+    learners: dict[str, Any] = key(
+        "Who trains, by name. The first one is evaluated and shown in curves.", entries=LearnerConfig
+    )
+    turn: int = key(
+        "Iterations that a learner trains before it is another's turn; matches are broken off then.", at_least=1
     )
     decay_per_game: float = key(
         "What an old game weighs in a win rate after one more game of the same pair; 1 = never forget.",
@@ -267,6 +299,27 @@ class LeagueConfig(Section):
     meta: Leaf = key("The meta-strategy: how the pool as a whole is played.")
     schedule: Leaf = key("When the learner is frozen into the pool.")
     thinning: Leaf = key("Who leaves a pool that is larger than its limit.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.learners:
+            raise ConfigError("league.learners is empty: give one, as +league.learners.main={role: main_agent}")
+        self.learners = {name: _learner(name, content) for name, content in self.learners.items()}
+
+
+def _learner(name: str, content: Any) -> LearnerConfig:
+    """An entry of `league.learners`."""
+    keys = [item.name for item in fields(LearnerConfig)]
+    if not re.fullmatch(LINEAGE, name):
+        raise ConfigError(f"league.learners.{name} is not allowed: give a name that matches {LINEAGE}")
+    if not isinstance(content, dict) or content.keys() - set(keys):
+        raise ConfigError(
+            f"league.learners.{name}={content} is not allowed: give {{role: ...}}; keys: {', '.join(keys)}"
+        )
+    try:
+        return LearnerConfig(**content)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("<name>", name)) from error
 
 
 @dataclass

@@ -37,7 +37,7 @@ class Key:
 
 
 def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
-    """Every key of the schema, sections before their keys, in the order of the page."""
+    """Every key of the schema, sections before their keys, in the order of the page; `<name>` is the user's choice."""
     hints = get_type_hints(section)
     for item in fields(section):
         hint, optional = hints[item.name], False
@@ -49,6 +49,9 @@ def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
             yield from schema_keys(hint, f"{path}{item.name}.")
             for choice in hint.__subclasses__():
                 yield from _added_keys(choice, hint, f"{path}{item.name}.")
+        elif entry := item.metadata.get("entries"):
+            yield Key(f"{path}{item.name}.<name>", entry, False, item, entry)
+            yield from schema_keys(entry, f"{path}{item.name}.<name>.")
 
 
 def _added_keys(section: type, base: type, path: str) -> Iterator[Key]:

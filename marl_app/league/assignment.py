@@ -1,6 +1,6 @@
 """From a distribution over a pool of any size to the few opponents that fit into an env runner.
 
-An env runner holds at most `opponent_slots` snapshots at a time. `deal` picks them, and the share of matches each one
+An env runner holds at most `opponent_slots` opponents at a time. `deal` picks them, and the share of matches each one
 gets, so that the chance of a match against any player is exactly what the matchmaker said, on average over requests
 (and in every single request if the pool fits).
 """
@@ -50,29 +50,29 @@ def deal(
     opponent_slots: int,
     rng: np.random.Generator,
 ) -> Assignment:
-    """Pick at most `opponent_slots` different snapshots, and the shares of all opponents.
+    """Pick at most `opponent_slots` different players beside the learner itself, and the shares of all opponents.
 
-    `digests` holds the snapshots by player id; everybody else is a learner. Learners get their exact share. If at most
-    `opponent_slots` snapshots have a positive probability, so do these. Otherwise the rest is dealt equally among
-    `opponent_slots` independent draws of a snapshot by its probability; a snapshot drawn twice gets two parts.
+    `digests` holds the snapshots by player id; everybody else is a learner. Self-play gets its exact share. If at most
+    `opponent_slots` others have a positive probability, so do these. Otherwise the rest is dealt equally among
+    `opponent_slots` independent draws of one of them by its probability; who is drawn twice gets two parts.
 
-    Raises ValueError if there is a snapshot to play but no slot.
+    Raises ValueError if there is somebody else to play but no slot.
     """
     opponents = _opponents(branches, digests)
     probabilities = np.array([opponent.probability for opponent in opponents])
-    pool = sorted({opponent.player for opponent in opponents if opponent.digest is not None})
-    if len(pool) <= opponent_slots:
+    others = sorted({opponent.player for opponent in opponents} - {learner})
+    if len(others) <= opponent_slots:
         return Assignment(learner, opponents, probabilities / probabilities.sum())
     if opponent_slots < 1:
-        raise ValueError(f"{learner} is matched with {len(pool)} snapshots, but opponent_slots is {opponent_slots}")
+        raise ValueError(f"{learner} is matched with {len(others)} players, but opponent_slots is {opponent_slots}")
 
-    slot = {player: index for index, player in enumerate(pool)}
-    row = np.array([slot[o.player] if o.digest is not None else -1 for o in opponents])  # -1: a learner
-    frozen = row >= 0
-    in_pool = np.bincount(row[frozen], probabilities[frozen], len(pool))  # probability of each snapshot
-    draws = rng.multinomial(opponent_slots, in_pool / in_pool.sum())
-    factor = draws / opponent_slots / in_pool * in_pool.sum()  # dealt share / stated probability
-    shares = probabilities * np.where(frozen, factor[row], 1.0)
+    slot = {player: index for index, player in enumerate(others)}
+    row = np.array([slot.get(opponent.player, -1) for opponent in opponents])  # -1: the learner itself
+    held = row >= 0
+    chances = np.bincount(row[held], probabilities[held], len(others))
+    draws = rng.multinomial(opponent_slots, chances / chances.sum())
+    factor = draws / opponent_slots / chances * chances.sum()  # dealt share / stated probability
+    shares = probabilities * np.where(held, factor[row], 1.0)
     kept = shares.nonzero()[0]
     return Assignment(learner, tuple(opponents[i] for i in kept), shares[kept] / shares.sum())
 

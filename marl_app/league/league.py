@@ -28,9 +28,9 @@ from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import Uniform
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Payoff
-from marl_app.league.players import Learner, Player, Snapshot
+from marl_app.league.players import INITIAL, Learner, Player, Snapshot
 from marl_app.league.ratings import bradley_terry
-from marl_app.league.reset import INITIAL, Freeze, reset_to
+from marl_app.league.reset import Freeze, reset_to
 from marl_app.league.schedule import Progress, Schedule
 from marl_app.league.thinning.oldest import Oldest
 from marl_app.league.thinning.thinning import Drop, Thinning
@@ -149,7 +149,7 @@ class League:
             if not view.of(learner.lineage):
                 freezes.append(Freeze(name, "the first generation"))
             elif reason := self.schedule.due(view, name, progress):
-                freezes.append(Freeze(name, reason, reset_to(learner.role, rng)))
+                freezes.append(Freeze(name, reason, reset_to(learner, view, rng)))
         return freezes
 
     def next_snapshot(self, learner: str) -> Player:
@@ -208,8 +208,10 @@ class League:
             if drop.player not in self._pool or drop.player in newest:
                 raise ValueError(f"{type(self.thinning).__name__} drops {drop.player}, which may not leave the pool")
             if self._zero is not None and drop.player == self._zero[0]:
-                # The next snapshot of the lineage takes over, at the Elo it has now, so that ratings go on.
-                heir = view.of(next(iter(self.learners)))[1].player.id
+                # The oldest snapshot of the lineage takes over, at the Elo it has now, so that ratings go on.
+                lineage = Player.parse(drop.player).lineage
+                others = [s.player for s in self.snapshots if s.player.id != drop.player]
+                heir = next((player for player in others if player.lineage == lineage), others[0]).id
                 self._zero = (heir, self.ratings()[heir])
             del self._pool[drop.player]
             self.payoff.drop(drop.player)
@@ -261,25 +263,29 @@ class League:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Become the league that was saved: with the same settings and rng it goes on exactly as that one would have.
 
-        Raises ValueError for another version of the format, and for other learners than this league was made with.
+        Learners of this league that the saved one had not begin without any record. Of those that only the saved one
+        had, the snapshots stay in the pool. Raises ValueError for another version of the format.
         """
         if state["version"] != STATE_VERSION:
             raise ValueError(f"league state has version {state['version']!r}; this program reads {STATE_VERSION}")
-        learners = [Learner(**fields) for fields in state["learners"]]
-        if learners != list(self.learners.values()):
-            raise ValueError(f"league state is of learners {learners}, but this league has {[*self.learners.values()]}")
         snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
-        self._tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
-        self.careers = {learner: Career(**fields) for learner, fields in state["careers"].items()}
+        tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
+        self._tallies = {learner: tallies.get(learner, Tally()) for learner in self.learners}
+        careers = {learner: Career(**fields) for learner, fields in state["careers"].items()}
+        self.careers = {learner: Career() for learner in self.learners} | careers
         self._zero = tuple(state["zero"]) if state["zero"] else None
         self.payoff.load_state_dict(state["payoff"])
+        for retired in tallies.keys() - self.learners.keys():
+            self.payoff.drop(retired)
         load([self.matchmaker], state["matchmaker"])
 
     def _has_left(self, name: str) -> bool:
-        """Whether this is a snapshot that was in the pool once."""
+        """Whether this is a snapshot that was in the pool once, as far as is known of lineages that no longer train."""
         player = Player.parse(name)
-        return player.is_snapshot and player.lineage in self.learners and player < self.next_snapshot(player.lineage)
+        trains = player.lineage in self.learners
+        was = player < self.next_snapshot(player.lineage) if trains else player.lineage in self.careers
+        return player.is_snapshot and was
 
     def _check(self, learner: str) -> None:
         if learner not in self.learners:

@@ -16,7 +16,7 @@ MAIN_EXPLOITER = "main_exploiter"  # finds weaknesses of the main agents as they
 LEAGUE_EXPLOITER = "league_exploiter"  # finds weaknesses that the whole pool shares
 ROLES = (MAIN_AGENT, MAIN_EXPLOITER, LEAGUE_EXPLOITER)
 
-_LINEAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+LINEAGE = "[a-z][a-z0-9_]{0,63}"  # what a lineage matches: safe as a file name, a metric name and a module id
 _GENERATION = re.compile(r"[0-9]{4,}")
 
 
@@ -28,16 +28,15 @@ class Player:
     The only class that turns a player into an id and back; everywhere else an id is an opaque string. Players sort by
     lineage, then by age: the snapshots oldest first and the learner, which is newer than all of them, last.
 
-    Raises ValueError unless the lineage matches `[a-z][a-z0-9_]{0,63}` (safe as a file name, a metric name and a
-    module id) and the generation is None or >= 0.
+    Raises ValueError unless the lineage matches LINEAGE and the generation is None or >= 0.
     """
 
     lineage: str
     generation: int | None = None
 
     def __post_init__(self) -> None:
-        if not _LINEAGE.fullmatch(self.lineage):
-            raise ValueError(f"lineage {self.lineage!r} must match {_LINEAGE.pattern}")
+        if not re.fullmatch(LINEAGE, self.lineage):
+            raise ValueError(f"lineage {self.lineage!r} must match {LINEAGE}")
         if self.generation is not None and self.generation < 0:
             raise ValueError(f"generation of {self.lineage!r} must be >= 0, not {self.generation}")
 
@@ -74,12 +73,19 @@ class Player:
         return Player(self.lineage, generation)
 
 
+INITIAL = "initial"  # the weights that training began with; no snapshot has an id like this
+
+
 @dataclass(frozen=True)
 class Learner:
-    """A player that trains, and what it is for (its role)."""
+    """A player that trains, what it is for (its role), and what it starts again from if it is reset after a freeze.
+
+    `reset_to`: INITIAL, or the id of a snapshot, or a lineage, whose newest snapshot it is.
+    """
 
     lineage: str
     role: str = MAIN_AGENT
+    reset_to: str = INITIAL
 
     @property
     def player(self) -> Player:

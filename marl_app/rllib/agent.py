@@ -165,7 +165,8 @@ def _ends(space: spaces.Space) -> Array:
 
 
 def load_agent(run: str | Path, player: str | None = None) -> Agent:
-    """The agent of a run directory: the learner's newest checkpoint, or the snapshot `player`, e.g. "main@0003".
+    """The agent of a run directory: in its newest checkpoint the first learner, or `player`: another one, or a snapshot
+    such as "main@0003".
 
     Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an
     unknown player.
@@ -175,8 +176,10 @@ def load_agent(run: str | Path, player: str | None = None) -> Agent:
         raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
     league = checkpoint.state["league"]
     digests = {snapshot["player"]: snapshot["digest"] for snapshot in league["snapshots"]}
-    if player is None or player in [learner["lineage"] for learner in league["learners"]]:
-        return Agent(checkpoint.player)
+    player = player or next(iter(checkpoint.players))
+    if player in checkpoint.players:
+        return Agent(checkpoint.players[player])
     if player not in digests:
-        raise KeyError(f"{run} has no player {player!r}; its snapshots are {', '.join(digests) or 'none yet'}")
+        there = ", ".join([*checkpoint.players, *digests])
+        raise KeyError(f"{run} has no player {player!r}; its players are {there}")
     return Agent(DiskStore(Path(run) / "snapshots").get(digests[player]))

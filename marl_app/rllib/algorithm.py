@@ -14,7 +14,7 @@ from marl_app.rllib.networks import module_id
 
 
 class LeaguePPO(MatchAlgorithm):
-    """Trains one learner of a league by PPO."""
+    """Trains the learners of a league by PPO."""
 
     config: LeaguePPOConfig
 
@@ -23,8 +23,8 @@ class LeaguePPO(MatchAlgorithm):
         """For RLlib."""
         return LeaguePPOConfig(cls)
 
-    def _learn(self, fragments: list[Fragment]) -> None:
-        """One update of each network from its own batch.
+    def _learn(self, learner: str, fragments: list[Fragment]) -> None:
+        """One update of each network of the learner from its own batch.
 
         Together in one call the small batches would be recycled until the largest is covered.
         """
@@ -39,7 +39,7 @@ class LeaguePPO(MatchAlgorithm):
             }
             if config.normalize_advantages:
                 columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES])
-            id = module_id(config.learner, network.name, config.networks)
+            id = module_id(learner, network.name, config.networks)
             batch = MultiAgentBatch({id: SampleBatch(columns)}, env_steps=self.stats.env_steps)
             results = self.learner_group.update(
                 batch=batch,
@@ -50,6 +50,7 @@ class LeaguePPO(MatchAlgorithm):
             )
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.counters.updates += 1
+        self.trainees[learner].updates += 1
 
 
 def standardized(advantages: np.ndarray) -> np.ndarray:

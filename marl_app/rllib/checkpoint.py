@@ -3,10 +3,10 @@
 A checkpoint is a directory that appears whole, by a rename, or not at all:
 
     checkpoint-00000120/
-      player.safetensors     the learner's weights, as a player that can be loaded and used (see `player.py`)
-      learner.safetensors    optimizer and torch RNG state, and what else the learner keeps
-      state.json             iteration, counters, league, RNG
-      manifest.json          SHA-256 of the three; written last
+      player-main.safetensors  weights of the learner `main`, as a player that can be loaded (see `player.py`); one each
+      learner.safetensors      optimizer and torch RNG state, and what else RLlib's learner keeps
+      state.json               iteration, counters, league, RNG
+      manifest.json            SHA-256 of the others; written last
 
 RLlib's own checkpoints are cloudpickle (loading one runs code), are not atomic and are not verified.
 """
@@ -24,24 +24,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner import Learner
 
 from marl_app.rllib.match_algorithm import MatchAlgorithm
-from marl_app.rllib.networks import module_id
 from marl_app.store.codec import decode, encode
 
 logger = logging.getLogger(__name__)
 
-PLAYER, LEARNER, STATE, MANIFEST = "player.safetensors", "learner.safetensors", "state.json", "manifest.json"
+PLAYER, LEARNER, STATE, MANIFEST = "player-{}.safetensors", "learner.safetensors", "state.json", "manifest.json"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole, verified checkpoint: its directory and the contents of its files."""
+    """A whole, verified checkpoint: its directory and the contents of its files; the players by learner, the first one
+    first."""
 
     path: Path
-    player: bytes
+    players: dict[str, bytes]
     learner: bytes
     state: dict[str, Any]
 
@@ -54,7 +53,7 @@ def save(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Path:
     """
     arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
     files = {
-        PLAYER: algorithm.encode_learner(),
+        **{PLAYER.format(name): algorithm.encode_learner(name) for name in algorithm.trainees},
         LEARNER: encode(arrays, plain),
         STATE: json.dumps(algorithm.progress_state(), allow_nan=False).encode(),
     }
@@ -92,14 +91,15 @@ def latest(directory: Path) -> Checkpoint | None:
     for path in _all(directory):
         try:
             manifest = json.loads((path / MANIFEST).read_bytes())
-            data = {name: (path / name).read_bytes() for name in (PLAYER, LEARNER, STATE)}
+            data = {name: (path / name).read_bytes() for name in manifest}
             for name, content in data.items():
                 if hashlib.sha256(content).hexdigest() != manifest[name]:
                     raise ValueError(f"{name} does not have the digest in {MANIFEST}")
+            state = json.loads(data[STATE])
+            players = {name: data[PLAYER.format(name)] for name in state["trainees"]}
+            return Checkpoint(path, players, data[LEARNER], state)
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)
-            continue
-        return Checkpoint(path, data[PLAYER], data[LEARNER], json.loads(data[STATE]))
     return None
 
 
@@ -109,30 +109,26 @@ def any_in(directory: Path) -> bool:
 
 
 def load(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
-    """Make a freshly built algorithm go on where the checkpoint was written.
+    """Make a freshly built algorithm go on where the checkpoint was written; learners that it has not begin anew.
 
     Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league refers to a
     snapshot that the store does not have.
     """
-    config = algorithm.config
-    weights, _ = decode(checkpoint.player)
+    players = {name: decode(blob)[0] for name, blob in checkpoint.players.items() if name in algorithm.trainees}
     current = algorithm.weights()
-    misfit = set(weights.keys() ^ current.keys()) or {
-        name for name in weights if weights[name].shape != current[name].shape
-    }
-    if misfit:
-        raise ValueError(
-            f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`"
-        )
+    for weights in players.values():
+        misfit = set(weights.keys() ^ current.keys()) or {
+            name for name in weights if weights[name].shape != current[name].shape
+        }
+        if misfit:
+            raise ValueError(
+                f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`"
+            )
     for snapshot in checkpoint.state["league"]["snapshots"]:
         if not algorithm.store.has(snapshot["digest"]):
             raise KeyError(f"{checkpoint.path} refers to {snapshot['player']}, which the store does not have")
-    modules: dict[str, dict[str, np.ndarray]] = {}
-    for name, value in weights.items():
-        network, _, parameter = name.partition("/")
-        modules.setdefault(module_id(config.learner, network, config.networks), {})[parameter] = value
-    # Without a sequence number the weights are taken as they are, not compared with those that are there.
-    algorithm.learner_group.set_state({COMPONENT_LEARNER: {COMPONENT_RL_MODULE: modules}})
+    for learner, weights in players.items():
+        algorithm.set_weights(learner, weights)
     arrays, plain = decode(checkpoint.learner)
     algorithm.learner_group.foreach_learner(_load_learner_state, arrays=arrays, plain=plain)
     algorithm.load_progress_state(checkpoint.state)

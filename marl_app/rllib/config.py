@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -41,7 +41,8 @@ class MatchConfig(AlgorithmConfig):
         self.broadcast_env_runner_states = False
         self.add_default_connectors_to_learner_pipeline = False
         self.run_dir = ""
-        self.learner = "main"
+        self.trainees: Mapping[str, float] = {"main": 1.0}
+        self.turn = 1
         self.make_env: MakeEnv | None = None
         self.make_league: Callable[[], League] | None = None
         self.store: Store | None = None
@@ -55,6 +56,11 @@ class MatchConfig(AlgorithmConfig):
         self.hparams: dict[str, Any] = {}
         self.normalize_rewards = False
         self.death_masking = True
+
+    @property
+    def learner(self) -> str:
+        """The first learner: the one that is evaluated and shown."""
+        return next(iter(self.trainees))
 
     @property
     def collector_class(self) -> type[Collector]:
@@ -71,7 +77,8 @@ class MatchConfig(AlgorithmConfig):
         self,
         *,
         run_dir: str,
-        learner: str,
+        trainees: Mapping[str, float],
+        turn: int,
         make_env: MakeEnv,
         make_league: Callable[[], League],
         store: Store,
@@ -87,6 +94,7 @@ class MatchConfig(AlgorithmConfig):
     ) -> Self:
         """What is played, by which networks, against whom, and where the run lies.
 
+        trainees: who trains, with their shares of the env steps; a turn is `turn` iterations.
         pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
         no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
         hparams: the run's configuration, flat, for TensorBoard.
@@ -96,10 +104,10 @@ class MatchConfig(AlgorithmConfig):
             if name not in ("self", "__class__", "settings"):
                 setattr(self, name, value)
         self.multi_agent(
-            policies={module_id(learner, network.name, networks) for network in networks},
+            policies={module_id(learner, network.name, networks) for learner in trainees for network in networks},
             policy_mapping_fn=_unused_mapping,
         )
-        self.rl_module(rl_module_spec=multi_module_spec(learner, networks, architecture))
+        self.rl_module(rl_module_spec=multi_module_spec(trainees, networks, architecture))
         return self
 
 

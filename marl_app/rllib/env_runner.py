@@ -46,6 +46,7 @@ MakeEnv = Callable[[int], BatchedEnv]
 class MatchEnvRunner(EnvRunner, Checkpointable):
     """Plays `config.num_envs_per_env_runner` matches at once and collects for one trainee at a time.
 
+    When it is another trainee's turn, the matches under way are broken off.
     Everything it needs to play comes with its configuration or with each `Request`. It holds the trainee and at most
     `config.opponent_slots` frozen opponents.
     """
@@ -111,7 +112,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         rng = np.random.default_rng(request.seed)
         weights = request.weights
         self._policies.load(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
-        if self._needs_initial_reset:
+        self._policies.opponents.refresh(request.others)
+        if self._needs_initial_reset or request.learner != self._learner:
             self._start_all(request, rng)
         else:
             self._matchups.assign(request.assignment)
@@ -139,7 +141,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         )
 
     def _start_all(self, request: Request, rng: np.random.Generator) -> None:
-        env = self.env
+        env, self._learner = self.env, request.learner
         env.reset(rng)
         self._matchups = Matchups(env, self._policies.opponents)
         self._matchups.assign(request.assignment)
@@ -264,10 +266,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
         """(observation space, action space) per module id, from which RLlib builds its learner's modules."""
         per_module = {
-            module_id(self.config.learner, network.name, self.networks): (
-                network.observation_space,
-                network.action_space,
-            )
+            module_id(learner, network.name, self.networks): (network.observation_space, network.action_space)
+            for learner in self.config.trainees
             for network in self.networks
         }
         first = next(iter(per_module.values()))

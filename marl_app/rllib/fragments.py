@@ -6,7 +6,7 @@ A request carries all that an env runner needs to play: a runner that has just b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class Request:
     seed: of everything random in the fragment.
     reward_scale: what rewards are multiplied by before they are trained on.
     assignment: whom to play; callbacks fill it in (`MatchCallback.on_sample_request`).
+    others: weights, by id, of the learners beside this one that it is to play.
     """
 
     learner: str
@@ -36,6 +37,7 @@ class Request:
     seed: int
     reward_scale: float = 1.0
     assignment: Assignment | None = None
+    others: Mapping[str, Weights | ObjectRef] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

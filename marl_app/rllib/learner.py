@@ -129,6 +129,13 @@ class MinibatchPPOLearner(PPOTorchLearner):
         self.module[module_id].learn_statistics(columns)
         super().after_gradient_based_update(timesteps=timesteps)
 
+    def forget(self, module_ids: list[str]) -> None:
+        """Networks begin again: their optimizers know nothing of the past, their KL weights are the first ones."""
+        for id in module_ids:
+            self.get_optimizer(id).state.clear()
+            if id in self.curr_kl_coeffs_per_module:
+                self.curr_kl_coeffs_per_module[id].data.fill_(self.config.get_config_for_module(id).kl_coeff)
+
     # What a checkpoint holds beside the players' weights and the optimizers.
 
     def own_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -138,7 +145,8 @@ class MinibatchPPOLearner(PPOTorchLearner):
     def load_own_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
         """The inverse of `own_state`."""
         for id, value in plain["kl_coeffs"].items():
-            self.curr_kl_coeffs_per_module[id].data.fill_(value)
+            if id in self.curr_kl_coeffs_per_module:
+                self.curr_kl_coeffs_per_module[id].data.fill_(value)
 
 
 def logp_and_entropy(module: Any, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,9 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from marl_app import __version__
-from marl_app.league.league import Freeze, League
+from marl_app.league.league import INITIAL, Freeze, League
 from marl_app.league.players import Snapshot
+from marl_app.league.reset import CHANCES
 from marl_app.league.standing import Standing
 from marl_app.metrics.records import Records
 from marl_app.rllib.config import MatchConfig
@@ -32,18 +33,20 @@ from marl_app.rllib.networks import module_id
 from marl_app.rllib.player import encode_player
 from marl_app.rllib.report import report
 from marl_app.rllib.sampling import Sampler
-from marl_app.rllib.stats import Counters, IterationStats
+from marl_app.rllib.stats import Counters, IterationStats, Trainee
+from marl_app.rllib.turns import Turns
+from marl_app.store.codec import decode
 from marl_app.store.store import Store
 
 STANDING_EVERY_S = 5.0
 
 
 class MatchAlgorithm(Algorithm):
-    """Trains one learner of a league.
+    """Trains the learners of a league, in turns.
 
-    `league` is the one value that the control plane lives in; `counters`, `stats` and `rng` are the run's totals, the
-    last iteration's figures and the source of every random choice made in this process. While `mid_iteration` is True
-    they do not agree with one another, nor with the learner's weights.
+    `league` is the one value that the control plane lives in; `counters`, `trainees`, `stats` and `rng` are the run's
+    totals, those of each learner, the last iteration's figures and the source of every random choice made in this
+    process. While `mid_iteration` is True they do not agree with one another, nor with the learners' weights.
     """
 
     config: MatchConfig
@@ -57,7 +60,8 @@ class MatchAlgorithm(Algorithm):
         self.rng = np.random.default_rng(config.seed)
         self.counters = Counters()
         self.stats = IterationStats()
-        self.reward_moments = Moments()
+        self.trainees = {learner: Trainee() for learner in config.trainees}
+        self.turns = Turns(config.trainees, config.turn)
         self.mid_iteration = False
         self.report: dict[str, float] = {}
         self.anchors: dict[str, dict[str, float]] = {}
@@ -75,7 +79,11 @@ class MatchAlgorithm(Algorithm):
             batch_steps=config.train_batch_size_per_learner,
             fragment_steps=config.get_rollout_fragment_length() * config.num_envs_per_env_runner,
         )
-        self._weights_changed()
+        self._broadcast: dict[str, Any] = {}
+        for learner, trainee in self.trainees.items():
+            self._weights_changed(learner)
+            if self.league.learners[learner].role in CHANCES:
+                trainee.initial = self.store.put(self.encode_learner(learner))
         self._clock = time.monotonic()
 
     def _setup_logdir(self) -> None:
@@ -89,39 +97,60 @@ class MatchAlgorithm(Algorithm):
         listeners = [callback for callback in self.callbacks if hasattr(callback, event)]
         make_callback(event, listeners, kwargs={"algorithm": self, **kwargs})
 
-    # The weights of the learner.
+    # The weights of the learners.
 
-    def weights(self) -> dict[str, np.ndarray]:
-        """The learner's weights now, under `network/parameter` (copies)."""
-        state = self.learner_group.get_state(components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}")
-        modules = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
+    def weights(self, learner: str | None = None) -> dict[str, np.ndarray]:
+        """A learner's weights now (None: the first one's), under `network/parameter` (copies)."""
         networks = self.config.networks
-        return {
-            f"{network.name}/{name}": np.array(value)
-            for network in networks
-            for name, value in modules[module_id(self.config.learner, network.name, networks)].items()
-        }
+        ids = {network.name: module_id(learner or self.config.learner, network.name, networks) for network in networks}
+        state = self.learner_group.get_state(
+            components=[f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}/{id}" for id in ids.values()]
+        )
+        modules = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
+        return {f"{name}/{key}": np.array(value) for name, id in ids.items() for key, value in modules[id].items()}
 
-    def encode_learner(self, **facts: Any) -> bytes:
-        """The learner as it is now, as a player (see `player.py`); `facts` join its metadata."""
-        config = self.config
+    def set_weights(self, learner: str, weights: Mapping[str, np.ndarray]) -> None:
+        """Give a learner these weights, under `network/parameter`."""
+        modules: dict[str, dict[str, np.ndarray]] = {}
+        for name, value in weights.items():
+            network, _, parameter = name.partition("/")
+            modules.setdefault(module_id(learner, network, self.config.networks), {})[parameter] = value
+        # Without a sequence number the weights are taken as they are, not compared with those that are there.
+        self.learner_group.set_state({COMPONENT_LEARNER: {COMPONENT_RL_MODULE: modules}})
+
+    def encode_learner(self, learner: str | None = None, **facts: Any) -> bytes:
+        """A learner as it is now (None: the first one), as a player (see `player.py`); `facts` join its metadata."""
+        config, learner = self.config, learner or self.config.learner
         facts = {
-            "player": config.learner,
-            "agent_steps": self.counters.trained_agent_steps,
+            "player": learner,
+            "agent_steps": self.trainees[learner].agent_steps,
             "env_steps": self.counters.env_steps,
             "app_version": __version__,
             **facts,
         }
-        return encode_player(self.weights(), config.networks, config.agents, config.architecture, facts)
+        return encode_player(self.weights(learner), config.networks, config.agents, config.architecture, facts)
 
-    def publish(self, decision: Freeze) -> Snapshot:
-        """Freeze a learner: its weights into the store first, then its name into the league."""
-        league = self.league
-        earlier = league.view.of(decision.learner)
-        player = league.next_snapshot(decision.learner)
-        blob = self.encode_learner(player=player.id, parent=earlier[-1].digest if earlier else None)
-        steps = self.counters.trained_agent_steps
-        return league.add_snapshot(decision.learner, self.store.put(blob), steps, decision.reason)
+    def freeze(self, decision: Freeze) -> Snapshot:
+        """Freeze a learner: its weights into the store first, then its name into the league; then reset it, if so
+        decided."""
+        league, learner = self.league, decision.learner
+        player = league.next_snapshot(learner)
+        digest = self.store.put(self.encode_learner(learner, player=player.id, parent=league.careers[learner].origin))
+        snapshot = league.add_snapshot(learner, digest, self.trainees[learner].agent_steps, decision.reason)
+        if decision.reset_to is not None:
+            self._reset(learner, decision.reset_to)
+        return snapshot
+
+    def _reset(self, learner: str, to: str) -> None:
+        """Start a learner again: the weights of `to`, and nothing that was learned beside them."""
+        digests = {snapshot.player.id: snapshot.digest for snapshot in self.league.snapshots}
+        weights, _ = decode(self.store.get(self.trainees[learner].initial if to == INITIAL else digests[to]))
+        self.set_weights(learner, weights)
+        ids = [module_id(learner, network.name, self.config.networks) for network in self.config.networks]
+        self.learner_group.foreach_learner(_forget, module_ids=ids)
+        self.trainees[learner].reward_moments = Moments()
+        self.league.reset(learner, to)
+        self._weights_changed(learner)
 
     def standing(self) -> Standing:
         """How the league stands, worked out anew at most every STANDING_EVERY_S seconds and after each freeze."""
@@ -137,18 +166,18 @@ class MatchAlgorithm(Algorithm):
 
         The other half then finish the matches that are under way.
         """
-        slots = self.config.opponent_slots
-        return slots if len(self.league.snapshots) <= slots else max(1, slots // 2)
+        slots, others = self.config.opponent_slots, len(self.league.snapshots) + len(self.trainees) - 1
+        return slots if others <= slots else max(1, slots // 2)
 
-    def _weights_changed(self) -> None:
-        weights = self.weights()
+    def _weights_changed(self, learner: str) -> None:
+        weights = self.weights(learner)
         self.num_parameters = sum(value.size for value in weights.values())
         self.broadcast_bytes = sum(value.nbytes for value in weights.values())
         playing = self.playing_weights(weights)
-        self._broadcast = ray.put(playing) if self.config.num_env_runners else playing
+        self._broadcast[learner] = ray.put(playing) if self.config.num_env_runners else playing
 
     def playing_weights(self, weights: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """What env runners play with, if it is not the learner's weights as they are."""
+        """What env runners play with, if it is not a learner's weights as they are."""
         return weights
 
     def figures(self) -> dict[str, float]:
@@ -158,7 +187,7 @@ class MatchAlgorithm(Algorithm):
     # One iteration.
 
     def training_step(self) -> None:
-        """Collect a batch, learn from it."""
+        """Collect a batch for the learner whose turn it is, and learn from it."""
         self.mid_iteration = True
         began = time.perf_counter()
         fragments = self._collect()
@@ -168,8 +197,9 @@ class MatchAlgorithm(Algorithm):
         if self.config.pipeline:
             self._sampler.request()
         learning = time.perf_counter()
-        self._learn(fragments)
-        self._weights_changed()
+        for learner, own in by_learner(fragments).items():
+            self._learn(learner, own)
+            self._weights_changed(learner)
         self.stats.learn_seconds = time.perf_counter() - learning
 
     def log_result(self, result: dict[str, Any]) -> None:
@@ -193,33 +223,41 @@ class MatchAlgorithm(Algorithm):
         return (min(1.0, max(shares)) if shares else None), counters.seconds
 
     def _request(self) -> Request:
+        learner = self.turns.current
         request = Request(
-            learner=self.config.learner,
-            weights=self._broadcast,
-            weights_version=self.counters.updates,
+            learner=learner,
+            weights=self._broadcast[learner],
+            weights_version=self.trainees[learner].updates,
             seed=int(self.rng.integers(2**63)),
-            reward_scale=self.reward_moments.scale,
+            reward_scale=self.trainees[learner].reward_moments.scale,
         )
         self.fire("on_sample_request", request=request)
         if request.assignment is None:
             raise ValueError("no callback filled in request.assignment; add `league` to callbacks")
+        met = {opponent.player for opponent in request.assignment.opponents} - {learner}
+        request.others = {player: self._broadcast[player] for player in met & self.trainees.keys()}
         return request
 
     def _collect(self) -> list[Fragment]:
-        """Fragments with at least `train_batch_size_per_learner` env steps; counts them."""
+        """Fragments with at least `train_batch_size_per_learner` env steps; counts them.
+
+        All are the learner's whose turn it is, but for what a slow env runner brings late.
+        """
         fragments = self._sampler.collect()
-        self.stats = IterationStats.of(fragments, self.counters.updates)
+        self.stats = IterationStats.of(fragments, {name: trainee.updates for name, trainee in self.trainees.items()})
         self.counters.env_steps += self.stats.env_steps
         self.counters.trained_agent_steps += self.stats.rows
         self.counters.matches += self.stats.matches
         for fragment in fragments:
-            self.reward_moments.merge(fragment.reward_moments)
+            self.trainees[fragment.learner].count(fragment)
+            self.turns.advance(fragment.learner, fragment.env_steps)
+        self.turns.end_iteration()
         self.counters.failures += self._sampler.failures
         self._sampler.failures = 0
         return fragments
 
-    def _learn(self, fragments: list[Fragment]) -> None:
-        """Learn from a batch of experience."""
+    def _learn(self, learner: str, fragments: list[Fragment]) -> None:
+        """Have a learner learn from its experience."""
         raise NotImplementedError
 
     # Faults.
@@ -247,7 +285,8 @@ class MatchAlgorithm(Algorithm):
         return {
             "iteration": self.iteration,
             "counters": asdict(self.counters),
-            "reward_moments": asdict(self.reward_moments),
+            "trainees": {learner: asdict(trainee) for learner, trainee in self.trainees.items()},
+            "turns": self.turns.state(),
             "anchors": self.anchors,
             "exploitability": self.exploitability,
             "league": self.league.state_dict(),
@@ -258,9 +297,25 @@ class MatchAlgorithm(Algorithm):
         """The inverse of `progress_state`."""
         self._iteration = state["iteration"]
         self.counters = Counters(**state["counters"])
-        self.reward_moments = Moments(**state["reward_moments"])
+        for learner, fields in state["trainees"].items():
+            if learner in self.trainees:
+                self.trainees[learner] = Trainee.load(fields)
+        self.turns = Turns(self.config.trainees, self.config.turn, **state["turns"])
         self.anchors = state["anchors"]
         self.exploitability = state.get("exploitability", {})  # older checkpoints do not know it
         self.league.load_state_dict(state["league"])
         self.rng.bit_generator.state = state["rng"]
-        self._weights_changed()
+        for learner in self.trainees:
+            self._weights_changed(learner)
+
+
+def by_learner(fragments: list[Fragment]) -> dict[str, list[Fragment]]:
+    """The fragments of each learner."""
+    own: dict[str, list[Fragment]] = {}
+    for fragment in fragments:
+        own.setdefault(fragment.learner, []).append(fragment)
+    return own
+
+
+def _forget(learner: Any, *, module_ids: list[str], **kwargs: Any) -> None:
+    learner.forget(module_ids)

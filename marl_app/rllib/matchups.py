@@ -56,15 +56,15 @@ class Matchups:
         self._admit()
 
     def _admit(self) -> None:
-        """Load the assignment's snapshots into slots that nobody needs."""
-        wanted = {digest for index in self._dealt if (digest := self._opponents[index].digest) is not None}
-        waiting = [digest for digest in sorted(wanted) if self._held.slot_of(digest) is None]
+        """Load the assignment's opponents into slots that nobody needs."""
+        wanted = {key for index in self._dealt if (key := self._key(self._opponents[index])) is not None}
+        waiting = [key for key in sorted(wanted) if self._held.slot_of(key) is None]
         if not waiting:
             return
-        in_use = np.bincount(self.slots[self.slots >= 0], minlength=len(self._held.digests)) > 0
-        free = [slot for slot, digest in enumerate(self._held.digests) if not in_use[slot] and digest not in wanted]
-        for slot, digest in zip(free, waiting, strict=False):
-            self._held.load(slot, digest)
+        in_use = np.bincount(self.slots[self.slots >= 0], minlength=len(self._held.players)) > 0
+        free = [slot for slot, key in enumerate(self._held.players) if not in_use[slot] and key not in wanted]
+        for slot, key in zip(free, waiting, strict=False):
+            self._held.load(slot, key)
 
     def start(self, matches: Ints, rng: np.random.Generator) -> None:
         """Deal an opponent, a side and an opening to matches that begin."""
@@ -89,8 +89,13 @@ class Matchups:
             moves = rng.integers(self._openings.low, self._openings.high + 1, size=len(matches))
             self._opening_moves[matches] = np.where(opened, moves, 0)
 
+    def _key(self, opponent: Opponent) -> str | None:
+        """By what the slots know this player; None: it is the trainee itself."""
+        return None if opponent.player == self._learner else opponent.digest or opponent.player
+
     def _slot_of(self, opponent: Opponent) -> int | None:
-        return TRAINEE if opponent.digest is None else self._held.slot_of(opponent.digest)
+        key = self._key(opponent)
+        return TRAINEE if key is None else self._held.slot_of(key)
 
     def players(self, matches: Ints, agents: Ints) -> Ints:
         """Who decides for the given agents: a slot, or TRAINEE. int64 [R]."""

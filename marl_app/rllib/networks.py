@@ -8,7 +8,7 @@ network's where there are several.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -131,8 +131,14 @@ def module_id(player: str, network: str, networks: Sequence[Network]) -> str:
     return player if len(networks) == 1 else f"{player}.{network}"
 
 
-def multi_module_spec(player: str, networks: Sequence[Network], architecture: Architecture) -> MultiRLModuleSpec:
-    """RLlib's recipe for all networks of one learner."""
+def multi_module_spec(
+    players: Iterable[str], networks: Sequence[Network], architecture: Architecture
+) -> MultiRLModuleSpec:
+    """RLlib's recipe for all networks of some learners."""
     return MultiRLModuleSpec(
-        rl_module_specs={module_id(player, network.name, networks): network.spec(architecture) for network in networks}
+        rl_module_specs={
+            module_id(player, network.name, networks): network.spec(architecture)
+            for player in players
+            for network in networks
+        }
     )

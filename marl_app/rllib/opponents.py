@@ -1,9 +1,10 @@
-"""Opponent slots: the frozen players that an env runner holds, and their forward passes.
+"""Opponent slots: the players beside its trainee that an env runner holds, and their forward passes.
 
-A slot holds one snapshot, loaded by its digest and verified by the store. There are never more than `capacity`, so
-an env runner's memory does not grow with the pool. The slots of one network live in one set of stacked weights
-[capacity, ...]. Rows of many opponents are answered either by ONE batched forward pass (`torch.func.vmap` over the
-stacked weights, rows padded to the fullest slot) or by one pass per slot over exactly its rows.
+A slot holds one snapshot, loaded by its digest and verified by the store, or another learner as it is now, by its id.
+There are never more than `capacity`, so an env runner's memory does not grow with the pool. The slots of one network
+live in one set of stacked weights [capacity, ...]. Rows of many opponents are answered either by ONE batched forward
+pass (`torch.func.vmap` over the stacked weights, rows padded to the fullest slot) or by one pass per slot over exactly
+its rows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -29,7 +31,7 @@ the time of the padded stacked pass; with 2x64 layers the stacked pass took 0.8,
 
 
 class OpponentSlots:
-    """At most `capacity` snapshots, ready to play.
+    """At most `capacity` players, ready to play. `players` says who is in each slot: a digest, or a learner's id.
 
     modules: the trainee's own networks by name, whose architecture the snapshots share.
     """
@@ -37,24 +39,36 @@ class OpponentSlots:
     def __init__(self, networks: Sequence[Network], modules: Mapping[str, ActorCritic], capacity: int, store: Store):
         self._store = store
         self._stacks = {network.name: _Stack(modules[network.name], capacity) for network in networks}
-        self.digests: list[str | None] = [None] * capacity
+        self._learners: Mapping[str, Any] = {}
+        self.players: list[str | None] = [None] * capacity
 
-    def slot_of(self, digest: str) -> int | None:
-        """The slot that holds the snapshot, or None."""
-        return self.digests.index(digest) if digest in self.digests else None
+    def slot_of(self, player: str) -> int | None:
+        """The slot that holds a player, by digest or learner's id, or None."""
+        return self.players.index(player) if player in self.players else None
 
-    def load(self, slot: int, digest: str) -> None:
-        """Fetch a snapshot from the store into a slot that no running match uses.
+    def refresh(self, learners: Mapping[str, Any]) -> None:
+        """The weights of learners are now these, by id, as they are or in Ray's object store."""
+        self._learners = learners
+        for slot, player in enumerate(self.players):
+            if player in learners:
+                self.load(slot, player)
+
+    def load(self, slot: int, player: str) -> None:
+        """Fetch a player into a slot that no running match uses (or uses for a learner as it was before).
 
         Raises KeyError (not in the store), store.codec.CorruptBlob (bytes that are not the digest's) or ValueError
         (weights of another architecture).
         """
-        weights, _ = decode(self._store.get(digest))
-        self.digests[slot] = None  # nobody, should the weights not fit half-way
+        if player in self._learners:
+            weights = self._learners[player]
+            weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
+        else:
+            weights, _ = decode(self._store.get(player))
+        self.players[slot] = None  # nobody, should the weights not fit half-way
         for name, stack in self._stacks.items():
             prefix = f"{name}/"
             stack.load(slot, {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)})
-        self.digests[slot] = digest
+        self.players[slot] = player
 
     def act(
         self,
@@ -95,7 +109,8 @@ class _Stack:
                 raise ValueError(
                     f"the snapshot's weights do not fit this run's model (at {name}); was `model` changed?"
                 )
-            stacked[slot].copy_(torch.as_tensor(weights[name]))
+            value = weights[name]  # may be read-only, in Ray's object store; it is only ever copied from
+            stacked[slot].copy_(torch.as_tensor(value if value.flags.writeable else value.copy()))
 
     def act(
         self,

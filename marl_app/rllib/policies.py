@@ -67,7 +67,7 @@ class Policies:
         device: torch.device,
     ) -> None:
         self._device = device
-        self.module = multi_module_spec(learner, networks, architecture).build()
+        self.module = multi_module_spec([learner], networks, architecture).build()
         self.modules = {
             network.name: self.module[module_id(learner, network.name, networks)].to(device).requires_grad_(False)
             for network in networks

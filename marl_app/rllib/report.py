@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 LEARNER_KEYS = {
-    "policy_loss": "learner/policy_loss",
-    "vf_loss": "learner/vf_loss",
-    "total_loss": "learner/total_loss",
-    "entropy": "learner/entropy",
-    "approx_kl": "learner/mean_kl",
-    "grad_norm": "learner/grad_norm",
-    "default_optimizer_learning_rate": "learner/learning_rate",
-    "explained_variance": "learner/explained_variance",
-    "td_error": "learner/td_error",
-    "q_mean": "learner/q_mean",
+    "policy_loss": "policy_loss",
+    "vf_loss": "vf_loss",
+    "total_loss": "total_loss",
+    "entropy": "entropy",
+    "approx_kl": "mean_kl",
+    "grad_norm": "grad_norm",
+    "default_optimizer_learning_rate": "learning_rate",
+    "explained_variance": "explained_variance",
+    "td_error": "td_error",
+    "q_mean": "q_mean",
 }
 """The learner's names -> ours; where a player has several networks, the mean over those that report it."""
 
@@ -56,30 +56,56 @@ def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, fl
         values["matches/first_side_score"] = first / matches
     if stats.recorded:
         values["league/self_play_share"] = matches / stats.recorded
-    return values | _learner(result) | _league(algorithm)
+    return values | _learners(algorithm, result) | _league(algorithm)
 
 
-def _learner(result: Mapping[str, Any]) -> dict[str, float]:
-    modules = [module for name, module in result.get(LEARNER_RESULTS, {}).items() if name != ALL_MODULES]
-    return {
-        ours: float(np.mean(values))
-        for theirs, ours in LEARNER_KEYS.items()
-        if (values := [module[theirs] for module in modules if theirs in module])
-    }
+def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
+    """What the learners that have just trained report: the first one under `learner/`, others under their own names;
+    and where there are several, how far each of them is."""
+    values: dict[str, float] = {}
+    for learner in algorithm.stats.learners:
+        prefix = "learner/" if learner == algorithm.config.learner else f"learners/{learner}/"
+        modules = [
+            figures
+            for name, figures in result.get(LEARNER_RESULTS, {}).items()
+            if name != ALL_MODULES and name.partition(".")[0] == learner
+        ]
+        values |= {
+            prefix + ours: float(np.mean(found))
+            for theirs, ours in LEARNER_KEYS.items()
+            if (found := [figures[theirs] for figures in modules if theirs in figures])
+        }
+    if len(algorithm.trainees) > 1:
+        for learner, trainee in algorithm.trainees.items():
+            values[f"learners/{learner}/env_steps"] = trainee.env_steps
+            values[f"learners/{learner}/trained_agent_steps"] = trainee.agent_steps
+            values[f"learners/{learner}/resets"] = algorithm.league.careers[learner].resets
+            values[f"learners/{learner}/snapshots"] = len(algorithm.league.view.of(learner))
+            values |= {f"learners/{learner}/{name}": value for name, value in _strength(algorithm, learner).items()}
+    return values
+
+
+def _strength(algorithm: MatchAlgorithm, learner: str) -> dict[str, float]:
+    """A learner's win rates and Elo, as far as there are any."""
+    league = algorithm.league
+    pool = [snapshot.player.id for snapshot in league.snapshots]
+    values: dict[str, float] = {}
+    games = league.payoff.games(learner, pool)
+    if games.sum():
+        values["win_rate/pool"] = float(np.average(league.payoff.win_rates(learner, pool), weights=games))
+        values |= {f"win_rate/{band}": score for band, (score, played) in league.bands(learner).items() if played}
+    if pool and learner in (ratings := algorithm.standing().ratings):
+        values["elo"] = ratings[learner]
+    return values
 
 
 def _league(algorithm: MatchAlgorithm) -> dict[str, float]:
-    league, learner = algorithm.league, algorithm.config.learner
-    pool = [snapshot.player.id for snapshot in league.snapshots]
+    pool = [snapshot.player.id for snapshot in algorithm.league.snapshots]
     values = {"league/pool_size": float(len(pool))}
-    games = league.payoff.games(learner, pool)
-    if games.sum():
-        values["league/win_rate/pool"] = float(np.average(league.payoff.win_rates(learner, pool), weights=games))
-        bands = league.bands(learner)
-        values |= {f"league/win_rate/{band}": score for band, (score, played) in bands.items() if played}
+    strength = _strength(algorithm, algorithm.config.learner)
+    values |= {f"league/{name}": value for name, value in strength.items()}
     if pool:
         standing = algorithm.standing()
-        values["league/elo"] = standing.ratings[learner]
         values["league/elo_pool_mean"] = float(np.mean([standing.ratings.get(player, 0.0) for player in pool]))
         if standing.effective_pool_size is not None:
             values["league/effective_pool_size"] = standing.effective_pool_size

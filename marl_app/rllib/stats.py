@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from marl_app.rllib.fragments import Fragment
+from marl_app.rllib.moments import Moments
 
 
 @dataclass
@@ -24,12 +26,39 @@ class Counters:
 
 
 @dataclass
+class Trainee:
+    """Totals of one learner, kept across a resume.
+
+    `agent_steps` are its own actions that it has trained on; `initial` is the digest of the weights that it began with,
+    stored where it may be reset.
+    """
+
+    env_steps: int = 0
+    agent_steps: int = 0
+    updates: int = 0
+    initial: str = ""
+    reward_moments: Moments = field(default_factory=Moments)
+
+    def count(self, fragment: Fragment) -> None:
+        """Take a fragment into account."""
+        self.env_steps += fragment.env_steps
+        self.agent_steps += fragment.rows
+        self.reward_moments.merge(fragment.reward_moments)
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any]) -> Trainee:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**state, "reward_moments": Moments(**state["reward_moments"])})
+
+
+@dataclass
 class IterationStats:
     """What the last iteration did.
 
     `seconds`: since the end of the iteration before; `wait_seconds` of it, idle until enough experience had arrived.
     `matches` ended, `recorded` of them counted for somebody (not those that ended in a random opening).
     `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
+    `learners`: who has trained; one, but for what an env runner brought late.
     """
 
     env_steps: int = 0
@@ -43,10 +72,11 @@ class IterationStats:
     seconds: float = 0.0
     staleness: float = 0.0
     self_play: tuple[int, float] = (0, 0.0)
+    learners: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, fragments: Sequence[Fragment], updates: int) -> IterationStats:
-        """The statistics of fragments that are learned from after `updates` updates of the learner."""
+    def of(cls, fragments: Sequence[Fragment], updates: Mapping[str, int]) -> IterationStats:
+        """The statistics of fragments that are learned from after so many updates of each learner."""
         matches = sum(fragment.matches for fragment in fragments)
         own = [
             (fragment.outcomes, np.array([o == fragment.learner for o in fragment.outcomes.opponents], np.bool_))
@@ -59,9 +89,10 @@ class IterationStats:
             match_length=sum(fragment.match_steps for fragment in fragments) / max(1, matches),
             recorded=sum(fragment.outcomes.matches for fragment in fragments),
             returns=sum(fragment.returns for fragment in fragments),
-            staleness=float(np.mean([updates - fragment.weights_version for fragment in fragments])),
+            staleness=float(np.mean([updates[fragment.learner] - fragment.weights_version for fragment in fragments])),
             self_play=(
                 sum(int((o.wins + o.draws + o.losses)[mine].sum()) for o, mine in own),
                 sum(float((o.wins + o.draws / 2)[mine].sum()) for o, mine in own),
             ),
+            learners=tuple({fragment.learner: None for fragment in fragments}),
         )

@@ -57,7 +57,7 @@ class TeamQConfig(MatchConfig):
     def matches(self, **settings: Any) -> Self:
         """As MatchConfig, with a mixer beside the networks."""
         super().matches(**settings)
-        spec = multi_module_spec(self.learner, self.networks, self.architecture)
+        spec = multi_module_spec([self.learner], self.networks, self.architecture)
         state = spaces.Box(-np.inf, np.inf, (self.state_size,), np.float32)
         mixer = RLModuleSpec(
             module_class=MIXERS[self.mixer],
@@ -105,7 +105,7 @@ class TeamQ(MatchAlgorithm):
         replay = self.replay
         return {"exploration/epsilon": self.epsilon, "replay/rows": replay.rows, "replay/bytes": replay.nbytes}
 
-    def _learn(self, fragments: list[Fragment]) -> None:
+    def _learn(self, learner: str, fragments: list[Fragment]) -> None:
         """Store what was played; then as many gradient steps as make up the training intensity, in one call."""
         config = self.config
         for fragment in fragments:
@@ -125,3 +125,4 @@ class TeamQ(MatchAlgorithm):
         )
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.counters.updates += 1
+        self.trainees[learner].updates += 1

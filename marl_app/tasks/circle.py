@@ -59,7 +59,7 @@ class CircleGame(Section):
                 f"env._target_={config.env['_target_']}: this task plays the circle game: give env=circle"
             )
         scores = env.strategy_scores
-        learners = [Learner(f"{config.league.learner}_{number}") for number in range(self.learners)]
+        learners = [Learner(f"{next(iter(config.league.learners))}_{number}") for number in range(self.learners)]
         leagues = {}
         for name, matchmaker in self.matchmakers.items():
             draws = Draws(config.seed)  # the same luck for everybody: first the pair draws, then the league

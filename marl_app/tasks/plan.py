@@ -48,7 +48,7 @@ class Plan(Size):
     def __call__(self, config: Config) -> float:
         size, sources = self._size(config.run)
         matchmaker = leaf("league.matchmaker", config.league.matchmaker)
-        picked = opponents(matchmaker, config.league.learner, size.pool_snapshots, size.elo_per_generation)
+        picked = opponents(matchmaker, next(iter(config.league.learners)), size.pool_snapshots, size.elo_per_generation)
         result = answer(size, picked, np.random.default_rng(config.seed))
         name = config.league.matchmaker["_target_"].rpartition(".")[2]
         assumed = rows.assumptions(size, sources)
