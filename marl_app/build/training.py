@@ -45,7 +45,10 @@ def build(config: Config) -> MatchConfig:
     learners = config.league.learners
     players = [Learner(name, learner.role, learner.reset_to) for name, learner in learners.items()]
     make_league = functools.partial(league, config, players)
-    alone = isinstance(make_league().matchmaker, Latest) and [player.role for player in players] == [MAIN_AGENT]
+    first = make_league()
+    for player in players:
+        named("league.matchmaker", functools.partial(first.matchmaker.branches, first.view, player.lineage))
+    alone = isinstance(first.matchmaker, Latest) and [player.role for player in players] == [MAIN_AGENT]
     if len(sides) == 1 and not alone:
         raise ConfigError(
             f"env: all {len(agents)} agents are on one side, so a league has no opponents: "

@@ -184,13 +184,24 @@ def test_each_learner_has_its_own_steps() -> None:
 
 
 def test_exploiters_start_again_and_main_agents_go_on() -> None:
-    rng = np.random.default_rng(0)
-    assert {reset_to(MAIN_AGENT, None), reset_to("goalkeeper", None)} == {None}
-    assert reset_to(MAIN_EXPLOITER, None) == INITIAL
-    again = sum(reset_to(LEAGUE_EXPLOITER, rng) == INITIAL for _ in range(4000))
+    rng, view = np.random.default_rng(0), league_of(MAIN, ME, LE).view
+    assert {reset_to(Learner("x", role), view, None) for role in (MAIN_AGENT, "goalkeeper")} == {None}
+    assert reset_to(Learner("x", MAIN_EXPLOITER), view, None) == INITIAL
+    again = sum(reset_to(Learner("x", LEAGUE_EXPLOITER), view, rng) == INITIAL for _ in range(4000))
     assert again == pytest.approx(1000, abs=110)  # four standard deviations
     with pytest.raises(ValueError, match="random generator"):
-        reset_to(LEAGUE_EXPLOITER, None)
+        reset_to(Learner("x", LEAGUE_EXPLOITER), view, None)
+
+
+def test_an_exploiter_may_start_from_a_snapshot() -> None:
+    view = league_of(MAIN, ME, pool="main main me").view
+
+    def of(to: str) -> str | None:
+        return reset_to(Learner("x", MAIN_EXPLOITER, to), view, None)
+
+    assert (of("main@0000"), of("main"), of("me")) == ("main@0000", "main@0001", "me@0000")
+    assert of("main@0007") == "main@0001"  # one that is not there: the newest of its lineage
+    assert of("nobody") == INITIAL
 
 
 def test_the_first_generation_is_not_reset_for_it_is_the_initial_one() -> None:

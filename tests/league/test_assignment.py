@@ -73,11 +73,21 @@ def test_a_snapshot_of_two_rules_has_two_entries_and_one_slot() -> None:
             assert list(dealt.values()) == [1.0]
 
 
-def test_another_learner_takes_no_slot() -> None:
-    branches = [branch("mains", 0.25, {"rival": 1.0}), branch("past", 0.75, dict.fromkeys(POOL, 1.0))]
-    assignment = deal("exploiter", branches, POOL, 2, np.random.default_rng(0))
-    assert by_key(assignment)["rival", "mains"] == pytest.approx(0.25)
-    assert assignment.opponents[0].digest is None
+def test_another_learner_takes_a_slot_and_the_learner_itself_none() -> None:
+    branches = [
+        branch("self_play", 0.5, {"main": 1.0}),
+        branch("mains", 0.25, {"rival": 1.0}),
+        branch("past", 0.25, dict.fromkeys(POOL, 1.0)),
+    ]
+    met = 0.0
+    for seed in range(400):
+        assignment = deal("main", branches, POOL, 2, np.random.default_rng(seed))
+        dealt = by_key(assignment)
+        assert dealt["main", "self_play"] == pytest.approx(0.5)
+        assert len({player for player, _ in dealt} - {"main"}) <= 2
+        met += dealt.get(("rival", "mains"), 0.0) / 400
+    assert met == pytest.approx(0.25, abs=0.035)  # four standard deviations of a mean of 400 draws of 2 with p = 1/2
+    assert {o.player for o in assignment.opponents if o.digest is None} <= {"main", "rival"}
 
 
 @given(st.integers(1, 15), st.integers(0, 2**32), st.dictionaries(st.sampled_from(list(POOL)), st.floats(0.01, 1)))

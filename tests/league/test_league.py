@@ -276,12 +276,31 @@ def test_leagues_that_cannot_be() -> None:
         make_league("main", "rival", limit=1)
 
 
+def test_learners_come_and_go_between_two_sessions() -> None:
+    league = make_league()
+    for digest in ("a" * 64, "b" * 64):
+        league.add_snapshot("main", digest, 0, "")
+        league.record(outcomes("main", [("main@0000", 3, 0, 1)]))
+    resumed = make_league("other", "late")
+    resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
+    assert resumed.snapshots == league.snapshots  # of main, who trains no longer
+    assert (
+        resumed.payoff.games("main@0001", ["main@0000"]).sum() == league.payoff.games("main@0001", ["main@0000"]).sum()
+    )
+    assert resumed.payoff.games("main", ["main@0000"]).tolist() == [0]
+    assert resumed.careers["late"].matches == 0 and resumed.matches == league.matches
+    assert [decision.learner for decision in resumed.tick(Progress(0, 0))] == ["other", "late"]
+    resumed.add_snapshot("other", "d" * 64, 0, "")
+    assert set(resumed.ratings()) == {"other", "late", "main@0000", "main@0001", "other@0000"}
+    back = make_league()
+    back.load_state_dict(json.loads(json.dumps(resumed.state_dict())))
+    assert back.next_snapshot("main").id == "main@0002"  # no id is given twice
+
+
 def test_a_foreign_state_is_refused() -> None:
     state = make_league().state_dict()
     with pytest.raises(ValueError, match="version 99"):
         make_league().load_state_dict({**state, "version": 99})
-    with pytest.raises(ValueError, match="learners"):
-        make_league("other").load_state_dict(state)
     bad = {"player": "../x", "digest": "", "agent_steps": 0, "parent": None, "role": "", "reason": ""}
     with pytest.raises(ValueError, match=r"\.\./x"):
         make_league().load_state_dict({**state, "snapshots": [bad]})

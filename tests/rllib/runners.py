@@ -38,8 +38,8 @@ def make_runner(
     config.training(**{key: value for key, value in settings.items() if key not in OURS})
     ours = {key: settings.get(key, value) for key, value in OURS.items()}
     config.matches(
-        run_dir="", learner="main", make_env=make_env, make_league=None, store=store, architecture=model,
-        agents=tuple(env.agents), networks=networks_of(env, agent_id=agent_id, critic=critic), opponent_slots=slots,
+        run_dir="", trainees={"main": 1.0}, turn=1, make_env=make_env, make_league=None, store=store,
+        architecture=model, agents=tuple(env.agents), networks=networks_of(env, agent_id=agent_id, critic=critic), opponent_slots=slots,
         pipeline=False, no_progress_timeout_s=10, stop=None, hparams={}, **ours,
     )  # fmt: skip
     return MatchEnvRunner(config=config)

@@ -14,6 +14,8 @@ from marl_app.rllib.checkpoint import LEARNER, MANIFEST, PLAYER, STATE, latest, 
 from marl_app.store.codec import decode
 from tests.rllib.runs import equal, running
 
+MAIN = PLAYER.format("main")
+
 pytestmark = pytest.mark.usefixtures("ray_here")
 
 GAME = ("env=tic_tac_toe", "league/matchmaker=latest_past", "algorithm.use_kl_loss=true", "algorithm.lr=0.01")
@@ -76,7 +78,7 @@ def test_everything_comes_back(run, tmp_path):
         assert equal(learner_state(algorithm), learner)
         assert plain(algorithm) == state
         assert algorithm.iteration == 6 and algorithm.anchors["random"]["games"] == 4
-        assert equal(dict(enumerate(algorithm._broadcast.values())), dict(enumerate(weights.values())))
+        assert equal(dict(enumerate(algorithm._broadcast["main"].values())), dict(enumerate(weights.values())))
 
 
 def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
@@ -134,7 +136,7 @@ def test_a_resumed_league_keeps_step_with_an_uninterrupted_one(tmp_path):
 
 def test_the_player_in_a_checkpoint_is_the_learner(run):
     folder, then = run
-    weights, facts = decode(latest(folder / "checkpoints").player)
+    weights, facts = decode(latest(folder / "checkpoints").players["main"])
     assert equal(weights, then[6][0])
     assert facts["player"] == "main" and facts["env_steps"] == 6 * 512
 
@@ -152,7 +154,7 @@ def flipped(data, at):
     return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
 
 
-@pytest.mark.parametrize("file", [PLAYER, LEARNER, STATE, MANIFEST])
+@pytest.mark.parametrize("file", [MAIN, LEARNER, STATE, MANIFEST])
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_checkpoint_is_passed_over(copy, file, damage, caplog):
     directory = copy / "checkpoints"
@@ -170,7 +172,7 @@ def test_a_damaged_checkpoint_is_passed_over(copy, file, damage, caplog):
 def test_any_flipped_bit_is_noticed(copy):
     newest = copy / "checkpoints" / "checkpoint-00000006"
     rng = np.random.default_rng(0)
-    for file in (newest / name for name in (PLAYER, LEARNER, STATE, MANIFEST)):
+    for file in (newest / name for name in (MAIN, LEARNER, STATE, MANIFEST)):
         data = file.read_bytes()
         for at in rng.integers(0, len(data), 15):
             file.write_bytes(flipped(data, at))
@@ -217,7 +219,7 @@ def test_the_newest_are_kept(algorithm, tmp_path):
         algorithm.train()
         save(algorithm, tmp_path, keep=2)
     assert names(tmp_path) == ["checkpoint-00000003", "checkpoint-00000004", "run"]
-    assert names(tmp_path / "checkpoint-00000004") == sorted([PLAYER, LEARNER, STATE, MANIFEST])
+    assert names(tmp_path / "checkpoint-00000004") == sorted([MAIN, LEARNER, STATE, MANIFEST])
 
 
 def test_what_a_killed_writer_left_is_ignored_and_cleaned_up(algorithm, tmp_path):
@@ -227,7 +229,7 @@ def test_what_a_killed_writer_left_is_ignored_and_cleaned_up(algorithm, tmp_path
     for number in (os.getpid(), 1):
         leftover = directory / f".checkpoint-00000001.{number}"
         leftover.mkdir(parents=True)
-        (leftover / PLAYER).write_bytes(b"half")
+        (leftover / MAIN).write_bytes(b"half")
     assert latest(directory) is None
     save(algorithm, directory, keep=1)
     assert names(directory) == ["checkpoint-00000001"]

@@ -83,7 +83,7 @@ def test_a_match_keeps_its_opponent_while_assignments_change(club):
 def test_slots_are_refilled_only_when_their_last_match_has_ended(club):
     for seed in range(15):
         club.play(against(*((club.digests[(seed + k) % 3 + 3 * (k % 2)], 0.5) for k in range(2))), seed)
-        held = [digest for digest in club.runner._policies.opponents.digests if digest is not None]
+        held = [digest for digest in club.runner._policies.opponents.players if digest is not None]
         assert len(held) == len(set(held)) <= 3
     assert len(club.loads) > 5
     assert all(not len(users) for _, _, users in club.loads)
@@ -168,7 +168,7 @@ def test_what_is_dealt_again_stays_in_its_slot(club):
 def test_a_player_that_two_rules_dealt_takes_one_slot(club):
     twice = against((club.digests[0], 0.5), (club.digests[0], 0.5))
     fragment = club.play(twice, 0)
-    assert [digest for digest in club.runner._policies.opponents.digests if digest] == [club.digests[0]]
+    assert [digest for digest in club.runner._policies.opponents.players if digest] == [club.digests[0]]
     assert set(fragment.outcomes.rules) == {"rule_0", "rule_1"}
 
 

@@ -55,7 +55,7 @@ def test_module_ids_name_the_network_only_where_there_are_several():
     one, two = networks_of(TicTacToe(1)), networks_of(Relay(1))
     assert module_id("main", "player", one) == "main"
     assert module_id("main", "tank", two) == "main.tank"
-    spec = multi_module_spec("main", two, SMALL)
+    spec = multi_module_spec(["main"], two, SMALL)
     assert set(spec.rl_module_specs) == {"main.scout", "main.tank"}
     built = spec.build()
     assert built["main.tank"].log_std.shape == (2,)

@@ -111,7 +111,7 @@ def test_a_slot_that_is_refilled_answers_anew(kind, store, passes):
     for snapshot in (first, second, first):
         digest = store.put(blob(player=snapshot))
         slots.load(0, digest)
-        assert slots.digests == [digest] and slots.slot_of(digest) == 0
+        assert slots.players == [digest] and slots.slot_of(digest) == 0
         answer, _ = slots.act("player", np.zeros(6, np.int64), seen, mask, None)
         torch.testing.assert_close(answer, snapshot.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
@@ -151,7 +151,7 @@ def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
             slots.load(0, digest)
         assert slots.slot_of(digest) is None
         # Either the slot still holds who it says, or it says that it holds nobody.
-        if slots.digests[0] is not None:
+        if slots.players[0] is not None:
             seen, mask, _ = rows("discrete", 5)
             answer, _ = slots.act("left", np.zeros(5, np.int64), seen, mask, None)
             torch.testing.assert_close(answer, good["left"].act(seen, mask)[0], rtol=1e-5, atol=1e-5)
@@ -169,7 +169,7 @@ def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
         slots.load(0, rotten)
     with pytest.raises(KeyError):
         slots.load(0, "0" * 64)
-    assert slots.digests == [held]
+    assert slots.players == [held]
     seen, mask, _ = rows("discrete", 5)
     answer, _ = slots.act("player", np.zeros(5, np.int64), seen, mask, None)
     torch.testing.assert_close(answer, module("discrete", 1).act(seen, mask)[0], rtol=1e-5, atol=1e-5)

@@ -73,10 +73,10 @@ def test_a_run_learns_the_scale_and_a_checkpoint_keeps_it(tmp_path):
         assert algorithm._request().reward_scale == 1
         for _ in range(2):
             algorithm.train()
-        moments, request = algorithm.reward_moments, algorithm._request()
+        moments, request = algorithm.trainees["main"].reward_moments, algorithm._request()
         assert moments.count == 2 * 512 * 3  # three agents
         assert request.reward_scale == moments.scale != 1
         save(algorithm, tmp_path / "checkpoints", keep=1)
     with running(tmp_path, *overrides) as algorithm:
         load(algorithm, latest(tmp_path / "checkpoints"))
-        assert algorithm.reward_moments == moments
+        assert algorithm.trainees["main"].reward_moments == moments

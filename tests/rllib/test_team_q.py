@@ -96,7 +96,7 @@ def test_a_resumed_run_fills_its_buffer_and_goes_on(tmp_path):
     assert [line["iteration"] for line in progress] == [1, 2, 3, 4, 5, 6]
     assert [line["replay/rows"] for line in progress] == [64, 128, 192, 256, 64, 128]  # not in the checkpoint
     assert latest(tmp_path / "checkpoints").state["counters"]["updates"] == 6
-    assert Agent(saved.player).metadata["player"] == "main"
+    assert Agent(saved.players["main"]).metadata["player"] == "main"
 
 
 def test_a_checkpoint_holds_mixer_and_targets(tmp_path):

@@ -144,9 +144,14 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
         saved = latest(checkpoints) if checkpoints.exists() else None
         return saved.state["iteration"] if saved else 0
 
-    game = ("+experiment=league", "env=tic_tac_toe", *QUICK, "evaluation.anchors=[]", "checkpoint.every_seconds=1")
+    game = ("+experiment=alphastar", "league.turn=1", *QUICK, "evaluation.anchors=[]", "checkpoint.every_seconds=1")
     process = start(*game, "stop.minutes=10", f"hydra.run.dir={folder}")
-    wait_for(lambda: iteration() > 5, process)
+
+    def reset_once():
+        saved = latest(checkpoints) if checkpoints.exists() else None
+        return saved is not None and saved.state["league"]["careers"]["main_exploiter"]["resets"] > 0
+
+    wait_for(reset_once, process)
     runners = [number for number, command in processes(process.pid).items() if "MatchEnvRunner" in command]
     assert len(runners) == 1
     process.kill()
@@ -164,6 +169,12 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     assert ended["status"] == "interrupted" and ended["iterations"] == iteration() > killed_at["iteration"] + 3
     state = check_books(folder)
     assert state["league"]["snapshots"][: len(killed_at["league"]["snapshots"])] == killed_at["league"]["snapshots"]
+    assert len(state["trainees"]) == 4
+    for learner, career in killed_at["league"]["careers"].items():  # all four go on from where they were
+        now = state["league"]["careers"][learner]
+        assert now["matches"] >= career["matches"] and now["resets"] >= career["resets"]
+        assert state["trainees"][learner]["agent_steps"] >= killed_at["trainees"][learner]["agent_steps"] > 0
+        assert state["trainees"][learner]["initial"] == killed_at["trainees"][learner]["initial"]
 
     last = iteration() + 2
     # With a learner in a process of its own, which takes the state over.

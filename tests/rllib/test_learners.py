@@ -1,0 +1,139 @@
+"""Several learners in one run: each trains by itself, plays the others as they are, and starts again when it should."""
+
+import json
+
+import pytest
+
+from marl_app.build.training import build
+from marl_app.config.errors import ConfigError
+from marl_app.rllib.checkpoint import latest, load, save
+from tests.rllib.runs import blob_weights, equal, matches, running, small, watch
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+ROLES = (
+    "env=tic_tac_toe",
+    "league/matchmaker=alphastar",
+    "league/schedule=alphastar",
+    "league.schedule.agent_steps=600",
+    "league.schedule.timeout_factor=1",
+    "league.turn=1",
+    "+league.learners.me={role: main_exploiter}",
+    "+league.learners.le={role: league_exploiter, share: 0.5}",
+    "algorithm.lr=0.01",
+)
+TRAINEES = ("main", "me", "le")
+
+
+def gradient_steps(algorithm, learner):
+    """What its optimizer has made since its weights began."""
+    optimizers = algorithm.learner_group._learner._named_optimizers
+    [optimizer] = (one for name, one in optimizers.items() if name.startswith(f"{learner}_"))
+    return max((int(state["step"]) for state in optimizer.state.values()), default=0)
+
+
+@pytest.fixture(scope="module")
+def run(ray_here, tmp_path_factory):
+    """Thirty iterations, the facts of each, and a checkpoint of the last one."""
+    folder = tmp_path_factory.mktemp("roles")
+    facts = []
+    with running(folder, *ROLES) as algorithm:
+        requests = watch(algorithm, "on_sample_request")
+        start = {name: algorithm.weights(name) for name in TRAINEES}
+        for _ in range(30):
+            facts.append({"trains": algorithm.turns.current, "before": {n: algorithm.weights(n) for n in TRAINEES}})
+            algorithm.train()
+            facts[-1]["after"] = {name: algorithm.weights(name) for name in TRAINEES}
+            facts[-1]["resets"] = {name: algorithm.league.careers[name].resets for name in TRAINEES}
+            facts[-1]["steps"] = {name: gradient_steps(algorithm, name) for name in TRAINEES}
+        save(algorithm, folder / "checkpoints", keep=1)
+        algorithm.records.flush()
+        yield folder, start, facts, requests, algorithm
+
+
+def test_each_learner_is_changed_by_its_own_turns_only(run):
+    _, _, facts, _, _ = run
+    resets = dict.fromkeys(TRAINEES, 0)
+    for fact in facts:
+        for name in TRAINEES:
+            changed = not equal(fact["before"][name], fact["after"][name])
+            assert changed == (name == fact["trains"] or fact["resets"][name] > resets[name])
+        resets = fact["resets"]
+
+
+def test_env_steps_come_by_shares(run):
+    *_, algorithm = run
+    steps = {name: trainee.env_steps for name, trainee in algorithm.trainees.items()}
+    assert steps == {"main": 12 * 512, "me": 12 * 512, "le": 6 * 512}  # 2 : 2 : 1
+    assert sum(steps.values()) == algorithm.counters.env_steps
+    agents = sum(trainee.agent_steps for trainee in algorithm.trainees.values())
+    assert agents == algorithm.counters.trained_agent_steps
+
+
+def test_an_exploiter_is_frozen_and_then_starts_again(run):
+    _, start, facts, _, algorithm = run
+    snapshots = [s for s in algorithm.league.snapshots if s.player.lineage == "me"]
+    assert len(snapshots) >= 3 and facts[-1]["resets"]["me"] == len(snapshots) - 1  # the first generation goes on
+    resets = 0
+    for fact in facts:
+        if fact["resets"]["me"] > resets:
+            resets = fact["resets"]["me"]
+            assert equal(fact["after"]["me"], start["me"]) and fact["steps"]["me"] == 0
+            # Its snapshot is what it had become, and is no child of the one before.
+            frozen = snapshots[resets]
+            weights = blob_weights(algorithm, frozen)
+            assert not equal(weights, start["me"]) and frozen.parent == (None if resets > 1 else snapshots[0].digest)
+    assert facts[-1]["resets"]["main"] == 0 and facts[-1]["steps"]["main"] > 0
+    lines = [s.parent for s in algorithm.league.snapshots if s.player.lineage == "main"]
+    assert lines[1:] == [s.digest for s in algorithm.league.snapshots if s.player.lineage == "main"][:-1]
+
+
+def test_a_learner_that_is_met_plays_as_it_is_now(run):
+    folder, _, facts, requests, _ = run
+    for fact, request in zip(facts, (event["request"] for event in requests), strict=True):
+        assert request.learner == fact["trains"]
+        met = {o.player for o in request.assignment.opponents if o.digest is None} - {request.learner}
+        assert request.others.keys() == met
+        for name, weights in request.others.items():
+            assert equal(dict(weights), fact["before"][name])
+    played = matches(folder)
+    assert "main" in set(played[played.learner == "me"].opponent)
+    assert not (played[played.learner == "me"].opponent == "me").any()
+
+
+def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
+    folder, _, _, _, algorithm = run
+    ends = []
+    for name in ("a", "b"):
+        with running(tmp_path / name, *ROLES, f"store.path={folder}/snapshots") as resumed:
+            load(resumed, latest(folder / "checkpoints"))
+            for learner in TRAINEES:
+                assert equal(resumed.weights(learner), algorithm.weights(learner))
+                assert gradient_steps(resumed, learner) == gradient_steps(algorithm, learner)
+            assert resumed.trainees == algorithm.trainees and resumed.turns == algorithm.turns
+            assert resumed.league.careers == algorithm.league.careers
+            for _ in range(4):
+                resumed.train()
+            state = json.loads(json.dumps(resumed.progress_state()))
+            del state["counters"]["seconds"]
+            ends.append((state, *(resumed.weights(learner) for learner in TRAINEES)))
+    assert ends[0][0] == ends[1][0] and all(equal(a, b) for a, b in zip(ends[0][1:], ends[1][1:], strict=True))
+
+
+def test_learners_come_and_go(run, tmp_path):
+    folder, _, _, _, algorithm = run
+    learners = ("~league.learners.me", "+league.learners.late={role: league_exploiter, reset_to: main}")
+    with running(tmp_path, *ROLES, *learners, f"store.path={folder}/snapshots") as resumed:
+        load(resumed, latest(folder / "checkpoints"))
+        assert list(resumed.trainees) == ["main", "le", "late"]
+        assert equal(resumed.weights("le"), algorithm.weights("le"))
+        assert resumed.league.snapshots == algorithm.league.snapshots  # those of `me` stay
+        for _ in range(5):
+            resumed.train()
+        assert resumed.trainees["late"].env_steps > 0
+        assert resumed.league.view.of("late") and not resumed.league.payoff.games("me", ["main"]).any()
+
+
+def test_main_exploiters_need_somebody_to_exploit(tmp_path):
+    with pytest.raises(ConfigError, match="main agent"):
+        build(small(tmp_path, *ROLES, "league.learners.main.role=league_exploiter"))
