@@ -38,7 +38,8 @@ from marl_app.league.view import LeagueView, Tally
 
 __all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
 
-STATE_VERSION = 3
+STATE_VERSION = 4
+READABLE = (3, 4)  # 3 knew no scores: they are wins plus half the draws
 
 
 @dataclass
@@ -122,12 +123,14 @@ class League:
         if unknown:
             raise ValueError(f"results of {learner} against unknown players {sorted(unknown)}")
         opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
-        results = np.zeros((len(opponents), 3), np.int64)
+        results, scores = np.zeros((len(opponents), 3), np.int64), np.bincount(row, outcomes.scores, len(opponents))
         np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
-        for opponent, (wins, draws, losses) in zip(opponents.tolist(), results.tolist(), strict=True):
+        for opponent, (wins, draws, losses), score in zip(
+            opponents.tolist(), results.tolist(), scores.tolist(), strict=True
+        ):
             if opponent not in players:
                 continue
-            self.payoff.add(learner, opponent, wins, draws, losses)
+            self.payoff.add(learner, opponent, wins, draws, losses, score)
             if opponent in self._pool:
                 tally = self._tallies[learner]
                 self._tallies[learner] = Tally(tally.wins + wins, tally.draws + draws, tally.losses + losses)
@@ -228,10 +231,10 @@ class League:
         return dict(zip(players, ratings.tolist(), strict=True))
 
     def bands(self, learner: str) -> dict[str, tuple[float, float]]:
-        """The learner's score and effective games against the oldest, middle and newest third of the pool.
+        """The learner's win rate and effective games against the oldest, middle and newest third of the pool.
 
-        A learner that forgets shows here first: its score against the oldest falls. Thirds without a snapshot are
-        left out; a third without games scores 0.5.
+        A learner that forgets shows here first: its win rate against the oldest falls. Thirds without a snapshot are
+        left out; 0.5 against a third without games.
         """
         self._check(learner)
         pool = list(self._pool)
@@ -263,8 +266,8 @@ class League:
 
         Raises ValueError for another version of the format, and for other learners than this league was made with.
         """
-        if state["version"] != STATE_VERSION:
-            raise ValueError(f"league state has version {state['version']!r}; this program reads {STATE_VERSION}")
+        if state["version"] not in READABLE:
+            raise ValueError(f"league state has version {state['version']!r}; this program reads {READABLE}")
         learners = [Learner(**fields) for fields in state["learners"]]
         if learners != list(self.learners.values()):
             raise ValueError(f"league state is of learners {learners}, but this league has {[*self.learners.values()]}")
