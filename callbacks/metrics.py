@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+
 from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
 from marl_app.metrics.tensorboard import TensorBoard
 from marl_app.rllib.events import MatchCallback
@@ -53,9 +55,9 @@ class LogMetrics(MatchCallback):
         self._drawn = time.monotonic()
         league, learner = algorithm.league, algorithm.config.learner
         players = [snapshot.player.id for snapshot in league.snapshots] + [learner]
-        _, games = league.payoff.counts(players)
+        wins, games = league.payoff.counts(players)
         writer, step = self._open(algorithm), algorithm.counters.env_steps
-        writer.image("league/payoff", payoff_heat_map(players, league.payoff.matrix(players), games), step)
+        writer.image("league/payoff", payoff_heat_map(players, wins / np.maximum(games, 1e-9), games), step)
         ratings = league.ratings()
         writer.image("league/ratings", ratings_figure(players, [ratings[player] for player in players]), step)
         chances: dict[str, float] = {}

@@ -28,6 +28,7 @@ class RecordOutcomes(MatchCallback):
                 "wins": outcomes.wins,
                 "draws": outcomes.draws,
                 "losses": outcomes.losses,
+                "scores": outcomes.scores,
                 "steps": outcomes.steps,
                 "win_rate": np.array([reason.win_rate for reason in fragment.reasons], np.float32),
                 "probability": np.array([reason.probability for reason in fragment.reasons], np.float32),

@@ -135,10 +135,12 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def scores(self, matches: Ints) -> Floats:
-        """float32 [K, sides] in [0, 1]: the score of each side of matches that have just ended (win 1, draw 0.5).
+        """float32 [K, sides] in [0, 1]: the score of each side of matches that have just ended.
 
-        With two sides a row sums to 1; with more it is the share of the other sides beaten (a tie counts half);
-        with one side it is 0.5 and says nothing.
+        Above 0.5 a side has won, at 0.5 drawn. A win is 1 and a loss 0, but in zero-sum games of two sides whose
+        payoffs have sizes (poker): there a score is 0.5 + payoff / (2 * the largest payoff there is), so that mean
+        scores rank players as mean payoffs do. With two sides a row sums to 1; with more it is the share of the other
+        sides beaten (a tie counts half); with one side it is 0.5 and says nothing.
         """
 
     def state(self, matches: Ints) -> Floats | None:
@@ -149,14 +151,20 @@ class BatchedEnv(ABC):
         """Release what the environment holds (windows, processes)."""
 
 
-def scores_from_returns(returns: Floats, sides: Sequence[Sequence[int]]) -> Floats:
+def scores_from_returns(returns: Floats, sides: Sequence[Sequence[int]], stake: float | None = None) -> Floats:
     """Scores [K, sides] from the agents' returns [K, agents]: the share of the other sides with a lower return.
 
-    A side's return is the sum over its agents; a tie counts half. One side: 0.5.
+    A side's return is the sum over its agents; a tie counts half. One side: 0.5. `stake`: in a game of two sides whose
+    returns always sum to the same, half the difference between the highest and the lowest return that a side can have;
+    then the score is not only who won but how much, 0.5 + (own - other return) / (4 stake).
     """
     totals = np.stack([returns[:, list(side)].sum(axis=1) for side in sides], axis=1)
     if len(sides) == 1:
         return np.full(totals.shape, 0.5, np.float32)
+    if stake is not None:
+        own_minus_other = totals - totals[:, ::-1]
+        sized: Floats = np.clip(0.5 + own_minus_other / (4 * stake), 0.0, 1.0).astype(np.float32)
+        return sized
     difference = totals[:, :, None] - totals[:, None, :]
     beaten = (difference > 1e-6).sum(axis=2) + 0.5 * (np.abs(difference) <= 1e-6).sum(axis=2) - 0.5
     scores: Floats = (beaten / (len(sides) - 1)).astype(np.float32)

@@ -57,7 +57,7 @@ class Copy(ABC):
 
 
 class Copies(BatchedEnv):
-    """B copies behind the contract; `title` opens every error message."""
+    """B copies behind the contract; `title` opens every error message, `stake` as in `scores_from_returns`."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Copies(BatchedEnv):
         sides: Sequence[Sequence[int]],
         openings: Openings | None = None,
         state_space: spaces.Box | None = None,
+        stake: float | None = None,
     ) -> None:
         self.num_matches = len(copies)
         self.agents = tuple(agents)
@@ -76,6 +77,7 @@ class Copies(BatchedEnv):
         self.openings = openings
         self.state_space = state_space
         self._title = title
+        self._stake = stake
         self._copies = copies
         self._seats = {  # agent -> (its group, its place in the group)
             agent: (g, place) for g, group in enumerate(groups) for place, agent in enumerate(group.agents)
@@ -166,7 +168,7 @@ class Copies(BatchedEnv):
 
     def scores(self, matches: Ints) -> Floats:
         """Scores, float32 [K, sides], from the undiscounted returns of the sides."""
-        return scores_from_returns(self._returns[matches], self.sides)
+        return scores_from_returns(self._returns[matches], self.sides, self._stake)
 
     def state(self, matches: Ints) -> Floats | None:
         """Global states, float32 [K, ...], or None."""

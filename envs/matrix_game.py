@@ -35,6 +35,8 @@ class MatrixGame(BatchedEnv):
         self.num_matches = num_matches
         self.payoffs = _as_table(payoff, cooperative)
         self.sides = ((0, 1),) if cooperative else ((0,), (1,))
+        zero_sum = not cooperative and not self.payoffs.sum(axis=2).any()
+        self._stake = (float(np.abs(self.payoffs).max()) or None) if zero_sum else None
         rows, columns = self.payoffs.shape[:2]
         nothing = spaces.Box(0.0, 0.0, (1,), np.float32)
         if rows == columns:
@@ -77,8 +79,11 @@ class MatrixGame(BatchedEnv):
         return Step(self._returns.copy(), terminated, ~terminated, np.ones((self.num_matches, 2), np.bool_))
 
     def scores(self, matches: Ints) -> Floats:
-        """Scores, float32 [K, sides]: 1 for the higher payoff, 0.5 each for equal ones, and for a team."""
-        return scores_from_returns(self._returns[matches], self.sides)
+        """Scores, float32 [K, sides]: if zero-sum 0.5 + payoff / (2 * the largest in the table).
+
+        Otherwise 1 for the higher payoff, 0.5 each for equal ones; and 0.5 for a team.
+        """
+        return scores_from_returns(self._returns[matches], self.sides, self._stake)
 
 
 def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool) -> Floats:

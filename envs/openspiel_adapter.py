@@ -39,7 +39,15 @@ class OpenSpiel(Copies):
         observation_space = spaces.Box(-np.inf, np.inf, copies[0].shape, np.float32)
         group = Group("player", tuple(players), observation_space, spaces.Discrete(loaded.num_distinct_actions()))
         sides = [(player,) for player in players]
-        super().__init__(f"openspiel {game}", copies, [f"player_{p}" for p in players], [group], sides, openings)
+        super().__init__(
+            f"openspiel {game}",
+            copies,
+            [f"player_{p}" for p in players],
+            [group],
+            sides,
+            openings,
+            stake=_stake(loaded),
+        )
         self.openspiel_game = game
         self._any_copy = copies[0]
 
@@ -118,6 +126,15 @@ class OpenSpielCopy(Copy):
 def _pyspiel() -> Any:
     """The OpenSpiel module, imported when a game is made, so that other games need not wait for it."""
     return importlib.import_module("pyspiel")
+
+
+def _stake(game: Any) -> float | None:
+    """Half of what lies between the utilities of a `pyspiel.Game` of two players whose sum is fixed; else None."""
+    utility = _pyspiel().GameType.Utility
+    if game.num_players() != 2 or game.get_type().utility not in (utility.ZERO_SUM, utility.CONSTANT_SUM):
+        return None
+    stake = (game.max_utility() - game.min_utility()) / 2
+    return float(stake) if 0 < stake < np.inf else None
 
 
 def _load(game: str) -> Any:

@@ -22,7 +22,7 @@ from marl_app.league.payoff import wilson
 
 
 class Score(NamedTuple):
-    """Mean score in [0, 1] (win 1, draw 0.5) of `games` matches, with its 95 % Wilson interval."""
+    """Mean score in [0, 1] of `games` matches (see `envs.batched`), with its 95 % Wilson interval."""
 
     score: float
     low: float

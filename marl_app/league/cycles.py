@@ -6,7 +6,7 @@ circles; the two are orthogonal, so the squared norm of the flow is the sum of t
 "Re-evaluating evaluation"; 2019, "Open-ended learning in symmetric zero-sum games") measure games so, and look at the
 cyclic part through its Schur decomposition: planes in which players go round like rock, paper and scissors.
 
-A flow may be log-odds, of which Elo's model is the transitive case, or advantages (win rates minus 0.5).
+A flow may be log-odds, of which Elo's model is the transitive case, or advantages (mean scores minus 0.5).
 
 Where we differ: pairs may weigh as much as they played, so a pair that never met says nothing.
 """
@@ -42,12 +42,12 @@ def of(payoff: Payoff, players: Sequence[str]) -> Parts:
     return decompose(log_odds(payoff.matrix(players), games), games)
 
 
-def log_odds(win_rates: Floats, games: Floats) -> Floats:
-    """Log-odds [n, n] of `win_rates` [n, n] estimated from `games` [n, n]; 0 for pairs without games.
+def log_odds(scores: Floats, games: Floats) -> Floats:
+    """Log-odds [n, n] of mean `scores` [n, n] estimated from `games` [n, n]; 0 for pairs without games.
 
     One game more, a draw, is added to each pair, which keeps the odds of those who never lost finite.
     """
-    won, lost = win_rates * games + 0.5, (1 - win_rates) * games + 0.5
+    won, lost = scores * games + 0.5, (1 - scores) * games + 0.5
     flow: Floats = np.log(won / lost)
     return flow
 

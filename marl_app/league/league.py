@@ -38,7 +38,7 @@ from marl_app.league.view import LeagueView, Tally
 
 __all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 
 @dataclass
@@ -122,12 +122,14 @@ class League:
         if unknown:
             raise ValueError(f"results of {learner} against unknown players {sorted(unknown)}")
         opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
-        results = np.zeros((len(opponents), 3), np.int64)
+        results, scores = np.zeros((len(opponents), 3), np.int64), np.bincount(row, outcomes.scores, len(opponents))
         np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
-        for opponent, (wins, draws, losses) in zip(opponents.tolist(), results.tolist(), strict=True):
+        for opponent, (wins, draws, losses), score in zip(
+            opponents.tolist(), results.tolist(), scores.tolist(), strict=True
+        ):
             if opponent not in players:
                 continue
-            self.payoff.add(learner, opponent, wins, draws, losses)
+            self.payoff.add(learner, opponent, wins, draws, losses, score)
             if opponent in self._pool:
                 tally = self._tallies[learner]
                 self._tallies[learner] = Tally(tally.wins + wins, tally.draws + draws, tally.losses + losses)
@@ -230,10 +232,10 @@ class League:
         return dict(zip(players, ratings.tolist(), strict=True))
 
     def bands(self, learner: str) -> dict[str, tuple[float, float]]:
-        """The learner's score and effective games against the oldest, middle and newest third of the pool.
+        """The learner's win rate and effective games against the oldest, middle and newest third of the pool.
 
-        A learner that forgets shows here first: its score against the oldest falls. Thirds without a snapshot are
-        left out; a third without games scores 0.5.
+        A learner that forgets shows here first: its win rate against the oldest falls. Thirds without a snapshot are
+        left out; 0.5 against a third without games.
         """
         self._check(learner)
         pool = list(self._pool)

@@ -116,4 +116,4 @@ def _results(scores: Floats, learner: str, strategies: Mapping[str, int]) -> Out
     score = scores[strategies[learner], [strategies[player] for player in opponents]]
     wins, draws, losses = ((score == points).astype(np.int64) for points in (1.0, 0.5, 0.0))
     ones = np.ones(len(opponents), np.int64)
-    return Outcomes(learner, opponents, ("all",) * len(opponents), 0 * ones, wins, draws, losses, ones)
+    return Outcomes(learner, opponents, ("all",) * len(opponents), 0 * ones, wins, draws, losses, ones, score)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,9 +17,10 @@ class Outcomes:
 
     `opponents` and `rules` are those of the `Assignment` that was played; the opponent of self-play is the learner.
     All arrays are int64 [k]: `sides`, the side that the learner played; `wins`, `draws`, `losses`, as the learner saw
-    them (for self-play: as that side saw them); `steps`, env steps of these matches together.
+    them (for self-play: as that side saw them); `steps`, env steps of these matches together. `scores`, float64 [k], is
+    the sum of the learner's scores in them, each in [0, 1]: wins plus half the draws, unless payoffs have sizes.
 
-    Raises ValueError for rows of different number and for negative counts.
+    Raises ValueError for rows of different number and for negative numbers.
     """
 
     learner: str
@@ -29,14 +31,15 @@ class Outcomes:
     draws: Ints
     losses: Ints
     steps: Ints
+    scores: Floats
 
     def __post_init__(self) -> None:
-        arrays = (self.sides, self.wins, self.draws, self.losses, self.steps)
+        arrays = (self.sides, self.wins, self.draws, self.losses, self.steps, self.scores)
         rows = {len(self.opponents), len(self.rules), *(len(array) for array in arrays)}
         if len(rows) > 1:
             raise ValueError(f"outcomes of {self.learner} have columns of different lengths: {sorted(rows)}")
         if any((array < 0).any() for array in arrays):
-            raise ValueError(f"outcomes of {self.learner} have negative counts")
+            raise ValueError(f"outcomes of {self.learner} have negative numbers")
 
     @property
     def matches(self) -> int:

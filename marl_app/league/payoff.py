@@ -1,4 +1,4 @@
-"""The payoff: how often each player wins, draws and loses against each other one.
+"""The payoff: how often each player wins, draws and loses against each other one, and its mean score.
 
 As in AlphaStar's published pseudocode (Vinyals et al., 2019): a result first multiplies the counters (games, wins,
 draws, losses) of its pair by `decay_per_game`, then adds 1 to those it concerns, so old games fade as a learner
@@ -11,6 +11,10 @@ Where we differ:
 - Of the four counters only wins and draws are kept: all four decay together, so losses[a, b] = wins[b, a] and
   games = wins + draws + losses.
 - A new snapshot starts with its learner's record (`copy_row`), not with 0.5 against everybody.
+- Beside who won, it keeps how much, for games whose payoffs have sizes, as chips in poker: scores in [0, 1] that are an
+  affine map of the payoff (see `envs.batched`). What is asked of a player (PFSP, schedules) goes by win rates; what the
+  pool is as a game (meta-strategies, its cycles, who is missed least) by mean scores: the Nash mixture of win rates is
+  not that of the payoffs. Elsewhere a score is 1, 0.5 or 0, and both are the same.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ def wilson(score: ArrayLike, games: ArrayLike, confidence: float = 0.95) -> Floa
 
 
 class Payoff:
-    """The win/draw/loss table between player ids; it grows when an id first appears.
+    """The table of results between player ids; it grows when an id first appears.
 
     `decay_per_game` in (0, 1]: 1 never forgets, d remembers about 1 / (1 - d) games per pair. "Games" below are these
     decayed, effective games. An id that never played has no games, and nobody has games against himself: to be asked
@@ -57,9 +61,12 @@ class Payoff:
         self._index: dict[str, int] = {}
         self._wins: Floats = np.zeros((8, 8))  # [row, column]: decayed wins of row against column
         self._draws: Floats = np.zeros((8, 8))  # symmetric
+        self._excess: Floats = np.zeros((8, 8))  # antisymmetric: decayed scores beyond wins + draws / 2
 
-    def add(self, home: str, away: str, wins: int, draws: int, losses: int) -> None:
+    def add(self, home: str, away: str, wins: int, draws: int, losses: int, score: float | None = None) -> None:
         """Add a batch of results as `home` saw them; `away` sees them mirrored. Self-play is never recorded.
+
+        `score` is the sum of the scores of `home`; None: wins + draws / 2.
 
         The order inside a batch is unknown, so its n games share their weight: each counter c, which grew by k of the
         n, becomes c d^n + (k / n) (1 - d^n) / (1 - d) with d = `decay_per_game`. That is the expectation of the
@@ -79,13 +86,16 @@ class Payoff:
         self._wins[h, a] = self._wins[h, a] * old + wins * new
         self._wins[a, h] = self._wins[a, h] * old + losses * new
         self._draws[h, a] = self._draws[a, h] = self._draws[h, a] * old + draws * new
+        beyond = 0.0 if score is None else score - (wins + draws / 2)
+        self._excess[h, a] = self._excess[h, a] * old + beyond * new
+        self._excess[a, h] = -self._excess[h, a]
 
     def copy_row(self, source: str, target: str) -> None:
         """Give `target` the record of `source` against everybody else, and no games against `source` itself."""
         if source == target:
             return
         s, t = self._row(source), self._row(target)
-        for table in (self._wins, self._draws):
+        for table in (self._wins, self._draws, self._excess):
             table[t, :] = table[s, :]  # the diagonal is 0, so both [t, s] and [t, t] become 0
             table[:, t] = table[:, s]
 
@@ -95,14 +105,19 @@ class Payoff:
         if row is None:
             return
         self._index = {name: index - (index > row) for name, index in self._index.items()}
-        self._wins, self._draws = (
-            np.pad(np.delete(np.delete(table, row, 0), row, 1), (0, 1)) for table in (self._wins, self._draws)
+        self._wins, self._draws, self._excess = (
+            np.pad(np.delete(np.delete(table, row, 0), row, 1), (0, 1))
+            for table in (self._wins, self._draws, self._excess)
         )
 
     def win_rates(self, home: str, away: Sequence[str]) -> Floats:
         """(wins + draws / 2) / games of `home` against each of `away`, [k]; 0.5 where there are no games."""
         points, games = self._cells([home], away)
         return _rate(points, games).ravel()
+
+    def scores(self, home: str, away: Sequence[str]) -> Floats:
+        """Mean score of `home` against each of `away`, [k]; 0.5 where there are no games."""
+        return self._scores([home], away).ravel()
 
     def games(self, home: str, away: Sequence[str]) -> Floats:
         """Effective games of `home` against each of `away`, [k]."""
@@ -114,8 +129,8 @@ class Payoff:
         return wilson(_rate(points, games).ravel(), games.ravel(), confidence)
 
     def matrix(self, players: Sequence[str]) -> Floats:
-        """Win rates of each of `players` against each, [n, n]; M + M.T = 1."""
-        return _rate(*self._cells(players, players))
+        """The pool as a game: mean scores of each of `players` against each, [n, n]; M + M.T = 1."""
+        return self._scores(players, players)
 
     def counts(self, players: Sequence[str]) -> tuple[Floats, Floats]:
         """Wins (a draw is half a win) and games between `players`, [n, n] each; games = wins + wins.T."""
@@ -128,17 +143,16 @@ class Payoff:
             "players": list(self._index),
             "wins": self._wins[:n, :n].tolist(),
             "draws": self._draws[:n, :n].tolist(),
+            "excess": self._excess[:n, :n].tolist(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace the table. `decay_per_game` is a setting and not part of it."""
         n = len(state["players"])
-        wins = np.array(state["wins"], np.float64).reshape(n, n)
-        draws = np.array(state["draws"], np.float64).reshape(n, n)
+        tables = [np.array(state[name], np.float64) for name in ("wins", "draws", "excess")]
         self._index = {player: index for index, player in enumerate(state["players"])}
         room = max(8, n)
-        self._wins, self._draws = np.zeros((room, room)), np.zeros((room, room))
-        self._wins[:n, :n], self._draws[:n, :n] = wins, draws
+        self._wins, self._draws, self._excess = (np.pad(table.reshape(n, n), (0, room - n)) for table in tables)
 
     def _row(self, player: str) -> int:
         """The row of a player, made on first sight; the tables double when they are full."""
@@ -147,12 +161,23 @@ class Payoff:
         if index >= room:
             self._wins = np.pad(self._wins, (0, room))
             self._draws = np.pad(self._draws, (0, room))
+            self._excess = np.pad(self._excess, (0, room))
         return index
+
+    def _scores(self, home: Sequence[str], away: Sequence[str]) -> Floats:
+        """Mean scores [h, a] of each of `home` against each of `away`."""
+        points, games = self._cells(home, away)
+        h, a = self._rows(home), self._rows(away)
+        known = (h >= 0)[:, None] & (a >= 0)[None, :]
+        return _rate(points + np.where(known, self._excess[np.ix_(h, a)], 0.0), games)
+
+    def _rows(self, players: Sequence[str]) -> NDArray[np.intp]:
+        """Rows of players, -1 for who never played."""
+        return np.array([self._index.get(player, -1) for player in players], np.intp)
 
     def _cells(self, home: Sequence[str], away: Sequence[str]) -> tuple[Floats, Floats]:
         """Points (wins + draws / 2) and games of each of `home` against each of `away`, [h, a] each."""
-        h = np.array([self._index.get(player, -1) for player in home], np.intp)
-        a = np.array([self._index.get(player, -1) for player in away], np.intp)
+        h, a = self._rows(home), self._rows(away)
         draws = self._draws[np.ix_(h, a)]
         points = self._wins[np.ix_(h, a)] + draws / 2
         losing_points = self._wins[np.ix_(a, h)].T + draws / 2

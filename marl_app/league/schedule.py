@@ -2,10 +2,10 @@
 
 AlphaStar (Vinyals et al., 2019) freezes a learner 2e9 steps after its last freeze if it beats every opponent that its
 role names in at least 70% of games, and after 4e9 steps anyway. `AlphaStar` and `WinRate` are that rule made to work
-with few games: a score must clear the threshold with confidence (lower end of Wilson's interval) after a minimum of
+with few games: a win rate must clear the threshold with confidence (lower end of Wilson's interval) after a minimum of
 games. They differ in what is asked of a learner:
 - `AlphaStar`: to beat each of its opponents. The one it has hardly met holds it up.
-- `WinRate`: one score against the pool as it was met. A matchmaker that seeks hard opponents (PFSP) makes it strict.
+- `WinRate`: one win rate against the pool as it was met. A matchmaker that seeks hard opponents (PFSP) makes it strict.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class WinRate:
     """Freeze a learner that has learned to beat the pool, or has tried for long enough.
 
     All counts are since the last freeze. Due when at least `agent_steps` were trained, at least `min_games` were
-    played against the pool, and the lower end of the score's Wilson interval exceeds `threshold`; or, whatever the
-    score, after `timeout_factor` times as many steps (None: never). AlphaStar's is 2.
+    played against the pool, and the lower end of the win rate's Wilson interval exceeds `threshold`; or, whatever
+    the win rate, after `timeout_factor` times as many steps (None: never). AlphaStar's is 2.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class WinRate:
     def beats(self, view: LeagueView, learner: str) -> str | None:
         """How well the learner beats the pool, if it does so surely."""
         tally = view.tallies[learner]
-        low, high = wilson(tally.score, tally.games, self.confidence)
+        low, high = wilson(tally.win_rate, tally.games, self.confidence)
         if tally.games < self.min_games or low <= self.threshold:
             return None
-        return f"win rate {tally.score:.2f} [{low:.2f}, {high:.2f}] over {tally.games:,} games"
+        return f"win rate {tally.win_rate:.2f} [{low:.2f}, {high:.2f}] over {tally.games:,} games"
 
 
 class AlphaStar(WinRate):

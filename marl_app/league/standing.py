@@ -34,9 +34,9 @@ class Standing:
         _, games = league.payoff.counts(pool)
         if not games.any():
             return cls(league.ratings())
-        win_rates = league.payoff.matrix(pool)
-        mixed = perplexity(league.meta_strategy.solve(win_rates))
-        return cls(league.ratings(), vendi_score(win_rates), mixed, cycles.of(league.payoff, pool).cyclic_share)
+        scores = league.payoff.matrix(pool)
+        mixed = perplexity(league.meta_strategy.solve(scores))
+        return cls(league.ratings(), vendi_score(scores), mixed, cycles.of(league.payoff, pool).cyclic_share)
 
 
 def perplexity(probabilities: Floats) -> float:
@@ -44,14 +44,14 @@ def perplexity(probabilities: Floats) -> float:
     return float(np.exp(entr(probabilities).sum()))
 
 
-def vendi_score(win_rates: Floats) -> float:
-    """The effective number of different players, from 1 to n, by their win rates [n, n] in [0, 1].
+def vendi_score(scores: Floats) -> float:
+    """The effective number of different players, from 1 to n, by their mean scores [n, n] in [0, 1].
 
     Friedman and Dieng (2023), "The Vendi score: a diversity evaluation metric for machine learning": the exponential of
     the entropy of the eigenvalues of K / n, where K is the similarity of each two players; copies count as one, players
-    without any similarity in full. Similarity is 1 minus the mean difference of their win rates against the pool, which
-    noise in the win rates changes little.
+    without any similarity in full. Similarity is 1 minus the mean difference of their scores against the pool, which
+    noise in the scores changes little.
     """
-    differences = np.abs(win_rates[:, None, :] - win_rates[None, :, :]).mean(axis=2)
-    eigenvalues = np.linalg.eigvalsh((1.0 - differences) / len(win_rates))
+    differences = np.abs(scores[:, None, :] - scores[None, :, :]).mean(axis=2)
+    eigenvalues = np.linalg.eigvalsh((1.0 - differences) / len(scores))
     return perplexity(np.maximum(eigenvalues, 0.0))

@@ -25,7 +25,7 @@ class Tally:
         return self.wins + self.draws + self.losses
 
     @property
-    def score(self) -> float:
+    def win_rate(self) -> float:
         """Wins plus half the draws, per game; 0.5 without games."""
         return (self.wins + self.draws / 2) / self.games if self.games else 0.5
 

@@ -109,7 +109,8 @@ METRICS = (
     Metric("league/matchmaking", "How likely the main agent meets each opponent, and its win rate there.", "image"),
     Metric(
         "evaluation/{anchor}/{mode}/score",
-        "Mean score (win 1, draw 0.5) against a fixed anchor, sides alternated; mode: greedy or sampled actions.",
+        "Mean score (win 1, draw 0.5; where payoffs have sizes 0.5 + payoff / (2 * the largest)) against a fixed "
+        "anchor, sides alternated; mode: greedy or sampled actions.",
         "score",
     ),
     Metric(

@@ -29,6 +29,7 @@ COLUMNS = (
     ("wins", pa.int64(), "Matches that the learner won on this side."),
     ("draws", pa.int64(), "Matches drawn."),
     ("losses", pa.int64(), "Matches that the learner lost."),
+    ("scores", pa.float64(), "Sum of the learner's scores in these matches: wins plus half the draws, or by payoff."),
     ("steps", pa.int64(), "Env steps of these matches together."),
     ("win_rate", pa.float32(), "The learner's win rate against the opponent that the matchmaker saw."),
     ("probability", pa.float32(), "The probability with which the rule chose this opponent."),

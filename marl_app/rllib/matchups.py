@@ -46,6 +46,7 @@ class Matchups:
         self._dealt: list[int] = []  # those of the current assignment
         self._shares: NDArray[np.float64] = np.zeros(0)
         self._ended: list[Ints] = []  # rows (opponent, side, result, length)
+        self._scores: list[Floats] = []  # and what each scored
 
     def assign(self, assignment: Assignment) -> None:
         """Deal these opponents to the matches that start from now on."""
@@ -119,11 +120,13 @@ class Matchups:
         score = scores[np.arange(len(matches)), sides]
         result = np.where(score > 0.5 + 1e-6, 0, np.where(score < 0.5 - 1e-6, 2, 1))  # win, draw, loss
         self._ended.append(np.stack([self._opponent[matches], sides, result, self.lengths[matches]]))
+        self._scores.append(score)
 
     def take_outcomes(self) -> tuple[Outcomes, tuple[Opponent, ...]]:
         """Results since the last call, and the opponent (with the reason for the choice) of each of their rows."""
         ended = np.concatenate(self._ended, axis=1) if self._ended else np.zeros((4, 0), np.int64)
-        self._ended = []
+        scores = np.concatenate(self._scores) if self._scores else np.zeros(0)
+        self._ended, self._scores = [], []
         keys, row = np.unique(ended[0] * self._num_sides + ended[1], return_inverse=True)
         results = np.zeros((len(keys), 3), np.int64)
         np.add.at(results, (row, ended[2]), 1)
@@ -138,6 +141,7 @@ class Matchups:
             draws=results[:, 1],
             losses=results[:, 2],
             steps=steps,
+            scores=np.bincount(row, scores, len(keys)).astype(np.float64),
         )
         self._forget()
         return outcomes, opponents

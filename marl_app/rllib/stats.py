@@ -92,7 +92,7 @@ class IterationStats:
             staleness=float(np.mean([updates[fragment.learner] - fragment.weights_version for fragment in fragments])),
             self_play=(
                 sum(int((o.wins + o.draws + o.losses)[mine].sum()) for o, mine in own),
-                sum(float((o.wins + o.draws / 2)[mine].sum()) for o, mine in own),
+                sum(float(o.scores[mine].sum()) for o, mine in own),
             ),
             learners=tuple({fragment.learner: None for fragment in fragments}),
         )

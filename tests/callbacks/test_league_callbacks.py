@@ -72,7 +72,7 @@ def test_results_reach_league_and_records_with_their_reasons(tmp_path):
     for iteration, arguments in enumerate(fragments, 1):
         outcomes, own = arguments["fragment"].outcomes, recorded[recorded.iteration == iteration]
         assert own.opponent.tolist() == list(outcomes.opponents) and own.rule.tolist() == list(outcomes.rules)
-        for column in ("wins", "draws", "losses", "steps"):
+        for column in ("wins", "draws", "losses", "scores", "steps"):
             np.testing.assert_array_equal(own[column], getattr(outcomes, column))
         np.testing.assert_allclose(
             own.win_rate, [reason.win_rate for reason in arguments["fragment"].reasons], rtol=1e-6

@@ -29,6 +29,21 @@ def test_general_sum_pays_both_from_the_table():
     assert env.scores(np.array([0, 1])).tolist() == [[1, 0], [0, 1]]  # who got more
 
 
+def test_payoffs_that_have_sizes_are_scores_that_have_sizes():
+    env, rng = MatrixGame(3, [[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]]), np.random.default_rng(0)
+    env.reset(rng)
+    env.step([np.array([[0, 2], [0, 1], [1, 2]])], rng)
+    # The largest payoff, 0.5, is a score of 1; a quarter is half way to 0; 0.05 is a tenth of 0.5.
+    np.testing.assert_allclose(env.scores(np.arange(3)), [[1, 0], [0.25, 0.75], [0.45, 0.55]], rtol=1e-6)
+
+
+def test_a_game_that_pays_nothing_is_a_draw():
+    env, rng = MatrixGame(1, [[0, 0], [0, 0]]), np.random.default_rng(0)
+    env.reset(rng)
+    env.step([np.array([[0, 1]])], rng)
+    assert env.scores(np.array([0])).tolist() == [[0.5, 0.5]]
+
+
 def test_different_numbers_of_actions_make_two_groups():
     env, rng = MatrixGame(1, [[1, 2, 3], [4, 5, 6]]), np.random.default_rng(0)
     assert [(group.name, group.agents, group.action_space.n) for group in env.groups] == [

@@ -126,6 +126,28 @@ def test_matching_pennies_pays_the_matcher():
     assert env.scores(np.array([0, 1])).tolist() == [[1, 0], [0, 1]]
 
 
+def test_scores_of_poker_are_its_chips():
+    """Kuhn poker pays one or two chips: 0.5 + chips / 4. They are the payoffs, also after a bet that was called."""
+    env, rng = OpenSpiel(200, "kuhn_poker"), np.random.default_rng(0)
+    env.reset(rng)
+    seen, running = set(), np.ones(200, np.bool_)
+    while running.any():
+        step = env.step(random_actions(env, rng), rng)
+        ended = np.flatnonzero(step.terminated & running)
+        np.testing.assert_array_equal(env.scores(ended), 0.5 + step.rewards[ended] / 4)
+        seen |= set(env.scores(ended).ravel().tolist())
+        running[ended] = False
+        env.reset(rng, np.flatnonzero(step.terminated))
+    assert seen == {0.0, 0.25, 0.75, 1.0}
+
+
+def test_scores_of_games_without_sizes_or_without_a_fixed_sum_are_who_won():
+    env, rng = OpenSpiel(1, "matrix_pd"), np.random.default_rng(0)  # the prisoner's dilemma
+    env.reset(rng)
+    step = env.step([np.array([[0, 1]])], rng)
+    assert step.rewards.tolist() == [[0, 10]] and env.scores(np.array([0])).tolist() == [[0, 1]]
+
+
 def test_scores_of_three_players_are_the_share_of_the_others_beaten():
     env, rng = OpenSpiel(1, "kuhn_poker(players=3)"), np.random.default_rng(0)
     env.reset(rng)

@@ -77,7 +77,7 @@ def test_a_reading_of_a_league() -> None:
     league = League([Learner("main")], Latest(), EverySteps(1))
     for number in range(2):
         league.add_snapshot("main", f"{number:064x}", number, "x")
-    columns = [np.array([n], np.int64) for n in (0, 75, 0, 25, 0)]
+    columns = [np.array([n], np.int64) for n in (0, 75, 0, 25, 0, 75)]
     league.record(Outcomes("main", ("main@0001",), ("rule",), *columns))
     standing = Standing.of(league)
     read = Reading.of(league, "main", standing)

@@ -243,7 +243,7 @@ def test_a_learner_may_start_again_from_a_snapshot() -> None:
 
 
 def outcome(learner: str, opponent: str, wins: int, losses: int) -> Outcomes:
-    columns = [np.array([n], np.int64) for n in (0, wins, 0, losses, 0)]
+    columns = [np.array([n], np.int64) for n in (0, wins, 0, losses, 0, wins)]
     return Outcomes(learner, (opponent,), ("rule",), *columns)
 
 

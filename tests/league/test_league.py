@@ -26,7 +26,8 @@ def outcomes(learner: str, rows: list[tuple[str, int, int, int]]) -> Outcomes:
     """One row per (opponent, wins, draws, losses)."""
     results = np.array([row[1:] for row in rows], np.int64).reshape(-1, 3)
     zeros = np.zeros(len(rows), np.int64)
-    return Outcomes(learner, tuple(row[0] for row in rows), ("rule",) * len(rows), zeros, *results.T, zeros)
+    scores = results @ [1, 0.5, 0]
+    return Outcomes(learner, tuple(row[0] for row in rows), ("rule",) * len(rows), zeros, *results.T, zeros, scores)
 
 
 def play(league: League, assignment: Assignment, rng: np.random.Generator) -> Outcomes:
@@ -98,7 +99,7 @@ def test_self_play_counts_as_matches_and_nothing_else() -> None:
     league.add_snapshot("main", "a" * 64, 0, "first")
     league.record(outcomes("main", [("main", 10, 5, 10), ("main@0000", 3, 1, 0)]))
     assert league.matches == 29
-    assert league.view.tallies["main"].games == 4 and league.view.tallies["main"].score == 3.5 / 4
+    assert league.view.tallies["main"].games == 4 and league.view.tallies["main"].win_rate == 3.5 / 4
     assert league.payoff.games("main", ["main", "main@0000"])[0] == 0
 
 
@@ -264,7 +265,7 @@ def test_outcomes_must_be_a_table_of_counts() -> None:
         outcomes("main", [("main", 1, -1, 0)])
     one, two = np.ones(1, np.int64), np.ones(2, np.int64)
     with pytest.raises(ValueError, match="different lengths"):
-        Outcomes("main", ("main",), ("rule",), one, two, one, one, one)
+        Outcomes("main", ("main",), ("rule",), one, two, one, one, one, one)
 
 
 def test_leagues_that_cannot_be() -> None:

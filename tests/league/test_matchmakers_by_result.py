@@ -40,7 +40,8 @@ def outcomes(learner: str, rows: list[tuple[str, str, int, int]]) -> Outcomes:
     """One row per (opponent, rule, wins, losses)."""
     wins, losses = np.array([row[2:] for row in rows], np.int64).reshape(-1, 2).T
     zeros = np.zeros(len(rows), np.int64)
-    return Outcomes(learner, tuple(r[0] for r in rows), tuple(r[1] for r in rows), zeros, wins, zeros, losses, zeros)
+    names = tuple(r[0] for r in rows)
+    return Outcomes(learner, names, tuple(r[1] for r in rows), zeros, wins, zeros, losses, zeros, 1.0 * wins)
 
 
 def chances(branches: list[Branch]) -> dict[str, float]:

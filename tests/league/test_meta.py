@@ -95,7 +95,7 @@ def test_noise_that_is_not_mirrored_is_averaged(game: np.ndarray, seed: int) -> 
     ids=lambda game: str(game.shape),
 )
 def test_what_is_no_table_of_players_is_refused(game: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"win rates must be \[n, n\] with n >= 1"):
+    with pytest.raises(ValueError, match=r"scores must be \[n, n\] with n >= 1"):
         Nash().solve(game)
 
 
@@ -103,7 +103,7 @@ def test_what_is_no_table_of_players_is_refused(game: np.ndarray) -> None:
 def test_win_rates_that_are_no_numbers_are_refused(value: float) -> None:
     game = ROCK_PAPER_SCISSORS.copy()
     game[1, 2] = value
-    with pytest.raises(ValueError, match="win rates must be finite"):
+    with pytest.raises(ValueError, match="scores must be finite"):
         Nash().solve(game)
 
 

@@ -129,7 +129,7 @@ def test_two_populations() -> None:
 def test_what_is_no_table_of_players_is_refused(solver: MetaStrategy) -> None:
     if isinstance(solver, Uniform):
         return
-    with pytest.raises(ValueError, match=r"win rates must be \[n, n\]"):
+    with pytest.raises(ValueError, match=r"scores must be \[n, n\]"):
         solver.solve(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="finite"):
         solver.solve(np.full((2, 2), np.nan))

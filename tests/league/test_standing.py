@@ -66,7 +66,7 @@ def test_a_league_from_its_first_snapshot_on() -> None:
     league.add_snapshot("main", "a" * 64, 0, "first")
     assert Standing.of(league).effective_pool_size is None  # nobody has played within the pool
     one = np.ones(1, np.int64)
-    league.record(Outcomes("main", ("main@0000",), ("all",), 0 * one, 3 * one, 0 * one, one, one))
+    league.record(Outcomes("main", ("main@0000",), ("all",), 0 * one, 3 * one, 0 * one, one, one, 3.0 * one))
     assert Standing.of(league).meta_strategy_size is None  # only the learner has
     league.add_snapshot("main", "b" * 64, 1, "second")
     standing = Standing.of(league)

@@ -16,6 +16,7 @@ def rows(count: int = 2) -> dict[str, object]:
         "wins": np.full(count, 3),
         "draws": np.full(count, 1),
         "losses": np.full(count, 2),
+        "scores": np.full(count, 3.5),
         "steps": np.full(count, 120),
         "win_rate": np.full(count, 0.5),
         "probability": np.full(count, 0.25),

@@ -39,7 +39,8 @@ def make_runner(
     ours = {key: settings.get(key, value) for key, value in OURS.items()}
     config.matches(
         run_dir="", trainees={"main": 1.0}, turn=1, make_env=make_env, make_league=None, store=store,
-        architecture=model, agents=tuple(env.agents), networks=networks_of(env, agent_id=agent_id, critic=critic), opponent_slots=slots,
+        architecture=model, agents=tuple(env.agents), opponent_slots=slots,
+        networks=networks_of(env, agent_id=agent_id, critic=critic),
         pipeline=False, no_progress_timeout_s=10, stop=None, hparams={}, **ours,
     )  # fmt: skip
     return MatchEnvRunner(config=config)

@@ -104,6 +104,7 @@ def test_results_are_counted_exactly(club):
             for result in ("wins", "draws", "losses"):
                 counted[name, int(outcomes.sides[row]), result] += int(getattr(outcomes, result)[row])
             steps[name, int(outcomes.sides[row])] += int(outcomes.steps[row])
+            assert outcomes.scores[row] == outcomes.wins[row] + outcomes.draws[row] / 2
             # The rows are distinct: none could have been one row.
         assert len({*zip(map(id, fragment.reasons), outcomes.sides.tolist(), strict=True)}) == len(fragment.reasons)
     expected, expected_steps = Counter(), Counter()

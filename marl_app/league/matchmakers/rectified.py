@@ -16,9 +16,9 @@ from marl_app.league.payoff import Floats
 from marl_app.league.view import LeagueView
 
 
-def rectify(mixture: Floats, win_rates: Floats) -> Floats:
-    """The `mixture` [k] of those against whom `win_rates` [k] are at least 0.5; all of it if there are none."""
-    kept: Floats = mixture * (win_rates >= 0.5)
+def rectify(mixture: Floats, scores: Floats) -> Floats:
+    """The `mixture` [k] of those against whom mean `scores` [k] are at least 0.5; all of it if there are none."""
+    kept: Floats = mixture * (scores >= 0.5)
     total = kept.sum()
     return kept / total if total > 0 else mixture
 
@@ -30,4 +30,7 @@ class Rectified:
         self.strategy = strategy
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        return against(view.snapshots, view, learner, "rectified", lambda x: rectify(view.mixture(self.strategy), x))
+        scores = view.payoff.scores(learner, [snapshot.player.id for snapshot in view.snapshots])
+        return against(
+            view.snapshots, view, learner, "rectified", lambda _: rectify(view.mixture(self.strategy), scores)
+        )

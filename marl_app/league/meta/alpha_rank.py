@@ -34,9 +34,9 @@ class AlphaRank:
         self.selection = selection
         self.population = population
 
-    def solve(self, win_rates: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `win_rates` are finite and [n, n] with n >= 1."""
-        n = len(advantage := advantages(win_rates))
+    def solve(self, scores: Floats) -> Floats:
+        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
+        n = len(advantage := advantages(scores))
         if n == 1:
             return np.ones(1)
         transitions = fixation(advantage.T, self.selection, self.population) / (n - 1)  # [resident, mutant]

@@ -1,7 +1,7 @@
 """The mixture that no member of the pool beats: a Nash equilibrium of the empirical game, by linear programming.
 
 In a symmetric zero-sum game it is the maximin strategy (von Neumann, 1928): maximize v such that the mixture wins at
-least v against every player. There may be many; which of them is found depends only on the win rates.
+least v against every player. There may be many; which of them is found depends only on the scores.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Nash:
     keeps the program small.
     """
 
-    def solve(self, win_rates: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `win_rates` are finite and [n, n] with n >= 1."""
-        advantage = advantages(win_rates)
+    def solve(self, scores: Floats) -> Floats:
+        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
+        advantage = advantages(scores)
         _, kept, copy_of, copies = np.unique(
             advantage.round(COPY), axis=0, return_index=True, return_inverse=True, return_counts=True
         )

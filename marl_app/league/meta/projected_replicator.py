@@ -29,9 +29,9 @@ class ProjectedReplicator:
         self.gamma = gamma
         self.iterations = iterations
 
-    def solve(self, win_rates: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `win_rates` are finite and [n, n] with n >= 1."""
-        payoff = advantages(win_rates)
+    def solve(self, scores: Floats) -> Floats:
+        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
+        payoff = advantages(scores)
         n = len(payoff)
         floor = min(self.gamma, 1 / n)
         strategy, visited = np.full(n, 1 / n), np.zeros(n)

@@ -26,9 +26,9 @@ class RegretMatching:
             raise ValueError(f"iterations must be >= 1, not {iterations}")
         self.iterations = iterations
 
-    def solve(self, win_rates: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `win_rates` are finite and [n, n] with n >= 1."""
-        payoff = advantages(win_rates)
+    def solve(self, scores: Floats) -> Floats:
+        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
+        payoff = advantages(scores)
         n = len(payoff)
         uniform: Floats = np.full(n, 1 / n)
         strategy, regrets, played = uniform, np.zeros(n), np.zeros(n)

@@ -10,6 +10,6 @@ from marl_app.league.payoff import Floats
 class Uniform:
     """The same probability for everybody."""
 
-    def solve(self, win_rates: Floats) -> Floats:
+    def solve(self, scores: Floats) -> Floats:
         """1 / n for each of n players."""
-        return np.full(len(win_rates), 1 / len(win_rates))
+        return np.full(len(scores), 1 / len(scores))

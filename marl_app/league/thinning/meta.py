@@ -5,7 +5,7 @@ against anybody. So a snapshot may go without which the rest is as hard to explo
 first the one whose record against the pool is nearly a copy of another's, or nowhere better than another's. Weak
 players go early; where a learner would forget how to beat them, `stride` serves it better.
 
-The records are estimates: win rates of 0.5 stand for pairs that never met, and costs within `tolerance` are taken for
+The records are estimates: scores of 0.5 stand for pairs that never met, and costs within `tolerance` are taken for
 equal.
 """
 
@@ -30,7 +30,7 @@ TRIED = 8  # members of the mixture, those most like others, whose cost is worke
 class Meta:
     """The cheapest snapshot, then a copy or a dominated one, then the one most like another, then the oldest.
 
-    Win rates that differ by at most `tolerance` on average make a copy. A hundred snapshots take about 0.3 s at most,
+    Mean scores that differ by at most `tolerance` on average make a copy. A hundred snapshots take about 0.3 s at most,
     two hundred 2 s.
     """
 
@@ -70,7 +70,7 @@ def exploitability_without(advantage: Floats, player: int) -> float:
 
 
 def distances(advantage: Floats) -> Floats:
-    """The mean difference in win rate of each player's record to the most similar other one's, [n]."""
+    """The mean difference in score of each player's record to the most similar other one's, [n]."""
     apart = cdist(advantage, advantage, "cityblock") / len(advantage)
     np.fill_diagonal(apart, np.inf)
     nearest: Floats = apart.min(axis=1)

@@ -14,7 +14,7 @@ class Drop:
     """A decision: this snapshot (an id) leaves the pool, for this reason.
 
     `cost`: how much better the best of the old pool does against the new pool's Nash mixture than against the old
-    one's, in win rate (the pool's exploitability; NashConv, the sum over both sides, is twice that). None: not known.
+    one's, in mean score (the pool's exploitability; NashConv, the sum over both sides, is twice that). None: not known.
     """
 
     player: str
