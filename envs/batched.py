@@ -104,6 +104,8 @@ class BatchedEnv(ABC):
     """Random openings for training, or None. Only turn-based games can have them."""
     openspiel_game: str | None = None
     """The OpenSpiel game string with the same moves under the same action ids, if there is one."""
+    stake: float | None = None
+    """Where scores say how much was won: half of what lies between the highest and the lowest return of a side."""
 
     @abstractmethod
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:

@@ -77,7 +77,7 @@ class Copies(BatchedEnv):
         self.openings = openings
         self.state_space = state_space
         self._title = title
-        self._stake = stake
+        self.stake = stake
         self._copies = copies
         self._seats = {  # agent -> (its group, its place in the group)
             agent: (g, place) for g, group in enumerate(groups) for place, agent in enumerate(group.agents)
@@ -168,7 +168,7 @@ class Copies(BatchedEnv):
 
     def scores(self, matches: Ints) -> Floats:
         """Scores, float32 [K, sides], from the undiscounted returns of the sides."""
-        return scores_from_returns(self._returns[matches], self.sides, self._stake)
+        return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
     def state(self, matches: Ints) -> Floats | None:
         """Global states, float32 [K, ...], or None."""

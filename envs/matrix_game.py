@@ -36,7 +36,7 @@ class MatrixGame(BatchedEnv):
         self.payoffs = _as_table(payoff, cooperative)
         self.sides = ((0, 1),) if cooperative else ((0,), (1,))
         zero_sum = not cooperative and not self.payoffs.sum(axis=2).any()
-        self._stake = (float(np.abs(self.payoffs).max()) or None) if zero_sum else None
+        self.stake = (float(np.abs(self.payoffs).max()) or None) if zero_sum else None
         rows, columns = self.payoffs.shape[:2]
         nothing = spaces.Box(0.0, 0.0, (1,), np.float32)
         if rows == columns:
@@ -83,7 +83,7 @@ class MatrixGame(BatchedEnv):
 
         Otherwise 1 for the higher payoff, 0.5 each for equal ones; and 0.5 for a team.
         """
-        return scores_from_returns(self._returns[matches], self.sides, self._stake)
+        return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
 
 def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool) -> Floats:

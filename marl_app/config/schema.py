@@ -295,6 +295,11 @@ class LeagueConfig(Section):
         at_most=1,
     )
     pool_limit: int | None = key("Snapshots in the pool; null = no limit.", at_least=1)
+    sims_per_entry: int | None = key(
+        "Matches between each two snapshots, for the payoff that the meta-strategy is solved from, played beside "
+        "training after a freeze; exact in small games. null = what their learners have played counts.",
+        at_least=2,
+    )
     matchmaker: Leaf = key("The rule that picks the opponent of a match.")
     meta: Leaf = key("The meta-strategy: how the pool as a whole is played.")
     schedule: Leaf = key("When the learner is frozen into the pool.")

@@ -16,6 +16,7 @@ Weights never pass through here, only their digests.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,7 +32,7 @@ from marl_app.league.payoff import Payoff
 from marl_app.league.players import INITIAL, Learner, Player, Snapshot
 from marl_app.league.ratings import bradley_terry
 from marl_app.league.reset import Freeze, reset_to
-from marl_app.league.schedule import Progress, Schedule
+from marl_app.league.schedule import Progress, Remembering, Schedule
 from marl_app.league.thinning.oldest import Oldest
 from marl_app.league.thinning.thinning import Drop, Thinning
 from marl_app.league.view import LeagueView, Tally
@@ -87,6 +88,7 @@ class League:
         self.careers = {learner: Career() for learner in self.learners}
         self._pool: dict[str, Snapshot] = {}  # by player id, oldest first
         self._tallies = {learner: Tally() for learner in self.learners}
+        self._measured: set[tuple[str, str]] = set()  # pairs of the pool, sorted
         self._zero: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
 
     @property
@@ -137,8 +139,23 @@ class League:
         if isinstance(self.matchmaker, Adaptive):
             self.matchmaker.record(self.view, outcomes)
 
+    def measured(self, home: str, away: str, wins: float, draws: float, losses: float, score: float) -> None:
+        """Two snapshots were measured against each other, beside training: that takes the place of what is known.
+
+        Counts of matches and the sum of the scores, as `home` saw them. Nothing happens if one has left the pool.
+        """
+        if home in self._pool and away in self._pool:
+            self.payoff.replace(home, away, wins, draws, losses, score)
+            self._measured.add((min(home, away), max(home, away)))
+
+    def unmeasured(self) -> list[tuple[str, str]]:
+        """The pairs of the pool that were not `measured`, those of older snapshots first."""
+        pairs = [(a, b) for number, b in enumerate(self._pool) for a in itertools.islice(self._pool, number)]
+        return [pair for pair in pairs if (min(pair), max(pair)) not in self._measured]
+
     def tick(self, progress: Progress, rng: np.random.Generator | None = None) -> list[Freeze]:
-        """Who is to be frozen now, by the schedule, and what then. A question: it changes nothing but `rng`.
+        """Who is to be frozen now, by the schedule, and what then. A question, asked once per iteration: it
+        changes nothing but `rng` and what the schedule remembers.
 
         `rng` decides what is a matter of chance, which is only whether a league exploiter is reset.
 
@@ -216,6 +233,7 @@ class League:
                 heir = next((player for player in others if player.lineage == lineage), others[0]).id
                 self._zero = (heir, self.ratings()[heir])
             del self._pool[drop.player]
+            self._measured = {pair for pair in self._measured if drop.player not in pair}
             self.payoff.drop(drop.player)
             yield drop
 
@@ -258,8 +276,10 @@ class League:
             "matches": self.matches,  # for who reads a checkpoint; the careers have it by learner
             "careers": {learner: asdict(career) for learner, career in self.careers.items()},
             "zero": self._zero,
+            "measured": sorted(self._measured),
             "payoff": self.payoff.state_dict(),
             "matchmaker": save([self.matchmaker]),
+            "schedule": self.schedule.state_dict() if isinstance(self.schedule, Remembering) else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -277,10 +297,13 @@ class League:
         careers = {learner: Career(**fields) for learner, fields in state["careers"].items()}
         self.careers = {learner: Career() for learner in self.learners} | careers
         self._zero = tuple(state["zero"]) if state["zero"] else None
+        self._measured = {(first, second) for first, second in state["measured"]}
         self.payoff.load_state_dict(state["payoff"])
         for retired in tallies.keys() - self.learners.keys():
             self.payoff.drop(retired)
         load([self.matchmaker], state["matchmaker"])
+        if isinstance(self.schedule, Remembering) and state["schedule"] is not None:
+            self.schedule.load_state_dict(state["schedule"])
 
     def _has_left(self, name: str) -> bool:
         """Whether this is a snapshot that was in the pool once, as far as is known of lineages that no longer train."""

@@ -90,6 +90,14 @@ class Payoff:
         self._excess[h, a] = self._excess[h, a] * old + beyond * new
         self._excess[a, h] = -self._excess[h, a]
 
+    def replace(self, home: str, away: str, wins: float, draws: float, losses: float, score: float) -> None:
+        """Put these results in the place of all that is known of a pair; as `add` otherwise, but nothing decays."""
+        h, a = self._row(home), self._row(away)
+        self._wins[h, a], self._wins[a, h] = wins, losses
+        self._draws[h, a] = self._draws[a, h] = draws
+        self._excess[h, a] = score - (wins + draws / 2)
+        self._excess[a, h] = -self._excess[h, a]
+
     def copy_row(self, source: str, target: str) -> None:
         """Give `target` the record of `source` against everybody else, and no games against `source` itself."""
         if source == target:

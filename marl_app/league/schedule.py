@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import wilson
 from marl_app.league.players import MAIN_AGENT, MAIN_EXPLOITER
 from marl_app.league.view import LeagueView
@@ -39,6 +40,19 @@ class Schedule(Protocol):
 
     def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
         """Why the learner should be frozen now, as a sentence for humans; None if it should not."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Schedule, Protocol):
+    """A schedule that remembers what it saw when it was asked; saved with the league."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, as JSON types."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
         ...
 
 
@@ -98,6 +112,49 @@ class WinRate:
         if tally.games < self.min_games or low <= self.threshold:
             return None
         return f"win rate {tally.win_rate:.2f} [{low:.2f}, {high:.2f}] over {tally.games:,} games"
+
+
+class Plateau:
+    """Freeze a learner that has become a best response to the meta-strategy, as far as it can be told.
+
+    That is when its mean score against the pool's `strategy` has not risen by `min_gain` for `patience` agent steps,
+    but not before `agent_steps` since its last freeze; and after `budget` of them anyway. PSRO (Lanctot et al., 2017)
+    trains each response for a fixed budget. What it remembers is saved with the league.
+    """
+
+    def __init__(self, strategy: MetaStrategy, agent_steps: int, patience: int, min_gain: float, budget: int) -> None:
+        if agent_steps <= 0 or patience <= 0 or min_gain < 0 or budget < agent_steps:
+            raise ValueError(
+                "agent_steps and patience must be > 0, min_gain >= 0 and budget >= agent_steps, not "
+                f"{agent_steps}, {patience}, {min_gain} and {budget}"
+            )
+        self.strategy = strategy
+        self.agent_steps = agent_steps
+        self.patience = patience
+        self.min_gain = min_gain
+        self.budget = budget
+        self._best: dict[str, tuple[int, float, int]] = {}  # learner: its last freeze, best score since, and when
+
+    def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
+        now, frozen = progress.steps(learner), view.last_freeze(learner)
+        pool = [snapshot.player.id for snapshot in view.snapshots]
+        score = float(view.mixture(self.strategy) @ view.payoff.scores(learner, pool)) if pool else 0.5
+        known = self._best.get(learner)
+        if known is None or known[0] != frozen or score > known[1] + self.min_gain:
+            known = self._best[learner] = (frozen, score, now)
+        if now - frozen >= self.budget:
+            return f"budget: {now - frozen:,} agent steps since the last freeze"
+        if now - frozen >= self.agent_steps and now - known[2] >= self.patience:
+            return f"plateau: {score:.2f} against the meta-strategy, no better for {now - known[2]:,} agent steps"
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, as JSON types."""
+        return {learner: list(best) for learner, best in self._best.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._best = {learner: (frozen, score, at) for learner, (frozen, score, at) in state.items()}
 
 
 class AlphaStar(WinRate):

@@ -2,8 +2,8 @@
 
 Lanctot et al. (2017), "A unified game-theoretic approach to multiagent reinforcement learning": the learner becomes a
 best response to the meta-strategy, joins the pool, and the meta-strategy is solved anew. With Nash it is the double
-oracle of McMahan, Gordon and Blum (2003), with the uniform one fictitious play. We differ in that the payoff between
-snapshots is what their learners have played, not simulated for the purpose.
+oracle of McMahan, Gordon and Blum (2003), with the uniform one fictitious play. The payoff between snapshots is
+simulated with `league.sims_per_entry`, as there; without, it is what their learners have played.
 """
 
 from __future__ import annotations
