@@ -2,13 +2,14 @@
 
 Asked are two things, and a pair's worth is the sum of the shares of both doubts that a batch more of it would remove:
 
-- The ranking. Its doubt is the expected number of neighbors in the wrong order. Ratings (Bradley and Terry) have a
-  covariance; more games of a pair shrink it by a rank-one update, that of all neighbors at once.
+- The ranking. Its doubt is the Elo by which neighbors are expected to be in the wrong order: much for players that are
+  close and little known, little for those that are known to be close. Ratings (Bradley and Terry) have a covariance;
+  more games of a pair shrink it by a rank-one update, that of all neighbors at once.
 - The meta-strategy. Its doubt is the variance of what each player would gain against the Nash mixture p of the payoff:
   the cell of i and j counts p_i^2 + p_j^2 times the variance of its mean score.
 
-So nothing is spent on players that are equal or far apart and that the mixture does not use. Greedy, one batch at a
-time, with the estimates so far taken for the truth.
+So little is spent on players that are far apart and that the mixture does not use. Greedy, one batch at a time, with the
+estimates so far taken for the truth.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def worth(points: Floats, games: Floats, batch: int) -> Floats:
     return total
 
 
-def doubtful_neighbors(ratings: Floats, errors: Floats) -> float:
-    """The expected number of neighbors in the wrong order: `ratings` [n], their covariance `errors` [n, n]."""
+def ranking_doubt(ratings: Floats, errors: Floats) -> float:
+    """The Elo by which neighbors are expected to be in the wrong order: `ratings` [n], their covariance [n, n]."""
     order = np.argsort(ratings)
     gaps = np.diff(ratings[order])
     lower, upper = order[:-1], order[1:]
@@ -53,7 +54,7 @@ def doubtful_neighbors(ratings: Floats, errors: Floats) -> float:
 
 
 def _ranking(points: Floats, batch: int) -> tuple[float, Floats]:
-    """The expected number of neighbors in the wrong order, and by how much a batch of each pair would lower it."""
+    """The Elo by which neighbors are expected to be in the wrong order, and how much of it a batch of each pair takes."""
     ratings = bradley_terry(points, PRIOR)
     errors = covariance(points, ratings, PRIOR)
     order = np.argsort(ratings)
@@ -81,6 +82,7 @@ def _meta_strategy(points: Floats, games: Floats, batch: int) -> tuple[float, Fl
 
 
 def _wrong(gaps: Floats, variance: Floats) -> Floats:
-    """The probability that a difference estimated as `gaps` >= 0 with this variance is negative in truth."""
-    probability: Floats = norm.sf(gaps / np.sqrt(np.maximum(variance, 1e-12)))
-    return probability
+    """The expected Elo below zero of differences that are estimated as `gaps` >= 0 with this variance."""
+    deviation = np.sqrt(np.maximum(variance, 1e-12))
+    elo: Floats = deviation * norm.pdf(gaps / deviation) - gaps * norm.sf(gaps / deviation)
+    return elo

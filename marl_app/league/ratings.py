@@ -78,7 +78,8 @@ def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> 
     expected = np.exp(-np.logaddexp(0.0, logits[None, :] - logits[:, None]))
     weight = (won + won.T) * expected * expected.T
     hessian = np.diag(weight.sum(axis=1)) - weight
-    inverse: Floats = np.linalg.pinv(hessian, rcond=1e-14, hermitian=True) * ELO_PER_LOGIT**2
+    # A constant added to the singular Hessian fixes the mean, as in the fit; differences do not notice.
+    inverse: Floats = np.linalg.inv(hessian + weight.mean()) * ELO_PER_LOGIT**2
     return inverse
 
 
