@@ -1,10 +1,10 @@
 """Who takes part in an evaluation, from names to players:
 
-    main, main@0003             the newest of a learner of the run, and one of its snapshots
-    *, *@*, main@*              patterns of such names; of each lineage's snapshots at most so many, evenly spaced over time
-    DIR, DIR:main@0003          a guest: the first learner of another run, or any player or pattern of it, by directory
-    random, mcts_100            anchors (see `anchors.py`)
-    package.module.Class        a bot: made with the environment, it is a `Policy` or a `Follower`
+main, main@0003             the newest of a learner of the run, and one of its snapshots
+*, *@*, main@*              patterns of such names; of each lineage's snapshots at most so many, evenly spaced over time
+DIR, DIR:main@0003          a guest: the first learner of another run, or any player or pattern of it, by directory
+random, mcts_100            anchors (see `anchors.py`)
+package.module.Class        a bot: made with the environment, it is a `Policy` or a `Follower`
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ RUN, GUEST, ANCHOR, BOT = "run", "guest", "anchor", "bot"
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
-    """A player, the name it goes by, and what it is: run, guest, anchor or bot.
+    """A player, the name it goes by, what it is (run, guest, anchor or bot), and where it comes from.
 
     `agent_steps` are what a player of a run had trained on; None for anchors and bots.
     """
 
     name: str
     kind: str
+    source: str
     player: Policy | Follower
     lineage: str | None = None
     agent_steps: int | None = None
@@ -76,9 +77,9 @@ class Members:
             for name in self.steps
             if ("@" in name) == wants_snapshots and (name == pattern or fnmatch.fnmatchcase(name, pattern))
         ]
-        if not fitting and not (wants_snapshots and fnmatch.filter(self.learners, pattern.partition("@")[0])):
-            raise ValueError(f"{self.run} has no player {pattern!r}; there are {self.there()}")
-        if not fitting and not any(sign in pattern for sign in "*?["):
+        is_pattern = any(sign in pattern for sign in "*?[")
+        may_come = is_pattern and wants_snapshots and fnmatch.filter(self.learners, pattern.partition("@")[0])
+        if not fitting and not may_come:
             raise ValueError(f"{self.run} has no player {pattern!r}; there are {self.there()}")
         lines: dict[str, list[str]] = {}
         for name in fitting:
@@ -119,17 +120,17 @@ def contestants(
             chosen = guests.chosen(player, snapshots) if colon else guests.learners[:1]
             others += [_loaded(env, guests, one, f"{directory.name}:{one}", GUEST) for one in chosen]
         elif _is_anchor(name):
-            others.append(Contestant(name, ANCHOR, make_anchor(env, name)))
+            others.append(Contestant(name, ANCHOR, name, make_anchor(env, name)))
         elif "." in name:
-            others.append(Contestant(name.rpartition(".")[2], BOT, _bot(env, name)))
+            others.append(Contestant(name.rpartition(".")[2], BOT, name, _bot(env, name)))
         else:
             own += members.chosen(name, snapshots)
     run = [_loaded(env, members, name, name, RUN) for name in members.steps if name in own]
-    anchored = [Contestant(name, ANCHOR, make_anchor(env, name)) for name in anchors]
+    anchored = [Contestant(name, ANCHOR, name, make_anchor(env, name)) for name in anchors]
     found: dict[str, Contestant] = {}
     for one in (*run, *others, *anchored):
-        if found.setdefault(one.name, one) is not one and one.kind in (GUEST, BOT):
-            raise ValueError(f"two players go by the name {one.name}: rename a directory or class, or leave one out")
+        if (same := found.setdefault(one.name, one)).source != one.source:
+            raise ValueError(f"{same.source} and {one.source} would both go by {one.name}: rename one of them")
     return list(found.values())
 
 
@@ -158,7 +159,7 @@ def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str
     agent = load_agent(members.run, player)
     if problem := _misfit(env, agent):
         raise ValueError(f"{members.run}: {player} cannot play here: {problem}")
-    return Contestant(name, kind, agent, Player.parse(player).lineage, members.steps[player])
+    return Contestant(name, kind, f"{members.run}:{player}", agent, Player.parse(player).lineage, members.steps[player])
 
 
 def _misfit(env: BatchedEnv, agent: Agent) -> str | None:

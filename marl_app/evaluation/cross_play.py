@@ -30,7 +30,7 @@ def cross_play(results: Results, play: PlayPair, batch: int, games: int) -> Iter
     Yields each pair after its batch has been counted, so that whoever stops in between loses nothing.
     """
     while results.played < games:
-        first, second = next_pair(results.points, results.games, batch)
+        first, second = next_pair(results, batch)
         number = round(results.games[first, second] / batch)
         results.add(first, second, play(first, second, number))
         yield first, second

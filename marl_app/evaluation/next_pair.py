@@ -8,8 +8,8 @@ Asked are two things, and a pair's worth is the sum of the shares of both doubts
 - The meta-strategy. Its doubt is the variance of what each player would gain against the Nash mixture p of the payoff:
   the cell of i and j counts p_i^2 + p_j^2 times the variance of its mean score.
 
-So little is spent on players that are far apart and that the mixture does not use. Greedy, one batch at a time, with the
-estimates so far taken for the truth.
+So little is spent on players that are far apart and that the mixture does not use. Greedy, one batch at a time, and the
+estimates so far are taken for the truth.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from marl_app.evaluation.results import Results
 from marl_app.league.meta.nash import Nash
 from marl_app.league.payoff import Floats
 from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry, covariance
@@ -24,21 +25,18 @@ from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry, covariance
 PRIOR = 0.5  # wins added both ways to every pair: 16 wins in 16 games are not taken for certainty
 
 
-def next_pair(points: Floats, games: Floats, batch: int) -> tuple[int, int]:
-    """The pair (i < j) that plays the next `batch` games, from `points` and `games` [n, n], n >= 2, played so far.
-
-    A pair without games comes first.
-    """
-    first, second = np.triu_indices(len(games), 1)
-    unplayed = np.flatnonzero(games[first, second] == 0)
-    best = int(unplayed[0]) if len(unplayed) else int(worth(points, games, batch).argmax())
+def next_pair(results: Results, batch: int) -> tuple[int, int]:
+    """The pair (i < j) of two players or more that plays the next `batch` games. One without games comes first."""
+    first, second = np.triu_indices(len(results.players), 1)
+    unplayed = np.flatnonzero(results.games[first, second] == 0)
+    best = int(unplayed[0]) if len(unplayed) else int(worth(results, batch).argmax())
     return int(first[best]), int(second[best])
 
 
-def worth(points: Floats, games: Floats, batch: int) -> Floats:
+def worth(results: Results, batch: int) -> Floats:
     """The share of doubt that a batch of each pair would remove, [n (n - 1) / 2] in the order of `triu_indices`."""
-    total = np.zeros(len(games) * (len(games) - 1) // 2)
-    for doubt, removed in (_ranking(points, batch), _meta_strategy(points, games, batch)):
+    total = np.zeros(len(results.players) * (len(results.players) - 1) // 2)
+    for doubt, removed in (_ranking(results.points, batch), _meta_strategy(results, batch)):
         if doubt > 0:
             total += removed / doubt
     return total
@@ -54,7 +52,7 @@ def ranking_doubt(ratings: Floats, errors: Floats) -> float:
 
 
 def _ranking(points: Floats, batch: int) -> tuple[float, Floats]:
-    """The Elo by which neighbors are expected to be in the wrong order, and how much of it a batch of each pair takes."""
+    """The Elo by which neighbors are expected to be in the wrong order, and what a batch of each pair takes off."""
     ratings = bradley_terry(points, PRIOR)
     errors = covariance(points, ratings, PRIOR)
     order = np.argsort(ratings)
@@ -71,13 +69,14 @@ def _ranking(points: Floats, batch: int) -> tuple[float, Floats]:
     return float(doubt.sum()), (doubt[:, None] - _wrong(gaps[:, None], after)).sum(axis=0)
 
 
-def _meta_strategy(points: Floats, games: Floats, batch: int) -> tuple[float, Floats]:
+def _meta_strategy(results: Results, batch: int) -> tuple[float, Floats]:
     """The variance of all gains against the Nash mixture, and by how much a batch of each pair would lower it."""
-    mixture = Nash().solve(np.divide(points, games, out=np.full_like(points, 0.5), where=games > 0))
-    first, second = np.triu_indices(len(games), 1)
-    counted = games[first, second] + 2 * PRIOR
-    score = (points[first, second] + PRIOR) / counted
-    weight = (mixture[first] ** 2 + mixture[second] ** 2) * score * (1 - score)
+    mixture = results.mixture(Nash())
+    first, second = np.triu_indices(len(mixture), 1)
+    counted = results.games[first, second] + 2 * PRIOR
+    score = (results.points[first, second] + PRIOR) / counted
+    used = np.nan_to_num(mixture[first] ** 2 + mixture[second] ** 2)  # NaN: one of them is not mixed
+    weight = used * score * (1 - score)
     return float((weight / counted).sum()), weight * (1 / counted - 1 / (counted + batch))
 
 

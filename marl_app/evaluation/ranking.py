@@ -3,9 +3,10 @@
 - Elo: Bradley and Terry's model fitted to all matches, with 95 % intervals from the curvature of its likelihood; one
   player is 0. If that is a fixed anchor, ratings compare across runs and days.
 - OpenSkill, see `skill.py`.
-- The mass of each player in the Nash equilibrium of the payoff, and in alpha-rank.
-- The cyclic share of the payoff (see `league/cycles.py`). Chance alone makes some of it; so it comes with what a ladder,
-  the fitted ratings, shows in as many games: the 95th percentile of simulated tables.
+- The mass of each player in the Nash equilibrium of the payoff and in alpha-rank: of those that are mixed, which
+  anchors are not, for a strong one would be all there is to say.
+- The cyclic share of the payoff (see `league/cycles.py`). Chance alone makes some of it; so it comes with what a
+  ladder, the fitted ratings, shows in as many games: the 95th percentile of simulated tables.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def rank(results: Results, zero: int, alpha_rank: MetaStrategy, seed: int) -> Ra
         low=elo - half,
         high=elo + half,
         skills=openskill(results.batches, len(results.players), zero, rng),
-        nash=Nash().solve(results.win_rates),
-        alpha_rank=alpha_rank.solve(results.win_rates),
+        nash=results.mixture(Nash()),
+        alpha_rank=results.mixture(alpha_rank),
         cyclic_share=parts.cyclic_share,
         ladder_cyclic_share=_ladder(elo, results.games, rng),
         planes=cycles.planes(parts.cyclic),

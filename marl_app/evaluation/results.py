@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.batched import Floats, Ints
+from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats as Doubles
 from marl_app.league.payoff import wilson
 
@@ -24,10 +25,14 @@ class Batch:
 
 
 class Results:
-    """The matches of `players`, and how often they score against one another."""
+    """The matches of `players`, and how often they score against one another.
 
-    def __init__(self, players: Sequence[str]) -> None:
+    `mixed`: those, by index, that a meta-strategy mixes (None: everybody); the others are there to measure with.
+    """
+
+    def __init__(self, players: Sequence[str], mixed: Sequence[int] | None = None) -> None:
         self.players = tuple(players)
+        self.mixed: Ints = np.arange(len(players)) if mixed is None else np.array(mixed, np.int64)
         size = (len(players), len(players))
         self.points: Doubles = np.zeros(size)  # of row against column
         self.games: Doubles = np.zeros(size)
@@ -56,6 +61,13 @@ class Results:
         """Mean score of row against column, [n, n]; 0.5 where there are no games."""
         rates: Doubles = np.divide(self.points, self.games, out=np.full_like(self.points, 0.5), where=self.games > 0)
         return rates
+
+    def mixture(self, strategy: MetaStrategy) -> Doubles:
+        """How `strategy` mixes the players, [n]; NaN for those that it may not."""
+        probabilities: Doubles = np.full(len(self.players), np.nan)
+        if len(self.mixed):
+            probabilities[self.mixed] = strategy.solve(self.win_rates[np.ix_(self.mixed, self.mixed)])
+        return probabilities
 
     @property
     def intervals(self) -> Doubles:

@@ -69,8 +69,8 @@ def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> 
     """How uncertain `ratings` [n] are that `bradley_terry` fitted to `wins` with `smoothing`: [n, n], in squared Elo.
 
     The inverse of the Hessian of the loss there. Ratings are defined up to a shift, so only differences mean anything:
-    that of i and j has the variance c[i, i] + c[j, j] - 2 c[i, j]. Draws vary less than wins and losses, so with them it
-    is too large, never too small.
+    that of i and j has the variance c[i, i] + c[j, j] - 2 c[i, j]. Draws vary less than wins and losses, so with them
+    it is too large, never too small.
     """
     won = np.array(wins, np.float64) + smoothing
     np.fill_diagonal(won, 0.0)
