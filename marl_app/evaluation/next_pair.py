@@ -1,18 +1,20 @@
 """Which pair plays next in cross-play: the one whose matches are expected to make the most of what is asked clearer.
 
-Asked are two things, and a pair's worth is the sum of the shares of both doubts that a batch more of it would remove:
+Asked are three things, and a pair's worth is the sum of the shares of all doubts that a batch more of it would remove:
 
 - The ranking. Its doubt is the Elo by which neighbors are expected to be in the wrong order: much for players that are
-  close and little known, little for those that are known to be close. Ratings (Bradley and Terry) have a covariance;
-  more games of a pair shrink it by a rank-one update, that of all neighbors at once.
+  close and little known, little for those that are known to be close.
+- The level. Its doubt is the variance of all Elo above zero, which is the anchor that runs are compared by.
 - The meta-strategy. Its doubt is the variance of what each player would gain against the Nash mixture p of the payoff:
   the cell of i and j counts p_i^2 + p_j^2 times the variance of its mean score.
 
-So little is spent on players that are far apart and that the mixture does not use. Greedy, one batch at a time, and the
-estimates so far are taken for the truth.
+Ratings (Bradley and Terry) have a covariance; more games of a pair shrink it by a rank-one update, that of all players
+at once. Greedy, one batch at a time, and the estimates so far are taken for the truth.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.stats import norm
@@ -36,7 +38,7 @@ def next_pair(results: Results, batch: int) -> tuple[int, int]:
 def worth(results: Results, batch: int) -> Floats:
     """The share of doubt that a batch of each pair would remove, [n (n - 1) / 2] in the order of `triu_indices`."""
     total = np.zeros(len(results.players) * (len(results.players) - 1) // 2)
-    for doubt, removed in (_ranking(results.points, batch), _meta_strategy(results, batch)):
+    for doubt, removed in (*_ratings(results, batch), _meta_strategy(results, batch)):
         if doubt > 0:
             total += removed / doubt
     return total
@@ -51,22 +53,28 @@ def ranking_doubt(ratings: Floats, errors: Floats) -> float:
     return float(_wrong(gaps, variance).sum())
 
 
-def _ranking(points: Floats, batch: int) -> tuple[float, Floats]:
-    """The Elo by which neighbors are expected to be in the wrong order, and what a batch of each pair takes off."""
-    ratings = bradley_terry(points, PRIOR)
-    errors = covariance(points, ratings, PRIOR)
-    order = np.argsort(ratings)
+def _ratings(results: Results, batch: int) -> Iterator[tuple[float, Floats]]:
+    """The doubt about ranking and level, and how much of each a batch of each pair would take off."""
+    ratings = bradley_terry(results.points, PRIOR)
+    errors = covariance(results.points, ratings, PRIOR)
+    order, unit = np.argsort(ratings), np.eye(len(ratings))
+    before, after = _variances(unit[order[1:]] - unit[order[:-1]], ratings, errors, batch)
     gaps = np.diff(ratings[order])
-    contrasts = np.eye(len(order))[order[1:]] - np.eye(len(order))[order[:-1]]  # [neighbors, n]
-    first, second = np.triu_indices(len(order), 1)
-    shared = (contrasts @ errors)[:, first] - (contrasts @ errors)[:, second]  # covariance of neighbors and pairs
+    wrong = _wrong(gaps, before)
+    yield float(wrong.sum()), (wrong[:, None] - _wrong(gaps[:, None], after)).sum(axis=0)
+    before, after = _variances(unit - unit[results.zero], ratings, errors, batch)
+    yield float(before.sum()), (before[:, None] - after).sum(axis=0)
+
+
+def _variances(contrasts: Floats, ratings: Floats, errors: Floats, batch: int) -> tuple[Floats, Floats]:
+    """The variance of `contrasts` [k, n] of ratings: now, [k], and after a batch of each pair, [k, pairs]."""
+    first, second = np.triu_indices(len(ratings), 1)
+    shared = (contrasts @ errors)[:, first] - (contrasts @ errors)[:, second]  # covariance of contrasts and pairs
     own = np.diag(errors)[first] + np.diag(errors)[second] - 2 * errors[first, second]
     score = 1 / (1 + 10 ** ((ratings[second] - ratings[first]) / 400))
     information = batch * score * (1 - score) / ELO_PER_LOGIT**2
-    before = np.einsum("kn,nm,km->k", contrasts, errors, contrasts)
-    after = before[:, None] - information * shared**2 / (1 + information * own)
-    doubt = _wrong(gaps, before)
-    return float(doubt.sum()), (doubt[:, None] - _wrong(gaps[:, None], after)).sum(axis=0)
+    now: Floats = np.einsum("kn,nm,km->k", contrasts, errors, contrasts)
+    return now, now[:, None] - information * shared**2 / (1 + information * own)
 
 
 def _meta_strategy(results: Results, batch: int) -> tuple[float, Floats]:

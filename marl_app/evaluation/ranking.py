@@ -32,13 +32,12 @@ SHARE = 95  # percentile of them
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """Of n players, in the order of the results: `elo`, its interval `low` and `high`, and the masses `nash` and
-    `alpha_rank`, [n] each; `skills`, and the player that is `zero`, by index.
+    `alpha_rank`, [n] each; `skills`.
 
     `cyclic_share` and that of a ladder, 95th percentile; `planes` as `cycles.planes` gives them. `ranking_doubt`:
     the Elo by which neighbors are expected to be in the wrong order.
     """
 
-    zero: int
     elo: Floats
     low: Floats
     high: Floats
@@ -51,8 +50,9 @@ class Ranking:
     ranking_doubt: float
 
 
-def rank(results: Results, zero: int, alpha_rank: MetaStrategy, seed: int) -> Ranking:
-    """Work it out; `zero` is the index of the player whose Elo is 0."""
+def rank(results: Results, alpha_rank: MetaStrategy, seed: int) -> Ranking:
+    """Work it out. `seed` decides in which order OpenSkill sees the matches, and what ladders are simulated."""
+    zero = results.zero
     ratings = bradley_terry(results.points)
     errors = covariance(results.points, ratings)
     elo = ratings - ratings[zero]
@@ -60,7 +60,6 @@ def rank(results: Results, zero: int, alpha_rank: MetaStrategy, seed: int) -> Ra
     parts = cycles.decompose(cycles.log_odds(results.win_rates, results.games), results.games)
     rng = np.random.default_rng(seed)
     return Ranking(
-        zero=zero,
         elo=elo,
         low=elo - half,
         high=elo + half,

@@ -27,11 +27,13 @@ class Batch:
 class Results:
     """The matches of `players`, and how often they score against one another.
 
-    `mixed`: those, by index, that a meta-strategy mixes (None: everybody); the others are there to measure with.
+    `zero`: the one, by index, whose Elo is 0. `mixed`: those that a meta-strategy mixes (None: everybody); the others
+    are there to measure with.
     """
 
-    def __init__(self, players: Sequence[str], mixed: Sequence[int] | None = None) -> None:
+    def __init__(self, players: Sequence[str], zero: int = 0, mixed: Sequence[int] | None = None) -> None:
         self.players = tuple(players)
+        self.zero = zero
         self.mixed: Ints = np.arange(len(players)) if mixed is None else np.array(mixed, np.int64)
         size = (len(players), len(players))
         self.points: Doubles = np.zeros(size)  # of row against column

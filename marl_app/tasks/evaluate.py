@@ -74,8 +74,7 @@ class Evaluate(Section):
             return self._answer(self.why, members, recorded)
         make_env = env_factory(named("run", lambda: _environment(recorded)))
         players = self._players(make_env, members)
-        mixed = [place for place, one in enumerate(players) if one.kind != ANCHOR]
-        results = Results([one.name for one in players], mixed)
+        results = _results(players, members.learners[0])
         games = self._games(make_env, players)
         try:
             with _interruptible():
@@ -83,24 +82,19 @@ class Evaluate(Section):
         except BaseException as error:  # what was played is not lost
             if results.played:
                 status = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-                self._report(config, players, results, status, members.learners[0])
+                self._report(config, players, results, status)
             raise
-        elo = self._report(config, players, results, FINISHED, members.learners[0])
+        elo = self._report(config, players, results, FINISHED)
         return elo.get(members.learners[0], max(elo.values()))
 
-    def _report(
-        self, config: Config, players: Sequence[Contestant], results: Results, status: str, learner: str
-    ) -> dict[str, float]:
+    def _report(self, config: Config, players: Sequence[Contestant], results: Results, status: str) -> dict[str, float]:
         """Write and print what the matches say; the players' Elo."""
-        names = [one.name for one in players]
-        oldest = [place for place, one in enumerate(players) if one.kind == RUN and one.lineage == learner] or [0]
-        zero = names.index(ZERO) if ZERO in names else oldest[0]
-        ranking = rank(results, zero, self.alpha_rank, config.seed)
+        ranking = rank(results, self.alpha_rank, config.seed)
         report = Report(players, results, ranking, status)
         directory = Path(config.output_dir)
         report.write(directory, {"run": config.run, "seed": config.seed, "greedy": self.greedy})
         report.print(directory)
-        return dict(zip(names, ranking.elo.tolist(), strict=True))
+        return dict(zip(results.players, ranking.elo.tolist(), strict=True))
 
     def _players(self, make_env: Callable[[int], BatchedEnv], members: Members) -> list[Contestant]:
         with closing(named("run", lambda: make_env(1))) as env:
@@ -158,6 +152,14 @@ class Evaluate(Section):
         for line in named("task.why", lambda: why(first, second, state, records, trained, branches)):
             print(line, flush=True)
         return 0.0
+
+
+def _results(players: Sequence[Contestant], learner: str) -> Results:
+    """No matches yet. Zero is random; without it the oldest player of the run's learner, or the first of all."""
+    names = [one.name for one in players]
+    oldest = [place for place, one in enumerate(players) if one.kind == RUN and one.lineage == learner] or [0]
+    mixed = [place for place, one in enumerate(players) if one.kind != ANCHOR]
+    return Results(names, names.index(ZERO) if ZERO in names else oldest[0], mixed)
 
 
 def _environment(recorded: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Report:
 
     def print(self, directory: Path) -> None:
         """The table, the strongest player first, and what stands beside it."""
-        ranking, zero = self.ranking, self.players[self.ranking.zero]
+        ranking, zero = self.ranking, self.players[self.results.zero]
         table = Table(
             "player", "Elo", "95 % interval", "OpenSkill", "sigma", "ordinal", "Nash", "alpha-rank", "score", "games",
             title=f"Cross-play, {self.status} after {self.results.played:,} matches (Elo of {zero.name} = 0)",
@@ -60,7 +60,7 @@ class Report:
         """`cross_play.json` (with `facts`), tables, pictures, and all of it for TensorBoard."""
         content = {
             **facts, "status": self.status, "games": self.results.played,
-            "zero": self.players[self.ranking.zero].name, "cyclic_share": self.ranking.cyclic_share,
+            "zero": self.players[self.results.zero].name, "cyclic_share": self.ranking.cyclic_share,
             "ladder_cyclic_share": self.ranking.ladder_cyclic_share, "ranking_doubt": self.ranking.ranking_doubt,
             "side_scores": self.results.side_scores, "players": list(self._rows()), "pairs": list(self._pairs()),
             "cycles": [

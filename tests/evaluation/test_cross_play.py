@@ -38,7 +38,7 @@ def chance(scores, matches=16):
 
 def table(points, games, mixed=None):
     """Results of which only the sums are known."""
-    results = Results([f"p{number}" for number in range(len(games))], mixed)
+    results = Results([f"p{number}" for number in range(len(games))], mixed=mixed)
     results.points, results.games = points, games
     return results
 
@@ -110,10 +110,20 @@ def test_every_pair_plays_and_the_budget_is_kept():
 
 
 def test_the_budget_goes_to_the_uncertain_pair():
-    # b and c are nearly equal, and everybody else is 600 Elo away: only their order is in doubt.
+    # b and c are nearly equal, and everybody else is 600 Elo away: only their order is in doubt, and then how far away
+    # the others are, which a and d say least about as long as they play each other.
     results = Results(list("abcd"))
     list(cross_play(results, chance(expected([0, 600, 630, 1230])), 16, 40 * 16))
-    assert results.games[1, 2] > 0.5 * results.played
+    assert results.games[1, 2] == results.games.max() > 1.5 * results.played / 6
+    assert results.games[0, 3] == results.games[~np.eye(4, dtype=bool)].min() < 0.5 * results.played / 6
+
+
+def test_the_level_above_zero_is_in_doubt_too():
+    # The order is clear, and nobody of the rest is near zero: what links it to the others is worth most.
+    elo = np.array([0.0, 500, 1000, 1500])
+    games = np.full((4, 4), 200.0) - 200 * np.eye(4)
+    games[0, 1:] = games[1:, 0] = 20
+    assert next_pair(table(expected(elo) * games, games), 16) == (0, 1)
 
 
 def test_what_a_mixture_uses_is_worth_more_than_what_it_does_not():
@@ -122,7 +132,7 @@ def test_what_a_mixture_uses_is_worth_more_than_what_it_does_not():
     scores = np.array([[0.5, 0.1, 0.9, 0.9], [0.9, 0.5, 0.1, 0.9], [0.1, 0.9, 0.5, 0.9], [0.1, 0.1, 0.1, 0.5]])
     games = np.full((4, 4), 100.0) - 100 * np.eye(4)
     value = dict(zip(zip(*np.triu_indices(4, 1), strict=True), worth(table(scores * games, games), 10), strict=True))
-    assert min(value[0, 1], value[0, 2], value[1, 2]) > 1.5 * max(value[0, 3], value[1, 3], value[2, 3])
+    assert min(value[0, 1], value[0, 2], value[1, 2]) > max(value[0, 3], value[1, 3], value[2, 3])
 
 
 def test_more_games_are_worth_less_where_there_are_many():
