@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 from omegaconf import OmegaConf
+from rich.console import Console
 from rich.progress import track
 
 from envs.batched import BatchedEnv
@@ -75,10 +76,9 @@ class Evaluate(Section):
         make_env = env_factory(named("run", lambda: _environment(recorded)))
         players = self._players(make_env, members)
         results = _results(players, members.learners[0])
-        games = self._games(make_env, players)
         try:
             with _interruptible():
-                self._play(make_env, players, results, games, config.seed)
+                self._play(make_env, players, results, config.seed)
         except BaseException as error:  # what was played is not lost
             if results.played:
                 status = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
@@ -113,33 +113,24 @@ class Evaluate(Section):
             raise ConfigError(f"task.players={self.players}: only {names} would play; there are {members.there()}")
         return found
 
-    def _games(self, make_env: Callable[[int], BatchedEnv], players: Sequence[Contestant]) -> int:
-        """Rounds the batch up to what seats everybody everywhere; the matches in all, at least a batch a pair."""
-        with closing(make_env(1)) as env:
-            self.batch += -self.batch % seatings(len(env.sides))
-        pairs = len(players) * (len(players) - 1) // 2
-        games = pairs * max(self.games, self.batch)
-        print(
-            f"cross-play: {pairs} pairs of {len(players)} players, {games:,} matches, {self.batch} a batch", flush=True
-        )
-        return games
-
     def _play(
-        self,
-        make_env: Callable[[int], BatchedEnv],
-        players: Sequence[Contestant],
-        results: Results,
-        games: int,
-        seed: int,
+        self, make_env: Callable[[int], BatchedEnv], players: Sequence[Contestant], results: Results, seed: int
     ) -> None:
-        with closing(Matches(make_env, [one.player for one in players], self.batch, seed, greedy=self.greedy)) as play:
-            batches = cross_play(results, play, self.batch, games)
-            for _ in track(batches, "cross-play", total=-(-games // self.batch), transient=True):
+        """As many matches a pair as asked for, on average, and at least a batch, in which everybody sits everywhere."""
+        with closing(make_env(1)) as env:
+            batch = self.batch + -self.batch % seatings(len(env.sides))
+        pairs = len(players) * (len(players) - 1) // 2
+        games = pairs * max(self.games, batch)
+        print(f"cross-play: {pairs} pairs of {len(players)} players, {games:,} matches, {batch} a batch", flush=True)
+        with closing(Matches(make_env, [one.player for one in players], batch, seed, greedy=self.greedy)) as play:
+            batches, total = cross_play(results, play, batch, games), -(-games // batch)
+            quiet = not Console().is_terminal
+            for _ in track(batches, "cross-play", total=total, transient=True, disable=quiet):
                 pass
 
     def _answer(self, names: Sequence[str], members: Members, recorded: Any) -> float:
         """Print why two players met in training, or never did."""
-        records = pd.read_parquet(members.run / "matches")
+        records = named("run", lambda: pd.read_parquet(members.run / "matches"))
         progress = members.run / "progress.jsonl"
         trained = None
         if progress.is_file():
@@ -148,7 +139,7 @@ class Evaluate(Section):
                 trained = lines.set_index("iteration")["steps/trained_agent_steps"]
         first, second = names
         state = members.state["league"]
-        branches = _branches(recorded, state)
+        branches = named("run", lambda: _branches(recorded, state))
         for line in named("task.why", lambda: why(first, second, state, records, trained, branches)):
             print(line, flush=True)
         return 0.0

@@ -5,6 +5,7 @@ import pytest
 
 from envs.connect_four import ConnectFour
 from envs.openspiel_adapter import OpenSpiel
+from envs.pettingzoo_adapter import PettingZoo
 from envs.tic_tac_toe import TicTacToe
 from envs.two_step import TwoStep
 from marl_app.evaluation.anchors import Mcts
@@ -85,13 +86,25 @@ def test_everybody_sits_everywhere():
     assert sorted(map(tuple, seats.tolist())) == sorted(tuple(row) for row in alone for _ in range(2))
 
 
+def test_teams_of_two_on_three_sides():
+    def make_env(matches):
+        sides = [["agent_0", "agent_1"], ["agent_2", "agent_3"], ["agent_4", "agent_5"]]
+        return PettingZoo(matches, "mpe2.simple_spread_v3", {"N": 6, "max_cycles": 2}, sides)
+
+    play = Matches(make_env, [RandomPolicy(make_env(1)) for _ in range(2)], 6, 0, greedy=False)
+    batch = play(0, 1, 0)
+    # A score is the share of the two other sides beaten, so those of a match sum to 1.5.
+    assert batch.seats.shape == (6, 3) and batch.scores.sum(axis=1) == pytest.approx([1.5] * 6)
+
+
 def test_a_batch_depends_on_its_pair_and_number_alone():
     players = [RandomPolicy(ConnectFour(1)), Mcts("connect_four", 5), RandomPolicy(ConnectFour(1))]
     one, other = (Matches(ConnectFour, players, 16, 7, greedy=False) for _ in range(2))
     first = one(0, 1, 3)
     other(1, 2, 0)
-    again, later = other(0, 1, 3), other(0, 1, 4)
+    again, copy, later = other(0, 1, 3), other(2, 1, 3), other(0, 1, 4)
     assert np.array_equal(first.scores, again.scores) and np.array_equal(first.seats, again.seats)
+    assert np.array_equal(first.scores, copy.scores)  # 2 is like 0, and all pairs have common seeds
     assert not np.array_equal(first.scores, later.scores)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -80,6 +81,31 @@ def test_guests(league, tmp_path):
     _, found = evaluate(league, tmp_path / "out", f"task.players=[main@0001,{guest},'{guest}:*@*']", "task.anchors=[]")
     assert [row["player"] for row in found["players"]] == ["main@0001", "guest:main"]
     assert found["pairs"][0]["score"] == 1.0 and found["players"][1]["source"] == f"{guest}:main"
+
+
+class Breaks:
+    """A bot that always plays rock, twice."""
+
+    memory_size = 0
+
+    def __init__(self, env):
+        self.asked = 0
+
+    def act(self, observations, masks, agents, /, *, rng, greedy, memory):
+        self.asked += 1
+        if self.asked > 2:
+            raise RuntimeError("out of rocks")
+        return np.full(len(agents), ROCK)
+
+
+def test_a_bot_that_breaks_leaves_what_was_played(league, tmp_path):
+    players = "task.players=[main@0001,main@0002,tests.tasks.test_evaluate.Breaks]"
+    with pytest.raises(RuntimeError, match="out of rocks"):
+        evaluate(league, tmp_path, players, "task.anchors=[]")
+    found = json.loads((tmp_path / "cross_play.json").read_text())
+    # Of the three pairs, the first two have played a batch: scissors beat paper, and paper beats the bot's rock.
+    assert found["status"] == "failed" and [pair["games"] for pair in found["pairs"]] == [16, 16, 16, 0, 16, 0]
+    assert found["pairs"][1]["score"] == 1 and found["pairs"][0]["score"] == 0
 
 
 def test_why(league, tmp_path, capsys):
