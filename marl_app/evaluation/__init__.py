@@ -1,1 +1,1 @@
-"""How good a policy is: matches played to the end against fixed opponents."""
+"""How good players are: matches played to the end, against fixed opponents and against one another."""

@@ -65,6 +65,24 @@ def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int 
     return ratings
 
 
+def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> Floats:
+    """How uncertain `ratings` [n] are that `bradley_terry` fitted to `wins` with `smoothing`: [n, n], in squared Elo.
+
+    The inverse of the Hessian of the loss there. Ratings are defined up to a shift, so only differences mean anything:
+    that of i and j has the variance c[i, i] + c[j, j] - 2 c[i, j]. Draws vary less than wins and losses, so with them
+    it is too large, never too small.
+    """
+    won = np.array(wins, np.float64) + smoothing
+    np.fill_diagonal(won, 0.0)
+    logits = np.asarray(ratings, np.float64) / ELO_PER_LOGIT
+    expected = np.exp(-np.logaddexp(0.0, logits[None, :] - logits[:, None]))
+    weight = (won + won.T) * expected * expected.T
+    hessian = np.diag(weight.sum(axis=1)) - weight
+    # A constant added to the singular Hessian fixes the mean, as in the fit; differences do not notice.
+    inverse: Floats = np.linalg.inv(hessian + weight.mean()) * ELO_PER_LOGIT**2
+    return inverse
+
+
 def _loss(logits: Floats, won: Floats) -> float:
     """Negative log likelihood of `won` [n, n]."""
     return float((won * np.logaddexp(0.0, logits[None, :] - logits[:, None])).sum())

@@ -63,15 +63,24 @@ def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLi
     return _pixels(figure)
 
 
-def ratings_figure(ids: Sequence[str], elo: ArrayLike) -> Pixels:
+def ratings_figure(
+    ids: Sequence[str], elo: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None
+) -> Pixels:
     """Elo [n] of each player as points, in the order given: snapshots by age, then the learners.
 
+    With `low` and `high` [n] each has its interval; one that goes far beyond the ratings is cut off at the edge.
     Raises ValueError for another number of ratings than players.
     """
     ratings = np.asarray(elo, np.float64)
     _same_length(ids, ratings)
     figure, axes = _bars(ids, "Elo of each player")
-    axes.plot(range(len(ids)), ratings, color=_BLUE, marker="o", markersize=4, linewidth=1)
+    if low is None or high is None:
+        axes.plot(range(len(ids)), ratings, color=_BLUE, marker="o", markersize=4, linewidth=1)
+    else:
+        ends = np.stack([ratings - np.asarray(low), np.asarray(high) - ratings])
+        axes.errorbar(range(len(ids)), ratings, ends, color=_BLUE, fmt="o", markersize=4, linewidth=1)
+        room = max(50.0, 0.3 * float(np.ptp(ratings)))
+        axes.set_ylim(ratings.min() - min(room, ends[0].max() + 20), ratings.max() + min(room, ends[1].max() + 20))
     axes.set_ylabel("Elo")
     return _pixels(figure)
 

@@ -1,7 +1,8 @@
 """Every metric: its key, what it means and its unit. `docs/metrics.md` is generated from this file.
 
 A key is `prefix/name`; a part in braces stands for any name without a slash. The x axis of every curve in TensorBoard
-is `steps/env_steps`, of those under `circle/` the round. Per-second numbers are wall-clock averages over one iteration.
+is `steps/env_steps`, of those under `circle/` the round, and of those under `cross_play/` the agent steps that a player
+had trained on. Per-second numbers are wall-clock averages over one iteration.
 """
 
 from __future__ import annotations
@@ -154,6 +155,35 @@ METRICS = (
     ),
     Metric(
         "circle/diversity/{meta_strategy}", "Distinct strategies in the pool and its strength, round by round.", "image"
+    ),
+    Metric("cross_play/elo", "Elo of a player in cross-play (`task=evaluate`), fitted to all its matches.", "Elo"),
+    Metric("cross_play/elo_low", "Lower end of its 95 % interval.", "Elo"),
+    Metric("cross_play/elo_high", "Upper end of its 95 % interval.", "Elo"),
+    Metric("cross_play/openskill", "Mean of its OpenSkill rating; who has not played has 25.", "1"),
+    Metric("cross_play/nash", "Its probability in the Nash equilibrium of the payoff.", "share"),
+    Metric("cross_play/alpha_rank", "Its mass in alpha-rank.", "share"),
+    Metric("cross_play/games", "Matches of cross-play in all.", "matches"),
+    Metric(
+        "cross_play/cyclic_share",
+        "Share of the payoff in cross-play that no ratings explain, as in the league.",
+        "share",
+    ),
+    Metric(
+        "cross_play/ladder_cyclic_share",
+        "What a ladder with the same ratings shows of it in as many games, by chance: its 95th percentile.",
+        "share",
+    ),
+    Metric(
+        "cross_play/ranking_doubt",
+        "Elo by which neighbors in the ranking are expected to be in the wrong order.",
+        "Elo",
+    ),
+    Metric("cross_play/payoff", "Mean score in cross-play of each player (row) against each other (column).", "image"),
+    Metric("cross_play/ratings", "Elo of each player in cross-play with its interval.", "image"),
+    Metric(
+        "cross_play/cycles",
+        "The strongest cycle of the payoff in cross-play: who is a little further round beats who is behind.",
+        "image",
     ),
     Metric("health/env_runner_restarts", "Env runners restarted after they died, so far.", "restarts"),
     Metric("health/failures", "Exceptions that training survived, so far.", "failures"),

@@ -94,6 +94,11 @@ class Agent:
         probabilities = np.concatenate(parts, axis=1).astype(np.float32)
         return probabilities[0] if one else probabilities
 
+    def spaces_of(self, agent: int) -> tuple[spaces.Box, spaces.Space]:
+        """The observation and the action space of a seat."""
+        module = self._modules[self._network_of[agent]]
+        return module.observation_space, module.action_space
+
     def _inputs(
         self, observation: Array, mask: Array | None, agent: Any, memory: Array | None
     ) -> tuple[Array, bool, spaces.Space, Array | None]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from marl_app.league.ratings import bradley_terry, elo_update, expected_score
+from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry, covariance, elo_update, expected_score
 
 
 def test_elo_by_hand() -> None:
@@ -78,3 +78,15 @@ def test_500_players_take_well_under_a_second_and_the_truth_is_recovered() -> No
 def test_tables_that_are_no_counts_are_refused(wins: list) -> None:
     with pytest.raises(ValueError, match="wins must be"):
         bradley_terry(wins)
+
+
+def test_the_variance_of_a_difference() -> None:
+    # Of two players: 1 / (n p (1 - p)) in log odds, with n = 100 games and p = 0.9. Through a third player in between
+    # variances add up, as those of independent measurements do.
+    def variance(wins: list[list[int]]) -> float:
+        c = covariance(wins, bradley_terry(wins, 1e-6), 1e-6)
+        return float(c[0, 0] + c[1, 1] - 2 * c[0, 1]) / ELO_PER_LOGIT**2
+
+    direct = 1 / (100 * 0.9 * 0.1)
+    assert variance([[0, 90], [10, 0]]) == pytest.approx(direct, rel=1e-4)
+    assert variance([[0, 0, 90], [0, 0, 10], [10, 90, 0]]) == pytest.approx(2 * direct, rel=1e-3)

@@ -37,6 +37,7 @@ def test_every_picture_has_a_white_frame_so_that_nothing_is_clipped(count):
     pictures = [
         payoff(count),
         ratings_figure(players(count), np.linspace(900, 1500, count)),
+        ratings_figure(players(count), np.linspace(0, 900, count), np.full(count, -4000), np.full(count, 4000)),
         matchmaking_figure("main", players(count), np.full(count, 1 / count), np.linspace(0, 1, count)),
         heat_map("title", "iteration", "action", np.full((7, count), 0.1), 1000),
         curves_figure("title", "x", "y", {"one": (range(count), range(count))}),

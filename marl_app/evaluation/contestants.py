@@ -1,0 +1,197 @@
+"""Who takes part in an evaluation, from names to players:
+
+main, main@0003             the newest of a learner of the run, and one of its snapshots
+*, *@*, main@*              patterns of such names; of each lineage's snapshots at most so many, evenly spaced over time
+DIR, DIR:main@0003          a guest: the first learner of another run, or any player or pattern of it, by directory
+random, mcts_100            anchors (see `anchors.py`)
+package.module.Class        a bot: made with the environment, it is a `Policy` or a `Follower`
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from envs.batched import BatchedEnv
+from marl_app.evaluation.anchors import make_anchor, simulations
+from marl_app.evaluation.play import Follower
+from marl_app.evaluation.policy import Policy
+from marl_app.league.players import Player
+from marl_app.rllib.agent import Agent, load_agent
+from marl_app.rllib.checkpoint import latest
+
+RUN, GUEST, ANCHOR, BOT = "run", "guest", "anchor", "bot"
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """A player, the name it goes by, what it is (run, guest, anchor or bot), and where it comes from.
+
+    `agent_steps` are what a player of a run had trained on; None for anchors and bots.
+    """
+
+    name: str
+    kind: str
+    source: str
+    player: Policy | Follower
+    lineage: str | None = None
+    agent_steps: int | None = None
+
+
+class Members:
+    """The players of a run directory, as its newest whole checkpoint knows them: the learners and the pool.
+
+    `steps`: by id, the agent steps that each had trained on; the oldest of a lineage first and its learner last.
+    Raises FileNotFoundError if the run has no whole checkpoint.
+    """
+
+    def __init__(self, run: Path) -> None:
+        checkpoint = latest(run / "checkpoints")
+        if checkpoint is None:
+            raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
+        self.run = run
+        self.state = checkpoint.state
+        league = checkpoint.state["league"]
+        self.learners = [str(learner["lineage"]) for learner in league["learners"]]
+        steps = {Player.parse(item["player"]): int(item["agent_steps"]) for item in league["snapshots"]}
+        trainees = checkpoint.state["trainees"]
+        steps |= {Player(lineage): int(trainees[lineage]["agent_steps"]) for lineage in self.learners}
+        self.steps = {player.id: steps[player] for player in sorted(steps)}
+
+    def chosen(self, pattern: str, snapshots: int) -> list[str]:
+        """The ids that fit a name or a pattern, at most so many snapshots of each lineage.
+
+        Raises ValueError, naming the players there are, for a name that nobody has. A pattern of snapshots may fit none
+        while the pool is empty.
+        """
+        wants_snapshots = "@" in pattern
+        fitting = [
+            name
+            for name in self.steps
+            if ("@" in name) == wants_snapshots and (name == pattern or fnmatch.fnmatchcase(name, pattern))
+        ]
+        is_pattern = any(sign in pattern for sign in "*?[")
+        may_come = is_pattern and wants_snapshots and fnmatch.filter(self.learners, pattern.partition("@")[0])
+        if not fitting and not may_come:
+            raise ValueError(f"{self.run} has no player {pattern!r}; there are {self.there()}")
+        lines: dict[str, list[str]] = {}
+        for name in fitting:
+            lines.setdefault(Player.parse(name).lineage, []).append(name)
+        return [name for line in lines.values() for name in spaced(line, snapshots)]
+
+    def there(self) -> str:
+        """Who is there, in words."""
+        words = []
+        for lineage in self.learners:
+            line = [name for name in self.steps if name.startswith(f"{lineage}@")]
+            shown = line if len(line) < 4 else [f"{line[0]} to {line[-1]} ({len(line)} snapshots)"]
+            words += [lineage, *shown]
+        return ", ".join(words)
+
+
+def spaced(line: Sequence[str], most: int) -> list[str]:
+    """At most so many of a sequence, evenly spaced, the last (and, if there is room, the first) among them."""
+    if len(line) <= most:
+        return list(line)
+    places = np.linspace(len(line) - 1, 0, most).round().astype(int)[::-1]
+    return [line[place] for place in places]
+
+
+def contestants(
+    env: BatchedEnv, members: Members, names: Sequence[str], snapshots: int, anchors: Sequence[str]
+) -> list[Contestant]:
+    """The named players of the run, by lineage and age, then all others in the order given, then the anchors.
+
+    Raises ValueError, naming what is wrong, for a name that nobody has and for a player that cannot play `env`.
+    """
+    own: list[str] = []
+    others: list[Contestant] = []
+    for name in names:
+        directory, colon, player = _directory(name)
+        if directory is not None:
+            guests = Members(directory)
+            chosen = guests.chosen(player, snapshots) if colon else guests.learners[:1]
+            others += [_loaded(env, guests, one, f"{directory.name}:{one}", GUEST) for one in chosen]
+        elif _is_anchor(name):
+            others.append(Contestant(name, ANCHOR, name, make_anchor(env, name)))
+        elif "." in name:
+            others.append(Contestant(name.rpartition(".")[2], BOT, name, _bot(env, name)))
+        else:
+            own += members.chosen(name, snapshots)
+    run = [_loaded(env, members, name, name, RUN) for name in members.steps if name in own]
+    anchored = [Contestant(name, ANCHOR, name, make_anchor(env, name)) for name in anchors]
+    found: dict[str, Contestant] = {}
+    for one in (*run, *others, *anchored):
+        if (same := found.setdefault(one.name, one)).source != one.source:
+            raise ValueError(f"{same.source} and {one.source} would both go by {one.name}: rename one of them")
+    return list(found.values())
+
+
+def _directory(name: str) -> tuple[Path | None, str, str]:
+    """The directory, a colon and the player's name if it is a guest's; no directory otherwise."""
+    path, colon, player = name.rpartition(":")
+    if not colon:
+        path, player = name, ""
+    directory = Path(path).expanduser()
+    if not (colon or "/" in path or directory.is_dir()):
+        return None, "", ""
+    if not directory.is_dir():
+        raise ValueError(f"there is no directory {path}")
+    return directory.resolve(), colon, player
+
+
+def _is_anchor(name: str) -> bool:
+    try:
+        simulations(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str) -> Contestant:
+    agent = load_agent(members.run, player)
+    if problem := _misfit(env, agent):
+        raise ValueError(f"{members.run}: {player} cannot play here: {problem}")
+    return Contestant(name, kind, f"{members.run}:{player}", agent, Player.parse(player).lineage, members.steps[player])
+
+
+def _misfit(env: BatchedEnv, agent: Agent) -> str | None:
+    """Why the agent, which may come from another run, does not fit the environment; None if it does."""
+    agents = agent.metadata["agents"]
+    if list(agents) != list(env.agents):
+        return f"it plays {', '.join(agents)}, the environment has {', '.join(env.agents)}"
+    for group in env.groups:
+        for seat in group.agents:
+            seen, acts = agent.spaces_of(seat)
+            if seen.shape != group.observation_space.shape or not _same_actions(acts, group.action_space):
+                return f"{env.agents[seat]} has other observations or actions"
+    return None
+
+
+def _same_actions(first: spaces.Space[Any], second: spaces.Space[Any]) -> bool:
+    if isinstance(first, spaces.Discrete) and isinstance(second, spaces.Discrete):
+        return bool(first.n == second.n)
+    return first == second
+
+
+def _bot(env: BatchedEnv, path: str) -> Policy | Follower:
+    """A player of one's own: the class of this path, made with the environment."""
+    module, _, name = path.rpartition(".")
+    try:
+        made = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"there is no class {path}: {error}") from error
+    try:
+        bot = made(env)
+    except Exception as error:  # somebody's own code
+        raise ValueError(f"{path} cannot be made with the environment: {type(error).__name__}: {error}") from error
+    if not (isinstance(bot, Follower) or (hasattr(bot, "act") and hasattr(bot, "memory_size"))):
+        raise ValueError(f"{path} is no player: it needs act and memory_size (Policy), or start, choose and follow")
+    return bot

@@ -1,0 +1,83 @@
+"""A run directory of rock, paper, scissors without training: every player always plays one action."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from envs.matrix_game import MatrixGame
+from marl_app.config.compose import compose_job
+from marl_app.league.league import League, Outcomes
+from marl_app.league.matchmakers.latest import Latest
+from marl_app.league.players import Learner
+from marl_app.league.schedule import EverySteps
+from marl_app.metrics.records import Records
+from marl_app.rllib.modules.mlp import MLP
+from marl_app.rllib.networks import networks_of
+from marl_app.rllib.player import encode_player
+from marl_app.store.disk import DiskStore
+
+ROCK, PAPER, SCISSORS = range(3)
+RPS = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
+MLP_8 = MLP(hidden=[8], precision="float32")
+
+
+def always(action: int, actions: int = 3) -> bytes:
+    """A player, as bytes, that always plays this action of a game of rock, paper, scissors (or of more actions)."""
+    env = MatrixGame(1, np.zeros((actions, actions)).tolist())
+    networks = networks_of(env, "spaces", None, False)
+    module = networks[0].spec(MLP_8).build()
+    with torch.no_grad():
+        module.policy_head.linear.bias[:] = torch.eye(actions)[action] * 1000
+    weights = {f"{networks[0].name}/{name}": value.numpy() for name, value in module.state_dict().items()}
+    return encode_player(weights, networks, env.agents, MLP_8, {"player": "main"})
+
+
+def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, actions: int = 3) -> Path:
+    """Snapshots main@0000, ... that play the actions of `pool`, and main, which plays `learner`.
+
+    A snapshot is frozen after every second iteration of 100 agent steps. In each iteration main plays 10 matches with
+    itself and, by the rule `uniform`, 4 matches with every snapshot that there is, of which it wins 3.
+    """
+    league = League([Learner("main")], Latest(), EverySteps(200))
+    records = Records(folder)
+    lines = []
+    for iteration in range(1, 2 * len(pool) + 3):
+        there = [snapshot.player.id for snapshot in league.snapshots]
+        rows = len(there) + 1
+        wins, losses = np.full(rows, 3), np.full(rows, 1)
+        wins[0], losses[0] = 5, 5
+        zeros = np.zeros(rows, np.int64)
+        opponents, rules = ("main", *there), ("self_play", *["uniform"] * len(there))
+        league.record(Outcomes("main", opponents, rules, zeros, wins, zeros, losses, wins + losses))
+        columns = {
+            "learner": ["main"] * rows, "opponent": opponents, "rule": rules, "side": zeros, "wins": wins,
+            "draws": zeros, "losses": losses, "steps": wins + losses, "win_rate": np.full(rows, 0.5),
+            "probability": np.full(rows, 0.25),
+        }  # fmt: skip
+        records.matches(iteration, columns)
+        lines.append({"iteration": iteration, "steps/trained_agent_steps": 100 * iteration})
+        if iteration % 2 == 0 and len(there) < len(pool):
+            digest = DiskStore(folder / "snapshots").put(always(pool[len(there)], actions))
+            league.add_snapshot("main", digest, 100 * iteration, "test")
+    records.flush()
+    (folder / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / ".hydra").mkdir()
+    payoff = RPS if actions == 3 else np.zeros((actions, actions)).tolist()
+    config = compose_job(["+experiment=league", "env=rock_paper_scissors", f"env.payoff={json.dumps(payoff)}"])
+    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    state = {"league": league.state_dict(), "counters": {"trained_agent_steps": 100 * len(lines)}}
+    files = {
+        "player.safetensors": always(learner, actions),
+        "learner.safetensors": b"",
+        "state.json": json.dumps(state).encode(),
+    }
+    manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    checkpoint = folder / "checkpoints" / "checkpoint-00000001"
+    checkpoint.mkdir(parents=True)
+    for name, data in {**files, "manifest.json": json.dumps(manifest).encode()}.items():
+        (checkpoint / name).write_bytes(data)
+    return folder

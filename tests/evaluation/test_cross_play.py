@@ -1,0 +1,166 @@
+"""Cross-play in games with known answers: sides, seeds, what is counted, and where the budget goes."""
+
+import numpy as np
+import pytest
+
+from envs.connect_four import ConnectFour
+from envs.openspiel_adapter import OpenSpiel
+from envs.pettingzoo_adapter import PettingZoo
+from envs.tic_tac_toe import TicTacToe
+from envs.two_step import TwoStep
+from marl_app.evaluation.anchors import Mcts
+from marl_app.evaluation.cross_play import Matches, cross_play, seatings
+from marl_app.evaluation.next_pair import next_pair, worth
+from marl_app.evaluation.policy import RandomPolicy
+from marl_app.evaluation.results import Batch, Results
+from marl_app.league.meta.nash import Nash
+
+
+def batch(players, scores):
+    return Batch(np.array(players, np.int64), np.array(scores, np.float32))
+
+
+def expected(elo):
+    """The score of row against column by Elo's formula, [n, n]."""
+    elo = np.array(elo, float)
+    return 1 / (1 + 10 ** ((elo[None, :] - elo[:, None]) / 400))
+
+
+def chance(scores, matches=16):
+    """A `PlayPair` whose matches are won by chance, with these probabilities [n, n]."""
+
+    def play(first, second, number):
+        rng = np.random.default_rng((first, second, number))
+        won = (rng.random(matches) < scores[first, second]).astype(np.float32)
+        return batch([[first, second]] * matches, np.stack([won, 1 - won], axis=1))
+
+    return play
+
+
+def table(points, games, mixed=None):
+    """Results of which only the sums are known."""
+    results = Results([f"p{number}" for number in range(len(games))], mixed=mixed)
+    results.points, results.games = points, games
+    return results
+
+
+def test_two_sides_are_counted_from_both():
+    results = Results(["a", "b", "c"])
+    # a wins once on each side, draws one match; a against c is not played.
+    results.add(0, 1, batch([[0, 1], [1, 0], [0, 1], [1, 0]], [[1, 0], [0, 1], [0.5, 0.5], [1, 0]]))
+    assert results.win_rates[0, 1] == 2.5 / 4 and results.win_rates[1, 0] == 1.5 / 4 and results.win_rates[0, 2] == 0.5
+    assert results.games.tolist() == [[0, 4, 0], [4, 0, 0], [0, 0, 0]] and results.played == 4
+    assert results.side_scores.tolist() == [0.625, 0.375]
+    assert results.intervals[0, 2].tolist() == [0, 1]
+
+
+def test_of_three_sides_the_score_of_who_is_alone_counts():
+    results = Results(["a", "b"])
+    # a alone beats both others; a alone comes between two bs; b alone loses to both as.
+    results.add(0, 1, batch([[0, 1, 1], [1, 0, 1], [0, 0, 1]], [[1, 0.25, 0.25], [1, 0.5, 0], [0.75, 0.75, 0]]))
+    assert results.points[0, 1] == 1 + 0.5 + (1 - 0) and results.points[1, 0] == 3 - 2.5
+
+
+def test_a_player_and_its_copy_score_a_half_exactly():
+    """Both halves of a batch start from the same seeds, so what one wins on one side it loses on the other."""
+    for make_env, make_player in (
+        (ConnectFour, lambda: RandomPolicy(ConnectFour(1))),
+        (TicTacToe, lambda: Mcts("tic_tac_toe", 5)),
+        (lambda n: OpenSpiel(n, "kuhn_poker(players=3)"), lambda: RandomPolicy(OpenSpiel(1, "kuhn_poker(players=3)"))),
+    ):
+        play = Matches(make_env, [make_player(), make_player()], 48, 0, greedy=False)
+        results = Results(["one", "copy"])
+        for number in range(3):
+            results.add(0, 1, play(0, 1, number))
+        play.close()
+        assert results.win_rates[0, 1] == pytest.approx(0.5, abs=1e-6) and results.played == 144
+
+
+def test_everybody_sits_everywhere():
+    env = OpenSpiel(1, "kuhn_poker(players=3)")
+    assert (seatings(2), seatings(3)) == (2, 6)
+    play = Matches(lambda n: OpenSpiel(n, "kuhn_poker(players=3)"), [RandomPolicy(env)] * 2, 12, 0, greedy=False)
+    seats = play(0, 1, 0).seats
+    # Each is alone on each of three sides, in two matches each time; 0.5 is the mean score of three sides.
+    alone = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert sorted(map(tuple, seats.tolist())) == sorted(tuple(row) for row in alone for _ in range(2))
+
+
+def test_teams_of_two_on_three_sides():
+    def make_env(matches):
+        sides = [["agent_0", "agent_1"], ["agent_2", "agent_3"], ["agent_4", "agent_5"]]
+        return PettingZoo(matches, "mpe2.simple_spread_v3", {"N": 6, "max_cycles": 2}, sides)
+
+    play = Matches(make_env, [RandomPolicy(make_env(1)) for _ in range(2)], 6, 0, greedy=False)
+    batch = play(0, 1, 0)
+    # A score is the share of the two other sides beaten, so those of a match sum to 1.5.
+    assert batch.seats.shape == (6, 3) and batch.scores.sum(axis=1) == pytest.approx([1.5] * 6)
+
+
+def test_a_batch_depends_on_its_pair_and_number_alone():
+    players = [RandomPolicy(ConnectFour(1)), Mcts("connect_four", 5), RandomPolicy(ConnectFour(1))]
+    one, other = (Matches(ConnectFour, players, 16, 7, greedy=False) for _ in range(2))
+    first = one(0, 1, 3)
+    other(1, 2, 0)
+    again, copy, later = other(0, 1, 3), other(2, 1, 3), other(0, 1, 4)
+    assert np.array_equal(first.scores, again.scores) and np.array_equal(first.seats, again.seats)
+    assert np.array_equal(first.scores, copy.scores)  # 2 is like 0, and all pairs have common seeds
+    assert not np.array_equal(first.scores, later.scores)
+
+
+def test_what_cannot_be_played_is_refused():
+    with pytest.raises(ValueError, match="one side, so there is nobody to play against"):
+        Matches(TwoStep, [], 2, 0, greedy=False)
+    with pytest.raises(ValueError, match="batch=3 must be a multiple of 2"):
+        Matches(ConnectFour, [], 3, 0, greedy=False)
+
+
+def test_every_pair_plays_and_the_budget_is_kept():
+    results = Results(list("abcd"))
+    pairs = list(cross_play(results, chance(expected([0, 100, 200, 300])), 16, 6 * 16 + 40))
+    assert len(set(pairs[:6])) == 6 and results.played == 6 * 16 + 48  # what fills the last batch is played too
+    assert (results.games == results.games.T).all() and (results.games[~np.eye(4, dtype=bool)] >= 16).all()
+
+
+def test_the_budget_goes_to_the_uncertain_pair():
+    # b and c are nearly equal, and everybody else is 600 Elo away: only their order is in doubt, and then how far away
+    # the others are, which a and d say least about as long as they play each other.
+    results = Results(list("abcd"))
+    list(cross_play(results, chance(expected([0, 600, 630, 1230])), 16, 40 * 16))
+    assert results.games[1, 2] == results.games.max() > 1.5 * results.played / 6
+    assert results.games[0, 3] == results.games[~np.eye(4, dtype=bool)].min() < 0.5 * results.played / 6
+
+
+def test_the_level_above_zero_is_in_doubt_too():
+    # The order is clear, and nobody of the rest is near zero: what links it to the others is worth most.
+    elo = np.array([0.0, 500, 1000, 1500])
+    games = np.full((4, 4), 200.0) - 200 * np.eye(4)
+    games[0, 1:] = games[1:, 0] = 20
+    assert next_pair(table(expected(elo) * games, games), 16) == (0, 1)
+
+
+def test_what_a_mixture_uses_is_worth_more_than_what_it_does_not():
+    # Rock, paper and scissors of three, and a fourth that loses to all of them as surely as they win among themselves.
+    # All have equal records but the last, so the Nash mixture is a third of each of the first three.
+    scores = np.array([[0.5, 0.1, 0.9, 0.9], [0.9, 0.5, 0.1, 0.9], [0.1, 0.9, 0.5, 0.9], [0.1, 0.1, 0.1, 0.5]])
+    games = np.full((4, 4), 100.0) - 100 * np.eye(4)
+    value = dict(zip(zip(*np.triu_indices(4, 1), strict=True), worth(table(scores * games, games), 10), strict=True))
+    assert min(value[0, 1], value[0, 2], value[1, 2]) > max(value[0, 3], value[1, 3], value[2, 3])
+
+
+def test_more_games_are_worth_less_where_there_are_many():
+    games = np.array([[0, 10, 1000], [10, 0, 1000], [1000, 1000, 0.0]])
+    points = games / 2
+    assert next_pair(table(points, games), 10) == (0, 1)
+    assert next_pair(table(points, np.where(games == 1000, 0, games)), 10) == (0, 2)  # a pair without games comes first
+
+
+def test_who_is_not_mixed_is_measured_with_only():
+    # The last beats everybody, so it would be all of the mixture; without it that is the second.
+    scores = np.array([[0.5, 0.2, 0], [0.8, 0.5, 0], [1, 1, 0.5]])
+    games = np.full((3, 3), 10.0) - 10 * np.eye(3)
+    assert table(scores * games, games).mixture(Nash()).tolist() == [0, 0, 1]
+    without = table(scores * games, games, mixed=[0, 1])
+    assert without.mixture(Nash())[:2].tolist() == [0, 1] and np.isnan(without.mixture(Nash())[2])
+    assert np.isfinite(worth(without, 10)).all()
+    assert np.isnan(table(scores * games, games, mixed=[]).mixture(Nash())).all()

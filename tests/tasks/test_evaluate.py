@@ -1,0 +1,156 @@
+"""`task=evaluate` as a user meets it, on runs of rock, paper, scissors that play one action each, and a trained one."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from marl_app.config.compose import load
+from marl_app.config.errors import ConfigError
+from marl_app.run import run as run_task
+from tests.evaluation.runs import ROCK, write_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def league(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "league")
+
+
+def evaluate(run, out, *overrides):
+    """The objective, and what was written."""
+    elo = run_task(load(["task=evaluate", f"run={run}", *overrides], output_dir=str(out)))
+    return elo, json.loads((out / "cross_play.json").read_text())
+
+
+def test_rock_paper_scissors(league, tmp_path, capsys):
+    # main and main@0000 are rock, 1 is paper, 2 scissors: a third each in the Nash equilibrium, and the rocks share
+    # theirs; no ladder in it; who plays one action scores a half against random. mcts_10 cannot play a one-shot game.
+    elo, found = evaluate(league, tmp_path, "task.anchors=[random,mcts_10]")
+    players = {row["player"]: row for row in found["players"]}
+    assert list(players) == ["main@0000", "main@0001", "main@0002", "main", "random"]
+    mixture = [row["nash"] for row in found["players"]]
+    assert mixture[:4] == pytest.approx([1 / 6, 1 / 3, 1 / 3, 1 / 6]) and mixture[4] is None
+    assert players["random"]["elo"] == 0 == found["players"][-1]["elo_high"] and found["zero"] == "random"
+    assert elo == players["main"]["elo"] and found["status"] == "finished"
+    assert found["cyclic_share"] > 0.9 and found["side_scores"] == pytest.approx([0.5, 0.5], abs=0.05)
+    pairs = pd.read_csv(tmp_path / "payoff.csv").set_index(["row", "column"])
+    assert pairs.loc[("main@0001", "main"), "score"] == 1 and pairs.loc[("main", "main@0001"), "score"] == 0
+    assert pairs.loc[("main@0000", "main"), "score"] == 0.5 and pairs.loc[("main@0001", "main"), "high"] > 0.999
+    assert found["games"] == pairs["games"].sum() / 2 == 10 * 64
+    assert list(pd.read_csv(tmp_path / "ratings.csv")["player"]) == list(players)
+    out = capsys.readouterr().out
+    assert "without mcts_10: the environment names no OpenSpiel game" in out and "…" not in out
+    assert "cyclic share of the payoff" in out and "main@0002" in out
+    assert {"payoff.png", "ratings.png", "cycles.png"} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_tensorboard(league, tmp_path):
+    evaluate(league, tmp_path, "task.anchors=[random]", "task.games=1")
+    main, random, of_all = (EventAccumulator(str(tmp_path / "tb" / name)).Reload() for name in ("main", "random", ""))
+    # Snapshots after 200, 400 and 600 agent steps, and main after 800; random is a level line.
+    assert [event.step for event in main.Scalars("cross_play/elo")] == [200, 400, 600, 800]
+    assert [(event.step, event.value) for event in random.Scalars("cross_play/elo")] == [(200, 0.0), (800, 0.0)]
+    assert of_all.Scalars("cross_play/games")[0].value == 160  # a batch of 16 for each of 10 pairs is the least
+    assert set(of_all.Tags()["images"]) == {"cross_play/payoff", "cross_play/ratings", "cross_play/cycles"}
+
+
+def test_the_same_seed_gives_the_same_files(league, tmp_path):
+    found = [
+        evaluate(league, tmp_path / name, "task.anchors=[random]", "task.games=32", f"seed={seed}")[1]
+        for name, seed in (("one", 1), ("again", 1), ("other", 2))
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+def test_without_random_it_says_whose_elo_is_zero(league, tmp_path, capsys):
+    _, found = evaluate(league, tmp_path, "task.anchors=[]", "task.players=[main,main@0001]")
+    assert found["zero"] == "main@0001" and "Elo is measured from main@0001" in capsys.readouterr().out
+
+
+def test_guests(league, tmp_path):
+    guest = write_run(tmp_path / "guest", pool=(), learner=ROCK)
+    _, found = evaluate(league, tmp_path / "out", f"task.players=[main@0001,{guest},'{guest}:*@*']", "task.anchors=[]")
+    assert [row["player"] for row in found["players"]] == ["main@0001", "guest:main"]
+    assert found["pairs"][0]["score"] == 1.0 and found["players"][1]["source"] == f"{guest}:main"
+
+
+class Breaks:
+    """A bot that always plays rock, twice."""
+
+    memory_size = 0
+
+    def __init__(self, env):
+        self.asked = 0
+
+    def act(self, observations, masks, agents, /, *, rng, greedy, memory):
+        self.asked += 1
+        if self.asked > 2:
+            raise RuntimeError("out of rocks")
+        return np.full(len(agents), ROCK)
+
+
+def test_a_bot_that_breaks_leaves_what_was_played(league, tmp_path):
+    players = "task.players=[main@0001,main@0002,tests.tasks.test_evaluate.Breaks]"
+    with pytest.raises(RuntimeError, match="out of rocks"):
+        evaluate(league, tmp_path, players, "task.anchors=[]")
+    found = json.loads((tmp_path / "cross_play.json").read_text())
+    # Of the three pairs, the first two have played a batch: scissors beat paper, and paper beats the bot's rock.
+    assert found["status"] == "failed" and [pair["games"] for pair in found["pairs"]] == [16, 16, 16, 0, 16, 0]
+    assert found["pairs"][1]["score"] == 1 and found["pairs"][0]["score"] == 0
+
+
+def test_why(league, tmp_path, capsys):
+    run_task(load(["task=evaluate", f"run={league}", "task.why=[main@0000,main@0002]"], output_dir=str(tmp_path)))
+    out = capsys.readouterr().out
+    assert "main@0000 and main@0002 never met in training: both are frozen" in out and "16 matches" in out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["run=null"], "run=null: give the directory of a run"),
+        (["run=/nowhere"], "run: /nowhere holds no whole checkpoint"),
+        (
+            ["task.players=[main@0009]"],
+            "task.players: .* has no player 'main@0009'; there are main, main@0000",
+        ),
+        (["task.players=[main]", "task.anchors=[]"], "only main would play; there are main, main@0000"),
+        (["task.players=main"], r"task.players=main is not a list: give task.players=\[...\]"),
+        (["task.why=[main]"], "task.why=.*give two players"),
+        (["task.why=[main,mian]"], "task.why: the run has no player 'mian'; its players are main, main@0000 to"),
+        (["task.anchors=[mcts]"], "task.anchors=mcts is not allowed"),
+        (["task.games=0"], "task.games=0 is not allowed: give a value >= 1"),
+    ],
+)
+def test_what_is_refused(league, tmp_path, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        run_task(load(["task=evaluate", f"run={league}", *overrides], output_dir=str(tmp_path)))
+
+
+def test_what_was_played_before_an_interrupt_is_written(league, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "marl_app", "task=evaluate", f"run={league}", "task.games=10_000_000",
+         f"hydra.run.dir={tmp_path}"],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        while not process.stdout.readline().startswith("cross-play:"):
+            assert process.poll() is None
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)  # what Ctrl-C does
+        out, err = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "Traceback" not in err, err[-2000:]
+    found = json.loads((tmp_path / "cross_play.json").read_text())
+    assert found["status"] == "interrupted" and found["games"] >= 16 and "interrupted after" in out
