@@ -45,7 +45,8 @@ def write_run(directory: Path, snapshots: int = 3) -> Path:
         ],
         "payoff": {"players": players, "wins": wins, "draws": [[0.0] * len(players) for _ in players]},
     }
-    write_checkpoint(directory / "checkpoints" / "checkpoint-00000010", {"league": league})
+    counters = {"trained_agent_steps": 30_000, "matches": 600}
+    write_checkpoint(directory / "checkpoints" / "checkpoint-00000010", {"league": league, "counters": counters})
     return directory
 
 
