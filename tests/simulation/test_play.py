@@ -1,4 +1,4 @@
-"""The loop, with the real league: what is assigned is played, recorded, frozen and reset; and what schemes differ in."""
+"""The loop, with the real league: what is assigned is played, recorded, frozen and reset; what schemes differ in."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,7 +67,7 @@ def test_the_league_learns_what_is_true() -> None:
 
 def test_the_same_seed_is_the_same_run() -> None:
     runs = [simulation(Pfsp(), seed=seed, matches=5000, intruder_at=2500) for seed in (1, 1, 2)]
-    first, again, other = ([window for window in run.run().windows] for run in runs)
+    first, again, other = (run.run().windows for run in runs)
     assert first == again != other
     assert runs[0].league.state_dict() == runs[1].league.state_dict()
 
