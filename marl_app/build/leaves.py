@@ -48,6 +48,11 @@ def callback(name: str, content: Leaf) -> Callable[[], Any]:
     return functools.partial(get_class(content["_target_"]), **arguments)
 
 
+def roster(config: Config) -> list[Learner]:
+    """The learners of the configured league, the first one first."""
+    return [Learner(name, learner.role, learner.reset_to) for name, learner in config.league.learners.items()]
+
+
 def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker | None = None) -> League:
     """A new league as it is configured, of these learners; `matchmaker` takes the place of the configured one."""
     settings = config.league

@@ -16,11 +16,11 @@ import torch
 from gymnasium import spaces
 
 from envs.batched import BatchedEnv
-from marl_app.build.leaves import callback, env_factory, leaf, league, named
+from marl_app.build.leaves import callback, env_factory, leaf, league, named, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, PPOConfig, ValueDecompositionConfig
 from marl_app.league.matchmakers.latest import Latest
-from marl_app.league.players import MAIN_AGENT, Learner
+from marl_app.league.players import MAIN_AGENT
 from marl_app.rllib.algorithm import LeaguePPO
 from marl_app.rllib.central_state import state_size
 from marl_app.rllib.config import LeaguePPOConfig, MatchConfig
@@ -42,8 +42,7 @@ def build(config: Config) -> MatchConfig:
     model = leaf("model", config.model)
     for network in networks:
         named("model", network.spec(model).build)
-    learners = config.league.learners
-    players = [Learner(name, learner.role, learner.reset_to) for name, learner in learners.items()]
+    players = roster(config)
     make_league = functools.partial(league, config, players)
     first = make_league()
     for player in players:
@@ -59,7 +58,7 @@ def build(config: Config) -> MatchConfig:
     rllib.callbacks([callback(name, content) for name, content in config.callbacks.items()])
     return rllib.matches(
         run_dir=str(Path(config.output_dir).absolute()),
-        trainees={name: learner.share for name, learner in learners.items()},
+        trainees={name: learner.share for name, learner in config.league.learners.items()},
         turn=config.league.turn,
         make_env=make_env,
         make_league=make_league,

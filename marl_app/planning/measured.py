@@ -36,7 +36,7 @@ def measured(run: Path, runtime: Mapping[str, Any], sides: int, agents_per_side:
     if len(progress) < 2:
         raise ValueError(f"it has {len(progress)} finished iterations, and two are the fewest that rates come from")
     values = _rates(progress, runtime, sides, agents_per_side)
-    state = _newest_state(run / "checkpoints")
+    state = newest_state(run / "checkpoints")
     if state is not None:
         values |= _league(state["league"], run / "snapshots", summary["trained_agent_steps_per_s"])
     return values
@@ -105,7 +105,7 @@ def _league(league: dict[str, Any], snapshots: Path, agent_steps_per_s: float) -
     return values
 
 
-def _newest_state(checkpoints: Path) -> dict[str, Any] | None:
+def newest_state(checkpoints: Path) -> dict[str, Any] | None:
     """`state.json` of the newest checkpoint in which it is what the manifest says; None if there is none."""
     for path in sorted(checkpoints.glob("checkpoint-*"), reverse=True):
         try:

@@ -32,7 +32,7 @@ BAD = [  # (command line, what the message says)
     ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
     (
         "experiment=league",
-        "+experiment=... with a plus. Options: circle, circle_schemes, ippo, league, mappo, qmix, self_play, vdn",
+        "+experiment=... with a plus. Options: circle, circle_schemes, ippo, league, mappo, qmix, self_play, simulate_",
     ),
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),

@@ -37,15 +37,17 @@ def write_run(directory: Path, snapshots: int = 3) -> Path:
     players = ["main", *pool]
     strength = [snapshots - 0.5, *range(snapshots)]  # 100 Elo a generation
     wins = [[0 if a == b else 1e6 / (1 + 10 ** ((b - a) / 4)) for b in strength] for a in strength]
+    zeros = [[0.0] * len(players) for _ in players]
     league = {
         "learners": [{"lineage": "main", "role": "main_agent"}],
         "snapshots": [
             {"player": player, "digest": f"{index:064x}", "agent_steps": 6000 * index}
             for index, player in enumerate(pool)
         ],
-        "payoff": {"players": players, "wins": wins, "draws": [[0.0] * len(players) for _ in players]},
+        "payoff": {"players": players, "wins": wins, "draws": zeros, "excess": zeros},
     }
-    write_checkpoint(directory / "checkpoints" / "checkpoint-00000010", {"league": league})
+    counters = {"trained_agent_steps": 30_000, "matches": 600}
+    write_checkpoint(directory / "checkpoints" / "checkpoint-00000010", {"league": league, "counters": counters})
     return directory
 
 

@@ -1,0 +1,186 @@
+"""Simulate: try matchmakers and schedules on players that are a few numbers, before compute is spent on them.
+
+python -m marl_app task=simulate league/matchmaker=pfsp         # synthetic players
+python -m marl_app task=simulate run=runs/league/<time>         # the players of a run that was recorded
+python -m marl_app +experiment=simulate_schemes                 # several matchmakers beside one another
+
+Prints a table, and leaves simulate.json, simulate.csv and simulate.png in the run directory.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from marl_app.build.leaves import league, roster
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config, Section, key
+from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.metrics.figures import curves_figure, write_png
+from marl_app.metrics.files import replacing, to_json
+from marl_app.planning.measured import newest_state
+from marl_app.simulation.disc import Disc
+from marl_app.simulation.measures import Window
+from marl_app.simulation.play import INTRUDER, History, Learning, Pace, Simulation, Trick
+from marl_app.simulation.recorded import AsRecorded, Recorded
+
+
+@dataclass
+class Simulate(Section):
+    """Plays one league per matchmaker, each with the same luck.
+
+    The objective is the learner's mean win rate against its hardest snapshot, in the later half of the first league.
+    """
+
+    path: ClassVar[str] = "task"
+    matchmakers: dict[str, Matchmaker] = key("One league for each, by its name.")
+    matches: int = key("Matches of each learner; with run=DIR as many as the run had.", at_least=1)
+    matches_per_iteration: int = key("Matches between two assignments.", at_least=1)
+    agent_steps_per_match: float = key("Agent steps that a match is worth; with run=DIR as the run had.", above=0)
+    window_matches: int = key("Matches over which coverage is measured.", at_least=1)
+    elo_per_doubling: float = key("Elo that a learner gains as its agent steps double.", at_least=0)
+    doubling_agent_steps: float = key("Agent steps until they have doubled first.", above=0)
+    cycle_elo: float = key("Elo between two players at the rim of the disc, a quarter turn apart.", at_least=0)
+    sharpness: float = key("How far a learner specializes in those it meets; beyond 2 it goes round alone.", at_least=0)
+    memory_matches: float = key("Matches that a learner remembers.", above=0)
+    intruder_at: float | None = key(
+        "When the intruder joins, as a share of the matches; null = never.", at_least=0, at_most=1
+    )
+    trick_elo: float = key("Elo that the intruder's trick costs who does not know it.", at_least=0)
+    trick_matches: float = key("Matches against the intruder in which its trick is learned.", above=0)
+    trick_memory_matches: float = key("Matches against others in which the trick is forgotten.", above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.matchmakers:
+            raise ConfigError("task.matchmakers has no entry: give at least one")
+        if self.matches_per_iteration > self.window_matches:
+            raise ConfigError(
+                f"task.window_matches={self.window_matches} is less than an iteration: give at least "
+                f"task.matches_per_iteration={self.matches_per_iteration}"
+            )
+
+    def __call__(self, config: Config) -> float:
+        recorded, agent_steps = _recorded(config) if config.run else (None, 0.0)
+        results = {}
+        for name, matchmaker in self.matchmakers.items():
+            results[name] = self._simulation(config, matchmaker, recorded, agent_steps).run()
+        rows = {name: summary(history) for name, history in results.items()}
+        directory = Path(config.output_dir)
+        _write(directory, rows, results)  # first: a pipe to `head` ends the process while it prints
+        _show(rows)
+        print(f"simulation: {directory}  (simulate.json, simulate.csv, simulate.png)", flush=True)
+        return float(next(iter(rows.values()))["hardest_win_rate"])
+
+    def _simulation(
+        self, config: Config, matchmaker: Matchmaker, recorded: Recorded | None, agent_steps: float
+    ) -> Simulation:
+        """The league of one matchmaker, ready to play. With `recorded` a match is worth `agent_steps`."""
+        learners = roster(config)
+        if INTRUDER.lineage in config.league.learners:
+            raise ConfigError(f"league.learners.{INTRUDER.lineage} is the intruder's own name: give another")
+        contestants = league(config, [*learners, INTRUDER] if self.intruder_at is not None else learners, matchmaker)
+        matches, self_play, learning = self.matches, 2.0, self._disc()
+        if recorded is not None:
+            contestants.schedule, learning = AsRecorded(recorded.agent_steps), recorded
+            matches, self_play = int(recorded.agent_steps[-1] / agent_steps) + 1, 1.0
+        joins = None if self.intruder_at is None else round(self.intruder_at * matches)
+        per_iteration, window = min(self.matches_per_iteration, matches), min(self.window_matches, matches)
+        pace = Pace(matches, per_iteration, agent_steps or self.agent_steps_per_match, self_play, window, joins)
+        trick = Trick(self.trick_elo, self.trick_matches, self.trick_memory_matches)
+        rng = np.random.default_rng(config.seed)
+        return Simulation(contestants, learners[0].lineage, learning, pace, trick, config.runtime.opponent_slots, rng)
+
+    def _disc(self) -> Learning:
+        return Disc(
+            self.elo_per_doubling, self.doubling_agent_steps, self.cycle_elo, self.sharpness, self.memory_matches
+        )
+
+
+def _recorded(config: Config) -> tuple[Recorded, float]:
+    """The players of a run, and the agent steps that a match was worth in it."""
+    directory = Path(str(config.run)).expanduser()
+    if not directory.is_dir():
+        raise ConfigError(f"run={config.run}: there is no such directory: give the directory of a run")
+    state = newest_state(directory / "checkpoints")
+    if state is None:
+        raise ConfigError(f"run={config.run}: it has no whole checkpoint: give another run")
+    try:
+        learners = [one["lineage"] for one in state["league"]["learners"]]
+        counters = state["counters"]
+        return Recorded.of(state["league"], learners[0]), counters["trained_agent_steps"] / counters["matches"]
+    except Exception as error:  # whatever is wrong in the files of a run, the user can only choose another
+        raise ConfigError(f"run={config.run}: cannot simulate this run: {error or type(error).__name__}") from error
+
+
+def summary(history: History) -> dict[str, Any]:
+    """The figures of one league, by name; None where there is none. Of windows, the mean over the later half."""
+    later = history.windows[len(history.windows) // 2 :]
+    covered = [window.coverage for window in later if window.coverage is not None]
+    return {
+        "hardest_win_rate": float(np.mean([window.hardest_win_rate for window in later])),
+        "pool_win_rate": float(np.mean([window.pool_win_rate for window in later])),
+        "coverage": float(np.mean(covered)) if covered else None,
+        "effective_opponents": float(np.mean([window.effective_opponents for window in later])),
+        "intruder_found_after": history.hunt.found_after,
+        "intruder_beaten_after": history.hunt.beaten_after,
+        "forgetting_time": history.forgetting.time(history.matches),
+        "beaten": history.forgetting.beaten,
+        "forgotten": history.forgetting.forgotten,
+        "snapshots": history.snapshots,
+        "assign_us": 1e6 * history.assign_s / history.assignments,
+        "matches_per_s": history.all_matches / history.seconds,
+    }
+
+
+SHOWN = {
+    "hardest_win_rate": ("win rate, hardest snapshot", ".3f"),
+    "pool_win_rate": ("win rate, mean of the pool", ".3f"),
+    "coverage": ("share of the pool met", ".3f"),
+    "effective_opponents": ("effective opponents", ".1f"),
+    "intruder_found_after": ("intruder met after, matches", ",.0f"),
+    "intruder_beaten_after": ("intruder beaten after, matches", ",.0f"),
+    "forgetting_time": ("forgetting time, matches", ",.0f"),
+    "beaten": ("times a snapshot was beaten", ",.0f"),
+    "forgotten": ("times one was forgotten", ",.0f"),
+    "snapshots": ("snapshots at the end", ",.0f"),
+    "assign_us": ("an assignment, µs", ",.0f"),
+    "matches_per_s": ("matches per second", ",.0f"),
+}
+"""What the rows of the table are called, and their format."""
+
+
+def _show(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    table = Table("", *rows, title="Simulated leagues, one a column")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, (label, form) in SHOWN.items():
+        table.add_row(label, *("never" if row[name] is None else format(row[name], form) for row in rows.values()))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=40 + 16 * len(rows))
+    console.print(table)
+
+
+def _write(directory: Path, rows: Mapping[str, Any], results: Mapping[str, History]) -> None:
+    """The table as JSON, windows as CSV, and how the hardest snapshot is met as a picture."""
+    with replacing(directory / "simulate.json") as file:
+        file.write_text(to_json(rows, indent=2) + "\n", encoding="utf-8")
+    with replacing(directory / "simulate.csv") as file, file.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.DictWriter(text, ["matchmaker", *(item.name for item in fields(Window))])
+        writer.writeheader()
+        for name, history in results.items():
+            writer.writerows({"matchmaker": name, **asdict(window)} for window in history.windows)
+    curves = {
+        name: ([w.matches for w in history.windows], [w.hardest_win_rate for w in history.windows])
+        for name, history in results.items()
+    }
+    title = "True win rate against the hardest snapshot"
+    write_png(directory / "simulate.png", curves_figure(title, "matches of the learner", "win rate", curves))
