@@ -62,6 +62,7 @@ def ladder(learner: str, pool_snapshots: int, elo_per_generation: float) -> Leag
             "players": [*(snapshot.player.id for snapshot in snapshots), main.player.id],
             "wins": wins,
             "draws": np.zeros_like(wins),
+            "excess": np.zeros_like(wins),
         }
     )
     return LeagueView((main,), snapshots, payoff, {main.player.id: Tally()})
