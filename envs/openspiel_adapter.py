@@ -29,7 +29,7 @@ class OpenSpiel(Copies):
     """
 
     def __init__(self, num_matches: int, game: str, openings: Openings | None = None) -> None:
-        loaded = _load(game)
+        loaded = load_game(game)
         if openings is not None and loaded.get_type().dynamics != _pyspiel().GameType.Dynamics.SEQUENTIAL:
             raise ValueError(
                 f"env.openings: only turn-based games have openings, and env.game={game!r} is not; set null"
@@ -46,7 +46,7 @@ class OpenSpiel(Copies):
             [group],
             sides,
             openings,
-            stake=_stake(loaded),
+            stake=stake_of(loaded),
         )
         self.openspiel_game = game
         self._any_copy = copies[0]
@@ -128,7 +128,7 @@ def _pyspiel() -> Any:
     return importlib.import_module("pyspiel")
 
 
-def _stake(game: Any) -> float | None:
+def stake_of(game: Any) -> float | None:
     """Half of what lies between the utilities of a `pyspiel.Game` of two players whose sum is fixed; else None."""
     utility = _pyspiel().GameType.Utility
     if game.num_players() != 2 or game.get_type().utility not in (utility.ZERO_SUM, utility.CONSTANT_SUM):
@@ -137,7 +137,7 @@ def _stake(game: Any) -> float | None:
     return float(stake) if 0 < stake < np.inf else None
 
 
-def _load(game: str) -> Any:
+def load_game(game: str) -> Any:
     """Load a game, or raise a ValueError that says in one line why it cannot be played here."""
     pyspiel = _pyspiel()
     name = game.split("(")[0]

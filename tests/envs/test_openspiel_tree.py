@@ -1,0 +1,96 @@
+"""Games as tables are OpenSpiel's games: every history, every chance, every match."""
+
+import numpy as np
+import pyspiel
+import pytest
+
+from envs.openspiel_adapter import OpenSpiel
+from envs.openspiel_tree import OpenSpielTree
+
+GAMES = ("kuhn_poker", "kuhn_poker(players=3)", "leduc_poker", "tiny_bridge_2p", "tiny_hanabi")
+
+
+def random_actions(env, rng):
+    matches, agents = env.acting().nonzero()
+    mask = env.action_mask(matches, agents)
+    actions = np.zeros((env.num_matches, len(env.agents)), np.int64)
+    actions[matches, agents] = (rng.random(mask.shape) * mask).argmax(axis=1)
+    return actions
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_every_history_is_openspiels(game):
+    tree = OpenSpielTree(1, game)._tree
+    waiting, visited = [(pyspiel.load_game(game).new_initial_state(), 0)], 0
+    while waiting:
+        state, node = waiting.pop()
+        visited += 1
+        player = int(tree.players[node])
+        assert tree.returns[node].tolist() == state.returns()
+        if state.is_terminal():
+            assert player == -4
+        elif state.is_chance_node():
+            moves, chances = zip(*state.chance_outcomes(), strict=True)
+            children = tree._children_of_chance[node][: len(moves)]
+            assert np.diff(tree._cumulated[node][: len(moves)], prepend=0.0) == pytest.approx(list(chances))
+            waiting += [(state.child(move), child) for move, child in zip(moves, children, strict=True)]
+        else:
+            assert player == state.current_player()
+            legal = np.flatnonzero(tree.children[node] >= 0)
+            assert legal.tolist() == state.legal_actions()
+            seen = tree.observations[tree.decisions[node]]
+            assert (seen == tree.copy.observe_state(state, player)).all()
+            waiting += [(state.child(move), tree.children[node][move]) for move in legal]
+    assert visited == len(tree.players)
+
+
+@pytest.mark.parametrize("game", ["kuhn_poker", "leduc_poker"])
+def test_matches_go_as_through_the_adapter(game):
+    """Not the same draws of chance, but the same distribution: mean returns and lengths of 6,000 random matches."""
+    means = []
+    for make in (OpenSpielTree, OpenSpiel):
+        env, rng, returns, lengths = make(200, game), np.random.default_rng(0), [], []
+        env.reset(rng)
+        total, length = np.zeros((200, 2)), np.zeros(200)
+        while len(returns) < 6000:
+            step = env.step([random_actions(env, rng)], rng)
+            total += step.rewards
+            length += 1
+            ended = np.flatnonzero(step.terminated)
+            returns += total[ended].tolist()
+            lengths += length[ended].tolist()
+            assert (env.scores(ended).sum(axis=1) == pytest.approx(1.0)) and not step.truncated.any()
+            total[ended], length[ended] = 0, 0
+            env.reset(rng, ended)
+        means.append((np.mean(returns, axis=0), np.std(returns) / np.sqrt(len(returns)), np.mean(lengths)))
+    tree, adapter = means
+    assert tree[0] == pytest.approx(adapter[0], abs=6 * tree[1])
+    assert tree[2] == pytest.approx(adapter[2], abs=0.1)
+
+
+def test_who_does_not_move_sees_nothing():
+    env, rng = OpenSpielTree(4, "kuhn_poker"), np.random.default_rng(0)
+    env.reset(rng)
+    assert env.observe(np.arange(4), np.zeros(4, np.int64)).any(axis=1).all()
+    assert not env.observe(np.arange(4), np.ones(4, np.int64)).any()
+
+
+@pytest.mark.parametrize(
+    ("game", "what"),
+    [
+        ("kuhn_pokr", "did you mean kuhn_poker"),
+        ("matrix_rps", "not turn-based"),
+        ("connect_four", "more than 1,000 histories"),
+    ],
+)
+def test_a_game_that_is_no_small_tree_is_refused(game, what, monkeypatch):
+    monkeypatch.setattr("envs.openspiel_tree.MAX_HISTORIES", 1000)
+    with pytest.raises(ValueError, match=what):
+        OpenSpielTree(1, game)
+
+
+def test_an_illegal_action_names_the_match():
+    env, rng = OpenSpielTree(3, "leduc_poker"), np.random.default_rng(0)
+    env.reset(rng)
+    with pytest.raises(ValueError, match="illegal action 0 in match 1"):  # nobody can fold before a bet
+        env.step([np.array([[1, 1], [0, 1], [1, 1]])], rng)
