@@ -3,8 +3,9 @@
 Albrecht & Ramamoorthy (2013), as in Papoudakis et al., "Benchmarking multi-agent deep reinforcement learning algorithms
 in cooperative tasks" (2021). Equal to the package `lbforaging` (2.0.0) move for move: same transitions, rewards, vector
 observations, valid actions, and the same distribution of starts. Where we differ: a match that runs out of time is
-truncated (done there), levels are the same for all players and all food (lists there), and grid observations, hidden
-levels and rendering are left out.
+truncated (done there), levels are the same for all players and all food (lists there), grid observations, hidden
+levels and rendering are left out, and `shared_reward` is what that paper's EPyMARL does to the rewards (which adds them
+up; here it is the mean, so that all food of a match stays worth 1 over all players).
 """
 
 from __future__ import annotations
