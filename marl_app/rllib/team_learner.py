@@ -129,6 +129,8 @@ class TeamLearner(TorchLearner):
         for _, id in self._network_ids:
             seen = self._minibatch[id][Columns.OBS]
             self.module[id].learn_statistics({Columns.OBS: seen.flatten(0, 1)})
+        if STATE in self._minibatch[self._mixer_id]:
+            self.module[self._mixer_id].learn_statistics(self._minibatch[self._mixer_id][STATE])
         now = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME]
         if now - self._targets_updated >= self.config.target_network_update_freq:
             self._targets_updated = now
