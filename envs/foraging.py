@@ -3,8 +3,9 @@
 Albrecht & Ramamoorthy (2013), as in Papoudakis et al., "Benchmarking multi-agent deep reinforcement learning algorithms
 in cooperative tasks" (2021). Equal to the package `lbforaging` (2.0.0) move for move: same transitions, rewards, vector
 observations, valid actions, and the same distribution of starts. Where we differ: a match that runs out of time is
-truncated (done there), levels are the same for all players and all food (lists there), and grid observations, hidden
-levels and rendering are left out.
+truncated (done there), levels are the same for all players and all food (lists there), grid observations, hidden
+levels and rendering are left out, and `shared_reward` is what that paper's EPyMARL does to the rewards (which adds them
+up; here it is the mean, so that all food of a match stays worth 1 over all players).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Foraging(BatchedEnv):
         the sum of the three lowest levels of players.
     max_episode_steps: time limit. normalize_reward: all food of a match is worth 1 in all.
     penalty: the price of loading with too low levels.
+    shared_reward: everybody gets the mean of what the players got; false, as in lbforaging: each its own share.
 
     Observation float32 [3 max_num_food + 3 players]: row, column and level of each visible food, then of the player
     itself and of the other visible ones, counted from the top left corner of what it sees; (-1, -1, 0) for the rest.
@@ -54,6 +56,7 @@ class Foraging(BatchedEnv):
         max_food_level: int | None = None,
         normalize_reward: bool = True,
         penalty: float = 0.0,
+        shared_reward: bool = False,
     ) -> None:
         require_field("field_size", field_size, 3)
         require_integer("players", players, 1, field_size[0] * field_size[1])
@@ -62,6 +65,7 @@ class Foraging(BatchedEnv):
         _check_levels(min(3, players), min_player_level, max_player_level, min_food_level, max_food_level)
         require_bool("force_coop", force_coop)
         require_bool("normalize_reward", normalize_reward)
+        require_bool("shared_reward", shared_reward)
         require_number("penalty", penalty, 0)
         self.num_matches = num_matches
         self.agents = tuple(f"player_{index}" for index in range(players))
@@ -69,7 +73,7 @@ class Foraging(BatchedEnv):
         self._size: Ints = np.array(field_size, np.int64)
         self._sight, self._coop, self._limit = sight, force_coop, max_episode_steps
         self._player_levels, self._food_levels = (min_player_level, max_player_level), (min_food_level, max_food_level)
-        self._normalize, self._penalty = normalize_reward, penalty
+        self._normalize, self._penalty, self._shared = normalize_reward, penalty, shared_reward
         most = min(3, players) * max_player_level if max_food_level is None else max_food_level
         space = _observation_space(self._size, max_num_food, players, most, max_player_level)
         self.groups = (Group("player", self.sides[0], space, spaces.Discrete(len(_MOVES))),)
@@ -173,7 +177,7 @@ class Foraging(BatchedEnv):
         gained = np.where(loaded[:, None], worth / whole[:, None], -self._penalty) * helping
         self.food_levels[loaded] = 0
         rewards: Floats = gained.sum(axis=2).astype(np.float32)
-        return rewards
+        return np.broadcast_to(rewards.mean(axis=1, keepdims=True), rewards.shape).copy() if self._shared else rewards
 
     def _draw_food_levels(self, rng: np.random.Generator, chosen: Ints) -> Ints:
         """Levels [K, food], for the players' levels as they are."""

@@ -65,6 +65,7 @@ class TeamLearner(TorchLearner):
     ) -> Iterator[MultiAgentBatch]:
         """Minibatches of `minibatch_size` segments each."""
         batches = self._make_batch_if_necessary(training_data=training_data).policy_batches
+        self._learn_statistics(batches)
         lengths = batches[self._mixer_id][LENGTHS]
         ends = [0, *lengths.cumsum(0).tolist()]
         size = minibatch_size or len(lengths)
@@ -78,6 +79,20 @@ class TeamLearner(TorchLearner):
             yield MultiAgentBatch(
                 {id: SampleBatch(columns) for id, columns in self._minibatch.items()}, rows.stop - rows.start
             )
+
+    @torch.no_grad()
+    def _learn_statistics(self, batches: Batch) -> None:
+        """Let running statistics of inputs, the targets' as well, see a batch before it is trained on.
+
+        Values of inputs in units that are about to change would be learned, and bootstrapped from, for a long time.
+        """
+        for _, id in self._network_ids:
+            self.module[id].learn_statistics({Columns.OBS: batches[id][Columns.OBS].flatten(0, 1)})
+        if STATE in batches[self._mixer_id]:
+            self.module[self._mixer_id].learn_statistics(batches[self._mixer_id][STATE])
+        for id, target in self._targets.items():
+            for theirs, ours in zip(target.buffers(), self.module[id].buffers(), strict=True):
+                theirs.copy_(ours)
 
     def _update(self, batch: Batch, **kwargs: Any) -> tuple[dict, dict, dict]:
         """One gradient step. A gradient that is not finite is left out, with a warning."""
@@ -124,11 +139,8 @@ class TeamLearner(TorchLearner):
         return total[steps], targets[steps]
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """As RLlib; logs the last minibatch, lets running statistics of inputs see it, and updates the targets."""
+        """As RLlib; logs the last minibatch, and updates the targets."""
         self.metrics.log_dict({k: float(term) for k, term in self._terms.items()}, key=self._mixer_id, window=1)
-        for _, id in self._network_ids:
-            seen = self._minibatch[id][Columns.OBS]
-            self.module[id].learn_statistics({Columns.OBS: seen.flatten(0, 1)})
         now = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME]
         if now - self._targets_updated >= self.config.target_network_update_freq:
             self._targets_updated = now

@@ -68,6 +68,7 @@ class TeamQConfig(MatchConfig):
                 "state_size": self.state_size,
                 "mixing_embed_dim": self.mixing_embed_dim,
                 "hypernet_embed": self.hypernet_embed,
+                "normalize_state": self.architecture.normalize_observations,
             },
         )
         modules = {**spec.rl_module_specs, self.module_id(TEAM): mixer}

@@ -162,6 +162,13 @@ def test_food_and_the_edge_are_in_the_way():
     assert env.positions[0].tolist() == [[0, 0], [3, 2]]
 
 
+def test_a_shared_reward_is_the_same_for_all_and_as_much_in_all():
+    # Levels 1 and 2 load all the food there is, worth 1 in all: a third and two thirds, or a third for each of three.
+    for shared, expected in ((False, [1 / 3, 2 / 3, 0]), (True, [1 / 3, 1 / 3, 1 / 3])):
+        env = start([(3, 2), (3, 4), (7, 7)], [1, 2, 2], (3, 3), 3, shared_reward=shared)
+        np.testing.assert_allclose(play(env, 5, 5, 0).rewards, [expected], rtol=1e-6)
+
+
 def test_forced_cooperation_asks_for_the_three_weakest():
     env = Foraging(500, players=4, max_num_food=1, force_coop=True)
     env.reset(np.random.default_rng(0))
@@ -178,7 +185,7 @@ def test_a_field_without_room_gets_less_food():
 def test_options_are_lbforagings_own(option):
     settings = {key: value for key, value in read_config(option, []).items() if key != "_target_"}
     expected = SETTINGS[option.removeprefix("lbf_")]
-    assert {**settings, "field_size": tuple(settings["field_size"])} == expected
+    assert {**settings, "field_size": tuple(settings["field_size"])} == {**expected, "shared_reward": True}
     check_env(lambda num_matches: instantiate(read_config(option, []), num_matches), steps=60)
 
 
@@ -197,6 +204,7 @@ def test_options_are_lbforagings_own(option):
         ({"max_food_level": 0}, "env.max_food_level must be an integer >= 1, not 0"),
         ({"force_coop": "yes"}, "env.force_coop must be true or false, not yes"),
         ({"normalize_reward": None}, "env.normalize_reward must be true or false, not None"),
+        ({"shared_reward": 1}, "env.shared_reward must be true or false, not 1"),
         ({"penalty": -0.1}, "env.penalty must be a number >= 0, not -0.1"),
     ],
 )

@@ -9,11 +9,12 @@ from marl_app.rllib.modules.epsilon_greedy import log_epsilon_greedy
 from marl_app.rllib.modules.mixers import MIXERS
 
 
-def mixer(name, agents=3, state_size=4):
+def mixer(name, agents=3, state_size=4, normalize=False):
+    sizes = {"agents": agents, "state_size": state_size, "mixing_embed_dim": 8, "hypernet_embed": 16}
     return MIXERS[name](
         observation_space=spaces.Box(-np.inf, np.inf, (state_size,)),
         action_space=spaces.Discrete(1),
-        model_config={"agents": agents, "state_size": state_size, "mixing_embed_dim": 8, "hypernet_embed": 16},
+        model_config={**sizes, "normalize_state": normalize},
     )
 
 
@@ -33,6 +34,17 @@ def test_the_state_says_how_values_are_mixed():
     values, mix = torch.randn(1, 3).repeat(2, 1), mixer("qmix").mix
     first, second = mix(values, torch.randn(2, 4))
     assert first != second
+
+
+def test_normalized_states_mix_the_same_in_any_units():
+    values, state = torch.randn(200, 3), torch.randn(200, 4)
+    totals = []
+    for units in (1, 10):
+        torch.manual_seed(0)
+        qmix = mixer("qmix", normalize=True)
+        qmix.learn_statistics(units * state + 5)
+        totals.append(qmix.mix(values, units * state + 5))
+    torch.testing.assert_close(totals[0], totals[1], rtol=1e-3, atol=1e-3)
 
 
 def test_vdn_is_the_sum():
