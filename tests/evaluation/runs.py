@@ -52,10 +52,10 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
         wins[0], losses[0] = 5, 5
         zeros = np.zeros(rows, np.int64)
         opponents, rules = ("main", *there), ("self_play", *["uniform"] * len(there))
-        league.record(Outcomes("main", opponents, rules, zeros, wins, zeros, losses, wins + losses))
+        league.record(Outcomes("main", opponents, rules, zeros, wins, zeros, losses, wins + losses, wins * 1.0))
         columns = {
             "learner": ["main"] * rows, "opponent": opponents, "rule": rules, "side": zeros, "wins": wins,
-            "draws": zeros, "losses": losses, "steps": wins + losses, "win_rate": np.full(rows, 0.5),
+            "draws": zeros, "losses": losses, "scores": wins * 1.0, "steps": wins + losses, "win_rate": np.full(rows, 0.5),
             "probability": np.full(rows, 0.25),
         }  # fmt: skip
         records.matches(iteration, columns)
@@ -69,9 +69,9 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
     payoff = RPS if actions == 3 else np.zeros((actions, actions)).tolist()
     config = compose_job(["+experiment=league", "env=rock_paper_scissors", f"env.payoff={json.dumps(payoff)}"])
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-    state = {"league": league.state_dict(), "counters": {"trained_agent_steps": 100 * len(lines)}}
+    state = {"league": league.state_dict(), "trainees": {"main": {"agent_steps": 100 * len(lines)}}}
     files = {
-        "player.safetensors": always(learner, actions),
+        "player-main.safetensors": always(learner, actions),
         "learner.safetensors": b"",
         "state.json": json.dumps(state).encode(),
     }
