@@ -55,8 +55,8 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
         league.record(Outcomes("main", opponents, rules, zeros, wins, zeros, losses, wins + losses, wins * 1.0))
         columns = {
             "learner": ["main"] * rows, "opponent": opponents, "rule": rules, "side": zeros, "wins": wins,
-            "draws": zeros, "losses": losses, "scores": wins * 1.0, "steps": wins + losses, "win_rate": np.full(rows, 0.5),
-            "probability": np.full(rows, 0.25),
+            "draws": zeros, "losses": losses, "scores": wins * 1.0, "steps": wins + losses,
+            "win_rate": np.full(rows, 0.5), "probability": np.full(rows, 0.25),
         }  # fmt: skip
         records.matches(iteration, columns)
         lines.append({"iteration": iteration, "steps/trained_agent_steps": 100 * iteration})
