@@ -27,7 +27,7 @@ BAD = [  # (command line, what the message says)
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, climbing, connect_four,"),
     (
         "+experiment=leage",
-        "Did you mean league?\nOptions: alphastar, circle, circle_schemes, ippo, league, mappo, psro,",
+        "Did you mean league?\nOptions: alphastar, circle, circle_schemes, ippo, league, mappo,",
     ),
     ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: age_rank, alphastar,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
@@ -104,6 +104,8 @@ BAD = [  # (command line, what the message says)
     ("resume=conf", "no run has been in this directory"),
     ("-m resume=conf", "leave out -m"),
     ("resume=a,b", "give one directory"),
+    ("-m task=exploit run=a,b", "task=exploit takes over one run: give one directory"),
+    ("--info task=exploit run=/nonexistent", "run=/nonexistent: there is no such directory"),
 ]
 
 
