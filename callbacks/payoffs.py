@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from marl_app.evaluation.exploitability import ExactGame, exact_game
 from marl_app.evaluation.play import play_matches
 from marl_app.evaluation.sequence_form import Plans
-from marl_app.rllib.agent import Agent
+from marl_app.rllib.agent import Agent, player_of
 from marl_app.rllib.env_runner import MakeEnv
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.match_algorithm import MatchAlgorithm
@@ -32,10 +32,11 @@ class Simulator:
         """The first one's results in `games` matches, half of them on each side, actions sampled."""
         env = make_env(games)
         try:
+            players = [player_of(data, env) for data in (first, second)]
             own = np.arange(games) % 2
             seats = np.stack([own, 1 - own], axis=1)
             rng = np.random.default_rng(seed)
-            scores = play_matches(env, (Agent(first), Agent(second)), seats, rng, greedy=False)
+            scores = play_matches(env, players, seats, rng, greedy=False)
             return result(scores[np.arange(games), own])
         finally:
             env.close()
@@ -59,7 +60,7 @@ class MeasurePayoffs(MatchCallback):
         self._games = sims_per_entry and sims_per_entry + sims_per_entry % 2
         self._max_histories = max_histories
         self._running: dict[Any, tuple[str, str]] = {}
-        self._plans: dict[str, Plans] = {}  # of snapshots, by digest
+        self._plans: dict[str, Plans | None] = {}  # of snapshots, by digest; None: not known
         self._game: ExactGame | None = None
 
     def on_algorithm_init(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
@@ -74,7 +75,7 @@ class MeasurePayoffs(MatchCallback):
             return
         if self._stake is not None and not Agent(algorithm.encode_learner()).memory_size:
             self._game = exact_game(algorithm.config.make_env, self._max_histories)
-        if self._game is None:
+        if self._game is None or algorithm.config.guests:
             self._simulator = ray.remote(num_cpus=0, max_restarts=-1)(Simulator).remote()
 
     def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
@@ -91,8 +92,9 @@ class MeasurePayoffs(MatchCallback):
                 self._finish(algorithm, reference)
 
     def _measure(self, algorithm: MatchAlgorithm, pair: tuple[str, str], digests: dict[str, str]) -> None:
-        if self._game is not None:
-            first, second = (self._plan(algorithm, digests[player]) for player in pair)
+        plans = [] if self._game is None else [self._plan(algorithm, digests[player]) for player in pair]
+        if plans and all(plan is not None for plan in plans):
+            first, second = plans
             mean = 0.5 + self._game.advantage(first, second) / (2 * self._stake)
             wins = mean * self._games
             algorithm.league.measured(*pair, wins, 0.0, self._games - wins, wins)
@@ -102,9 +104,10 @@ class MeasurePayoffs(MatchCallback):
         self._seed += 1
         self._running[reference] = pair
 
-    def _plan(self, algorithm: MatchAlgorithm, digest: str) -> Plans:
+    def _plan(self, algorithm: MatchAlgorithm, digest: str) -> Plans | None:
         if digest not in self._plans:
-            self._plans[digest] = self._game.plans(self._game.behavior(Agent(algorithm.store.get(digest))))
+            behavior = self._game.behavior(algorithm.player(digest))
+            self._plans[digest] = None if behavior is None else self._game.plans(behavior)
         return self._plans[digest]
 
     def _finish(self, algorithm: MatchAlgorithm, reference: Any) -> None:

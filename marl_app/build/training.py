@@ -16,6 +16,7 @@ import torch
 from gymnasium import spaces
 
 from envs.batched import BatchedEnv
+from marl_app.build.guests import guests
 from marl_app.build.leaves import callback, env_factory, leaf, league, named, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, PPOConfig, ValueDecompositionConfig
@@ -38,6 +39,8 @@ def build(config: Config) -> MatchConfig:
     agents, sides = env.agents, env.sides
     rllib, settings = _algorithm(config, env)
     networks = _networks(config, env)
+    store = leaf("store", config.store)
+    invited = guests(config, env, store)
     env.close()
     model = leaf("model", config.model)
     for network in networks:
@@ -45,6 +48,7 @@ def build(config: Config) -> MatchConfig:
     players = roster(config)
     make_league = functools.partial(league, config, players)
     first = make_league()
+    first.invite(invited)
     for player in players:
         named("league.matchmaker", functools.partial(first.matchmaker.branches, first.view, player.lineage))
     alone = isinstance(first.matchmaker, Latest) and [player.role for player in players] == [MAIN_AGENT]
@@ -62,7 +66,7 @@ def build(config: Config) -> MatchConfig:
         turn=config.league.turn,
         make_env=make_env,
         make_league=make_league,
-        store=leaf("store", config.store),
+        store=store,
         architecture=model,
         agents=tuple(agents),
         networks=networks,
@@ -71,6 +75,7 @@ def build(config: Config) -> MatchConfig:
         no_progress_timeout_s=config.runtime.no_progress_timeout_s,
         stop=config.stop,
         hparams=flat(asdict(config)),
+        guests=invited,
         **settings,
     )
 

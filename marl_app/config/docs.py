@@ -67,7 +67,7 @@ def _table(keys: Sequence[Key], defaults: Any) -> str:
 
 
 def _type(key: Key) -> str:
-    plain = key.path in ("policies.mapping", "league.learners")
+    plain = key.path in ("policies.mapping", "league.learners", "league.guests")
     words = "leaf" if key.kind == "a mapping" and not plain else re.sub(r"^an? ", "", key.kind)
     bounds = allowed(key.field.metadata)
     return _cell(", ".join(filter(None, (words, f"`{bounds}`" if bounds else "", "or null" if key.optional else ""))))

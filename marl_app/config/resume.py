@@ -3,6 +3,9 @@
 A run directory holds the overrides that it was started with and the configuration that they gave. The overrides are
 repeated, so that a group can still be chosen anew (`resume=DIR runtime=gpu`). Where `conf/` has changed since, they no
 longer give the recorded configuration; the recorded values are then added as overrides of their own.
+
+`task=exploit run=DIR`: a run of its own, with the command line of the recorded one, but for when that ended and what it
+was called.
 """
 
 from __future__ import annotations
@@ -21,29 +24,58 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.tree import schema_keys
 
 _SET_ANEW = ("resume", "output_dir")
+_FROM_A_RUN = ("exploit",)  # tasks that take over the configuration of run=DIR
+_NOT_TAKEN_OVER = r"(stop|task|sweep|hydra)([./].*)?|run|name|resume|output_dir"
 
 
 def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
-    """The overrides of the whole run if one of them is `resume=DIR`, else the overrides as they are.
+    """The overrides of the whole run if one of them is `resume=DIR`, or a task that takes over a run's configuration;
+    else the overrides as they are.
 
     Raises ConfigError if there is no run in DIR, and Hydra's errors for overrides that cannot be read.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    resumes = [one for one in parsed if one.key_or_group == "resume" and one.value() is not None]
+    resumes, runs, tasks = (_given(parsed, name) for name in ("resume", "run", "task"))
+    if not resumes and runs and tasks and tasks[-1].value() in _FROM_A_RUN:
+        return _taken_over(overrides, parsed, runs[-1], str(tasks[-1].value()))
     if not resumes:
         return list(overrides)
     given = str(resumes[-1].input_line)
     if multirun or resumes[-1].is_sweep_override():
         raise ConfigError(f"{given}: a resumed run is one run: leave out -m and give one directory")
     directory = Path(str(resumes[-1].value())).expanduser().resolve()
-    recorded = _recorded(directory, given)
-    merged: dict[str, str] = {}
-    for line, override in [*zip(recorded, _parse(recorded), strict=True), *zip(overrides, parsed, strict=True)]:
-        merged[_name(override)] = str(line)
+    merged = _merged(_recorded(directory, given), overrides, parsed)
     merged["resume"] = f"resume={_quoted(str(directory))}"
     merged["hydra.run.dir"] = f"hydra.run.dir={_quoted(str(directory))}"
     merged["hydra.mode"] = "hydra.mode=RUN"  # the run may have been one of a sweep
     return list(merged.values())
+
+
+def _given(parsed: Sequence[Override], name: str) -> list[Override]:
+    """The overrides of a key that have a value."""
+    return [one for one in parsed if one.key_or_group == name and one.value() is not None]
+
+
+def _taken_over(overrides: Sequence[str], parsed: Sequence[Override], run: Override, task: str) -> list[str]:
+    """The overrides of a new run with the configuration of a recorded one, and what is given now on top."""
+    given = str(run.input_line)
+    if run.is_sweep_override():
+        raise ConfigError(f"{given}: task={task} takes over one run: give one directory")
+    recorded = _recorded(Path(str(run.value())).expanduser().resolve(), given)
+    kept = [
+        line
+        for line, override in zip(recorded, _parse(recorded), strict=True)
+        if not re.fullmatch(_NOT_TAKEN_OVER, _name(override))
+    ]
+    return list(_merged([*kept, f"name={task}"], overrides, parsed).values())
+
+
+def _merged(recorded: Sequence[str], overrides: Sequence[str], parsed: Sequence[Override]) -> dict[str, str]:
+    """Both, by key; of two for the same key the later one."""
+    merged: dict[str, str] = {}
+    for line, override in [*zip(recorded, _parse(recorded), strict=True), *zip(overrides, parsed, strict=True)]:
+        merged[_name(override)] = str(line)
+    return merged
 
 
 def _recorded(directory: Path, given: str) -> list[str]:

@@ -286,6 +286,10 @@ class LeagueConfig(Section):
     learners: dict[str, Any] = key(
         "Who trains, by name. The first one is evaluated and shown in curves.", entries=LearnerConfig
     )
+    guests: dict[str, str] = key(
+        "Who else sits in the pool, by name: a player of another run (DIR, DIR:main@0003), a digest in the store, "
+        "random, mcts_<simulations>, or the class of a bot (package.module.Class)."
+    )
     turn: int = key(
         "Iterations that a learner trains before it is another's turn; matches are broken off then.", at_least=1
     )
@@ -310,6 +314,11 @@ class LeagueConfig(Section):
         if not self.learners:
             raise ConfigError("league.learners is empty: give one, as +league.learners.main={role: main_agent}")
         self.learners = {name: _learner(name, content) for name, content in self.learners.items()}
+        for name in self.guests:
+            if not re.fullmatch(LINEAGE, name):
+                raise ConfigError(f"league.guests.{name} is not allowed: give a name that matches {LINEAGE}")
+            if name in self.learners:
+                raise ConfigError(f"league.guests.{name} goes by the name of a learner: give it another one")
 
 
 def _learner(name: str, content: Any) -> LearnerConfig:

@@ -10,7 +10,7 @@ package.module.Class        a bot: made with the environment, it is a `Policy` o
 from __future__ import annotations
 
 import fnmatch
-import importlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,17 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.batched import BatchedEnv
-from marl_app.evaluation.anchors import make_anchor, simulations
+from marl_app.evaluation.anchors import make_anchor
+from marl_app.evaluation.bots import encode_bot, is_anchor, make_bot
 from marl_app.evaluation.play import Follower
 from marl_app.evaluation.policy import Policy
 from marl_app.league.players import Player
-from marl_app.rllib.agent import Agent, load_agent
+from marl_app.rllib.agent import Agent, load_bytes, player_of
 from marl_app.rllib.checkpoint import latest
+from marl_app.store.store import Store
 
 RUN, GUEST, ANCHOR, BOT = "run", "guest", "anchor", "bot"
+WORDS = "a run (DIR, DIR:main@0003), a digest, random, mcts_<simulations> or a class (package.module.Class)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +92,10 @@ class Members:
     def there(self) -> str:
         """Who is there, in words."""
         words = []
-        for lineage in self.learners:
+        for lineage in dict.fromkeys([*self.learners, *(name.partition("@")[0] for name in self.steps)]):
             line = [name for name in self.steps if name.startswith(f"{lineage}@")]
             shown = line if len(line) < 4 else [f"{line[0]} to {line[-1]} ({len(line)} snapshots)"]
-            words += [lineage, *shown]
+            words += [*([lineage] if lineage in self.learners else []), *shown]
         return ", ".join(words)
 
 
@@ -119,10 +122,10 @@ def contestants(
             guests = Members(directory)
             chosen = guests.chosen(player, snapshots) if colon else guests.learners[:1]
             others += [_loaded(env, guests, one, f"{directory.name}:{one}", GUEST) for one in chosen]
-        elif _is_anchor(name):
+        elif is_anchor(name):
             others.append(Contestant(name, ANCHOR, name, make_anchor(env, name)))
         elif "." in name:
-            others.append(Contestant(name.rpartition(".")[2], BOT, name, _bot(env, name)))
+            others.append(Contestant(name.rpartition(".")[2], BOT, name, make_bot(env, name)))
         else:
             own += members.chosen(name, snapshots)
     run = [_loaded(env, members, name, name, RUN) for name in members.steps if name in own]
@@ -147,19 +150,49 @@ def _directory(name: str) -> tuple[Path | None, str, str]:
     return directory.resolve(), colon, player
 
 
-def _is_anchor(name: str) -> bool:
-    try:
-        simulations(name)
-    except ValueError:
-        return False
-    return True
-
-
 def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str) -> Contestant:
-    agent = load_agent(members.run, player)
-    if problem := _misfit(env, agent):
-        raise ValueError(f"{members.run}: {player} cannot play here: {problem}")
-    return Contestant(name, kind, f"{members.run}:{player}", agent, Player.parse(player).lineage, members.steps[player])
+    data, source = load_bytes(members.run, player), f"{members.run}:{player}"
+    made = named_player(env, data, f"{members.run}: {player}")
+    if not isinstance(made, Agent):  # a guest in the pool of the run
+        return Contestant(name, BOT, source, made)
+    return Contestant(name, kind, source, made, Player.parse(player).lineage, members.steps[player])
+
+
+def named_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
+    """The player whose bytes these are. ValueError, naming it, if it does not fit the environment."""
+    try:
+        made = player_of(data, env)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot play here: {error}") from error
+    if isinstance(made, Agent) and (problem := _misfit(env, made)):
+        raise ValueError(f"{name} cannot play here: {problem}")
+    return made
+
+
+def player_bytes(env: BatchedEnv, name: str, store: Store) -> bytes:
+    """One player by its name here, a guest or bot, or by a digest in the store, as bytes. It can play `env`.
+
+    Raises ValueError, naming what is wrong, for a name that nobody has, or that fits several, and for a player that
+    cannot play.
+    """
+    directory, colon, player = _directory(name)
+    if re.fullmatch("[0-9a-f]{64}", name):
+        if not store.has(name):
+            raise ValueError(f"the run's store has no {name}")
+        data = store.get(name)
+    elif directory is not None:
+        members = Members(directory)
+        chosen = members.chosen(player, len(members.steps)) if colon else members.learners[:1]
+        if len(chosen) != 1:
+            raise ValueError(f"{name} names {len(chosen)} players: give one of {members.there()}")
+        data = load_bytes(directory, chosen[0])
+    elif is_anchor(name) or "." in name:
+        make_bot(env, name)
+        return encode_bot(name)
+    else:
+        raise ValueError(f"{name} is nobody: give {WORDS}")
+    named_player(env, data, name)
+    return data
 
 
 def _misfit(env: BatchedEnv, agent: Agent) -> str | None:
@@ -179,19 +212,3 @@ def _same_actions(first: spaces.Space[Any], second: spaces.Space[Any]) -> bool:
     if isinstance(first, spaces.Discrete) and isinstance(second, spaces.Discrete):
         return bool(first.n == second.n)
     return first == second
-
-
-def _bot(env: BatchedEnv, path: str) -> Policy | Follower:
-    """A player of one's own: the class of this path, made with the environment."""
-    module, _, name = path.rpartition(".")
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"there is no class {path}: {error}") from error
-    try:
-        bot = made(env)
-    except Exception as error:  # somebody's own code
-        raise ValueError(f"{path} cannot be made with the environment: {type(error).__name__}: {error}") from error
-    if not (isinstance(bot, Follower) or (hasattr(bot, "act") and hasattr(bot, "memory_size"))):
-        raise ValueError(f"{path} is no player: it needs act and memory_size (Policy), or start, choose and follow")
-    return bot

@@ -64,6 +64,14 @@ class RandomPolicy:
             return np.where(bounded, uniform, normal).astype(np.float32)
         return best_legal(rng.random((rows, _choices(space).sum())), masks, space)
 
+    def probabilities(self, observations: Array, masks: Bools | None, agent: Ints) -> Array:
+        """The probabilities of its actions, float32 [R, n], where these are `Discrete`."""
+        space = self._spaces[int(agent[0])]
+        assert isinstance(space, spaces.Discrete)
+        legal = np.ones((len(agent), int(space.n)), np.float32) if masks is None else masks.astype(np.float32)
+        even: Array = legal / legal.sum(axis=1, keepdims=True)
+        return even
+
 
 def best_legal(
     preferences: Array, masks: Bools | None, space: spaces.Discrete[np.int64] | spaces.MultiDiscrete

@@ -46,7 +46,7 @@ def _player(name: str, league: Mapping[str, Any]) -> Player:
         player = Player.parse(name)
     except ValueError:
         player = None
-    if player is None or player.lineage not in learners:
+    if player is None or (player.lineage not in learners and not _line(player.lineage, league)):
         newest = [f"{lineage}@0000 to {line[-1]}" for lineage in learners if (line := _line(lineage, league))]
         raise ValueError(f"the run has no player {name!r}; its players are {', '.join([*learners, *newest])}")
     return player

@@ -29,7 +29,7 @@ from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import Uniform
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Payoff
-from marl_app.league.players import INITIAL, Learner, Player, Snapshot
+from marl_app.league.players import GUEST, INITIAL, Guest, Learner, Player, Snapshot
 from marl_app.league.ratings import bradley_terry
 from marl_app.league.reset import Freeze, reset_to
 from marl_app.league.schedule import Progress, Remembering, Schedule
@@ -60,7 +60,8 @@ class League:
     Players go by their ids. Every method that names a learner raises ValueError if the league has no such learner.
 
     With a `pool_limit` snapshots leave a pool that is larger, as `thinning` says (None: the oldest), but never a
-    learner's newest one. The `meta_strategy` (None: uniform) is how the pool as a whole is played.
+    learner's newest one. Guests (see `invite`) stay, and do not count for the limit. The `meta_strategy` (None:
+    uniform) is how the pool as a whole is played.
     """
 
     def __init__(
@@ -171,6 +172,21 @@ class League:
                 freezes.append(Freeze(name, reason, reset_to(learner, view, rng)))
         return freezes
 
+    def invite(self, guests: Sequence[Guest]) -> None:
+        """These, and no others, are the guests of the pool from now on: snapshots from elsewhere, which come first.
+
+        Who was a guest already and is the same (by digest) keeps its record; who is not among them leaves the pool.
+        ValueError if a guest goes by the name of a learner, as it is or as its snapshots show.
+        """
+        taken = self.learners.keys() | {s.player.lineage for s in self.snapshots if s.role != GUEST}
+        if clash := [guest.lineage for guest in guests if guest.lineage in taken]:
+            raise ValueError(f"the guest {clash[0]} goes by the name of a learner: give it another one")
+        invited = {guest.snapshot.player.id: guest.snapshot for guest in guests}
+        for player, snapshot in list(self._pool.items()):
+            if snapshot.role == GUEST and (player not in invited or invited[player].digest != snapshot.digest):
+                self._leave(player)
+        self._pool = {**invited, **{player: s for player, s in self._pool.items() if player not in invited}}
+
     def next_snapshot(self, learner: str) -> Player:
         """The player that the learner becomes if it is frozen now."""
         self._check(learner)
@@ -220,11 +236,12 @@ class League:
 
     def _thin(self) -> Iterator[Drop]:
         """Let snapshots go until the pool is within its limit."""
-        while self.pool_limit is not None and len(self._pool) > self.pool_limit:
+        guests = {player for player, snapshot in self._pool.items() if snapshot.role == GUEST}
+        while self.pool_limit is not None and len(self._pool) - len(guests) > self.pool_limit:
             view = self.view
-            newest = {line[-1].player.id for line in map(view.of, self.learners) if line}
-            drop = self.thinning.drop(view, newest)
-            if drop.player not in self._pool or drop.player in newest:
+            staying = guests | {line[-1].player.id for line in map(view.of, self.learners) if line}
+            drop = self.thinning.drop(view, staying)
+            if drop.player not in self._pool or drop.player in staying:
                 raise ValueError(f"{type(self.thinning).__name__} drops {drop.player}, which may not leave the pool")
             if self._zero is not None and drop.player == self._zero[0]:
                 # The oldest snapshot of the lineage takes over, at the Elo it has now, so that ratings go on.
@@ -232,10 +249,14 @@ class League:
                 others = [s.player for s in self.snapshots if s.player.id != drop.player]
                 heir = next((player for player in others if player.lineage == lineage), others[0]).id
                 self._zero = (heir, self.ratings()[heir])
-            del self._pool[drop.player]
-            self._measured = {pair for pair in self._measured if drop.player not in pair}
-            self.payoff.drop(drop.player)
+            self._leave(drop.player)
             yield drop
+
+    def _leave(self, player: str) -> None:
+        """A snapshot leaves the pool, and nothing of it stays."""
+        del self._pool[player]
+        self._measured = {pair for pair in self._measured if player not in pair}
+        self.payoff.drop(player)
 
     def ratings(self) -> dict[str, float]:
         """Elo ratings of all players from the payoff (see `ratings.bradley_terry`).
@@ -252,11 +273,11 @@ class League:
     def bands(self, learner: str) -> dict[str, tuple[float, float]]:
         """The learner's win rate and effective games against the oldest, middle and newest third of the pool.
 
-        A learner that forgets shows here first: its win rate against the oldest falls. Thirds without a snapshot are
-        left out; 0.5 against a third without games.
+        A learner that forgets shows here first: its win rate against the oldest falls. Guests, which have no age, and
+        thirds without a snapshot are left out; 0.5 against a third without games.
         """
         self._check(learner)
-        pool = list(self._pool)
+        pool = [player for player, snapshot in self._pool.items() if snapshot.role != GUEST]
         games = self.payoff.games(learner, pool)
         points = self.payoff.win_rates(learner, pool) * games
         bands: dict[str, tuple[float, float]] = {}

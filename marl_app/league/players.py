@@ -15,6 +15,7 @@ MAIN_AGENT = "main_agent"  # has to be robust against everybody
 MAIN_EXPLOITER = "main_exploiter"  # finds weaknesses of the main agents as they are now
 LEAGUE_EXPLOITER = "league_exploiter"  # finds weaknesses that the whole pool shares
 ROLES = (MAIN_AGENT, MAIN_EXPLOITER, LEAGUE_EXPLOITER)
+GUEST = "guest"  # the role of a snapshot that no learner of the run was: somebody else's, or a bot
 
 LINEAGE = "[a-z][a-z0-9_]{0,63}"  # what a lineage matches: safe as a file name, a metric name and a module id
 _GENERATION = re.compile(r"[0-9]{4,}")
@@ -108,3 +109,21 @@ class Snapshot:
     parent: str | None
     role: str
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Somebody who sits in the pool from the beginning: a player of another run, or a bot.
+
+    `digest` names its bytes in the store, `source` says in words what it is. As a snapshot it is generation 0 of a
+    lineage of its own.
+    """
+
+    lineage: str
+    digest: str
+    source: str
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The guest as a snapshot of the pool, without a past in this run."""
+        return Snapshot(Player(self.lineage, 0), self.digest, 0, None, GUEST, self.source)

@@ -156,6 +156,15 @@ METRICS = (
     Metric(
         "circle/diversity/{meta_strategy}", "Distinct strategies in the pool and its strength, round by round.", "image"
     ),
+    Metric(
+        "exploit/{mode}/score",
+        "Mean score of a trained exploiter against its target (`task=exploit`); mode: greedy or sampled actions.",
+        "score",
+    ),
+    Metric("exploit/{mode}/low", "Lower end of its 97.5 % interval, Wilson's.", "score"),
+    Metric("exploit/{mode}/high", "Upper end of its 97.5 % interval.", "score"),
+    Metric("exploit/bound", "The better mode's score beyond 0.5: a lower bound of exploitability.", "score"),
+    Metric("exploit/bound_low", "The lower end of that bound, with 95 % confidence.", "score"),
     Metric("cross_play/elo", "Elo of a player in cross-play (`task=evaluate`), fitted to all its matches.", "Elo"),
     Metric("cross_play/elo_low", "Lower end of its 95 % interval.", "Elo"),
     Metric("cross_play/elo_high", "Upper end of its 95 % interval.", "Elo"),

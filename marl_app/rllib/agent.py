@@ -12,8 +12,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from marl_app.rllib.checkpoint import latest
-from marl_app.rllib.env_runner import to_space
+from envs.batched import BatchedEnv
+from marl_app.evaluation import bots
+from marl_app.evaluation.play import Follower
+from marl_app.evaluation.policy import Policy
+from marl_app.rllib.actions import to_space
 from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.player import modules_of
 from marl_app.store.codec import decode
@@ -28,6 +31,8 @@ class Agent:
     def __init__(self, blob: bytes) -> None:
         torch.set_num_threads(1)
         weights, self.metadata = decode(blob)
+        if bot := bots.name_of(self.metadata):
+            raise ValueError(f"this is the bot {bot}, which has no network: make it with its environment")
         self._modules = modules_of(weights, self.metadata)
         self._network_of = np.empty(len(self.metadata["agents"]), np.object_)  # name of its network, by agent
         self.memory_size = next(iter(self._modules.values())).memory_size
@@ -169,13 +174,29 @@ def _ends(space: spaces.Space) -> Array:
     return np.cumsum(space.nvec)[:-1] if isinstance(space, spaces.MultiDiscrete) else np.zeros(0, np.int64)
 
 
+def player_of(data: bytes, env: BatchedEnv) -> Policy | Follower:
+    """Whoever these bytes are, ready to play: a network's player, or a bot, which is made with the environment.
+
+    Raises ValueError for a bot that cannot play it.
+    """
+    bot = bots.name_of(decode(data)[1])
+    return Agent(data) if bot is None else bots.make_bot(env, bot)
+
+
 def load_agent(run: str | Path, player: str | None = None) -> Agent:
     """The agent of a run directory: in its newest checkpoint the first learner, or `player`: another one, or a snapshot
     such as "main@0003".
 
     Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an
-    unknown player.
+    unknown player, ValueError for a guest that is a bot.
     """
+    return Agent(load_bytes(run, player))
+
+
+def load_bytes(run: str | Path, player: str | None = None) -> bytes:
+    """The player that `load_agent` loads, a bot too, as bytes."""
+    from marl_app.rllib.checkpoint import latest  # it knows the algorithm, and so the env runner, which needs players
+
     checkpoint = latest(Path(run) / "checkpoints")
     if checkpoint is None:
         raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
@@ -183,8 +204,8 @@ def load_agent(run: str | Path, player: str | None = None) -> Agent:
     digests = {snapshot["player"]: snapshot["digest"] for snapshot in league["snapshots"]}
     player = player or next(iter(checkpoint.players))
     if player in checkpoint.players:
-        return Agent(checkpoint.players[player])
+        return checkpoint.players[player]
     if player not in digests:
         there = ", ".join([*checkpoint.players, *digests])
         raise KeyError(f"{run} has no player {player!r}; its players are {there}")
-    return Agent(DiskStore(Path(run) / "snapshots").get(digests[player]))
+    return DiskStore(Path(run) / "snapshots").get(digests[player])

@@ -10,6 +10,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 
 from marl_app.config.schema import StopConfig
 from marl_app.league.league import League
+from marl_app.league.players import Guest
 from marl_app.rllib.collectors import Collector, RowCollector
 from marl_app.rllib.env_runner import MakeEnv, MatchEnvRunner
 from marl_app.rllib.learner import MinibatchPPOLearner
@@ -42,6 +43,7 @@ class MatchConfig(AlgorithmConfig):
         self.add_default_connectors_to_learner_pipeline = False
         self.run_dir = ""
         self.trainees: Mapping[str, float] = {"main": 1.0}
+        self.guests: tuple[Guest, ...] = ()
         self.turn = 1
         self.make_env: MakeEnv | None = None
         self.make_league: Callable[[], League] | None = None
@@ -90,6 +92,7 @@ class MatchConfig(AlgorithmConfig):
         no_progress_timeout_s: float,
         stop: StopConfig,
         hparams: dict[str, Any],
+        guests: tuple[Guest, ...] = (),
         **settings: Any,
     ) -> Self:
         """What is played, by which networks, against whom, and where the run lies.
@@ -98,6 +101,7 @@ class MatchConfig(AlgorithmConfig):
         pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
         no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
         hparams: the run's configuration, flat, for TensorBoard.
+        guests: who sits in the pool from the beginning; their bytes are in the store.
         settings: those of the algorithm that RLlib's `training` does not have; the schema says what they mean.
         """
         for name, value in {**locals(), **settings}.items():

@@ -17,7 +17,6 @@ import gymnasium as gym
 import numpy as np
 import ray
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
@@ -26,9 +25,11 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from envs.batched import BatchedEnv
+from marl_app.rllib.actions import to_space
 from marl_app.rllib.central_state import CentralState
 from marl_app.rllib.collectors import Collector
 from marl_app.rllib.fragments import Failure, Fragment, Request
+from marl_app.rllib.guests import Guests
 from marl_app.rllib.matchups import TRAINEE, Matchups
 from marl_app.rllib.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY, STATE
 from marl_app.rllib.moments import Moments
@@ -85,9 +86,11 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     def make_module(self) -> None:
         """Build the trainee's networks and the opponents' slots."""
         config = self.config
+        self._guests = Guests(config.make_env, self.env.num_matches, self.networks, config.agents, config.architecture)
         self._policies = Policies(
-            config.learner, self.networks, config.architecture, config.opponent_slots, config.store, self._device
-        )
+            config.learner, self.networks, config.architecture, config.opponent_slots, config.store, self._device,
+            self._guests,
+        )  # fmt: skip
         self.module = self._policies.module
 
     def sample(self, *, request: Request | None = None, **kwargs: Any) -> Fragment | Failure:
@@ -109,7 +112,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         began = time.perf_counter()
         self._policies.seconds = self._env_seconds = 0.0
         torch.manual_seed(request.seed % 2**63)
-        rng = np.random.default_rng(request.seed)
+        rng = self._guests.rng = np.random.default_rng(request.seed)
         weights = request.weights
         self._policies.load(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
         self._policies.opponents.refresh(request.others)
@@ -145,7 +148,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         env.reset(rng)
         self._matchups = Matchups(env, self._policies.opponents)
         self._matchups.assign(request.assignment)
-        self._matchups.start(np.arange(env.num_matches), rng)
+        self._start(np.arange(env.num_matches), rng)
         seats = (env.num_matches, len(env.agents))
         self._collector = self.config.collector_class(self)
         self._memory = [
@@ -157,12 +160,17 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._discounted = np.zeros(seats, np.float32)
         self._needs_initial_reset = False
 
+    def _start(self, matches: Ints, rng: np.random.Generator) -> None:
+        self._matchups.start(matches, rng)
+        self._guests.start(matches, self._matchups.slots[matches])
+
     def _step(self, rng: np.random.Generator) -> None:
         env = self.env
         actions = [
             np.zeros((env.num_matches, len(group.agents), *group.action_space.shape), group.action_space.dtype)
             for group in env.groups
         ]
+        moves = []
         matches, agents = env.acting().nonzero()
         for index, network in enumerate(self.networks):
             if len(self.networks) == 1:
@@ -171,6 +179,10 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
                 rows = np.flatnonzero(self._network_of[agents] == index)
             chosen = self._decide(index, matches[rows], agents[rows])
             actions[network.group][matches[rows], self._place_in_group[agents[rows]]] = chosen
+            moves.append((matches[rows], agents[rows], chosen))
+        if self._guests.follow_moves:
+            for made in moves:
+                self._guests.follow(*made)
         began = time.perf_counter()
         step = env.step(actions, rng)
         self._env_seconds += time.perf_counter() - began
@@ -218,7 +230,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             seen = replace(seen, mask=torch.from_numpy(mask).to(self._device))
         players = self._matchups.players(matches, agents)
         opening = self._matchups.opening(matches)
-        decision, memory = self._policies.decide(network, seen, players, opening)
+        decision, memory = self._policies.decide(network, seen, players, opening, matches, agents)
         if memory is not None:
             self._memory[index][matches, agents] = memory
         columns |= {
@@ -255,7 +267,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
                 memory[ended] = 0.0
         self._matchups.end(ended, self.env.scores(ended))
         self.env.reset(rng, ended)
-        self._matchups.start(ended, rng)
+        self._start(ended, rng)
 
     # What else RLlib asks of an env runner.
 
@@ -292,16 +304,3 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """Close the environment."""
         if self.env is not None:
             self.env.close()
-
-
-def to_space(actions: Array, space: spaces.Space) -> Array:
-    """A policy's actions as the environment takes them: Box actions in [-1, 1] are scaled to the bounds and clipped.
-
-    As RLlib's `normalize_actions`; unbounded dimensions pass unchanged.
-    """
-    if not isinstance(space, spaces.Box):
-        return actions
-    actions = actions.reshape(len(actions), *space.shape)
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
-    scaled = space.low + (np.clip(actions, -1.0, 1.0) + 1.0) * 0.5 * (space.high - space.low)
-    return np.where(bounded, scaled, np.clip(actions, space.low, space.high)).astype(space.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from marl_app import __version__
+from marl_app.evaluation.play import Follower
+from marl_app.evaluation.policy import Policy
 from marl_app.league.league import INITIAL, Freeze, League
 from marl_app.league.players import Snapshot
 from marl_app.league.reset import CHANCES
 from marl_app.league.standing import Standing
 from marl_app.metrics.records import Records
+from marl_app.rllib.agent import player_of
 from marl_app.rllib.config import MatchConfig
 from marl_app.rllib.fragments import Fragment, Request
 from marl_app.rllib.moments import Moments
@@ -55,6 +59,7 @@ class MatchAlgorithm(Algorithm):
         """Build the league and RLlib's parts."""
         self.run_dir = Path(config.run_dir)
         self.league: League = config.make_league()
+        self.league.invite(config.guests)
         self.store: Store = config.store
         self.records = Records(self.run_dir)
         self.rng = np.random.default_rng(config.seed)
@@ -129,6 +134,11 @@ class MatchAlgorithm(Algorithm):
             **facts,
         }
         return encode_player(self.weights(learner), config.networks, config.agents, config.architecture, facts)
+
+    def player(self, digest: str) -> Policy | Follower:
+        """Whom the store has under this digest, ready to play."""
+        with closing(self.config.make_env(1)) as env:
+            return player_of(self.store.get(digest), env)
 
     def freeze(self, decision: Freeze) -> Snapshot:
         """Freeze a learner: its weights into the store first, then its name into the league; then reset it, if so
@@ -304,6 +314,7 @@ class MatchAlgorithm(Algorithm):
         self.anchors = state["anchors"]
         self.exploitability = state.get("exploitability", {})  # older checkpoints do not know it
         self.league.load_state_dict(state["league"])
+        self.league.invite(self.config.guests)
         self.rng.bit_generator.state = state["rng"]
         for learner in self.trainees:
             self._weights_changed(learner)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from marl_app.rllib.guests import Guests
 from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.networks import Network
 from marl_app.store.codec import decode
@@ -34,10 +35,19 @@ class OpponentSlots:
     """At most `capacity` players, ready to play. `players` says who is in each slot: a digest, or a learner's id.
 
     modules: the trainee's own networks by name, whose architecture the snapshots share.
+    guests: takes in who acts by itself; None: nobody does.
     """
 
-    def __init__(self, networks: Sequence[Network], modules: Mapping[str, ActorCritic], capacity: int, store: Store):
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        modules: Mapping[str, ActorCritic],
+        capacity: int,
+        store: Store,
+        guests: Guests | None = None,
+    ) -> None:
         self._store = store
+        self._guests = guests
         self._stacks = {network.name: _Stack(modules[network.name], capacity) for network in networks}
         self._learners: Mapping[str, Any] = {}
         self.players: list[str | None] = [None] * capacity
@@ -63,7 +73,13 @@ class OpponentSlots:
             weights = self._learners[player]
             weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
         else:
-            weights, _ = decode(self._store.get(player))
+            data = self._store.get(player)
+            weights, metadata = decode(data)
+            if self._guests is not None and self._guests.seat(slot, data, metadata):
+                self.players[slot] = player
+                return
+        if self._guests is not None:
+            self._guests.leave(slot)
         self.players[slot] = None  # nobody, should the weights not fit half-way
         for name, stack in self._stacks.items():
             prefix = f"{name}/"

@@ -20,6 +20,8 @@ from marl_app.store.codec import encode
 
 FORMAT = 2
 NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy")
+NOT_THE_POLICYS = ("precision", "vf_share_layers", "orthogonal_init")
+"""Settings of a model that make no difference to who plays with it."""
 
 
 def encode_player(
@@ -30,8 +32,13 @@ def encode_player(
     facts: Mapping[str, Any],
 ) -> bytes:
     """Bytes of a player; `facts` (who it is, when it was made) go into the metadata as they are."""
+    return encode(weights, {**describe(networks, agents, architecture), **facts})
+
+
+def describe(networks: Sequence[Network], agents: Sequence[str], architecture: Architecture) -> dict[str, Any]:
+    """What the metadata of every player with these networks says of them."""
     module_class = architecture.module_class
-    metadata = {
+    return {
         "format": FORMAT,
         "module_class": f"{module_class.__module__}.{module_class.__qualname__}",
         "model_config": architecture.model_config,
@@ -46,9 +53,25 @@ def encode_player(
             }
             for network in networks
         ],
-        **facts,
     }
-    return encode(weights, metadata)
+
+
+def plays_alike(metadata: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether the policies of two players differ in their weights only, by their metadata (or what `describe` says).
+
+    Metadata that says nothing of networks is taken for that of the other's; then the weights have to fit.
+    """
+    return "networks" not in metadata or _policy(metadata) == _policy(own)
+
+
+def _policy(metadata: Mapping[str, Any]) -> list[Any]:
+    """What makes a policy what it is, beside its weights."""
+    settings = {key: value for key, value in metadata["model_config"].items() if key not in NOT_THE_POLICYS}
+    networks = [
+        {key: value for key, value in network.items() if key not in ("state_size", "critic_sees_observation")}
+        for network in metadata["networks"]
+    ]
+    return [metadata["format"], metadata["module_class"], settings, networks]
 
 
 def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from marl_app.rllib.guests import Guests
 from marl_app.rllib.matchups import TRAINEE
 from marl_app.rllib.modules.actor_critic import Architecture
 from marl_app.rllib.networks import Network, module_id, multi_module_spec
@@ -52,7 +53,7 @@ class Seen:
 
 
 class Policies:
-    """The networks of the trainee, and the slots of its opponents, which have the same architecture.
+    """The networks of the trainee, and the slots of its opponents, which have the same architecture or are `guests`.
 
     `seconds` adds up the time spent in networks.
     """
@@ -65,14 +66,16 @@ class Policies:
         opponent_slots: int,
         store: Store,
         device: torch.device,
+        guests: Guests,
     ) -> None:
         self._device = device
+        self.guests = guests
         self.module = multi_module_spec([learner], networks, architecture).build()
         self.modules = {
             network.name: self.module[module_id(learner, network.name, networks)].to(device).requires_grad_(False)
             for network in networks
         }
-        self.opponents = OpponentSlots(networks, self.modules, opponent_slots, store)
+        self.opponents = OpponentSlots(networks, self.modules, opponent_slots, store, guests)
         self.seconds = 0.0
 
     def load(self, weights: Mapping[str, Array]) -> None:
@@ -81,13 +84,15 @@ class Policies:
             for name, value in module.state_dict().items():
                 value.copy_(_tensor(weights[f"{network}/{name}"]))
 
-    def decide(self, network: Network, seen: Seen, players: Ints, opening: Bools) -> tuple[Decision, Tensor | None]:
+    def decide(
+        self, network: Network, seen: Seen, players: Ints, opening: Bools, matches: Ints, agents: Ints
+    ) -> tuple[Decision, Tensor | None]:
         """Sample an action for each row: by the player (a slot, or TRAINEE) of the row, or at random in an opening.
 
         With the memories after it, [R, size].
         """
         began = time.perf_counter()
-        inputs, values, memory = self._think(network, seen, players, opening)
+        inputs, values, memory = self._think(network, seen, players, opening, matches, agents)
         dist = self.modules[network.name].get_exploration_action_dist_cls().from_logits(inputs)
         actions = dist.sample()
         decision = Decision(*(part.cpu().numpy() for part in (actions, dist.logp(actions), inputs, values)))
@@ -95,7 +100,7 @@ class Policies:
         return decision, memory
 
     def _think(
-        self, network: Network, seen: Seen, players: Ints, opening: Bools
+        self, network: Network, seen: Seen, players: Ints, opening: Bools, matches: Ints, agents: Ints
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Distribution inputs [R, n] (uniform ones in random openings), values [R], and memories [R, size] or None."""
         module = self.modules[network.name]
@@ -107,6 +112,13 @@ class Policies:
         inputs = module.dist_inputs(torch.zeros((len(players), size), device=self._device), seen.mask)
         values = torch.zeros(len(players), device=self._device)
         memory = None if seen.memory is None else seen.memory.clone()
+        if self.guests and (rows := np.flatnonzero(theirs & self.guests.among(players))).size:
+            theirs[rows] = False
+            at = torch.from_numpy(rows).to(self._device)
+            some = seen.of(at)
+            inputs[at] = self.guests.act(
+                network.action_space, players[rows], matches[rows], agents[rows], some.observations, some.mask
+            )
         for chosen in (ours, theirs):
             rows = np.flatnonzero(chosen)
             if not len(rows):

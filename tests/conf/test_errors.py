@@ -25,14 +25,17 @@ BAD = [  # (command line, what the message says)
     ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
     # Groups and options that do not exist, or are chosen in the wrong way.
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, climbing, connect_four,"),
-    ("+experiment=leage", "Did you mean league?\nOptions: circle, circle_schemes, ippo, league, mappo, qmix,"),
+    (
+        "+experiment=leage",
+        "Did you mean league?\nOptions: alphastar, circle, circle_schemes, ippo, league, mappo,",
+    ),
     ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: age_rank, alphastar,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
     ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
     ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
     (
         "experiment=league",
-        "+experiment=... with a plus. Options: circle, circle_schemes, ippo, league, mappo, qmix, self_play, simulate_",
+        "+experiment=... with a plus. Options: alphastar, circle, circle_schemes, ippo, league, mappo, psro, qmix,",
     ),
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),
@@ -76,12 +79,14 @@ BAD = [  # (command line, what the message says)
     ("policies=custom", "policies.mapping has no value: give policies.mapping=..."),
     ("policies=per_rol", "Did you mean per_role?\nOptions: custom, independent, per_role, shared"),
     ("model=rnn", "Options: cnn, gru, lstm, mlp"),
+    ("+league.guests.main=random", "league.guests.main goes by the name of a learner: give it another one"),
+    ("+league.guests.Bot=random", "league.guests.Bot is not allowed: give a name that matches"),
     # Keys that the chosen algorithm does not have.
     ("algorithm.tau=1", "algorithm.tau: the chosen algorithm has no such key; algorithm=qmix has it"),
     ("+experiment=qmix algorithm.clip_param=1", "algorithm=ppo has it"),
     ("+experiment=qmix env=circle", "env=circle sets algorithm.entropy_coeff: the chosen algorithm has no such key"),
     ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, share], [env step, share], ...]"),
-    ("+experiment=qmix algorithm.replay_capacity=100", "give at least 25600"),
+    ("+experiment=qmix algorithm.replay_capacity=100", "give at least 6400"),
     # Command lines that cannot be read.
     ("seed", "seed: cannot be read. Write key=value"),
     ("a=b=c", "a=b=c: cannot be read."),
@@ -99,6 +104,8 @@ BAD = [  # (command line, what the message says)
     ("resume=conf", "no run has been in this directory"),
     ("-m resume=conf", "leave out -m"),
     ("resume=a,b", "give one directory"),
+    ("-m task=exploit run=a,b", "task=exploit takes over one run: give one directory"),
+    ("--info task=exploit run=/nonexistent", "run=/nonexistent: there is no such directory"),
 ]
 
 

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 from envs.matrix_game import MatrixGame
-from marl_app.evaluation.contestants import Members, contestants, spaced
+from marl_app.evaluation.bots import name_of
+from marl_app.evaluation.contestants import Members, contestants, player_bytes, spaced
 from marl_app.evaluation.play import play_matches
-from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, write_run
+from marl_app.rllib.agent import Agent, player_of
+from marl_app.store.codec import decode
+from marl_app.store.disk import DiskStore
+from marl_app.store.store import digest_of
+from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, always, write_run
 
 
 class Paper:
@@ -92,3 +97,29 @@ def test_two_of_one_name(runs, tmp_path):
     other = write_run(tmp_path / "two", pool=())
     with pytest.raises(ValueError, match=r"would both go by two:main: rename one of them"):
         names(runs, runs[1], other)
+
+
+def test_one_player_as_bytes(runs, tmp_path):
+    # What a pool takes in: the very bytes of a player, by its name or its digest, or the name of a bot.
+    env, store = MatrixGame(1, RPS), DiskStore(tmp_path)
+    (newest,) = runs[1].glob("checkpoints/*/player-main.safetensors")
+    assert player_bytes(env, str(runs[1]), store) == newest.read_bytes()
+    digest = digest_of(player_bytes(env, f"{runs[1]}:main@0000", store))
+    assert DiskStore(runs[1] / "snapshots").list() == (digest,)
+    rock = always(ROCK)
+    assert player_bytes(env, store.put(rock), store) == rock
+    for name in ("random", "tests.evaluation.test_contestants.Paper"):
+        assert name_of(decode(player_bytes(env, name, store))[1]) == name
+    bot = player_of(player_bytes(env, "tests.evaluation.test_contestants.Paper", store), env)
+    assert isinstance(bot, Paper)
+    with pytest.raises(ValueError, match="this is the bot random, which has no network"):
+        Agent(player_bytes(env, "random", store))
+    for wrong, message in (
+        (f"{runs[0]}:main@*", "names 5 players: give one of main, main@0000 to main@0004"),
+        ("0" * 64, "the run's store has no 0000"),
+        ("mian", "mian is nobody: give a run"),
+        (str(runs[2]), "cannot play here: player_0 has other observations or actions"),
+        ("mcts_10", "names no OpenSpiel game"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            player_bytes(env, wrong, store)

@@ -10,7 +10,7 @@ from envs.batched import Openings
 from envs.connect_four import ConnectFour
 from envs.matrix_game import MatrixGame
 from envs.tic_tac_toe import TicTacToe
-from marl_app.rllib.env_runner import to_space
+from marl_app.rllib.actions import to_space
 from marl_app.rllib.fragments import Failure, Request
 from marl_app.rllib.opponents import numpy_weights
 from marl_app.store.disk import DiskStore
@@ -119,7 +119,7 @@ def test_both_sides_of_self_play_and_one_of_a_match_against_a_snapshot(recording
         opening = next((t for t in range(match.length) if match.learned[t].any()), match.length)
         for t in range(opening, match.length):
             np.testing.assert_array_equal(match.learned[t], match.acting[t] & own)
-    mixed = recording.runner._policies.opponents.digests != [None, None]
+    mixed = recording.runner._policies.opponents.players != [None, None]
     assert trained == {-1: {0, 1}, 0: {0, 1} if mixed else set(), 1: {0, 1} if mixed else set()}
 
 

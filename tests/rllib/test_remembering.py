@@ -93,7 +93,7 @@ def recording(request, tmp_path_factory):
     def act_and_note(network, slots, observations, *rest):
         inputs, memory = act(network, slots, observations, *rest)
         for slot, row, chosen in zip(slots, observations, inputs, strict=True):
-            asked[int(row[-1])] = (opponents.digests[slot], chosen.clone())
+            asked[int(row[-1])] = (opponents.players[slot], chosen.clone())
         return inputs, memory
 
     opponents.act = act_and_note
@@ -200,5 +200,5 @@ def test_opponents_remember_their_own_match(recording):
             for step, (_, answer) in zip(steps, answers, strict=True):
                 torch.testing.assert_close(answer[None], inputs[step], rtol=1e-4, atol=1e-4)
                 checked += 1
-    assert bool(recording.asked) == (recording.runner._policies.opponents.digests[0] is not None)
+    assert bool(recording.asked) == (recording.runner._policies.opponents.players[0] is not None)
     assert checked == len(recording.asked) and (checked > 50 or not recording.asked)

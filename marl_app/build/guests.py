@@ -1,0 +1,43 @@
+"""The guests of a run's pool: who they are, looked up and put into the run's store before Ray starts."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from envs.batched import BatchedEnv
+from marl_app.build.leaves import named
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config
+from marl_app.evaluation.contestants import player_bytes
+from marl_app.league.players import GUEST, Guest
+from marl_app.rllib.checkpoint import latest
+from marl_app.store.store import Store
+
+
+def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
+    """`league.guests`, their bytes in the store.
+
+    A resumed run keeps those that it has under the same words: nobody looks where they came from again. Raises
+    ConfigError, naming the key, for somebody who is nowhere or cannot play.
+    """
+    if config.league.guests and len(env.sides) < 2:
+        raise ConfigError("league.guests: the environment has one side, so there is nobody to play against")
+    known = _known(config)
+    found = []
+    for name, source in config.league.guests.items():
+        digest = known.get((name, source))
+        if digest is None or not store.has(digest):
+            make = functools.partial(player_bytes, env, source, store)
+            digest = store.put(named(f"league.guests.{name}", make))
+        found.append(Guest(name, digest, source))
+    return tuple(found)
+
+
+def _known(config: Config) -> dict[tuple[str, str], str]:
+    """Digests of the guests of the run that is resumed, by name and source."""
+    saved = latest(Path(config.output_dir) / "checkpoints") if config.resume and config.league.guests else None
+    if saved is None:
+        return {}
+    snapshots = [one for one in saved.state["league"]["snapshots"] if one["role"] == GUEST]
+    return {(one["player"].partition("@")[0], one["reason"]): one["digest"] for one in snapshots}

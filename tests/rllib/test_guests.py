@@ -1,0 +1,123 @@
+"""Who acts by itself plays as it would anywhere: other networks, bots with a memory, bots that follow the moves."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from ray.rllib.core.distribution.torch.torch_distribution import (
+    TorchCategorical,
+    TorchDiagGaussian,
+    TorchMultiCategorical,
+)
+
+from marl_app.evaluation.bots import encode_bot
+from marl_app.rllib.actions import inputs_of, to_space
+from marl_app.rllib.modules.mlp import MLP
+from marl_app.rllib.player import encode_player
+from marl_app.store.disk import DiskStore
+from tests.rllib.games import Names
+from tests.rllib.runners import against, collect, make_recorded_runner, publish, random_weights
+from tests.rllib.test_matchups import player
+
+NAMES, ME, OTHER = 6, 3, 5
+
+
+class Counter:
+    """Says the number of the round, from what it remembers: everything is 0 when a match begins."""
+
+    memory_size = 1
+
+    def __init__(self, env):
+        pass
+
+    def act(self, observations, masks, agents, /, *, rng, greedy, memory):
+        return memory[:, 0].astype(np.int64) % NAMES, memory + 1
+
+
+class Listener:
+    """A follower that says how many moves it was told of."""
+
+    def __init__(self, env):
+        pass
+
+    def start(self, num_matches, rng):
+        self.told = np.zeros(num_matches, np.int64)
+
+    def choose(self, matches, agents):
+        return self.told[matches] % NAMES
+
+    def follow(self, matches, agents, actions):
+        np.add.at(self.told, matches, 1)
+
+
+def other_network(runner, model):
+    """The digest of a player with another architecture that always says OTHER."""
+    config = runner.config
+    module = config.networks[0].spec(model).build()
+    weights = {f"player/{name}": np.zeros(value.shape, np.float32) for name, value in module.state_dict().items()}
+    weights["player/policy_head.linear.bias"][OTHER] = 50.0
+    return config.store.put(encode_player(weights, config.networks, config.agents, model, {}))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MLP(hidden=[5, 4], activation="tanh", vf_share_layers=False, precision="float32"),
+        MLP(hidden=[8], activation="relu", vf_share_layers=False, precision="float32"),  # the same shapes
+    ],
+)
+def test_everybody_says_what_it_would(tmp_path, model):
+    # Rounds are drawn up to 6 and fragments have 4 steps, so that matches begin and end at any time; two slots.
+    runner, env = make_recorded_runner(lambda n: Names(n, NAMES, 6), DiskStore(tmp_path), matches=30, steps=4, slots=2)
+    me, here = player(runner, ME), "tests.rllib.test_guests."
+    digests = {
+        "own": publish(runner, player(runner, 1)),
+        "other": other_network(runner, model),
+        "counter": runner.config.store.put(encode_bot(f"{here}Counter")),
+        "listener": runner.config.store.put(encode_bot(f"{here}Listener")),
+    }
+    said = {"own": lambda t: 1, "other": lambda t: OTHER, "counter": lambda t: t, "listener": lambda t: 2 * t % NAMES}
+    names, met = list(digests), dict.fromkeys(digests, 0)
+    for seed in range(24):
+        dealt = [names[(seed // 3 + k) % 4] for k in range(2)]
+        fragment = collect(runner, me, against(*((digests[name], 0.5) for name in dealt)), seed=seed)
+        for reason, wins, losses in zip(
+            fragment.reasons, fragment.outcomes.wins, fragment.outcomes.losses, strict=True
+        ):
+            name = next((name for name, digest in digests.items() if digest == reason.digest), None)
+            if name == "own":
+                assert not losses
+            if name == "other":
+                assert not wins
+    for match in (match for match in env.matches if match.terminated):
+        words = [int(actions[1 - match.side]) for actions in match.actions]
+        assert {int(actions[match.side]) for actions in match.actions} == {ME}
+        fits = [name for name in said if words == [said[name](t) for t in range(len(words))]]
+        assert fits or set(words) == {ME}  # itself, where no slot was free
+        if len(fits) == 1:  # a match of one round can be that of two of them
+            met[fits[0]] += 1
+    assert min(met.values()) > 20, met
+
+
+def test_nothing_changes_where_there_is_none(tmp_path):
+    # The same seed with and without a guest in another slot: the trainee's own matches come from the same weights.
+    runner, _ = make_recorded_runner(lambda n: Names(n, NAMES, 6), DiskStore(tmp_path), matches=8, steps=4, slots=2)
+    collect(runner, random_weights(runner, 0), against((publish(runner, player(runner, 1)), 1.0)))
+    assert not runner._guests and not runner._guests.follow_moves
+
+
+@pytest.mark.parametrize(
+    ("space", "distribution"),
+    [
+        (spaces.Discrete(5), TorchCategorical),
+        (spaces.MultiDiscrete([2, 3, 4]), TorchMultiCategorical.get_partial_dist_cls(input_lens=[2, 3, 4])),
+        (spaces.Box(-2, 4, (2, 3), np.float32), TorchDiagGaussian),
+        (spaces.Box(-np.inf, np.inf, (2,), np.float32), TorchDiagGaussian),
+    ],
+    ids=str,
+)
+def test_an_action_is_sampled_again_from_its_inputs(space, distribution):
+    space.seed(0)
+    actions = np.stack([space.sample() for _ in range(50)])
+    sampled = distribution.from_logits(torch.from_numpy(inputs_of(actions, space))).sample().numpy()
+    np.testing.assert_allclose(to_space(sampled, space), actions, atol=1e-5)
