@@ -154,11 +154,8 @@ def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_wit
 @pytest.mark.parametrize(
     "game",
     [
-        ["+experiment=self_play", "env=openspiel", "env.game=kuhn_poker"],
         ["+experiment=league", "env=openspiel", "env.game=kuhn_poker"],
-        ["+experiment=self_play", "env=pettingzoo", "env.name=pettingzoo.classic.tictactoe_v3"],
-        ["+experiment=league", "env=rock_paper_scissors"],
-        ["+experiment=league", "env=biased_rps", "league/matchmaker=pfsp"],
+        ["+experiment=psro", "env=biased_rps"],
         ["+experiment=self_play", "env=simple_spread_mpe2"],
         ["+experiment=self_play", "env=simple_spread", "policies.agent_id=true"],
         ["+experiment=league", "env=connect_four", "model=cnn", "model.filters=[4]", "model.hidden=[16]"],
