@@ -12,7 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed with the app
 
 from benchmarks.scaling import Variant, sizes, varied  # noqa: E402
-
 from benchmarks.settings import sized  # noqa: E402
 from marl_app.config.schema import available_cores  # noqa: E402
 
