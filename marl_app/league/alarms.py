@@ -131,8 +131,8 @@ def cycling(readings: Sequence[Reading], rise: float, min_pool: int) -> str | No
     return f"cycling: {now:.0%} of the pool's payoff goes round in circles, after {best:.0%}"
 
 
-def stale_pairs(readings: Sequence[Reading], share: float, min_matches: int) -> str | None:
-    """At least a `share` of the snapshots was not met for `min_matches` of the learner's matches.
+def stale_pairs(readings: Sequence[Reading], share: float, min_matches: int, min_pool: int) -> str | None:
+    """At least a `share` of `min_pool` or more snapshots was not met for `min_matches` of the learner's matches.
 
     Their win rates are old. A matchmaker may want it so: PFSP does not meet whom it always beats. So those who never
     won, or always, are not counted as stale; nor is anybody where nobody was ever met, as in self-play and in teams.
@@ -149,7 +149,7 @@ def stale_pairs(readings: Sequence[Reading], share: float, min_matches: int) -> 
         for p in common
         if (last.games[p], last.win_rates[p]) == (old.games[p], old.win_rates[p]) and 0 < last.win_rates[p] < 1
     ]
-    if not any(last.games.values()) or len(stale) < share * len(common) or not stale:
+    if len(common) < min_pool or not any(last.games.values()) or len(stale) < share * len(common) or not stale:
         return None
     return (
         f"stale pairs: {len(stale)} of {len(common)} snapshots were not met in {last.matches - old.matches:,} matches"

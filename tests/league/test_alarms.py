@@ -86,19 +86,20 @@ def test_cycling() -> None:
 
 def test_stale_pairs() -> None:
     first, last = reading(1000, a=0.5, b=0.6), reading(3000, a=0.5, b=0.61, c=0.5)
-    assert stale_pairs([first, last], share=0.5, min_matches=2000) == (
+    assert stale_pairs([first, last], share=0.5, min_matches=2000, min_pool=1) == (
         "stale pairs: 1 of 2 snapshots were not met in 2,000 matches"
     )
-    assert stale_pairs([first, last], share=0.6, min_matches=2000) is None
-    assert stale_pairs([first, last], share=0.5, min_matches=2001) is None
-    assert stale_pairs([first, reading(3000, a=0.51, b=0.61)], share=0.0, min_matches=1) is None
+    assert stale_pairs([first, last], share=0.6, min_matches=2000, min_pool=1) is None
+    assert stale_pairs([first, last], share=0.5, min_matches=2001, min_pool=1) is None
+    assert stale_pairs([first, reading(3000, a=0.51, b=0.61)], share=0.0, min_matches=1, min_pool=1) is None
+    assert stale_pairs([first, last], share=0.5, min_matches=2000, min_pool=3) is None  # two were there before
     # Who is always beaten may have been met or not: games at their limit do not tell.
-    assert stale_pairs([reading(0, a=1.0), reading(3000, a=1.0)], share=0.5, min_matches=2000) is None
+    assert stale_pairs([reading(0, a=1.0), reading(3000, a=1.0)], share=0.5, min_matches=2000, min_pool=1) is None
     # In self-play nobody is met, as intended; with others in the league who never met a snapshot is stale.
     alone = [reading(matches, games=0.0, a=0.5) for matches in (0, 3000)]
-    assert stale_pairs(alone, share=0.5, min_matches=2000) is None
+    assert stale_pairs(alone, share=0.5, min_matches=2000, min_pool=1) is None
     league = [replace(r, games={"a": 0.0, "b": r.matches}, win_rates={"a": 0.5, "b": 0.5}) for r in alone]
-    assert str(stale_pairs(league, share=0.5, min_matches=2000)).startswith("stale pairs: 1 of 2")
+    assert str(stale_pairs(league, share=0.5, min_matches=2000, min_pool=1)).startswith("stale pairs: 1 of 2")
 
 
 def test_collapsed_diversity() -> None:
@@ -117,7 +118,7 @@ def test_collapsed_diversity() -> None:
         lambda readings: forgetting(readings, 0.0, 0.0),
         lambda readings: inflation(readings, 0.0, 1.0),
         lambda readings: cycling(readings, 0.0, 0),
-        lambda readings: stale_pairs(readings, 0.0, 1),
+        lambda readings: stale_pairs(readings, 0.0, 1, 1),
         lambda readings: collapsed_diversity(readings, 1.0, 1),
     ],
 )
