@@ -25,17 +25,14 @@ BAD = [  # (command line, what the message says)
     ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
     # Groups and options that do not exist, or are chosen in the wrong way.
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, climbing, connect_four,"),
-    (
-        "+experiment=leage",
-        "Did you mean league?\nOptions: alphastar, circle, circle_schemes, ippo, league, mappo,",
-    ),
+    ("+experiment=leage", "Did you mean league?\nOptions: alphastar, circle, circle_schemes, fsp,"),
     ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: age_rank, alphastar,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
     ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
     ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
     (
         "experiment=league",
-        "+experiment=... with a plus. Options: alphastar, circle, circle_schemes, ippo, league, mappo, psro, qmix,",
+        "+experiment=... with a plus. Options: alphastar, circle, circle_schemes, fsp, ippo, league, mappo,",
     ),
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),
