@@ -82,7 +82,9 @@ BAD = [  # (command line, what the message says)
     ("algorithm.tau=1", "algorithm.tau: the chosen algorithm has no such key; algorithm=qmix has it"),
     ("+experiment=qmix algorithm.clip_param=1", "algorithm=ppo has it"),
     ("+experiment=qmix env=circle", "env=circle sets algorithm.entropy_coeff: the chosen algorithm has no such key"),
-    ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, share], [env step, share], ...]"),
+    ("algorithm.entropy_coeff=[[0,-1]]", "growing steps and weights >= 0"),
+    ("algorithm.entropy_coeff=much", "algorithm.entropy_coeff=much is not a number"),
+    ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, value], [env step, value], ...]"),
     ("+experiment=qmix algorithm.replay_capacity=100", "give at least 6400"),
     # Command lines that cannot be read.
     ("seed", "seed: cannot be read. Write key=value"),
