@@ -240,7 +240,8 @@ def check_schedule(name: str, schedule: list[Any], values: str, at_most: float =
         or not all(math.isfinite(value) and 0 <= value <= at_most for _, value in schedule)
     ):
         raise ConfigError(
-            f"{name}={schedule} is no schedule: give [[0, value], [env step, value], ...] with growing steps and {values}"
+            f"{name}={schedule} is no schedule: give [[0, value], [env step, value], ...] with growing steps and "
+            f"{values}"
         )
 
 
