@@ -104,7 +104,7 @@ BAD = [  # (command line, what the message says)
     ("-m resume=conf", "leave out -m"),
     ("resume=a,b", "give one directory"),
     ("-m task=exploit run=a,b", "task=exploit takes over one run: give one directory"),
-    ("--info task=exploit run=/nonexistent", "run=/nonexistent: there is no such directory"),
+    ("task=exploit run=/nonexistent", "run=/nonexistent: there is no such directory"),
 ]
 
 
@@ -116,7 +116,7 @@ def message(arguments):
 
 @pytest.mark.parametrize(("line", "expected"), BAD, ids=[line for line, _ in BAD])
 def test_message(line, expected):
-    splits_at_blanks = line.startswith(("-", "+experiment="))
+    splits_at_blanks = line.startswith(("-", "+experiment=", "task="))
     text = message(line.split(" ") if splits_at_blanks else [line])
     assert expected in text
     assert 1 <= len(text.splitlines()) <= 2
