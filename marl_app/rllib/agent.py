@@ -18,6 +18,7 @@ from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.player import modules_of
 from marl_app.store.codec import decode
 from marl_app.store.disk import DiskStore
+from marl_app.store.store import Store
 
 Array = NDArray[Any]
 
@@ -164,9 +165,10 @@ def _ends(space: spaces.Space) -> Array:
     return np.cumsum(space.nvec)[:-1] if isinstance(space, spaces.MultiDiscrete) else np.zeros(0, np.int64)
 
 
-def load_agent(run: str | Path, player: str | None = None) -> Agent:
+def load_agent(run: str | Path, player: str | None = None, store: Store | None = None) -> Agent:
     """The agent of a run directory: the learner's newest checkpoint, or the snapshot `player`, e.g. "main@0003".
 
+    store: where the run kept its snapshots, if not in its directory; an `ObjectStore`, for example.
     Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an
     unknown player.
     """
@@ -179,4 +181,4 @@ def load_agent(run: str | Path, player: str | None = None) -> Agent:
         return Agent(checkpoint.player)
     if player not in digests:
         raise KeyError(f"{run} has no player {player!r}; its snapshots are {', '.join(digests) or 'none yet'}")
-    return Agent(DiskStore(Path(run) / "snapshots").get(digests[player]))
+    return Agent((store or DiskStore(Path(run) / "snapshots")).get(digests[player]))

@@ -6,7 +6,7 @@ A request carries all that an env runner needs to play: a runner that has just b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ray import ObjectRef
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.league.outcomes import Outcomes
 from marl_app.rllib.moments import Moments
+from marl_app.store.traffic import Traffic
 
 Weights = Mapping[str, NDArray[Any]]
 """All weights of a player's networks, under `network/parameter`."""
@@ -49,6 +50,7 @@ class Fragment:
     match_steps: env steps of these matches.
     reward_moments: of the discounted returns so far, at every step, if rewards are normalized.
     seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
+    traffic: what loading opponents moved. slot_bytes: of the opponents held; private_bytes: of the process's memory.
     """
 
     learner: str
@@ -65,6 +67,9 @@ class Fragment:
     seconds: float
     forward_seconds: float
     env_seconds: float
+    traffic: Traffic = field(default_factory=Traffic)
+    slot_bytes: int = 0
+    private_bytes: int = 0
 
 
 @dataclass(frozen=True)

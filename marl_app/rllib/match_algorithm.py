@@ -33,7 +33,9 @@ from marl_app.rllib.player import encode_player
 from marl_app.rllib.report import report
 from marl_app.rllib.sampling import Sampler
 from marl_app.rllib.stats import Counters, IterationStats
+from marl_app.store.provenance import publish
 from marl_app.store.store import Store
+from marl_app.store.traffic import Traffic
 
 STANDING_EVERY_S = 5.0
 
@@ -53,6 +55,8 @@ class MatchAlgorithm(Algorithm):
         self.run_dir = Path(config.run_dir)
         self.league: League = config.make_league()
         self.store: Store = config.store
+        self._caches = config.cache.start(config.store)
+        self.traffic = Traffic()
         self.records = Records(self.run_dir)
         self.rng = np.random.default_rng(config.seed)
         self.counters = Counters()
@@ -121,7 +125,9 @@ class MatchAlgorithm(Algorithm):
         player = league.next_snapshot(decision.learner)
         blob = self.encode_learner(player=player.id, parent=earlier[-1].digest if earlier else None)
         steps = self.counters.trained_agent_steps
-        return league.add_snapshot(decision.learner, self.store.put(blob), steps, decision.reason)
+        return league.add_snapshot(
+            decision.learner, publish(self.store, blob, self.config.hparams), steps, decision.reason
+        )
 
     def standing(self) -> Standing:
         """How the league stands, worked out anew at most every STANDING_EVERY_S seconds and after each freeze."""
@@ -212,6 +218,7 @@ class MatchAlgorithm(Algorithm):
         self.counters.env_steps += self.stats.env_steps
         self.counters.trained_agent_steps += self.stats.rows
         self.counters.matches += self.stats.matches
+        self.traffic.add(self.stats.traffic)
         for fragment in fragments:
             self.reward_moments.merge(fragment.reward_moments)
         self.counters.failures += self._sampler.failures

@@ -13,6 +13,7 @@ from envs.batched import BatchedEnv
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.league.outcomes import Outcomes
 from marl_app.rllib.opponents import OpponentSlots
+from marl_app.store.codec import CorruptBlob
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -64,7 +65,10 @@ class Matchups:
         in_use = np.bincount(self.slots[self.slots >= 0], minlength=len(self._held.digests)) > 0
         free = [slot for slot, digest in enumerate(self._held.digests) if not in_use[slot] and digest not in wanted]
         for slot, digest in zip(free, waiting, strict=False):
-            self._held.load(slot, digest)
+            try:
+                self._held.load(slot, digest)
+            except (KeyError, CorruptBlob, OSError):  # the reader has said so, and asks again later; others play on
+                continue
 
     def start(self, matches: Ints, rng: np.random.Generator) -> None:
         """Deal an opponent, a side and an opening to matches that begin."""

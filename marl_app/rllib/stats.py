@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from marl_app.rllib.fragments import Fragment
+from marl_app.store.traffic import Traffic
 
 
 @dataclass
@@ -30,6 +31,7 @@ class IterationStats:
     `seconds`: since the end of the iteration before; `wait_seconds` of it, idle until enough experience had arrived.
     `matches` ended, `recorded` of them counted for somebody (not those that ended in a random opening).
     `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
+    `traffic` of all env runners; `slot_bytes` and `private_bytes` of the one with the most.
     """
 
     env_steps: int = 0
@@ -43,6 +45,9 @@ class IterationStats:
     seconds: float = 0.0
     staleness: float = 0.0
     self_play: tuple[int, float] = (0, 0.0)
+    traffic: Traffic = field(default_factory=Traffic)
+    slot_bytes: int = 0
+    private_bytes: int = 0
 
     @classmethod
     def of(cls, fragments: Sequence[Fragment], updates: int) -> IterationStats:
@@ -64,4 +69,7 @@ class IterationStats:
                 sum(int((o.wins + o.draws + o.losses)[mine].sum()) for o, mine in own),
                 sum(float((o.wins + o.draws / 2)[mine].sum()) for o, mine in own),
             ),
+            traffic=Traffic.sum(fragment.traffic for fragment in fragments),
+            slot_bytes=max(fragment.slot_bytes for fragment in fragments),
+            private_bytes=max(fragment.private_bytes for fragment in fragments),
         )

@@ -35,6 +35,19 @@ def refer(store: Store, owner: str, digests: Iterable[str], who: str) -> None:
     store.note(REFERENCES, owner, {"who": who, "digests": sorted(set(digests))})
 
 
+def refer_for_run(store: Store, run: Path, league: Iterable[str]) -> None:
+    """Say what a run needs: what its league refers to now, and what its checkpoints do.
+
+    If one of these cannot be read, what was needed before stays needed.
+    """
+    owner = owner_of(run)
+    try:
+        also = referred_by_checkpoints(run)
+    except ValueError:
+        also = set(store.notes(REFERENCES).get(owner, {}).get("digests", ()))
+    refer(store, owner, also.union(league), str(run))
+
+
 def owner_of(run: Path) -> str:
     """The name under which a run refers to blobs: random, and kept in its directory."""
     file = run / OWNER

@@ -126,6 +126,11 @@ class Outbox:
         return _itself, (self.store,)
 
 
+def queued(store: Store) -> int:
+    """How many snapshots wait to be delivered to a store."""
+    return store.queued if isinstance(store, Outbox) else 0
+
+
 def _itself(store: Store) -> Store:
     return store
 
