@@ -14,6 +14,7 @@ they enter a rack and again by each env runner.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -123,6 +124,9 @@ class _RackCache:
 
     def held_bytes(self) -> int:
         return int(self._cache.size)
+
+    def pid(self) -> int:
+        return os.getpid()
 
     def _fetch(self, digest: str) -> tuple[_Entry, int]:
         traffic = self._fetched[digest] = Traffic()
