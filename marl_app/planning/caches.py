@@ -100,8 +100,7 @@ def recent(lags: Floats, capacity: int | None) -> list[int]:
 def filled(capacity: int | None, content: Iterable[int]) -> Lru[int, None]:
     """A cache of at most `capacity` snapshots (None: any number) that holds these, the least recent first."""
     cache: Lru[int, None] = Lru(capacity)
-    for item in content:
-        cache.add(item, None)
+    cache.fill(content, None)
     return cache
 
 

@@ -50,6 +50,12 @@ class Lru(Generic[K, V]):
         self.size += size
         self._evict()
 
+    def fill(self, keys: Iterable[K], value: V) -> None:
+        """Hold these of size 1, one after the other, each with the same value."""
+        self._held.update(dict.fromkeys(keys, (value, 1.0)))
+        self.size = sum(size for _, size in self._held.values())
+        self._evict()
+
     def request(self, key: K, value: V, size: float = 1.0) -> bool:
         """Whether the key was there; it is afterwards, as the most recently used."""
         if key in self._held:
