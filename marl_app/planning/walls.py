@@ -1,8 +1,8 @@
 """Where each way to move snapshots hits its wall, by simulation: so many actors that they wait.
 
-Racks and nodes grow with the actors, as in `traffic`: what fills up is the store's link. Up to the wall all actors play;
-beyond it the link keeps only so many of them busy, however many there are. So the wall is the number of actors times
-the share of time in which they play, where that share is well below 1.
+Racks and nodes grow with the actors, as in `traffic`: what fills up is the store's link. Up to the wall all actors
+play; beyond it the link keeps only so many of them busy, however many there are. So the wall is the number of actors
+times the share of time in which they play, where that share is well below 1.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class _RackCache:
             entry.nodes.add(node)
             if node != self._node:
                 traffic.moved(RACK_TO_NODE, entry.size)
-        return _Answer([entry.ref] if shared else ray.get(entry.ref).copy(), None, traffic)
+        return _Answer([entry.ref] if shared else ray.get(entry.ref), None, traffic)
 
     def drop(self, digest: str) -> None:
         self._cache.drop(digest)
@@ -186,7 +186,7 @@ class RackReader:
             self.traffic.add(answer.traffic)
             if answer.error is not None:
                 return answer.error
-            blob = ray.get(answer.blob[0], timeout=self._timeout_s) if self._shared else answer.blob
+            blob: Any = ray.get(answer.blob[0], timeout=self._timeout_s) if self._shared else np.array(answer.blob)
             if digest_of(blob) == digest:
                 return memoryview(blob)
             self.traffic.corrupt += 1
