@@ -36,7 +36,7 @@ from marl_app.tasks.plan import Plan
 from marl_app.tasks.stress_tables import show_real, show_simulated, show_walls
 
 SIMULATED, REAL = "simulated", "real"
-Lines = dict[str, tuple[Any, Any, list[tuple[float, float]]]]
+Lines = dict[str, tuple[Any, Any, list[Any]]]
 
 
 @dataclass

@@ -24,8 +24,8 @@ def show_simulated(cases: Sequence[tuple[Answer, Simulated]], seconds: float) ->
     """Simulated beside planned, by snapshot size, design and link."""
     size = cases[0][0].size
     title = (
-        f"Simulated: {size.actors:,} actors, {size.pool_snapshots} snapshots, in {seconds:.0f} s of computing; opponents "
-        f"and trainee\n{NAMES}"
+        f"{size.actors:,} actors, {size.pool_snapshots} snapshots, simulated in {seconds:.0f} s; bytes of "
+        f"opponents and trainee\n{NAMES}"
     )
     shown = empty_table(
         title, " snapshot", "design", "over", " simulated", " planned", "unit", " error", " hits", " wait s", " playing"
