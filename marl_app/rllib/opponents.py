@@ -26,6 +26,9 @@ from marl_app.store.codec import views
 from marl_app.store.reader import Reader
 from marl_app.store.traffic import Traffic
 
+# torch cannot prevent writing to the memory of read-only arrays, and warns of it; we do not write.
+warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+
 STACK_UP_TO_PARAMETERS = 50_000
 """Larger networks fill the core row by row already: with 2x512 layers and 16 opponents, a pass per slot took 0.75 of
 the time of the padded stacked pass; with 2x64 layers the stacked pass took 0.8, and 0.2 with 64 opponents."""
@@ -193,9 +196,7 @@ class _Stack:
 
 def _tensor(array: NDArray[Any]) -> Tensor:
     """The array as a tensor that shares its memory, which nobody writes to."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns that it could not prevent writing
-        return torch.from_numpy(array)
+    return torch.from_numpy(array)
 
 
 def numpy_weights(modules: Mapping[str, nn.Module]) -> dict[str, NDArray[Any]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def private_bytes(pid: int | str = "self") -> int:
-    """Memory that no other process shares (libraries and Ray's shared memory are not in it); 0 where Linux's /proc is
-    not to be had."""
+def private_bytes() -> int:
+    """Memory that no other process shares: libraries and Ray's shared memory are not in it. 0 where there is no Linux.
+
+    Linux's RssAnon, in 0.05 ms; what it counts twice, memory that is shared with a fork until written to, Ray has not.
+    """
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)
