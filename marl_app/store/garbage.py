@@ -18,7 +18,7 @@ from marl_app.store.store import REFERENCES, Store
 
 LEAST_GRACE_S = 2 * 3600.0
 """Twice the age at which `object_store` makes a blob new that is put again."""
-OWNER = "store_owner"
+OWNER = ".store_owner"
 
 
 @dataclass(frozen=True)

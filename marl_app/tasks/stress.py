@@ -60,6 +60,14 @@ class Stress(Plan):
         "What snapshots may take of this machine's memory; larger cases are left out.", above=0
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.real_nodes % self.real_racks:
+            raise ConfigError(f"task.real_nodes={self.real_nodes} is no multiple of task.real_racks={self.real_racks}")
+        for name in ("real_actors", "real_pool", "real_snapshot_bytes", "simulated_snapshot_bytes"):
+            if not isinstance(getattr(self, name), list) or not getattr(self, name):
+                raise ConfigError(f"task.{name}={getattr(self, name)} is no list of numbers: give at least one, as [8]")
+
     def __call__(self, config: Config) -> float:
         size, _ = self._size(config.run)
         matchmaker = leaf("league.matchmaker", config.league.matchmaker)
@@ -166,8 +174,6 @@ class Stress(Plan):
                 *(Case(actors, pool, number) for number in self.real_snapshot_bytes),
             ]
         )
-        if self.real_nodes % self.real_racks:
-            raise ConfigError(f"task.real_nodes={self.real_nodes} is no multiple of task.real_racks={self.real_racks}")
         store = leaf("store", config.store)
         found = measure(
             store, list(cases), picked, self.real_nodes, self.real_racks, self.real_matches, self.real_memory_bytes,
