@@ -55,7 +55,7 @@ class MatchAlgorithm(Algorithm):
         self.run_dir = Path(config.run_dir)
         self.league: League = config.make_league()
         self.store: Store = config.store
-        self._caches = config.cache.start(config.store)
+        self._caches = self.config.cache.start(config.store)
         self.traffic = Traffic()
         self.records = Records(self.run_dir)
         self.rng = np.random.default_rng(config.seed)

@@ -56,24 +56,21 @@ class RackCaches:
         self._rack_label = rack_label
         self._timeout_s = timeout_s
         self._shared = shared
-        self._token = uuid.uuid4().hex[:12]
+        self._actors: dict[str, Any] = {}
 
     def start(self, store: Store) -> list[Any]:
-        """One actor for each rack that has a node now; they live as long as these handles."""
+        """One actor for each rack that has a node now. They live as long as their handles, which readers get with this
+        object (looked up by name, they would depend on Ray loading the actor's class in every process)."""
         labels = [node.get("Labels", {}) for node in ray.nodes() if node["Alive"]]
         actor = ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=AT_ONCE)(_RackCache)
-        handles = []
         for rack in sorted({label.get(self._rack_label, "") for label in labels}):
             where = {"label_selector": {self._rack_label: rack}} if rack else {}
-            handles.append(actor.options(name=self._name(rack), **where).remote(store, self._capacity_bytes))
-        return handles
+            self._actors[rack] = actor.options(**where).remote(store, self._capacity_bytes)
+        return list(self._actors.values())
 
     def reader(self, store: Store) -> RackReader:
         rack = ray.get_runtime_context().get_node_labels().get(self._rack_label, "")
-        return RackReader(store, self._name(rack), self._timeout_s, self._shared)
-
-    def _name(self, rack: str) -> str:
-        return f"snapshots-{self._token}-{rack}"
+        return RackReader(store, self._actors.get(rack), self._timeout_s, self._shared)
 
 
 @dataclass
@@ -125,8 +122,9 @@ class _RackCache:
     def held_bytes(self) -> int:
         return int(self._cache.size)
 
-    def pid(self) -> int:
-        return os.getpid()
+    def place(self) -> tuple[str, int]:
+        """Its node and process."""
+        return self._node, os.getpid()
 
     def _fetch(self, digest: str) -> tuple[_Entry, int]:
         traffic = self._fetched[digest] = Traffic()
@@ -136,18 +134,17 @@ class _RackCache:
 
 
 class RackReader:
-    """Satisfies `reader.Reader`: asks the actor of the rack, and the store where there is none to be had."""
+    """Satisfies `reader.Reader`: asks the actor of the rack (None: there is none), and the store where it cannot."""
 
-    def __init__(self, store: Store, name: str, timeout_s: float, shared: bool, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, store: Store, actor: Any, timeout_s: float, shared: bool, pause_s: float = PAUSE_S) -> None:
         self._direct = DirectReader(store, pause_s)
         self.traffic = self._direct.traffic
-        self._name = name
+        self._actor = actor
         self._timeout_s = timeout_s
         self._shared = shared
         self._pause_s = pause_s
         self._node = ray.get_runtime_context().get_node_id()
         self._runner = uuid.uuid4().hex
-        self._actor: Any = None
         self._without_until = 0.0
         self._failed: dict[str, tuple[float, Exception]] = {}
 
@@ -156,12 +153,12 @@ class RackReader:
         until, error = self._failed.get(digest, (began, None))
         if error is not None and began < until:
             raise error
-        if began < self._without_until:
+        if self._actor is None or began < self._without_until:
             return self._bypass(digest)
         try:
             answer = self._ask(digest, list(in_use))
-        except (RayError, ValueError) as problem:  # ValueError: there is no actor of this name
-            self._actor, self._without_until = None, time.monotonic() + self._pause_s
+        except RayError as problem:
+            self._without_until = time.monotonic() + self._pause_s
             logger.warning("no cache in this rack, reading the store for now: %s", str(problem).partition("\n")[0])
             return self._bypass(digest)
         if answer is None:
@@ -178,8 +175,6 @@ class RackReader:
 
     def _ask(self, digest: str, in_use: list[str]) -> memoryview | Exception | None:
         """What the actor has, verified; its error; or None if it has only corrupt bytes."""
-        if self._actor is None:
-            self._actor = ray.get_actor(self._name)
         for _ in range(2):
             request = self._actor.get.remote(digest, self._node, self._runner, in_use, self._shared)
             answer: _Answer = ray.get(request, timeout=self._timeout_s)

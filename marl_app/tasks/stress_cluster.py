@@ -6,6 +6,8 @@ some matches under each design, and say what moved and what memory they have for
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import logging
 import time
@@ -82,6 +84,8 @@ class Player:
     def begin(self, option: CacheOption, store: Store) -> None:
         self._held: dict[str, Any] = {}
         gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # else what was freed before is taken for what is held now
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
         self._reader = option.reader(store)
         self._before = private_bytes()
 

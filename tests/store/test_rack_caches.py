@@ -93,7 +93,7 @@ def test_a_rack(tmp_path):
     assert ray.get(two.get.remote(blobs[1]))[0] == blobs[1]
 
     # Killed: env runners read the store until Ray has started it again, empty; then it fills.
-    pid = ray.get(cache.pid.remote())
+    _, pid = ray.get(cache.place.remote())
     os.kill(pid, signal.SIGKILL)
     digest, traffic = ray.get(two.get.remote(blobs[1]))
     assert digest == blobs[1] and traffic.bypassed == 1 == traffic.count[STORE_TO_RUNNER]
@@ -101,7 +101,7 @@ def test_a_rack(tmp_path):
     while ray.get(two.get.remote(blobs[1]))[1].bypassed:
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert ray.get(cache.pid.remote()) != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
+    assert ray.get(cache.place.remote())[1] != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
     assert ray.get(one.get.remote(blobs[1]))[1].hits == 1
     for actor in (one, two, cache):
         ray.kill(actor)

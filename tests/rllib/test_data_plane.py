@@ -1,4 +1,4 @@
-"""A run whose store is a server, which really stops and comes back: training goes on, and nothing is lost."""
+"""The data plane of whole runs: a store that really stops and comes back, and a cache in between."""
 
 import time
 
@@ -46,3 +46,15 @@ def test_training_goes_on_while_the_store_is_away(tmp_path):
         [needed] = there.notes(REFERENCES).values()
         assert set(published) <= set(needed["digests"]) and needed["who"] == str(tmp_path)
     server.stop()
+
+
+def test_opponents_come_through_the_cache_of_the_rack(tmp_path):
+    overrides = ("cache=rack", "cache.capacity_bytes=1_000_000", "runtime.num_env_runners=1")
+    with running(tmp_path, *overrides, "env=rock_paper_scissors", "league.schedule.agent_steps=600") as algorithm:
+        while algorithm.traffic.requests < 2:
+            algorithm.train()
+        traffic = algorithm.traffic
+        assert traffic.count["store_to_rack"] == traffic.count["node_to_runner"] == traffic.requests
+        assert not (traffic.bypassed or traffic.failed or traffic.corrupt or traffic.count["store_to_runner"])
+        assert "snapshots/store_to_rack/bytes" in algorithm.report
+        assert "snapshots/store_to_runner/bytes" not in algorithm.report
