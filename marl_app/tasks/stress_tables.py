@@ -61,7 +61,8 @@ def show_walls(found: Sequence[Wall]) -> None:
             one.design, number(one.store_gbit_per_s), "Gbit/s", wall, number(one.expected_actors), error,
             beyond if one.actors is not None else "",
         )  # fmt: skip
-    _print(shown)
+    if found:
+        _print(shown)
 
 
 def show_real(found: Sequence[Measured]) -> None:
