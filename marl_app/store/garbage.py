@@ -8,13 +8,14 @@ refers to it. Blobs are listed before references are read; so a reference that a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_app.store.store import REFERENCES, Store
+from marl_app.store.store import REFERENCES, Store, Unavailable
 
 LEAST_GRACE_S = 2 * 3600.0
 """Twice the age at which `object_store` makes a blob new that is put again."""
@@ -38,14 +39,16 @@ def refer(store: Store, owner: str, digests: Iterable[str], who: str) -> None:
 def refer_for_run(store: Store, run: Path, league: Iterable[str]) -> None:
     """Say what a run needs: what its league refers to now, and what its checkpoints do.
 
-    If one of these cannot be read, what was needed before stays needed.
+    If one of these cannot be read, what was needed before stays needed. While the store is away nothing is said; the
+    next checkpoint says it again.
     """
     owner = owner_of(run)
-    try:
-        also = referred_by_checkpoints(run)
-    except ValueError:
-        also = set(store.notes(REFERENCES).get(owner, {}).get("digests", ()))
-    refer(store, owner, also.union(league), str(run))
+    with contextlib.suppress(Unavailable):
+        try:
+            also = referred_by_checkpoints(run)
+        except ValueError:
+            also = set(store.notes(REFERENCES).get(owner, {}).get("digests", ()))
+        refer(store, owner, also.union(league), str(run))
 
 
 def owner_of(run: Path) -> str:

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Requests that an actor works on at the same time; others wait their turn."""
+FORGET_S = 900.0
+"""An env runner that has not asked for so long may be gone: what it played need not be kept for it."""
 
 
 class RackCaches:
@@ -99,9 +101,10 @@ class _RackCache:
         self._node = ray.get_runtime_context().get_node_id()
         self._cache: Cache[_Entry] = Cache(self._fetch, capacity_bytes)
         self._fetched: dict[str, Traffic] = {}
+        self._heard: dict[str, float] = {}  # when each env runner asked last
 
     def get(self, digest: str, node: str, runner: str, in_use: Sequence[str], shared: bool) -> _Answer:
-        self._cache.pin(runner, in_use)
+        self._pin(runner, in_use)
         traffic = Traffic()
         try:
             entry, hit = self._cache.get(digest)
@@ -125,6 +128,16 @@ class _RackCache:
     def place(self) -> tuple[str, int]:
         """Its node and process."""
         return self._node, os.getpid()
+
+    def _pin(self, runner: str, in_use: Sequence[str]) -> None:
+        """Keep what an env runner plays; forget what those play that are not heard of any more."""
+        now = time.monotonic()
+        self._heard[runner] = now
+        self._cache.pin(runner, in_use)
+        for other, heard in list(self._heard.items()):
+            if now - heard > FORGET_S:
+                self._cache.pin(other, ())
+                self._heard.pop(other, None)
 
     def _fetch(self, digest: str) -> tuple[_Entry, int]:
         traffic = self._fetched[digest] = Traffic()
@@ -152,7 +165,7 @@ class RackReader:
         began = time.monotonic()
         until, error = self._failed.get(digest, (began, None))
         if error is not None and began < until:
-            raise error
+            raise error.with_traceback(None)
         if self._actor is None or began < self._without_until:
             return self._bypass(digest)
         try:

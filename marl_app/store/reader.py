@@ -71,7 +71,7 @@ class DirectReader:
         began = time.monotonic()
         until, error = self._failed.get(digest, (began, None))
         if error is not None and began < until:
-            raise error
+            raise error.with_traceback(None)  # raised again and again, it would collect frames
         self.traffic.requests += 1
         try:
             data = fetch(self._store, digest, self.traffic, STORE_TO_RUNNER)

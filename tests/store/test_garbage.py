@@ -7,7 +7,7 @@ import time
 import pytest
 
 from marl_app.store.disk import DiskStore
-from marl_app.store.garbage import LEAST_GRACE_S, garbage, owner_of, refer, referred_by_checkpoints
+from marl_app.store.garbage import LEAST_GRACE_S, garbage, owner_of, refer, refer_for_run, referred_by_checkpoints
 
 DAY = 86_400.0
 
@@ -71,6 +71,16 @@ def test_every_checkpoint_counts_and_a_damaged_one_stops_everything(tmp_path):
     (second / "state.json").unlink()
     with pytest.raises(ValueError, match="has no state.json"):
         referred_by_checkpoints(tmp_path)
+
+
+def test_a_run_says_what_its_league_and_its_checkpoints_need(store, tmp_path):
+    digests = [old(store, name) for name in (b"in a checkpoint", b"in the league", b"in neither")]
+    torn = write_checkpoint(tmp_path, 1, digests[:1])
+    refer_for_run(store, tmp_path, [digests[1]])
+    assert found(store).digests == (digests[2],)
+    (torn / "state.json").unlink()  # what it needed stays needed
+    refer_for_run(store, tmp_path, [digests[2]])
+    assert found(store).digests == ()
 
 
 def test_a_run_keeps_its_name_as_owner(tmp_path):
