@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Requests that an actor works on at the same time; others wait their turn."""
+AWAY_S = 5.0
+"""A store that does not answer is not asked for anything for so long: each request would wait for it anew."""
 FORGET_S = 900.0
 """An env runner that has not asked for so long may be gone: what it played need not be kept for it."""
 
@@ -101,6 +103,7 @@ class _RackCache:
         self._node = ray.get_runtime_context().get_node_id()
         self._cache: Cache[_Entry] = Cache(self._fetch, capacity_bytes)
         self._fetched: dict[str, Traffic] = {}
+        self._away: tuple[float, OSError | None] = 0.0, None
         self._heard: dict[str, float] = {}  # when each env runner asked last
 
     def get(self, digest: str, node: str, runner: str, in_use: Sequence[str], shared: bool) -> _Answer:
@@ -141,7 +144,15 @@ class _RackCache:
 
     def _fetch(self, digest: str) -> tuple[_Entry, int]:
         traffic = self._fetched[digest] = Traffic()
-        data = fetch(self._store, digest, traffic, STORE_TO_RACK)
+        until, away = self._away
+        if away is not None and time.monotonic() < until:
+            raise away.with_traceback(None)
+        try:
+            data = fetch(self._store, digest, traffic, STORE_TO_RACK)
+        except OSError as error:
+            self._away = time.monotonic() + AWAY_S, error
+            raise
+        self._away = 0.0, None
         # An array, which readers get without a copy (bytes are copied), put once.
         return _Entry(ray.put(np.frombuffer(data, np.uint8)), len(data), {self._node}), len(data)
 

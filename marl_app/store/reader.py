@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """How often bytes are fetched that come back corrupt."""
+STORE = "the store"
 PAUSE_S = 30.0
 """A snapshot that could not be had is not asked for again for so long: matches go on with what is there."""
 
@@ -59,17 +60,20 @@ class Direct:
 
 
 class DirectReader:
-    """Reads a store. What fails is not tried again for `PAUSE_S`; the same exception is raised meanwhile."""
+    """Reads a store. What fails is not tried again for `PAUSE_S`; the same exception is raised meanwhile.
+
+    A store that does not answer is not asked for anything else either: each request would wait as long.
+    """
 
     def __init__(self, store: Store, pause_s: float = PAUSE_S) -> None:
         self.traffic = Traffic()
         self._store = store
         self._pause_s = pause_s
-        self._failed: dict[str, tuple[float, Exception]] = {}
+        self._failed: dict[str, tuple[float, Exception]] = {}  # by digest, or STORE: until when, and why
 
     def get(self, digest: str, in_use: Iterable[str] = ()) -> Buffer:
         began = time.monotonic()
-        until, error = self._failed.get(digest, (began, None))
+        until, error = self._failed.get(STORE, self._failed.get(digest, (began, None)))
         if error is not None and began < until:
             raise error.with_traceback(None)  # raised again and again, it would collect frames
         self.traffic.requests += 1
@@ -77,10 +81,12 @@ class DirectReader:
             data = fetch(self._store, digest, self.traffic, STORE_TO_RUNNER)
         except (KeyError, CorruptBlob, OSError) as failure:
             self.traffic.failed += 1
-            self._failed[digest] = time.monotonic() + self._pause_s, failure
+            what = STORE if isinstance(failure, OSError) else digest
+            self._failed[what] = time.monotonic() + self._pause_s, failure
             logger.warning("no opponent %s for now, others play on: %s", digest[:12], failure)
             raise
         self._failed.pop(digest, None)
+        self._failed.pop(STORE, None)
         self.traffic.seconds += time.monotonic() - began
         return data
 

@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from marl_app.store.disk import DiskStore
-from marl_app.store.rack_caches import RackCaches
+from marl_app.store.rack_caches import AWAY_S, RackCaches
 from marl_app.store.store import digest_of
 from marl_app.store.traffic import NODE_TO_RUNNER, STORE_TO_RACK, STORE_TO_RUNNER
 
@@ -89,7 +89,7 @@ def test_a_rack(tmp_path):
     with pytest.raises(OSError, match="the store is down"):
         ray.get(two.get.remote(blobs[1]))
     (tmp_path / "down").unlink()
-    time.sleep(0.5)
+    time.sleep(AWAY_S)
     assert ray.get(two.get.remote(blobs[1]))[0] == blobs[1]
 
     # Killed: env runners read the store until Ray has started it again, empty; then it fills.
