@@ -89,7 +89,10 @@ class ObjectStore:
         }
 
     def _write(self, path: str, data: bytes, mode: str) -> None:
-        self._ask(lambda: self._obstore.put(self._client, path, data, mode=mode))
+        try:
+            self._ask(lambda: self._obstore.put(self._client, path, data, mode=mode))
+        except KeyError as error:  # it is the bucket that is not there
+            raise Unavailable(f"store.url={self.url}: {error.args[0]}") from None
 
     def _read(self, path: str) -> bytes:
         return self._ask(lambda: bytes(self._obstore.get(self._client, path).bytes()))

@@ -92,7 +92,9 @@ class Outbox:
             wait(pause)
             try:
                 self._deliver()
-            except Unavailable:
+            except Exception as error:  # this thread must not end before everything is delivered
+                if not isinstance(error, Unavailable):
+                    logger.exception("cannot deliver what waits in %s", self._folder.path)
                 pause = min(2 * pause, longest)
                 continue
             with self._state:  # whoever writes after this finds no thread, and delivers itself

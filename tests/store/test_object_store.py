@@ -72,6 +72,13 @@ def test_what_cannot_be_opened_says_which_key(s3):
         ObjectStore("s3://no_such_bucket", retry_s=0.2, options=s3.options)
 
 
+def test_a_bucket_that_is_gone_may_come_back(object_store):
+    object_store.url = "s3://gone"
+    del object_store._client  # was made for the other URL
+    with pytest.raises(Unavailable, match="store.url=s3://gone"):
+        object_store.put(b"abc")
+
+
 def test_nobody_there_and_somebody_who_never_answers(s3):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
