@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENV ?= connect_four
 COOP := runs/coop/$(shell date +%Y-%m-%d_%H-%M-%S)
+CONTRAST := runs/contrast/$(shell date +%Y-%m-%d_%H-%M-%S)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint format type docs docs-check test test-slow ci league self-play circle coop train tb check-env bench clean
+.PHONY: help setup lock lint format type docs docs-check test test-slow ci league self-play circle coop contrast train tb check-env bench clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +67,12 @@ coop: setup     ## the study of cooperative teams: sharing x critic x seeds on t
 	for env in simple_spread lbf_8x8_2p_2f_coop; do \
 	  $(BIN)/python -m marl_app +experiment=mappo +sweep=coop env=$$env hydra.sweep.dir=$(COOP)/$$env $(ARGS) && \
 	  $(BIN)/python -m marl_app task=study run=$(COOP)/$$env hydra.run.dir=$(COOP)/$$env-study || exit 1; \
+	done
+
+contrast: setup ## schemes of self-play at equal compute: score against their own past, cycles, exploitability (an hour)
+	for game in connect_four kuhn_poker; do \
+	  $(BIN)/python -m marl_app +sweep=contrast_$$game hydra.sweep.dir=$(CONTRAST)/$$game $(ARGS) && \
+	  $(BIN)/python -m marl_app task=contrast run=$(CONTRAST)/$$game hydra.run.dir=$(CONTRAST)/$$game-contrast || exit 1; \
 	done
 
 train: setup    ## any run: make train ARGS="+experiment=league env=tic_tac_toe"

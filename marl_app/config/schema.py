@@ -156,7 +156,11 @@ class PPOConfig(AlgorithmConfig):
     clip_param: float = key("How far the probability ratio may leave 1 before the gradient is cut.", above=0)
     vf_clip_param: float | None = key("Bound of the squared value error; null = no clipping.", above=0)
     vf_loss_coeff: float = key("Weight of the value loss.", at_least=0)
-    entropy_coeff: float = key("Weight of the entropy bonus.", at_least=0)
+    entropy_coeff: Any = key(
+        "Weight of the entropy bonus; or [[0, weight], [env step, weight], ...]: linear in between, constant after the "
+        "last.",
+        at_least=0,
+    )
     use_kl_loss: bool = key("Whether the KL divergence to the old policy is a term of the loss.")
     kl_coeff: float = key("First weight of the KL term, which adapts; only with use_kl_loss.", at_least=0)
     kl_target: float = key("KL divergence that the adaptive weight aims at; only with use_kl_loss.", above=0)
@@ -174,6 +178,10 @@ class PPOConfig(AlgorithmConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.entropy_coeff, list):
+            check_schedule("algorithm.entropy_coeff", self.entropy_coeff, "weights >= 0")
+        else:
+            _number("algorithm.entropy_coeff", self.entropy_coeff, float)
         if self.minibatch_size > self.train_batch_size_per_learner:
             raise ConfigError(
                 f"algorithm.minibatch_size={self.minibatch_size} is more than algorithm.train_batch_size_per_learner="
@@ -208,7 +216,7 @@ class ValueDecompositionConfig(AlgorithmConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_schedule("algorithm.epsilon", self.epsilon)
+        check_schedule("algorithm.epsilon", self.epsilon, "shares from 0 to 1", at_most=1)
         # A fragment has at most two rows per env step: one more where a match was cut off.
         for name, factor in (("train_batch_size_per_learner", 2), ("num_steps_sampled_before_learning_starts", 1)):
             least = factor * getattr(self, name)
@@ -219,8 +227,8 @@ class ValueDecompositionConfig(AlgorithmConfig):
                 )
 
 
-def _check_schedule(name: str, schedule: list[Any]) -> None:
-    """ConfigError unless it is [[0, share], [step, share], ...] with growing steps."""
+def check_schedule(name: str, schedule: list[Any], values: str, at_most: float = math.inf) -> None:
+    """ConfigError unless it is [[0, value], [step, value], ...] with growing steps and such values."""
     numbers = [point for point in schedule if isinstance(point, list) and len(point) == 2]
     flat = [number for point in numbers for number in point]
     if (
@@ -229,11 +237,11 @@ def _check_schedule(name: str, schedule: list[Any]) -> None:
         or any(isinstance(number, bool) or not isinstance(number, int | float) for number in flat)
         or schedule[0][0] != 0
         or any(first[0] >= second[0] for first, second in zip(schedule[:-1], schedule[1:], strict=True))
-        or not all(0 <= share <= 1 for _, share in schedule)
+        or not all(math.isfinite(value) and 0 <= value <= at_most for _, value in schedule)
     ):
         raise ConfigError(
-            f"{name}={schedule} is no schedule: give [[0, share], [env step, share], ...] with growing steps and "
-            "shares from 0 to 1"
+            f"{name}={schedule} is no schedule: give [[0, value], [env step, value], ...] with growing steps and "
+            f"{values}"
         )
 
 

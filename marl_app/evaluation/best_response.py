@@ -25,6 +25,7 @@ CONFIDENCE = 0.975  # of each of two intervals, so that both hold at once in 95 
 class Bound(NamedTuple):
     """A lower bound of exploitability: the estimate, and its lower end with 95 % confidence, in scores beyond 0.5.
 
+    The lower end is never below 0, as no exploitability is.
     `payoff` and `payoff_low` are the same in the game's own units, None where scores do not say how much is won.
     """
 
@@ -36,7 +37,7 @@ class Bound(NamedTuple):
 
 def bound(score: Score, stake: float | None) -> Bound:
     """The bound that this score shows; `stake` is the environment's."""
-    estimate, low = score.score - 0.5, score.low - 0.5
+    estimate, low = score.score - 0.5, max(0.0, score.low - 0.5)
     if stake is None:
         return Bound(estimate, low, None, None)
     return Bound(estimate, low, 2 * stake * estimate, 2 * stake * low)

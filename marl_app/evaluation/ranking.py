@@ -67,14 +67,14 @@ def rank(results: Results, alpha_rank: MetaStrategy, seed: int) -> Ranking:
         nash=results.mixture(Nash()),
         alpha_rank=results.mixture(alpha_rank),
         cyclic_share=parts.cyclic_share,
-        ladder_cyclic_share=_ladder(elo, results.games, rng),
+        ladder_cyclic_share=ladder_cyclic_share(elo, results.games, rng),
         planes=cycles.planes(parts.cyclic),
         ranking_doubt=ranking_doubt(elo, errors),
     )
 
 
-def _ladder(elo: Floats, games: Floats, rng: np.random.Generator) -> float:
-    """What cyclic share a ladder with these ratings shows in as many games."""
+def ladder_cyclic_share(elo: Floats, games: Floats, rng: np.random.Generator) -> float:
+    """What cyclic share a ladder with the ratings `elo` [n] shows in as many `games` [n, n]: the 95th percentile."""
     first, second = np.triu_indices(len(elo), 1)
     played = games[first, second].astype(np.int64)
     score = 1 / (1 + 10 ** ((elo[second] - elo[first]) / 400))

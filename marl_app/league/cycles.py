@@ -72,6 +72,23 @@ def decompose(flow: Floats, weights: Floats | None = None) -> Parts:
     return Parts(ratings, cyclic, min(1.0, share))
 
 
+def by_chance(flow: Floats, games: Floats) -> float:
+    """The cyclic share that noise alone is expected to make in log-odds `flow` [n, n] estimated from `games` [n, n].
+
+    A pair's log-odds have a variance of 1 / wins + 1 / losses. As the weights of the pairs are their games, the noise
+    spreads about evenly over all directions, of which ratings can explain one for each player but the first.
+    1 where there are no games.
+    """
+    met = np.triu(games, 1) > 0
+    g, p = games[met], 1 / (1 + np.exp(-flow[met]))
+    total = float((g * flow[met] ** 2).sum())
+    if total == 0:
+        return 1.0
+    players = int((met | met.T).any(axis=0).sum())
+    noise = float((g / ((g + 1) * p * (1 - p))).sum())
+    return min(1.0, max(0.0, noise / total * (1 - (players - 1) / len(g))))
+
+
 def planes(cyclic: Floats) -> list[tuple[float, Floats]]:
     """The cycles of an antisymmetric matrix [n, n], the strongest first: (share, coordinates [n, 2]) of each plane.
 

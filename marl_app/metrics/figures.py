@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
+from matplotlib.image import AxesImage, imsave
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
@@ -38,16 +38,44 @@ def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLi
     Raises ValueError for other shapes.
     """
     count = len(players)
+    side = 3.0 + min(0.42 * max(count, 3), 6.5)
+    figure, axes = _figure(side + 0.9, side)
+    image = _draw_payoff(axes, players, win_rates, games)
+    axes.set_title("Win rate of row against column")
+    bar = figure.colorbar(image, ax=axes, ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
+    bar.outline.set_visible(False)
+    return _pixels(figure)
+
+
+def payoff_heat_maps(payoffs: Mapping[str, tuple[Sequence[str], ArrayLike, ArrayLike]]) -> Pixels:
+    """Several of them side by side, under their names: players, win rates and games of each as in `payoff_heat_map`."""
+    size = max((len(players) for players, _, _ in payoffs.values()), default=0)
+    side = 3.0 + min(0.3 * max(size, 3), 4.0)
+    figure = Figure(figsize=(side * len(payoffs) + 0.9, side), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(1, len(payoffs), squeeze=False)[0]
+    for axes, (name, (players, win_rates, games)) in zip(places, payoffs.items(), strict=True):
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=7)
+        image = _draw_payoff(axes, players, win_rates, games, numbered=False)
+        axes.set_title(name)
+    bar = figure.colorbar(image, ax=list(places), ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
+    bar.outline.set_visible(False)
+    return _pixels(figure)
+
+
+def _draw_payoff(
+    axes: Axes, players: Sequence[str], win_rates: ArrayLike, games: ArrayLike, *, numbered: bool = True
+) -> AxesImage:
+    count = len(players)
     rates, played = np.asarray(win_rates, np.float64), np.asarray(games, np.float64) > 0
     if rates.shape != (count, count) or played.shape != (count, count):
         raise ValueError(f"{count} players need [{count}, {count}] arrays, not {rates.shape} and {played.shape}")
-    side = 3.0 + min(0.42 * max(count, 3), 6.5)
-    figure, axes = _figure(side + 0.9, side)
     axes.set_facecolor(_NO_GAMES)
     image = axes.imshow(
         np.ma.masked_array(rates, ~played), cmap="RdBu", norm=TwoSlopeNorm(0.5, 0.0, 1.0), interpolation="nearest"
     )
-    if count <= _NUMBERED:
+    if numbered and count <= _NUMBERED:
         for row, column in zip(*played.nonzero(), strict=True):
             rate = rates[row, column]
             color = "white" if abs(rate - 0.5) > 0.33 else "black"
@@ -57,10 +85,7 @@ def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLi
     axes.set_yticks(shown, [players[i] for i in shown])
     axes.set_xlabel("opponent (gray: no games)")
     axes.set_ylabel("player")
-    axes.set_title("Win rate of row against column")
-    bar = figure.colorbar(image, ax=axes, ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
-    bar.outline.set_visible(False)
-    return _pixels(figure)
+    return image
 
 
 def ratings_figure(
@@ -125,9 +150,13 @@ def curves_figure(
     return _pixels(figure)
 
 
-def bands_figure(title: str, x_label: str, curves: Mapping[str, Sequence[ArrayLike]]) -> Pixels:
-    """Named curves with a band around each: x, y, lower and upper end, [n] each."""
+def bands_figure(
+    title: str, x_label: str, curves: Mapping[str, Sequence[ArrayLike]], level: float | None = None
+) -> Pixels:
+    """Named curves with a band around each: x, y, lower and upper end, [n] each; a dashed line at `level`."""
     figure, axes = _figure(9.0, 4.5)
+    if level is not None:
+        axes.axhline(level, color="black", linestyle="--", linewidth=0.8)
     for name, (x, y, low, high) in curves.items():
         (line,) = axes.plot(x, y, label=name, linewidth=1.4)
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
@@ -135,7 +164,8 @@ def bands_figure(title: str, x_label: str, curves: Mapping[str, Sequence[ArrayLi
     axes.set_axisbelow(True)
     axes.set_xlabel(x_label)
     axes.set_title(title)
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if curves:
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _pixels(figure)
 
 

@@ -194,6 +194,11 @@ METRICS = (
         "The strongest cycle of the payoff in cross-play: who is a little further round beats who is behind.",
         "image",
     ),
+    Metric("alarms/forgetting", "1 while some snapshots are beaten clearly less than before, else 0.", "1"),
+    Metric("alarms/inflation", "1 while the Elo has risen but not the score against anchors, or old snapshots.", "1"),
+    Metric("alarms/cycling", "1 while the pool's cyclic share is clearly higher than it was, else 0.", "1"),
+    Metric("alarms/stale_pairs", "1 while many snapshots were not met for long, so that win rates are old.", "1"),
+    Metric("alarms/collapsed_diversity", "1 while a large pool plays like hardly more than one player.", "1"),
     Metric(
         "snapshots/{link}/bytes",
         "Bytes of opponents that moved: store_to_runner (past the caches), store_to_rack, rack_to_node, or "

@@ -24,6 +24,7 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from marl_app import __version__
 from marl_app.evaluation.play import Follower
 from marl_app.evaluation.policy import Policy
+from marl_app.league.alarms import Reading
 from marl_app.league.league import INITIAL, Freeze, League
 from marl_app.league.players import Snapshot
 from marl_app.league.reset import CHANCES
@@ -77,6 +78,7 @@ class MatchAlgorithm(Algorithm):
         self.report: dict[str, float] = {}
         self.anchors: dict[str, dict[str, float]] = {}
         self.exploitability: dict[str, float] = {}
+        self.readings: list[Reading] = []  # of the league over time, oldest first
         self.notes: list[str] = []
         self.checkpoint: Path | None = None
         self._standing = Standing({})
@@ -320,7 +322,7 @@ class MatchAlgorithm(Algorithm):
     # What a checkpoint holds besides weights and optimizer.
 
     def progress_state(self) -> dict[str, Any]:
-        """Counters, last evaluations, league and RNG as JSON types."""
+        """Counters, last evaluations, readings, league and RNG as JSON types."""
         return {
             "iteration": self.iteration,
             "counters": asdict(self.counters),
@@ -328,6 +330,7 @@ class MatchAlgorithm(Algorithm):
             "turns": self.turns.state(),
             "anchors": self.anchors,
             "exploitability": self.exploitability,
+            "readings": [asdict(reading) for reading in self.readings],
             "league": self.league.state_dict(),
             "rng": self.rng.bit_generator.state,
         }
@@ -341,7 +344,8 @@ class MatchAlgorithm(Algorithm):
                 self.trainees[learner] = Trainee.load(fields)
         self.turns = Turns(self.config.trainees, self.config.turn, **state["turns"])
         self.anchors = state["anchors"]
-        self.exploitability = state.get("exploitability", {})  # older checkpoints do not know it
+        self.exploitability = state.get("exploitability", {})  # older checkpoints do not know it, nor readings
+        self.readings = [Reading(**reading) for reading in state.get("readings", [])]
         self.league.load_state_dict(state["league"])
         self.league.invite(self.config.guests)
         self.rng.bit_generator.state = state["rng"]

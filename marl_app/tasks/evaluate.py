@@ -73,9 +73,9 @@ class Evaluate(Section):
         recorded = named("run", lambda: OmegaConf.load(run / ".hydra" / "config.yaml"))
         if self.why is not None:
             return self._answer(self.why, members, recorded)
-        make_env = env_factory(named("run", lambda: _environment(recorded)))
+        make_env = env_factory(named("run", lambda: environment(recorded)))
         players = self._players(make_env, members)
-        results = _results(players, members.learners[0])
+        results = results_of(players, members.learners[0])
         try:
             with _interruptible():
                 self._play(make_env, players, results, config.seed)
@@ -102,11 +102,7 @@ class Evaluate(Section):
                 raise ConfigError(
                     f"run={members.run}: its environment has one side, so there is nobody to play against"
                 )
-            unfit = named("task.anchors", lambda: {anchor: why_not(env, anchor) for anchor in self.anchors})
-            for anchor, reason in unfit.items():
-                if reason:
-                    print(f"without {anchor}: {reason}", flush=True)
-            anchors = [anchor for anchor, reason in unfit.items() if not reason]
+            anchors = able(env, self.anchors)
             found = named("task.players", lambda: contestants(env, members, self.players, self.snapshots, anchors))
         if len(found) < 2:
             names = ", ".join(one.name for one in found) or "nobody"
@@ -145,7 +141,16 @@ class Evaluate(Section):
         return 0.0
 
 
-def _results(players: Sequence[Contestant], learner: str) -> Results:
+def able(env: BatchedEnv, anchors: Sequence[str]) -> list[str]:
+    """Those of task.anchors that can play the environment; of the others it is printed why they cannot."""
+    unfit = named("task.anchors", lambda: {anchor: why_not(env, anchor) for anchor in anchors})
+    for anchor, reason in unfit.items():
+        if reason:
+            print(f"without {anchor}: {reason}", flush=True)
+    return [anchor for anchor, reason in unfit.items() if not reason]
+
+
+def results_of(players: Sequence[Contestant], learner: str) -> Results:
     """No matches yet. Zero is random; without it the oldest player of the run's learner, or the first of all."""
     names = [one.name for one in players]
     oldest = [place for place, one in enumerate(players) if one.kind == RUN and one.lineage == learner] or [0]
@@ -153,7 +158,7 @@ def _results(players: Sequence[Contestant], learner: str) -> Results:
     return Results(names, names.index(ZERO) if ZERO in names else oldest[0], mixed)
 
 
-def _environment(recorded: Any) -> dict[str, Any]:
+def environment(recorded: Any) -> dict[str, Any]:
     """The leaf of the environment of a run's recorded configuration."""
     env: Any = OmegaConf.to_container(recorded.env, resolve=True)
     return env

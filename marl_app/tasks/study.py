@@ -3,36 +3,30 @@
 python -m marl_app task=study run=runs/sweeps/<time>
 python -m marl_app task=study run=runs/sweeps/<time> task.metric=league/elo
 
-Runs that differ in nothing but their seed are one group. Of each group: the interquartile mean over its seeds (Agarwal
-et al., 2021, "Deep reinforcement learning at the edge of the statistical precipice"; with fewer than four seeds that is
-the mean) with a bootstrap interval, after how many env steps and seconds it was how good, and how fast it ran.
+Runs that differ in nothing but their seed are one group (`seeds.py`). Of each group: the interquartile mean over its
+seeds with a bootstrap interval, after how many env steps and seconds it was how good, and how fast it ran.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap, trim_mean
 
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.metrics.figures import bands_figure, write_png
 from marl_app.metrics.files import replacing
+from marl_app.tasks.seeds import Floats, grouped, interquartile_mean, interval
 
-Floats = NDArray[np.float64]
 STEPS, SECONDS, ROWS = "steps/env_steps", "seconds", "steps/trained_agent_steps"
 POINTS = 200  # of a curve
 LAST = 0.1  # share of a run that its final value is the mean of
-SHARED = ("seed", "hydra.")  # overrides that make no difference between groups
 
 
 @dataclass
@@ -98,43 +92,16 @@ def _number(value: float) -> str:
 
 def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd.DataFrame]]:
     """The curves of all runs below a directory, by what distinguishes their groups."""
-    found: list[tuple[dict[str, str], pd.DataFrame]] = []
+    found: dict[Path, pd.DataFrame] = {}
     for file in sorted(directory.rglob("progress.jsonl")):
         curve = pd.read_json(file, lines=True)
-        overrides = file.parent / ".hydra" / "overrides.yaml"
-        if metric not in curve or not overrides.is_file():
+        if metric not in curve or not (file.parent / ".hydra" / "overrides.yaml").is_file():
             continue
         curve = curve[[STEPS, SECONDS, ROWS, metric]].rename(columns={metric: "value"}).dropna().reset_index(drop=True)
         curve["value"] *= scale
         curve["smooth"] = curve["value"].ewm(span=10).mean()
-        found.append((_overrides(OmegaConf.load(overrides)), curve))
-    if not found:
-        return {}
-    same = set.intersection(*(set(given.items()) for given, _ in found))
-    groups: dict[str, list[pd.DataFrame]] = {}
-    for given, curve in found:
-        different = [f"{name}={value}" for name, value in given.items() if (name, value) not in same]
-        groups.setdefault(" ".join(different) or "all", []).append(curve)
-    return groups
-
-
-def _overrides(lines: Any) -> dict[str, str]:
-    parts = [str(line).partition("=") for line in lines]
-    return {name: value for name, _, value in parts if not name.lstrip("+").startswith(SHARED)}
-
-
-def interquartile_mean(values: Floats) -> float:
-    """The mean of the middle half."""
-    return float(trim_mean(values, 0.25))
-
-
-def interval(values: Floats, confidence: float, rng: np.random.Generator) -> tuple[float, float]:
-    """The percentile bootstrap interval of the interquartile mean over seeds; (nan, nan) for one seed."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    statistic = partial(trim_mean, proportiontocut=0.25)
-    result = bootstrap((values,), statistic, confidence_level=confidence, method="percentile", rng=rng)
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+        found[file.parent] = curve
+    return grouped(found)
 
 
 def band(runs: list[pd.DataFrame], x: str) -> tuple[Floats, Floats, Floats, Floats]:

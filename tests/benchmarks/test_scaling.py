@@ -6,6 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed with the app
 
@@ -14,6 +16,7 @@ from benchmarks.settings import sized  # noqa: E402
 from marl_app.config.schema import available_cores  # noqa: E402
 
 
+@pytest.mark.slow
 def test_a_quick_run_varies_the_agents(tmp_path):
     command = [sys.executable, "-m", "benchmarks.scaling", "--quick", "--results", str(tmp_path)]
     command += ["--algorithms", "ippo", "--env-runners", "1", "--agents", "3,6"]

@@ -54,6 +54,7 @@ def test_a_quick_run_prints_tables_and_writes_every_round(tmp_path):
     assert "bare loop" in output
 
 
+@pytest.mark.slow
 def test_a_quick_run_of_the_cooperative_game(tmp_path):
     _, result = bench(tmp_path, "--game", "simple_spread", "--contestants", "bare,stock")
     check(result, ["stock", "bare"])

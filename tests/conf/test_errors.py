@@ -25,17 +25,14 @@ BAD = [  # (command line, what the message says)
     ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
     # Groups and options that do not exist, or are chosen in the wrong way.
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, climbing, connect_four,"),
-    (
-        "+experiment=leage",
-        "Did you mean league?\nOptions: alphastar, circle, circle_schemes, ippo, league, mappo,",
-    ),
+    ("+experiment=leage", "Did you mean league?\nOptions: alphastar, circle, circle_schemes, fsp,"),
     ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: age_rank, alphastar,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
     ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
     ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
     (
         "experiment=league",
-        "+experiment=... with a plus. Options: alphastar, circle, circle_schemes, ippo, league, mappo, psro, qmix,",
+        "+experiment=... with a plus. Options: alphastar, circle, circle_schemes, fsp, ippo, league, mappo,",
     ),
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),
@@ -85,7 +82,9 @@ BAD = [  # (command line, what the message says)
     ("algorithm.tau=1", "algorithm.tau: the chosen algorithm has no such key; algorithm=qmix has it"),
     ("+experiment=qmix algorithm.clip_param=1", "algorithm=ppo has it"),
     ("+experiment=qmix env=circle", "env=circle sets algorithm.entropy_coeff: the chosen algorithm has no such key"),
-    ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, share], [env step, share], ...]"),
+    ("algorithm.entropy_coeff=[[0,-1]]", "growing steps and weights >= 0"),
+    ("algorithm.entropy_coeff=much", "algorithm.entropy_coeff=much is not a number"),
+    ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, value], [env step, value], ...]"),
     ("+experiment=qmix algorithm.replay_capacity=100", "give at least 6400"),
     # Command lines that cannot be read.
     ("seed", "seed: cannot be read. Write key=value"),
@@ -105,7 +104,7 @@ BAD = [  # (command line, what the message says)
     ("-m resume=conf", "leave out -m"),
     ("resume=a,b", "give one directory"),
     ("-m task=exploit run=a,b", "task=exploit takes over one run: give one directory"),
-    ("--info task=exploit run=/nonexistent", "run=/nonexistent: there is no such directory"),
+    ("task=exploit run=/nonexistent", "run=/nonexistent: there is no such directory"),
 ]
 
 
@@ -117,7 +116,7 @@ def message(arguments):
 
 @pytest.mark.parametrize(("line", "expected"), BAD, ids=[line for line, _ in BAD])
 def test_message(line, expected):
-    splits_at_blanks = line.startswith(("-", "+experiment="))
+    splits_at_blanks = line.startswith(("-", "+experiment=", "task="))
     text = message(line.split(" ") if splits_at_blanks else [line])
     assert expected in text
     assert 1 <= len(text.splitlines()) <= 2

@@ -23,7 +23,7 @@ NEEDED = {
 }
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", [pytest.param(o, marks=pytest.mark.slow) if o == "pursuit" else o for o in OPTIONS])
 def test_every_option_of_conf_env_keeps_the_contract(option):
     config = read_config(option, NEEDED.get(option, []))
     report = check_env(lambda num_matches: instantiate(config, num_matches), steps=60)

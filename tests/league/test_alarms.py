@@ -1,11 +1,21 @@
 """Alarms ring when they should, and only then."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from marl_app.league.alarms import Reading, collapsed_diversity, forgetting, inflation, stale_pairs
+from marl_app.league.alarms import (
+    ALARMS,
+    Alarms,
+    Reading,
+    collapsed_diversity,
+    cycling,
+    forgetting,
+    inflation,
+    stale_pairs,
+)
 from marl_app.league.league import League, Outcomes
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import Learner
@@ -40,24 +50,66 @@ def test_inflation() -> None:
     assert inflation([reading(rating=100, c=0.95), last], elo_gain=150, score_gain=0.05) is None  # cannot be told
 
 
+def evaluated(score: float, low: float, high: float) -> dict[str, float]:
+    return {"score": score, "low": low, "high": high, "games": 200}
+
+
+def test_inflation_goes_by_the_anchors_where_they_can_tell() -> None:
+    half, same = evaluated(0.5, 0.43, 0.57), evaluated(0.56, 0.49, 0.63)
+    first = replace(reading(rating=100, a=0.5), anchors={"random": evaluated(0.95, 0.9, 0.98), "mcts_10": half})
+    last = replace(reading(rating=350, a=0.9), anchors={"random": evaluated(0.94, 0.9, 0.97), "mcts_10": same})
+    text = "inflation: Elo rose by 250, the score against mcts_10 is 0.56 after 0.50"
+    assert inflation([first, last], elo_gain=200, score_gain=0.05) == text  # although it rose against a snapshot
+    better = replace(last, anchors=last.anchors | {"mcts_10": evaluated(0.6, 0.53, 0.67)})
+    assert inflation([first, better], elo_gain=200, score_gain=0.05) is None
+    # The Elo that counts is that of the moment when the evaluation came in: 150 more than at first.
+    came = replace(last, rating=250.0)
+    assert inflation([first, came, last], elo_gain=200, score_gain=0.05) is None
+    # Not evaluated again, and too strong or too weak to tell: the snapshots decide.
+    for anchors in (first.anchors, {"random": evaluated(0.94, 0.9, 0.97)}):
+        assert inflation([first, replace(last, anchors=anchors)], elo_gain=200, score_gain=0.05) is None
+        flat = replace(last, anchors=anchors, win_rates={"a": 0.5})
+        assert "1 snapshots" in str(inflation([first, flat], elo_gain=200, score_gain=0.05))
+
+
+def test_cycling() -> None:
+    pool = dict.fromkeys("abcdef", 0.5)
+    shares = [replace(reading(**pool), cyclic_share=share, cyclic_by_chance=0.1) for share in (0.3, 0.1, 0.2, 0.4)]
+    text = "cycling: 40% of the pool's payoff goes round in circles, after 10%"
+    assert cycling(shares, rise=0.25, min_pool=6) == text
+    assert cycling(shares, rise=0.31, min_pool=6) is None
+    assert cycling(shares, rise=0.25, min_pool=7) is None
+    assert cycling(shares[:3], rise=0.25, min_pool=6) is None
+    assert cycling([*shares[:3], replace(shares[3], cyclic_by_chance=0.21)], rise=0.25, min_pool=6) is None
+    assert cycling([*shares, reading(a=0.5)], rise=0.25, min_pool=6) is None  # nothing is known of the pool now
+
+
 def test_stale_pairs() -> None:
     first, last = reading(1000, a=0.5, b=0.6), reading(3000, a=0.5, b=0.61, c=0.5)
-    assert stale_pairs([first, last], share=0.5, min_matches=2000) == (
+    assert stale_pairs([first, last], share=0.5, min_matches=2000, min_pool=1) == (
         "stale pairs: 1 of 2 snapshots were not met in 2,000 matches"
     )
-    assert stale_pairs([first, last], share=0.6, min_matches=2000) is None
-    assert stale_pairs([first, last], share=0.5, min_matches=2001) is None
-    assert stale_pairs([first, reading(3000, a=0.51, b=0.61)], share=0.0, min_matches=1) is None
+    assert stale_pairs([first, last], share=0.6, min_matches=2000, min_pool=1) is None
+    assert stale_pairs([first, last], share=0.5, min_matches=2001, min_pool=1) is None
+    assert stale_pairs([first, reading(3000, a=0.51, b=0.61)], share=0.0, min_matches=1, min_pool=1) is None
+    assert stale_pairs([first, last], share=0.5, min_matches=2000, min_pool=3) is None  # two were there before
+    # Who is always beaten may have been met or not: games at their limit do not tell.
+    assert stale_pairs([reading(0, a=1.0), reading(3000, a=1.0)], share=0.5, min_matches=2000, min_pool=1) is None
+    # In self-play nobody is met, as intended; with others in the league who never met a snapshot is stale.
+    alone = [reading(matches, games=0.0, a=0.5) for matches in (0, 3000)]
+    assert stale_pairs(alone, share=0.5, min_matches=2000, min_pool=1) is None
+    league = [replace(r, games={"a": 0.0, "b": r.matches}, win_rates={"a": 0.5, "b": 0.5}) for r in alone]
+    assert str(stale_pairs(league, share=0.5, min_matches=2000, min_pool=1)).startswith("stale pairs: 1 of 2")
 
 
 def test_collapsed_diversity() -> None:
     last = reading(size=1.2, a=0.5, b=0.5, c=0.5, d=0.5)
-    assert collapsed_diversity([last], share=0.5, min_pool=4) == (
+    assert collapsed_diversity([last], players=1.5, min_pool=4) == (
         "collapsed diversity: 4 snapshots play like 1.2 different players"
     )
-    assert collapsed_diversity([last], share=0.3, min_pool=4) is None
-    assert collapsed_diversity([last], share=0.5, min_pool=5) is None
-    assert collapsed_diversity([reading(a=0.5)], share=0.5, min_pool=1) is None  # nobody has played
+    assert collapsed_diversity([last], players=1.2, min_pool=4) is None
+    assert collapsed_diversity([last], players=1.5, min_pool=5) is None
+    assert collapsed_diversity([reading(a=0.5)], players=1.5, min_pool=1) is None  # nobody has played
 
 
 @pytest.mark.parametrize(
@@ -65,12 +117,33 @@ def test_collapsed_diversity() -> None:
     [
         lambda readings: forgetting(readings, 0.0, 0.0),
         lambda readings: inflation(readings, 0.0, 1.0),
-        lambda readings: stale_pairs(readings, 0.0, 1),
+        lambda readings: cycling(readings, 0.0, 0),
+        lambda readings: stale_pairs(readings, 0.0, 1, 1),
         lambda readings: collapsed_diversity(readings, 1.0, 1),
     ],
 )
 def test_nothing_is_known_at_first(alarm: Callable[[list[Reading]], str | None]) -> None:
     assert alarm([]) is None and alarm([reading()]) is None
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "error"),
+    [
+        ({"forgetfulness": {}}, "there is no alarm forgetfulness: use forgetting, inflation"),
+        ({"forgetting": {"drop": 0.2}}, "forgetting: missing a required argument: 'min_games'"),
+        ({"cycling": {"rise": 0.2, "min_pool": 3, "share": 1}}, "cycling: got an unexpected keyword argument 'share'"),
+    ],
+)
+def test_thresholds_that_are_none(thresholds: dict[str, dict[str, float]], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        Alarms(thresholds)
+
+
+def test_several_alarms() -> None:
+    assert list(ALARMS) == ["forgetting", "inflation", "cycling", "stale_pairs", "collapsed_diversity"]
+    alarms = Alarms({"forgetting": {"drop": 0.2, "min_games": 50}, "cycling": {"rise": 0.2, "min_pool": 3}})
+    said = alarms.ring([reading(a=0.9), reading(a=0.5)])
+    assert said["cycling"] is None and str(said["forgetting"]).startswith("forgetting: 1 of 1")
 
 
 def test_a_reading_of_a_league() -> None:
@@ -84,3 +157,26 @@ def test_a_reading_of_a_league() -> None:
     assert read == Reading(
         100, {"main@0000": 0.5, "main@0001": 0.75}, {"main@0000": 0, "main@0001": 100}, standing.ratings["main"], None
     )
+    anchors = {"random": evaluated(0.5, 0.43, 0.57), "team": {"agent_return": 3.0}}
+    assert Reading.of(league, "main", standing, anchors).anchors == {"random": anchors["random"]}
+
+
+def test_a_league_that_begins_to_cycle() -> None:
+    """Six snapshots on a ladder, of which each then loses to the one before it, as on a wheel."""
+    league = League([Learner("main")], Latest(), EverySteps(1))
+    for number in range(6):
+        league.add_snapshot("main", f"{number:064x}", number, "x")
+    pool = [snapshot.player.id for snapshot in league.snapshots]
+    readings = []
+    for wheel in (False, True):
+        for j, younger in enumerate(pool):
+            for i, older in enumerate(pool[:j]):
+                wins = 80.0 if not wheel or j - i < 3 else 50.0 if j - i == 3 else 20.0
+                league.measured(younger, older, wins, 0.0, 100.0 - wins, wins)
+        readings.append(Reading.of(league, "main", Standing.of(league)))
+    ladder, wheel_share = (reading.cyclic_share for reading in readings)
+    # On the wheel everybody wins 80 % of two pairs and loses two: nobody is better, so all of it is cyclic.
+    assert ladder is not None and ladder < 0.3 and wheel_share == pytest.approx(1.0)
+    assert readings[1].cyclic_by_chance < 0.2
+    assert str(cycling(readings, rise=0.25, min_pool=6)).startswith("cycling: 100% of the pool's payoff")
+    assert cycling(readings[:1], rise=0.0, min_pool=6) is None

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_app.league.cycles import decompose, log_odds, of, planes
+from marl_app.league.cycles import by_chance, decompose, log_odds, of, planes
 from marl_app.league.payoff import Payoff
 
 ROCK_PAPER_SCISSORS = np.array([[0.0, -0.5, 0.5], [0.5, 0, -0.5], [-0.5, 0.5, 0]])
@@ -110,3 +110,25 @@ def test_what_is_no_flow_is_refused() -> None:
     for flow in (np.ones((2, 2)), np.zeros((2, 3)), np.zeros(3)):
         with pytest.raises(ValueError, match="antisymmetric"):
             decompose(flow)
+
+
+def test_what_chance_makes_of_a_ladder():
+    """Ten players, 200 games a pair. All equal, it is noise: 9 of its 45 directions are ratings, so 0.8 is cyclic.
+
+    10 Elo apart: a pair's noise in log-odds has a variance of 4 / 200; the flow's mean square is that of i - j, 18.3,
+    times that of a step, 0.0576. 0.8 * 0.02 / (0.061 + 0.02) = 0.2.
+    """
+    rng, games = np.random.default_rng(0), np.full((10, 10), 200.0) - 200.0 * np.eye(10)
+    for elo, expected in ((10.0, 0.2), (0.0, 0.8)):
+        steps = (np.arange(10)[:, None] - np.arange(10)) * elo
+        shares, chances = [], []
+        for _ in range(50):
+            wins = np.triu(rng.binomial(200, 1 / (1 + 10 ** (-steps / 400))), 1)
+            scores = np.triu(wins / 200, 1) + np.tril(1 - wins.T / 200, -1) + np.eye(10) / 2
+            flow = log_odds(scores, games)
+            shares.append(decompose(flow, games).cyclic_share)
+            chances.append(by_chance(flow, games))
+        assert np.mean(shares) == pytest.approx(expected, abs=0.03)
+        assert np.mean(chances) == pytest.approx(expected, abs=0.03)
+    assert by_chance(np.zeros((2, 2)), np.zeros((2, 2))) == 1.0
+    assert by_chance(np.zeros((0, 0)), np.zeros((0, 0))) == 1.0

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from marl_app.league.league import League
+from marl_app.league.matchmakers.fixed import Fixed
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.league.matchmakers.meta import Meta
@@ -15,7 +17,8 @@ from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.meta.nash import Nash
 from marl_app.league.meta.uniform import Uniform as Evenly
 from marl_app.league.payoff import Payoff
-from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
+from marl_app.league.players import MAIN_AGENT, Guest, Learner, Player, Snapshot
+from marl_app.league.schedule import EverySteps
 from marl_app.league.view import LeagueView, Tally
 
 
@@ -119,3 +122,20 @@ def test_with_an_empty_pool_everything_is_self_play(matchmaker: Matchmaker) -> N
     branches = matchmaker.branches(view_of(), "main")
     assert {(b.rule, b.opponents) for b in branches} == {("self_play", ("main",))}
     assert sum(b.probability for b in branches) == pytest.approx(1.0)
+
+
+def test_fixed_probabilities_go_by_name() -> None:
+    league = League([Learner("main"), Learner("other")], Latest(), EverySteps(1))
+    league.invite([Guest("bot", "0" * 64, "random")])
+    for learner in ("main", "other"):
+        league.add_snapshot(learner, learner, 1, "test")
+    fixed = Fixed({"bot": 0.5, "main": 0.2, "other@0000": 0.3, "bot@0000": 0.0})
+    for learner in ("main", "other"):  # a learner is met as it is, itself too; nobody else is
+        (branch,) = fixed.branches(league.view, learner)
+        assert branch.opponents == ("bot@0000", "main", "other@0000", "bot@0000")
+        assert branch.probabilities.tolist() == [0.5, 0.2, 0.3, 0.0] and branch.rule == "fixed"
+    with pytest.raises(ValueError, match="name main@0001, who is not there; there are main, other, bot@0000"):
+        Fixed({"main@0001": 1.0}).branches(league.view, "main")
+    for wrong in ({"main": 0.5}, {"main": 1.5, "bot": -0.5}, {}):
+        with pytest.raises(ValueError, match="must be >= 0 and sum to 1"):
+            Fixed(wrong)

@@ -39,6 +39,7 @@ SMALL_TEAM = (
     "model.precision=float32",
     "algorithm.train_batch_size_per_learner=64",
     "algorithm.minibatch_size=32",
+    "algorithm.training_intensity=4",
     "algorithm.num_steps_sampled_before_learning_starts=64",
     "algorithm.replay_capacity=2000",
     "algorithm.target_network_update_freq=320",

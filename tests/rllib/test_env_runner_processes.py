@@ -143,6 +143,7 @@ def test_a_game_that_cannot_be_made_anew_stops_the_run_with_its_traceback(tmp_pa
         assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_a_slow_env_runner_delays_a_batch_but_does_not_spoil_it(tmp_path):
     """Two env runners, one of which needs 1.6 s per fragment: batches are of the size asked for, and on-policy."""
     game = faulty(tmp_path, "Uneven")

@@ -30,7 +30,7 @@ def team(folder, *overrides):
 
 
 @pytest.mark.parametrize(("mixer", "best"), [("qmix", 8), ("vdn", 7)])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 def test_qmix_solves_the_two_step_game_and_vdn_cannot(tmp_path, mixer, best, seed):
     """Rashid et al., 2018, section 5: all actions at random in training, the best ones in evaluation."""
     with team(tmp_path, f"algorithm.mixer={mixer}", f"seed={seed}") as algorithm:

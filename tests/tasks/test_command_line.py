@@ -237,6 +237,7 @@ def test_several_runs_in_one_process(tmp_path):
         assert yaml.safe_load((run / ".hydra" / "config.yaml").read_text())["env"]["_target_"] == target
 
 
+@pytest.mark.slow  # test_env_runner_processes.py has the same in one process
 def test_an_environment_that_only_raises_ends_the_run_with_its_traceback(tmp_path):
     (tmp_path / "fault").write_text("raise")
     game = (

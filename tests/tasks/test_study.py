@@ -9,7 +9,8 @@ import pytest
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.run import run
-from marl_app.tasks.study import band, interquartile_mean, interval, read_groups
+from marl_app.tasks.seeds import interquartile_mean, interval
+from marl_app.tasks.study import band, read_groups
 
 
 def record(folder, overrides, slope, end=100):

@@ -155,11 +155,8 @@ def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_wit
 @pytest.mark.parametrize(
     "game",
     [
-        ["+experiment=self_play", "env=openspiel", "env.game=kuhn_poker"],
         ["+experiment=league", "env=openspiel", "env.game=kuhn_poker"],
-        ["+experiment=self_play", "env=pettingzoo", "env.name=pettingzoo.classic.tictactoe_v3"],
-        ["+experiment=league", "env=rock_paper_scissors"],
-        ["+experiment=league", "env=biased_rps", "league/matchmaker=pfsp"],
+        ["+experiment=psro", "env=biased_rps", "league.schedule.budget=300", "league.schedule.patience=100"],
         ["+experiment=self_play", "env=simple_spread_mpe2"],
         ["+experiment=self_play", "env=simple_spread", "policies.agent_id=true"],
         ["+experiment=league", "env=connect_four", "model=cnn", "model.filters=[4]", "model.hidden=[16]"],
@@ -184,7 +181,7 @@ def test_games_that_need_no_code(tmp_path, game):
     opponents = set(matches(tmp_path).opponent)
     if "env=simple_spread" in game:
         assert not opponents  # one team: nobody wins
-    elif game[0] == "+experiment=league":
+    elif game[0] in ("+experiment=league", "+experiment=psro"):
         assert "main@0000" in opponents
     else:
         assert opponents == {"main"}

@@ -1,0 +1,45 @@
+"""What an exploiter's matches say of its target, where it is known."""
+
+import numpy as np
+import pytest
+
+from envs.matrix_game import MatrixGame
+from marl_app.evaluation.anchors import Score
+from marl_app.evaluation.best_response import bound, score_against
+from marl_app.rllib.agent import Agent
+from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, always
+
+
+def scored(exploiter, targets, probabilities, greedy=False):
+    players = [Agent(always(action)) for action in targets]
+    rng = np.random.default_rng(0)
+    chances = np.array(probabilities)
+    policy = Agent(always(exploiter)) if isinstance(exploiter, int) else exploiter
+    return score_against(lambda n: MatrixGame(n, RPS), policy, players, chances, 3000, 101, rng, greedy=greedy)
+
+
+def test_a_mixture_is_drawn_for_each_match():
+    # Paper against rock (a win) in 70 % of the matches and scissors (a loss) in 30 %: 0.7, which is its exploitability.
+    score = scored(PAPER, (ROCK, SCISSORS), (0.7, 0.3))
+    assert score.games == 3060 and score.score == pytest.approx(0.7, abs=0.03) and score.low < 0.7 < score.high
+    assert scored(PAPER, (ROCK, SCISSORS), (1.0, 0.0)).score == 1.0
+
+
+class Wavering:
+    """Plays paper, and when it samples as often rock."""
+
+    memory_size = 0
+
+    def act(self, observations, masks, agents, /, *, rng, greedy, memory):
+        return np.where(rng.random(len(agents)) < (0 if greedy else 0.5), ROCK, PAPER)
+
+
+def test_greedy_is_the_exploiter_alone():
+    assert scored(Wavering(), (ROCK,), (1.0,), greedy=True).score == 1.0
+    assert scored(Wavering(), (ROCK,), (1.0,)).score == pytest.approx(0.75, abs=0.03)
+
+
+def test_the_bound_in_scores_and_in_payoff():
+    # In Kuhn poker (stake 2) a score of 0.55 is a payoff of 0.2 a match: 0.5 + payoff / (2 * 2).
+    assert bound(Score(0.55, 0.525, 0.575, 1000), 2.0) == pytest.approx((0.05, 0.025, 0.2, 0.1))
+    assert bound(Score(0.55, 0.45, 0.65, 100), None) == pytest.approx((0.05, 0.0, None, None))
