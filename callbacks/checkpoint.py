@@ -8,12 +8,14 @@ from typing import Any
 from marl_app.rllib.checkpoint import save
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.store.garbage import refer_for_run
 
 
 class SaveCheckpoints(MatchCallback):
     """A checkpoint every `every_seconds` seconds and at the end of the run; the newest `keep` stay.
 
-    Match records are flushed first, so that what a checkpoint remembers is on disk with it.
+    Match records are flushed first, so that what a checkpoint remembers is on disk with it. Afterwards the store is
+    told which snapshots the run needs, so that nobody collects them as garbage.
     """
 
     def __init__(self, every_seconds: float, keep: int) -> None:
@@ -35,4 +37,5 @@ class SaveCheckpoints(MatchCallback):
     def _save(self, algorithm: MatchAlgorithm) -> None:
         algorithm.records.flush()
         algorithm.checkpoint = save(algorithm, algorithm.run_dir / "checkpoints", self._keep)
+        refer_for_run(algorithm.store, algorithm.run_dir, algorithm.needed)
         self._saved = time.monotonic()

@@ -10,14 +10,18 @@ from marl_app.rllib.match_algorithm import MatchAlgorithm
 
 
 class FreezeAndPublish(MatchCallback):
-    """Stores a learner's weights first, then tells the league: an opponent can always be loaded."""
+    """Stores a learner's weights first, then tells the league: an opponent can always be loaded.
+
+    After that the learner starts again, if so decided.
+    """
 
     def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Carry out the league's decisions."""
         steps = {learner: trainee.agent_steps for learner, trainee in algorithm.trainees.items()}
         for decision in algorithm.league.tick(Progress(steps, algorithm.iteration), algorithm.rng):
             snapshot = algorithm.freeze(decision)
-            then = f"; {decision.learner} starts again from {decision.reset_to}" if decision.reset_to else ""
-            algorithm.fire("on_message", text=f"froze {snapshot.player.id}: {decision.reason}{then}")
+            algorithm.fire("on_message", text=f"froze {snapshot.player.id}: {decision.reason}")
+            if decision.reset_to is not None:
+                algorithm.reset_learner(decision.learner, decision.reset_to)
             for drop in algorithm.league.dropped:
                 algorithm.fire("on_message", text=f"{drop.player} left the pool: {drop.reason}")

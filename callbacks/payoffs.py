@@ -99,14 +99,19 @@ class MeasurePayoffs(MatchCallback):
             wins = mean * self._games
             algorithm.league.measured(*pair, wins, 0.0, self._games - wins, wins)
             return
-        blobs = [algorithm.store.get(digests[player]) for player in pair]
+        blobs = [algorithm.snapshot(digests[player]) for player in pair]
+        if None in blobs:
+            return  # the league asks again
         reference = self._simulator.simulate.remote(*blobs, algorithm.config.make_env, self._games, self._seed)
         self._seed += 1
         self._running[reference] = pair
 
     def _plan(self, algorithm: MatchAlgorithm, digest: str) -> Plans | None:
         if digest not in self._plans:
-            behavior = self._game.behavior(algorithm.player(digest))
+            player = algorithm.player(digest)
+            if player is None:
+                return None
+            behavior = self._game.behavior(player)
             self._plans[digest] = None if behavior is None else self._game.plans(behavior)
         return self._plans[digest]
 

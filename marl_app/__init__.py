@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from marl_app.rllib.agent import Agent
+    from marl_app.store.store import Store
 
 __version__ = "0.1.0"
 
 
-def load_agent(run: str | Path, player: str | None = None) -> Agent:
+def load_agent(run: str | Path, player: str | None = None, store: Store | None = None) -> Agent:
     """The agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
 
     The agent takes and gives numpy arrays, for one observation or a stack of them: `agent.act(observation,
     action_mask)`, `agent.probabilities(observation, action_mask)`. Ray does not run.
+    store: where the run kept its snapshots, if not in its directory; e.g. a `store.object_store.ObjectStore`.
     Raises FileNotFoundError if `run` holds no checkpoint, KeyError for a player that it does not have.
     """
     from marl_app.rllib.agent import load_agent
 
-    return load_agent(run, player)
+    return load_agent(run, player, store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 from envs.batched import BatchedEnv
@@ -12,7 +13,8 @@ from marl_app.config.schema import Config
 from marl_app.evaluation.contestants import player_bytes
 from marl_app.league.players import GUEST, Guest
 from marl_app.rllib.checkpoint import latest
-from marl_app.store.store import Store
+from marl_app.store.provenance import publish
+from marl_app.store.store import Store, digest_of
 
 
 def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
@@ -29,9 +31,16 @@ def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
         digest = known.get((name, source))
         if digest is None or not store.has(digest):
             make = functools.partial(player_bytes, env, source, store)
-            digest = store.put(named(f"league.guests.{name}", make))
+            digest = _put(store, named(f"league.guests.{name}", make), {f"league.guests.{name}": source})
         found.append(Guest(name, digest, source))
     return tuple(found)
+
+
+def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:
+    """Its bytes into the store, with a note of where they come from unless they were there, and so has one."""
+    if store.has(digest_of(data)):
+        return store.put(data)
+    return publish(store, data, config)
 
 
 def _known(config: Config) -> dict[tuple[str, str], str]:

@@ -59,6 +59,7 @@ def build(config: Config) -> MatchConfig:
         )
     rllib.environment(env="matches", disable_env_checking=True)
     _set_runtime(rllib, config)
+    rllib.cache = leaf("cache", config.cache)
     rllib.callbacks([callback(name, content) for name, content in config.callbacks.items()])
     return rllib.matches(
         run_dir=str(Path(config.output_dir).absolute()),

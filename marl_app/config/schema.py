@@ -414,6 +414,7 @@ class Config(Section):
     policies: PoliciesConfig = key("Which agent acts with which network.")
     league: LeagueConfig = key("Who plays whom.")
     store: Leaf = key("Where the snapshots are kept.")
+    cache: Leaf = key("What lies between the store and the env runners.")
     runtime: RuntimeConfig = key("Where the work is done.")
     callbacks: dict[str, Leaf] = key("What happens at events of the run, by name.")
     checkpoint: CheckpointConfig = key("When the run is saved.")
@@ -422,7 +423,7 @@ class Config(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        leaves = {name: getattr(self, name) for name in ("env", "model", "store", "task")}
+        leaves = {name: getattr(self, name) for name in ("env", "model", "store", "cache", "task")}
         leaves |= {
             f"league.{name}": getattr(self.league, name) for name in ("matchmaker", "meta", "schedule", "thinning")
         }

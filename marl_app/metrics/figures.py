@@ -190,6 +190,30 @@ def write_png(path: Path, pixels: Pixels) -> None:
         imsave(temporary, pixels, format="png")
 
 
+def loglog_figure(
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: Mapping[str, tuple[ArrayLike, ArrayLike, Sequence[tuple[float, float]]]],
+) -> Pixels:
+    """Named lines on logarithmic axes, each x [n], y [n] > 0 and points (x, y) that are marked."""
+    figure, axes = _figure(7.5, 4.5)
+    for index, (name, (x, y, points)) in enumerate(lines.items()):
+        color, width = _LINES[index % len(_LINES)], 1.5 + 0.8 * (len(lines) - 1 - index)  # so that equal ones are seen
+        axes.plot(x, y, color=color, linewidth=width, label=name)
+        if len(points):
+            axes.plot(*zip(*points, strict=True), color=color, marker="o", markersize=5, linestyle="none")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title)
+    axes.legend(fontsize=8, frameon=False)
+    return _pixels(figure)
+
+
 def store_traffic_figure(
     actors: float, bytes_per_s: Mapping[str, float], limit_bytes_per_s: float, learner_full_at: float
 ) -> Pixels:

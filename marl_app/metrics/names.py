@@ -199,6 +199,31 @@ METRICS = (
     Metric("alarms/cycling", "1 while the pool's cyclic share is clearly higher than it was, else 0.", "1"),
     Metric("alarms/stale_pairs", "1 while many snapshots were not met for long, so that win rates are old.", "1"),
     Metric("alarms/collapsed_diversity", "1 while a large pool plays like hardly more than one player.", "1"),
+    Metric(
+        "snapshots/{link}/bytes",
+        "Bytes of opponents that moved: store_to_runner (past the caches), store_to_rack, rack_to_node, or "
+        "node_to_runner (from shared memory into use).",
+        "bytes",
+    ),
+    Metric("snapshots/{link}/count", "How many opponents these were.", "snapshots"),
+    Metric(
+        "snapshots/hit_rate", "Share of the requests for opponents that a rack's cache answered from memory.", "share"
+    ),
+    Metric("snapshots/fetch_ms", "Mean time from the request for an opponent to its verified bytes.", "ms"),
+    Metric(
+        "snapshots/slot_bytes",
+        "Weights of the opponents, but for guests of another architecture, in the env runner that holds the most.",
+        "bytes",
+    ),
+    Metric(
+        "snapshots/runner_private_bytes",
+        "Memory that no other process shares, of the env runner that has the most (the driver, without others).",
+        "bytes",
+    ),
+    Metric("snapshots/corrupt", "Opponents that came with other bytes than their digest's, and were thrown away.", "1"),
+    Metric("snapshots/bypassed", "Opponents read from the store because the rack's cache was not to be had.", "1"),
+    Metric("snapshots/failed", "Opponents that could not be had, so that matches went on without them.", "1"),
+    Metric("snapshots/queued", "Snapshots that wait in the outbox until the store answers again.", "snapshots"),
     Metric("health/env_runner_restarts", "Env runners restarted after they died, so far.", "restarts"),
     Metric("health/failures", "Exceptions that training survived, so far.", "failures"),
     Metric(

@@ -21,6 +21,8 @@ KEYS = {
     "anchors": "The last evaluation, as `{name: {score, low, high, games}}`: mean score with its 95 % interval; of a "
     "team without opponents `{team: {agent_return, low, high, team_return, games}}`.",
     "exploitability": "The last exact exploitability, as `{agent, meta_strategy}`; empty where there is none.",
+    "snapshots": "What opponents moved since this process began: `bytes` and `count` by link, `requests`, `hits`, "
+    "`seconds`, `corrupt`, `bypassed`, `failed`, as the metrics under `snapshots/` say; and `queued`.",
     "checkpoint": "Path of the last checkpoint; null if there is none.",
 }
 

@@ -11,13 +11,13 @@ the first fifth of the requests is not counted.)
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from marl_app.league.payoff import Floats
+from marl_app.store.lru import Lru
 
 _COUNTED, _UNCOUNTED = 160_000, 40_000  # requests
 _BATCHES = 20
@@ -45,24 +45,6 @@ class Misses:
     both: Estimate
 
 
-class Lru:
-    """A cache of at most `capacity` items (None: any number). `content`: what it holds first, oldest request first."""
-
-    def __init__(self, capacity: int | None, content: Iterable[int] = ()) -> None:
-        self._capacity = capacity
-        self._held = OrderedDict.fromkeys(content)
-
-    def request(self, item: int) -> bool:
-        """Whether the item was there; it is afterwards."""
-        if item in self._held:
-            self._held.move_to_end(item)
-            return True
-        self._held[item] = None
-        if self._capacity is not None and len(self._held) > self._capacity:
-            self._held.popitem(last=False)
-        return False
-
-
 def simulate(
     ages: Floats,
     requests_per_interval: float,
@@ -82,19 +64,19 @@ def simulate(
     item = (newest - rng.choice(len(ages), count, p=ages)).tolist()
     node = rng.integers(nodes, size=count).tolist()
 
-    last = _last_requests(ages, requests_per_interval / nodes, nodes, phase, rng)
-    in_node = [Lru(node_capacity, _recent(lags, node_capacity)) for lags in last]
-    recent = _recent(last.min(axis=0), rack_capacity)
-    alone, behind = Lru(rack_capacity, recent), Lru(rack_capacity, recent)
+    last = last_requests(ages, requests_per_interval / nodes, nodes, phase, rng)
+    in_node = [filled(node_capacity, recent(lags, node_capacity)) for lags in last]
+    in_rack = recent(last.min(axis=0), rack_capacity)
+    alone, behind = filled(rack_capacity, in_rack), filled(rack_capacity, in_rack)
     missed = np.zeros((count, 3), bool)
     for index, (wanted, where) in enumerate(zip(item, node, strict=True)):
-        missed[index, 0] = not alone.request(wanted)
-        if not in_node[where].request(wanted):
-            missed[index, 1:] = True, not behind.request(wanted)
+        missed[index, 0] = not alone.request(wanted, None)
+        if not in_node[where].request(wanted, None):
+            missed[index, 1:] = True, not behind.request(wanted, None)
     return Misses(*map(_estimate, missed[_UNCOUNTED:].T))
 
 
-def _last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng: np.random.Generator) -> Floats:
+def last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng: np.random.Generator) -> Floats:
     """Freeze intervals since each node last asked for snapshot -i, [nodes, i]; infinite: never.
 
     Snapshot -i is i + `phase` intervals old; those that have left the pool are among them. Requests of a node for it
@@ -109,10 +91,17 @@ def _last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng:
     return np.where(then >= 0, np.maximum(lag, 0.0), np.inf)
 
 
-def _recent(lags: Floats, capacity: int | None) -> list[int]:
+def recent(lags: Floats, capacity: int | None) -> list[int]:
     """The snapshots that were asked for, at most `capacity`, the least recent first."""
     order = np.argsort(lags, kind="stable")[: np.isfinite(lags).sum()][:capacity]
     return [int(-index) for index in order[::-1]]
+
+
+def filled(capacity: int | None, content: Iterable[int]) -> Lru[int, None]:
+    """A cache of at most `capacity` snapshots (None: any number) that holds these, the least recent first."""
+    cache: Lru[int, None] = Lru(capacity)
+    cache.fill(content, None)
+    return cache
 
 
 def _estimate(missed: np.ndarray) -> Estimate:

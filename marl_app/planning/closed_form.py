@@ -29,7 +29,7 @@ def miss_share(ages: ArrayLike, requests_per_interval: float, capacity: float | 
     r = float(requests_per_interval)
     if capacity is None:
         # Every snapshot is missed once, if it is asked for at all in its life, in which r requests go to it.
-        return float(-np.expm1(-r) / r)
+        return float(-np.expm1(-r) / r) if r else 1.0  # r may be too small for a float
     low, high = 0.0, 1.0
     while _held(q, r, high) < capacity and high < 1e12:
         low, high = high, 2 * high

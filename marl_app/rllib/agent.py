@@ -19,8 +19,9 @@ from marl_app.evaluation.policy import Policy
 from marl_app.rllib.actions import to_space
 from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.player import modules_of
-from marl_app.store.codec import decode
+from marl_app.store.codec import decode, metadata_of
 from marl_app.store.disk import DiskStore
+from marl_app.store.store import Store
 
 Array = NDArray[Any]
 
@@ -179,21 +180,22 @@ def player_of(data: bytes, env: BatchedEnv) -> Policy | Follower:
 
     Raises ValueError for a bot that cannot play it.
     """
-    bot = bots.name_of(decode(data)[1])
+    bot = bots.name_of(metadata_of(data))
     return Agent(data) if bot is None else bots.make_bot(env, bot)
 
 
-def load_agent(run: str | Path, player: str | None = None) -> Agent:
+def load_agent(run: str | Path, player: str | None = None, store: Store | None = None) -> Agent:
     """The agent of a run directory: in its newest checkpoint the first learner, or `player`: another one, or a snapshot
     such as "main@0003".
 
+    store: where the run kept its snapshots, if not in its directory; an `ObjectStore`, for example.
     Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an
     unknown player, ValueError for a guest that is a bot.
     """
-    return Agent(load_bytes(run, player))
+    return Agent(load_bytes(run, player, store))
 
 
-def load_bytes(run: str | Path, player: str | None = None) -> bytes:
+def load_bytes(run: str | Path, player: str | None = None, store: Store | None = None) -> bytes:
     """The player that `load_agent` loads, a bot too, as bytes."""
     from marl_app.rllib.checkpoint import latest  # it knows the algorithm, and so the env runner, which needs players
 
@@ -208,4 +210,4 @@ def load_bytes(run: str | Path, player: str | None = None) -> bytes:
     if player not in digests:
         there = ", ".join([*checkpoint.players, *digests])
         raise KeyError(f"{run} has no player {player!r}; its players are {there}")
-    return DiskStore(Path(run) / "snapshots").get(digests[player])
+    return (store or DiskStore(Path(run) / "snapshots")).get(digests[player])

@@ -111,8 +111,8 @@ def any_in(directory: Path) -> bool:
 def load(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     """Make a freshly built algorithm go on where the checkpoint was written; learners that it has not begin anew.
 
-    Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league refers to a
-    snapshot that the store does not have.
+    Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league or a
+    learner refers to weights that the store does not have.
     """
     players = {name: decode(blob)[0] for name, blob in checkpoint.players.items() if name in algorithm.trainees}
     current = algorithm.weights()
@@ -127,6 +127,9 @@ def load(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     for snapshot in checkpoint.state["league"]["snapshots"]:
         if not algorithm.store.has(snapshot["digest"]):
             raise KeyError(f"{checkpoint.path} refers to {snapshot['player']}, which the store does not have")
+    for name, trainee in checkpoint.state["trainees"].items():
+        if name in algorithm.trainees and trainee["initial"] and not algorithm.store.has(trainee["initial"]):
+            raise KeyError(f"{checkpoint.path} refers to the initial weights of {name}, which the store does not have")
     for learner, weights in players.items():
         algorithm.set_weights(learner, weights)
     arrays, plain = decode(checkpoint.learner)

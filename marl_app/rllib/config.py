@@ -16,6 +16,7 @@ from marl_app.rllib.env_runner import MakeEnv, MatchEnvRunner
 from marl_app.rllib.learner import MinibatchPPOLearner
 from marl_app.rllib.modules.actor_critic import Architecture
 from marl_app.rllib.networks import Network, module_id, multi_module_spec
+from marl_app.store.reader import CacheOption, Direct
 from marl_app.store.store import Store
 
 
@@ -48,6 +49,7 @@ class MatchConfig(AlgorithmConfig):
         self.make_env: MakeEnv | None = None
         self.make_league: Callable[[], League] | None = None
         self.store: Store | None = None
+        self.cache: CacheOption = Direct()
         self.architecture: Architecture | None = None
         self.agents: tuple[str, ...] = ()
         self.networks: tuple[Network, ...] = ()

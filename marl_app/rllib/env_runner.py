@@ -36,6 +36,7 @@ from marl_app.rllib.moments import Moments
 from marl_app.rllib.networks import module_id
 from marl_app.rllib.opponents import numpy_weights
 from marl_app.rllib.policies import Policies, Seen
+from marl_app.store.memory import private_bytes
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -87,8 +88,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """Build the trainee's networks and the opponents' slots."""
         config = self.config
         self._guests = Guests(config.make_env, self.env.num_matches, self.networks, config.agents, config.architecture)
+        reader = config.cache.reader(config.store)
         self._policies = Policies(
-            config.learner, self.networks, config.architecture, config.opponent_slots, config.store, self._device,
+            config.learner, self.networks, config.architecture, config.opponent_slots, reader, self._device,
             self._guests,
         )  # fmt: skip
         self.module = self._policies.module
@@ -141,6 +143,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             seconds=time.perf_counter() - began,
             forward_seconds=self._policies.seconds,
             env_seconds=self._env_seconds,
+            traffic=self._policies.opponents.take_traffic(),
+            slot_bytes=self._policies.opponents.held_bytes,
+            private_bytes=private_bytes(),
         )
 
     def _start_all(self, request: Request, rng: np.random.Generator) -> None:

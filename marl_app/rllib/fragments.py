@@ -15,6 +15,7 @@ from ray import ObjectRef
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.league.outcomes import Outcomes
 from marl_app.rllib.moments import Moments
+from marl_app.store.traffic import Traffic
 
 Weights = Mapping[str, NDArray[Any]]
 """All weights of a player's networks, under `network/parameter`."""
@@ -51,6 +52,7 @@ class Fragment:
     match_steps: env steps of these matches.
     reward_moments: of the discounted returns so far, at every step, if rewards are normalized.
     seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
+    traffic: what loading opponents moved. slot_bytes: of the opponents held; private_bytes: of the process's memory.
     """
 
     learner: str
@@ -67,6 +69,9 @@ class Fragment:
     seconds: float
     forward_seconds: float
     env_seconds: float
+    traffic: Traffic = field(default_factory=Traffic)
+    slot_bytes: int = 0
+    private_bytes: int = 0
 
 
 @dataclass(frozen=True)

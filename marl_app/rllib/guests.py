@@ -26,6 +26,7 @@ from marl_app.rllib.agent import player_of
 from marl_app.rllib.modules.actor_critic import Architecture
 from marl_app.rllib.networks import Network
 from marl_app.rllib.player import describe, plays_alike
+from marl_app.store.codec import Buffer
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -53,17 +54,24 @@ class Guests:
     def __bool__(self) -> bool:
         return bool(self._seated)
 
-    def seat(self, slot: int, data: bytes, metadata: Mapping[str, Any]) -> bool:
-        """Give a slot to this player if it is one that acts by itself; else, answering False, leave it to others."""
+    def seat(self, slot: int, data: Buffer, metadata: Mapping[str, Any]) -> bool:
+        """Give a slot to this player if it is one that acts by itself; else, answering False, leave it to others.
+
+        Raises RuntimeError for one that acts by itself but cannot be made here.
+        """
         self._seated.pop(slot, None)
         if bots.name_of(metadata) is None and plays_alike(metadata, self._own):
             return False
 
         def make() -> Policy | Follower:
             with closing(self._make_env(1)) as env:
-                return player_of(data, env)
+                return player_of(own, env)
 
-        player = make()
+        own = bytes(data)  # a copy, where they lie in shared memory
+        try:
+            player = make()
+        except Exception as error:  # not to be taken for a snapshot that the store does not give
+            raise RuntimeError(f"a guest cannot be made here: {type(error).__name__}: {error}") from error
         if isinstance(player, Follower):
             self._seated[slot] = _Followers(player, make)
         else:

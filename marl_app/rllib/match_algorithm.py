@@ -41,7 +41,10 @@ from marl_app.rllib.sampling import Sampler
 from marl_app.rllib.stats import Counters, IterationStats, Trainee
 from marl_app.rllib.turns import Turns
 from marl_app.store.codec import decode
+from marl_app.store.provenance import publish
+from marl_app.store.reader import UNREADABLE, DirectReader
 from marl_app.store.store import Store
+from marl_app.store.traffic import Traffic
 
 STANDING_EVERY_S = 5.0
 
@@ -62,6 +65,9 @@ class MatchAlgorithm(Algorithm):
         self.league: League = config.make_league()
         self.league.invite(config.guests)
         self.store: Store = config.store
+        self._reader = DirectReader(config.store)
+        self._caches = self.config.cache.start(config.store)
+        self.traffic = Traffic()
         self.records = Records(self.run_dir)
         self.rng = np.random.default_rng(config.seed)
         self.counters = Counters()
@@ -90,7 +96,7 @@ class MatchAlgorithm(Algorithm):
         for learner, trainee in self.trainees.items():
             self._weights_changed(learner)
             if self.league.learners[learner].role in CHANCES:
-                trainee.initial = self.store.put(self.encode_learner(learner))
+                trainee.initial = self._publish(self.encode_learner(learner))
         self._clock = time.monotonic()
 
     def _setup_logdir(self) -> None:
@@ -137,32 +143,54 @@ class MatchAlgorithm(Algorithm):
         }
         return encode_player(self.weights(learner), config.networks, config.agents, config.architecture, facts)
 
-    def player(self, digest: str) -> Policy | Follower:
-        """Whom the store has under this digest, ready to play."""
+    def snapshot(self, digest: str) -> bytes | None:
+        """What the store has under this digest; None if that cannot be had now, as the log says."""
+        try:
+            return bytes(self._reader.get(digest))
+        except UNREADABLE:
+            return None
+
+    def player(self, digest: str) -> Policy | Follower | None:
+        """Whom the store has under this digest, ready to play; None as `snapshot`."""
+        data = self.snapshot(digest)
+        if data is None:
+            return None
         with closing(self.config.make_env(1)) as env:
-            return player_of(self.store.get(digest), env)
+            return player_of(data, env)
 
     def freeze(self, decision: Freeze) -> Snapshot:
-        """Freeze a learner: its weights into the store first, then its name into the league; then reset it, if so
-        decided."""
+        """Freeze a learner: its weights into the store first, then its name into the league."""
         league, learner = self.league, decision.learner
         player = league.next_snapshot(learner)
-        digest = self.store.put(self.encode_learner(learner, player=player.id, parent=league.careers[learner].origin))
-        snapshot = league.add_snapshot(learner, digest, self.trainees[learner].agent_steps, decision.reason)
-        if decision.reset_to is not None:
-            self._reset(learner, decision.reset_to)
-        return snapshot
+        digest = self._publish(self.encode_learner(learner, player=player.id, parent=league.careers[learner].origin))
+        return league.add_snapshot(learner, digest, self.trainees[learner].agent_steps, decision.reason)
 
-    def _reset(self, learner: str, to: str) -> None:
-        """Start a learner again: the weights of `to`, and nothing that was learned beside them."""
+    def _publish(self, blob: bytes) -> str:
+        return publish(self.store, blob, self.config.hparams)
+
+    def reset_learner(self, learner: str, to: str) -> None:
+        """Start a learner again: the weights of `to`, and nothing that was learned beside them.
+
+        If these cannot be had now, the learner goes on as it is.
+        """
         digests = {snapshot.player.id: snapshot.digest for snapshot in self.league.snapshots}
-        weights, _ = decode(self.store.get(self.trainees[learner].initial if to == INITIAL else digests[to]))
-        self.set_weights(learner, weights)
+        data = self.snapshot(self.trainees[learner].initial if to == INITIAL else digests[to])
+        if data is None:
+            self.fire("on_message", text=f"{learner} goes on as it is: the weights of {to} cannot be had")
+            return
+        self.set_weights(learner, decode(data)[0])
         ids = [module_id(learner, network.name, self.config.networks) for network in self.config.networks]
         self.learner_group.foreach_learner(_forget, module_ids=ids)
         self.trainees[learner].reward_moments = Moments()
         self.league.reset(learner, to)
         self._weights_changed(learner)
+        self.fire("on_message", text=f"{learner} starts again from {to}")
+
+    @property
+    def needed(self) -> set[str]:
+        """The digests of all that the run may still read: the pool, and the weights that learners began with."""
+        initial = {trainee.initial for trainee in self.trainees.values() if trainee.initial}
+        return initial.union(snapshot.digest for snapshot in self.league.snapshots)
 
     def standing(self) -> Standing:
         """How the league stands, worked out anew at most every STANDING_EVERY_S seconds and after each freeze."""
@@ -260,6 +288,7 @@ class MatchAlgorithm(Algorithm):
         self.counters.env_steps += self.stats.env_steps
         self.counters.trained_agent_steps += self.stats.rows
         self.counters.matches += self.stats.matches
+        self.traffic.add(self.stats.traffic)
         for fragment in fragments:
             self.trainees[fragment.learner].count(fragment)
             self.turns.advance(fragment.learner, fragment.env_steps)

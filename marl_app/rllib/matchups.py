@@ -13,6 +13,7 @@ from envs.batched import BatchedEnv
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.league.outcomes import Outcomes
 from marl_app.rllib.opponents import OpponentSlots
+from marl_app.store.reader import UNREADABLE
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -65,7 +66,10 @@ class Matchups:
         in_use = np.bincount(self.slots[self.slots >= 0], minlength=len(self._held.players)) > 0
         free = [slot for slot, key in enumerate(self._held.players) if not in_use[slot] and key not in wanted]
         for slot, key in zip(free, waiting, strict=False):
-            self._held.load(slot, key)
+            try:
+                self._held.load(slot, key)
+            except UNREADABLE:  # the reader has said so, and asks again later; others play on
+                continue
 
     def start(self, matches: Ints, rng: np.random.Generator) -> None:
         """Deal an opponent, a side and an opening to matches that begin."""

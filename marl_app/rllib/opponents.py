@@ -1,15 +1,17 @@
 """Opponent slots: the players beside its trainee that an env runner holds, and their forward passes.
 
-A slot holds one snapshot, loaded by its digest and verified by the store, or another learner as it is now, by its id.
-There are never more than `capacity`, so an env runner's memory does not grow with the pool. The slots of one network
-live in one set of stacked weights [capacity, ...]. Rows of many opponents are answered either by ONE batched forward
-pass (`torch.func.vmap` over the stacked weights, rows padded to the fullest slot) or by one pass per slot over exactly
-its rows.
+A slot holds one snapshot, loaded by its digest and verified by the reader, or another learner as it is now, by its id,
+whose weights come with the request. There are never more than `capacity`, so an env runner's memory does not grow with
+the pool. Rows of many opponents are answered by ONE batched forward pass (`torch.func.vmap` over weights that are
+copied into one stack [capacity, ...], rows padded to the fullest slot) if the networks are small, else by one pass per
+slot over exactly its rows. Those play from the bytes as they lie: where these are memory that the processes of a node
+share (a cache's, or Ray's), so are the weights of their opponents.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,12 +25,20 @@ from torch.func import functional_call, vmap
 from marl_app.rllib.guests import Guests
 from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.networks import Network
-from marl_app.store.codec import decode
-from marl_app.store.store import Store
+from marl_app.store.codec import views
+from marl_app.store.reader import Reader
+from marl_app.store.store import is_digest
+from marl_app.store.traffic import Traffic
+
+# torch cannot prevent writing to the memory of read-only arrays, and warns of it; we do not write.
+warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
 
 STACK_UP_TO_PARAMETERS = 50_000
 """Larger networks fill the core row by row already: with 2x512 layers and 16 opponents, a pass per slot took 0.75 of
 the time of the padded stacked pass; with 2x64 layers the stacked pass took 0.8, and 0.2 with 64 opponents."""
+
+
+LOG_STD = "log_std"
 
 
 class OpponentSlots:
@@ -43,10 +53,10 @@ class OpponentSlots:
         networks: Sequence[Network],
         modules: Mapping[str, ActorCritic],
         capacity: int,
-        store: Store,
+        reader: Reader,
         guests: Guests | None = None,
     ) -> None:
-        self._store = store
+        self._reader = reader
         self._guests = guests
         self._stacks = {network.name: _Stack(modules[network.name], capacity) for network in networks}
         self._learners: Mapping[str, Any] = {}
@@ -66,17 +76,20 @@ class OpponentSlots:
     def load(self, slot: int, player: str) -> None:
         """Fetch a player into a slot that no running match uses (or uses for a learner as it was before).
 
-        Raises KeyError (not in the store), store.codec.CorruptBlob (bytes that are not the digest's) or ValueError
-        (weights of another architecture).
+        Raises KeyError (not in the store), store.codec.CorruptBlob (bytes that are not the digest's), OSError (the
+        store does not answer) or ValueError (weights of another architecture).
         """
         if player in self._learners:
             weights = self._learners[player]
             weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
         else:
-            data = self._store.get(player)
-            weights, metadata = decode(data)
+            others = [held for place, held in enumerate(self.players) if held is not None and place != slot]
+            data = self._reader.get(player, [held for held in others if is_digest(held)])
+            weights, metadata = views(data)
             if self._guests is not None and self._guests.seat(slot, data, metadata):
                 self.players[slot] = player
+                for stack in self._stacks.values():
+                    stack.leave(slot)
                 return
         if self._guests is not None:
             self._guests.leave(slot)
@@ -85,6 +98,15 @@ class OpponentSlots:
             prefix = f"{name}/"
             stack.load(slot, {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)})
         self.players[slot] = player
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the weights in all slots."""
+        return sum(stack.held_bytes for stack in self._stacks.values())
+
+    def take_traffic(self) -> Traffic:
+        """What loading has moved since the last call."""
+        return self._reader.traffic.take()
 
     def act(
         self,
@@ -100,33 +122,53 @@ class OpponentSlots:
 
 
 class _Stack:
-    """One network's policy weights for every slot, stacked along a first axis."""
+    """One network's policy weights for every slot: in one stack, or as a network for each slot."""
 
     def __init__(self, module: ActorCritic, capacity: int) -> None:
         self._module = module
-        self._weights = {
-            name: value.detach().expand(capacity, *value.shape).clone()
-            for name, value in module.state_dict().items()
-            if not name.startswith("value_head.")
-        }
-        self._policies = [copy.deepcopy(module.policy_head) for _ in range(capacity)]
-        for slot, policy in enumerate(self._policies):
-            # Each slot's own network is a view of the stacked weights: loading once serves both kinds of pass.
-            for name, value in [*policy.named_parameters(), *policy.named_buffers()]:
-                value.data = self._weights[f"policy_head.{name}"][slot]
+        self._capacity = capacity
+        own = {name: value for name, value in module.state_dict().items() if not name.startswith("value_head.")}
+        self._like = {name: value.to("meta") for name, value in own.items()}
+        self._device = next(iter(own.values())).device
         self._skeleton = copy.deepcopy(module.policy_head).to("meta")
         self._batched = vmap(self._policy)
-        small = sum(value[0].numel() for value in self._weights.values()) <= STACK_UP_TO_PARAMETERS
+        small = sum(value.numel() for value in own.values()) <= STACK_UP_TO_PARAMETERS
         self._stacked = small and not module.memory_size  # torch has no stacked recurrent layers
+        self._weights = {
+            name: value.detach().expand(capacity, *value.shape).clone()
+            for name, value in own.items()
+            if self._stacked or name == LOG_STD
+        }
+        self._policies: list[nn.Module | None] = [None] * capacity
+
+    @property
+    def held_bytes(self) -> int:
+        alone = [value for policy in self._policies if policy is not None for value in policy.state_dict().values()]
+        return sum(value.nbytes for value in [*self._weights.values(), *alone])
 
     def load(self, slot: int, weights: Mapping[str, NDArray[Any]]) -> None:
-        for name, stacked in self._weights.items():
-            if name not in weights or weights[name].shape != stacked[slot].shape:
+        for name, like in self._like.items():
+            if name not in weights or weights[name].shape != like.shape:
                 raise ValueError(
                     f"the snapshot's weights do not fit this run's model (at {name}); was `model` changed?"
                 )
-            value = weights[name]  # may be read-only, in Ray's object store; it is only ever copied from
-            stacked[slot].copy_(torch.as_tensor(value if value.flags.writeable else value.copy()))
+        for name, stacked in self._weights.items():
+            stacked[slot].copy_(_tensor(weights[name]))
+        if not self._stacked:
+            policy = copy.deepcopy(self._skeleton)
+            parts = {
+                name.removeprefix("policy_head."): _tensor(weights[name]).to(
+                    self._device, like.dtype
+                )  # else as it lies
+                for name, like in self._like.items()
+                if name != LOG_STD
+            }
+            policy.load_state_dict(parts, assign=True)
+            self._policies[slot] = policy
+
+    def leave(self, slot: int) -> None:
+        """Nobody of these is in the slot any more: what it played from is let go of."""
+        self._policies[slot] = None
 
     def act(
         self,
@@ -137,7 +179,7 @@ class _Stack:
         memory: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         order = np.argsort(slots, kind="stable")
-        counts = np.bincount(slots, minlength=len(self._policies))
+        counts = np.bincount(slots, minlength=self._capacity)
         device = observations.device
         rows = torch.from_numpy(order).to(device)
         observations, agents, memory = (
@@ -151,8 +193,8 @@ class _Stack:
         policy[rows] = ordered
         if memory is not None:
             memory = torch.empty_like(memory).index_copy_(0, rows, memory)
-        if "log_std" in self._weights:
-            return torch.cat([policy, self._weights["log_std"][torch.from_numpy(slots).to(device)]], dim=1), memory
+        if LOG_STD in self._weights:
+            return torch.cat([policy, self._weights[LOG_STD][torch.from_numpy(slots).to(device)]], dim=1), memory
         return self._module.dist_inputs(policy, mask), memory
 
     def _policy(self, weights: Mapping[str, Tensor], observations: Tensor, agents: Tensor) -> Tensor:
@@ -169,7 +211,7 @@ class _Stack:
         ids = padded.new_zeros(padded.shape[:2], dtype=torch.int64)
         if agents is not None:
             ids[slot, place] = agents
-        weights = {name.removeprefix("policy_head."): w for name, w in self._weights.items() if name != "log_std"}
+        weights = {name.removeprefix("policy_head."): w for name, w in self._weights.items() if name != LOG_STD}
         return self._batched(weights, padded, ids)[slot, place]
 
     def _pass_per_slot(
@@ -187,6 +229,11 @@ class _Stack:
                 after.append(remembered)
             start = rows.stop
         return torch.cat(parts), torch.cat(after) if memory is not None else None
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """The array as a tensor that shares its memory, which nobody writes to."""
+    return torch.from_numpy(array)
 
 
 def numpy_weights(modules: Mapping[str, nn.Module]) -> dict[str, NDArray[Any]]:

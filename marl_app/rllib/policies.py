@@ -17,7 +17,7 @@ from marl_app.rllib.matchups import TRAINEE
 from marl_app.rllib.modules.actor_critic import Architecture
 from marl_app.rllib.networks import Network, module_id, multi_module_spec
 from marl_app.rllib.opponents import OpponentSlots
-from marl_app.store.store import Store
+from marl_app.store.reader import Reader
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -64,7 +64,7 @@ class Policies:
         networks: Sequence[Network],
         architecture: Architecture,
         opponent_slots: int,
-        store: Store,
+        reader: Reader,
         device: torch.device,
         guests: Guests,
     ) -> None:
@@ -75,7 +75,7 @@ class Policies:
             network.name: self.module[module_id(learner, network.name, networks)].to(device).requires_grad_(False)
             for network in networks
         }
-        self.opponents = OpponentSlots(networks, self.modules, opponent_slots, store, guests)
+        self.opponents = OpponentSlots(networks, self.modules, opponent_slots, reader, guests)
         self.seconds = 0.0
 
     def load(self, weights: Mapping[str, Array]) -> None:

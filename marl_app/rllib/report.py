@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ray.rllib.utils.metrics import ALL_MODULES, LEARNER_RESULTS
 
+from marl_app.store.outbox import queued
+
 if TYPE_CHECKING:
     from marl_app.rllib.match_algorithm import MatchAlgorithm
 
@@ -56,7 +58,7 @@ def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, fl
         values["matches/first_side_score"] = first / matches
     if stats.recorded:
         values["league/self_play_share"] = matches / stats.recorded
-    return values | _learners(algorithm, result) | _league(algorithm)
+    return values | _learners(algorithm, result) | _league(algorithm) | _snapshots(algorithm)
 
 
 def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
@@ -97,6 +99,27 @@ def _strength(algorithm: MatchAlgorithm, learner: str) -> dict[str, float]:
     if pool and learner in (ratings := algorithm.standing().ratings):
         values["elo"] = ratings[learner]
     return values
+
+
+def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
+    """What loading opponents moved in the iteration; nothing of links that nothing crossed in the whole run."""
+    stats, traffic = algorithm.stats, algorithm.stats.traffic
+    values: dict[str, float] = {"snapshots/runner_private_bytes": stats.private_bytes}
+    if not algorithm.league.snapshots:
+        return values
+    for link, crossed in algorithm.traffic.count.items():
+        if crossed:
+            values |= {f"snapshots/{link}/bytes": traffic.bytes[link], f"snapshots/{link}/count": traffic.count[link]}
+    if traffic.requests:
+        values["snapshots/hit_rate"] = traffic.hits / traffic.requests
+        values["snapshots/fetch_ms"] = 1000 * traffic.seconds / traffic.requests
+    return values | {
+        "snapshots/slot_bytes": stats.slot_bytes,
+        "snapshots/corrupt": traffic.corrupt,
+        "snapshots/bypassed": traffic.bypassed,
+        "snapshots/failed": traffic.failed,
+        "snapshots/queued": queued(algorithm.store),
+    }
 
 
 def _league(algorithm: MatchAlgorithm) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from marl_app.rllib.fragments import Fragment
 from marl_app.rllib.moments import Moments
+from marl_app.store.traffic import Traffic
 
 
 @dataclass
@@ -59,6 +60,7 @@ class IterationStats:
     `matches` ended, `recorded` of them counted for somebody (not those that ended in a random opening).
     `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
     `learners`: who has trained; one, but for what an env runner brought late.
+    `traffic` of all env runners; `slot_bytes` and `private_bytes` of the one with the most.
     """
 
     env_steps: int = 0
@@ -73,6 +75,9 @@ class IterationStats:
     staleness: float = 0.0
     self_play: tuple[int, float] = (0, 0.0)
     learners: tuple[str, ...] = ()
+    traffic: Traffic = field(default_factory=Traffic)
+    slot_bytes: int = 0
+    private_bytes: int = 0
 
     @classmethod
     def of(cls, fragments: Sequence[Fragment], updates: Mapping[str, int]) -> IterationStats:
@@ -95,4 +100,7 @@ class IterationStats:
                 sum(float(o.scores[mine].sum()) for o, mine in own),
             ),
             learners=tuple({fragment.learner: None for fragment in fragments}),
+            traffic=Traffic.sum(fragment.traffic for fragment in fragments),
+            slot_bytes=max(fragment.slot_bytes for fragment in fragments),
+            private_bytes=max(fragment.private_bytes for fragment in fragments),
         )

@@ -22,6 +22,14 @@ from safetensors.numpy import load, save
 
 METADATA_KEY = "marl_app"
 
+Buffer = bytes | memoryview
+"""Encoded weights, wherever they lie: in a process's own memory, or in memory that several share."""
+
+_DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
+    "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+
 
 class CorruptBlob(ValueError):
     """These bytes are not what was stored, or no encoded weights at all."""
@@ -51,6 +59,44 @@ def decode(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     if not isinstance(metadata, dict):
         raise CorruptBlob(f"the metadata of encoded weights must be a JSON object, not {type(metadata).__name__}")
     return {name: np.array(array) for name, array in weights.items()}, metadata
+
+
+def metadata_of(data: Buffer) -> dict[str, Any]:
+    """The metadata alone. Raises CorruptBlob for anything malformed."""
+    return _header(memoryview(data).cast("B"))[1]
+
+
+def views(data: Buffer) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """As `decode`, without copying: the weights are read-only views of `data`, which lives as long as they do."""
+    memory = memoryview(data).cast("B").toreadonly()
+    header, metadata, start = _header(memory)
+    weights = {}
+    try:
+        for name, entry in header.items():
+            dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
+            first, last = entry["data_offsets"]
+            count = int(np.prod(shape, dtype=np.int64))
+            if first < 0 or last - first != count * dtype.itemsize or start + last > len(memory):
+                raise ValueError(f"{name!r} does not lie where its header says")
+            weights[name] = np.frombuffer(memory, dtype, count, start + first if count else 0).reshape(shape)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise CorruptBlob(f"{len(memory)} bytes are not encoded weights: {type(error).__name__}: {error}") from error
+    return weights, metadata
+
+
+def _header(memory: memoryview) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The entries of the arrays by name, the metadata, and where the arrays begin."""
+    try:
+        (header_bytes,) = struct.unpack_from("<Q", memory)
+        if 8 + header_bytes > len(memory):
+            raise ValueError("the header is longer than the bytes")
+        header = json.loads(bytes(memory[8 : 8 + header_bytes]))
+        metadata = json.loads(header.pop("__metadata__")[METADATA_KEY])
+        if not isinstance(metadata, dict):
+            raise ValueError("the metadata must be a JSON object")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+        raise CorruptBlob(f"{len(memory)} bytes are not encoded weights: {type(error).__name__}: {error}") from error
+    return header, metadata, 8 + header_bytes
 
 
 def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""A store in a folder: one file per blob, named by its digest.
+"""A store in a folder: one file per blob, named by its digest; notes in the folders `facts` and `references`.
 
 What it survives, and how:
 - A crash, a kill or a full disk in the middle of `put`: bytes go to a temporary file in the same folder, are synced,
@@ -15,15 +15,15 @@ What it survives, and how:
 from __future__ import annotations
 
 import errno
+import json
 import os
-import re
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from marl_app.store.codec import CorruptBlob
-from marl_app.store.store import digest_of
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+from marl_app.store.store import FACTS, checked_digest, checked_note, digest_of, is_digest
 
 
 class DiskStore:
@@ -37,17 +37,10 @@ class DiskStore:
         """See `Store.put`. OSError (e.g. no space left) leaves the store as it was."""
         digest = digest_of(data)
         final = self._file(digest)
-        if _read(final) != data:
-            temporary = self.path / f".{digest}.{uuid.uuid4().hex}.tmp"
-            try:
-                with temporary.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(final)
-            finally:
-                temporary.unlink(missing_ok=True)
-        self._sync()
+        if _read(final) == data:
+            os.utime(final)
+        else:
+            self._write(final, data)
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -65,17 +58,47 @@ class DiskStore:
         file = self._file(digest)
         return file.is_file() and not file.is_symlink()
 
-    def list(self) -> tuple[str, ...]:
-        return tuple(sorted(entry.name for entry in os.scandir(self.path) if _DIGEST.fullmatch(entry.name)))
+    def list(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name in sorted(os.listdir(self.path)):
+            if is_digest(name):
+                try:
+                    found[name] = (self.path / name).lstat().st_mtime
+                except FileNotFoundError:  # deleted or moved aside a moment ago
+                    continue
+        return found
 
     def delete(self, digest: str) -> None:
         self._file(digest).unlink(missing_ok=True)
+        (self.path / checked_note(FACTS, digest)).unlink(missing_ok=True)
         self._sync()
 
+    def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        file = self.path / checked_note(kind, name)
+        file.parent.mkdir(exist_ok=True)
+        self._write(file, json.dumps(content).encode())
+
+    def notes(self, kind: str) -> dict[str, dict[str, Any]]:
+        files = sorted((self.path / kind).glob("[!.]*.json"))
+        contents = {file.stem: _read(file) for file in files}
+        return {name: json.loads(data) for name, data in contents.items() if data is not None}  # None: just removed
+
     def _file(self, digest: str) -> Path:
-        if not _DIGEST.fullmatch(digest):
-            raise ValueError(f"a digest has 64 lowercase hexadecimal characters, unlike {digest!r}")
-        return self.path / digest
+        name = checked_digest(digest)
+        return self.path / name
+
+    def _write(self, file: Path, data: bytes) -> None:
+        """A file as a whole, durable, or not at all."""
+        temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}.tmp"
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._sync(file.parent)
 
     def _quarantine(self, digest: str) -> bytes:
         """Move the blob aside and raise CorruptBlob, unless somebody has just repaired it: then put it back."""
@@ -91,9 +114,9 @@ class DiskStore:
         self._sync()
         raise CorruptBlob(f"{file} does not hold the bytes of its name; moved to {aside.name}")
 
-    def _sync(self) -> None:
+    def _sync(self, folder: Path | None = None) -> None:
         """Make renames and removals in the folder durable."""
-        descriptor = os.open(self.path, os.O_RDONLY)
+        descriptor = os.open(folder or self.path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -60,7 +60,7 @@ def scaled(values: Sequence[float], unit: str) -> tuple[list[str], str]:
     return [number(value) for value in values], unit
 
 
-def _table(title: str, *columns: str) -> Table:
+def empty_table(title: str, *columns: str) -> Table:
     """An empty table; the names of columns of numbers begin with a blank."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for column in columns:
@@ -69,7 +69,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _plain(title: str, lines: Sequence[Row], last: str) -> Table:
-    table = _table(title, "quantity", " value", "unit", last)
+    table = empty_table(title, "quantity", " value", "unit", last)
     for row in lines:
         (value,), unit = scaled([row.value], row.unit)
         table.add_row(row.quantity, value, unit, row.note)
@@ -77,7 +77,7 @@ def _plain(title: str, lines: Sequence[Row], last: str) -> Table:
 
 
 def _hits(result: Answer) -> Table:
-    table = _table("Hit rates of requests for snapshots", "cache", " simulated", " +-", " formula", "unit")
+    table = empty_table("Hit rates of requests for snapshots", "cache", " simulated", " +-", " formula", "unit")
     for hit in result.hits:
         (value, error), unit = scaled([hit.simulated.value, hit.simulated.error], "share")
         formula = "" if hit.closed_form is None else number(100 * hit.closed_form)
@@ -88,7 +88,7 @@ def _hits(result: Answer) -> Table:
 def _traffic(result: Answer) -> Table:
     names = "; ".join(f"{name} = {sentence}" for name, sentence in DESIGNS.items())
     columns = "design", "over", " snapshots", " trainee's weights", " both", "unit", " of it used"
-    table = _table(f"Bytes, by design, while the actors play at full speed\n{names}", *columns)
+    table = empty_table(f"Bytes, by design, while the actors play at full speed\n{names}", *columns)
     for design in result.designs:
         used = result.used[design.name]
         (fill,), unit = scaled([design.first_fill_bytes], "B")
@@ -107,7 +107,7 @@ def _traffic(result: Answer) -> Table:
 
 def _walls(result: Answer) -> Table:
     columns = "design", "bottleneck", " of it used", " store full at", " learner full at", " wall", "unit"
-    table = _table("Walls: up to how many actors", *columns)
+    table = empty_table("Walls: up to how many actors", *columns)
     found = rows.walls(result)
     for name in DESIGNS:
         row = {
@@ -122,7 +122,7 @@ def _walls(result: Answer) -> Table:
 def _growth(result: Answer) -> Table:
     found = rows.growth(result)
     agents = list(dict.fromkeys(row.note for row in found))
-    table = _table(
+    table = empty_table(
         "Agents per side that share a network", "quantity", *(f" {name.split()[0]}" for name in agents), "unit"
     )
     for same in zip(*([row for row in found if row.note == name] for name in agents), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from marl_app.rllib import checkpoint
 from marl_app.rllib.config import MatchConfig
 from marl_app.rllib.match_algorithm import MatchAlgorithm
 from marl_app.run import ray_session
+from marl_app.store.outbox import queued
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 
@@ -129,6 +131,7 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "elo": _elo(algorithm),
         "anchors": algorithm.anchors,
         "exploitability": algorithm.exploitability,
+        "snapshots": asdict(algorithm.traffic) | {"queued": queued(algorithm.store)},
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
 

@@ -20,6 +20,7 @@ VALUES = {
     "elo": float("nan"),
     "anchors": {"random": {"score": float("inf"), "low": 0.9, "high": 1.0, "games": 200}},
     "exploitability": {"agent": np.float64(0.5), "meta_strategy": 0.0},
+    "snapshots": {"bytes": {"store_to_runner": 40_000}, "requests": 1, "queued": 0},
     "checkpoint": Path("checkpoints/000003"),
 }
 

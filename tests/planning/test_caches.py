@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from marl_app.league.matchmakers.pfsp import Pfsp
 from marl_app.league.matchmakers.uniform import Uniform
-from marl_app.planning.caches import Lru, simulate
+from marl_app.planning.caches import filled, simulate
 from marl_app.planning.closed_form import miss_share
 from marl_app.planning.opponents import opponents
 
@@ -18,8 +18,13 @@ RESOLUTION = 0.004  # of Che's approximation itself, with capacities of some doz
 
 
 def test_the_least_recent_leaves():
-    cache = Lru(2, [1, 2])
-    assert [cache.request(item) for item in (1, 3, 2, 1)] == [True, False, False, False]  # 3 drove out 2, and 2 then 1
+    cache = filled(2, [1, 2])
+    assert [cache.request(item, None) for item in (1, 3, 2, 1)] == [
+        True,
+        False,
+        False,
+        False,
+    ]  # 3 drove out 2, and 2 then 1
 
 
 @pytest.mark.parametrize("ages", [UNIFORM, PFSP], ids=["uniform", "pfsp"])

@@ -10,11 +10,16 @@ from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchMultiCategorical,
 )
 
+from envs.tic_tac_toe import TicTacToe
+from marl_app.build.guests import guests
+from marl_app.config.compose import load
 from marl_app.evaluation.bots import encode_bot
 from marl_app.rllib.actions import inputs_of, to_space
 from marl_app.rllib.modules.mlp import MLP
 from marl_app.rllib.player import encode_player
 from marl_app.store.disk import DiskStore
+from marl_app.store.reader import Direct, DirectReader
+from marl_app.store.store import FACTS
 from tests.rllib.games import Names
 from tests.rllib.runners import against, collect, make_recorded_runner, publish, random_weights
 from tests.rllib.test_matchups import player
@@ -59,16 +64,29 @@ def other_network(runner, model):
     return config.store.put(encode_player(weights, config.networks, config.agents, model, {}))
 
 
+class Shared(Direct):
+    """Gives views of read-only memory, as a cache in shared memory does."""
+
+    def reader(self, store):
+        reader = DirectReader(store)
+        get = reader.get
+        reader.get = lambda digest, in_use: memoryview(np.frombuffer(get(digest, in_use), np.uint8))
+        return reader
+
+
 @pytest.mark.parametrize(
-    "model",
+    ("model", "cache"),
     [
-        MLP(hidden=[5, 4], activation="tanh", vf_share_layers=False, precision="float32"),
-        MLP(hidden=[8], activation="relu", vf_share_layers=False, precision="float32"),  # the same shapes
+        (MLP(hidden=[5, 4], activation="tanh", vf_share_layers=False, precision="float32"), Direct()),
+        # the same shapes
+        (MLP(hidden=[8], activation="relu", vf_share_layers=False, precision="float32"), Shared()),
     ],
 )
-def test_everybody_says_what_it_would(tmp_path, model):
+def test_everybody_says_what_it_would(tmp_path, model, cache):
     # Rounds are drawn up to 6 and fragments have 4 steps, so that matches begin and end at any time; two slots.
     runner, env = make_recorded_runner(lambda n: Names(n, NAMES, 6), DiskStore(tmp_path), matches=30, steps=4, slots=2)
+    runner.config.cache = cache
+    runner.make_module()
     me, here = player(runner, ME), "tests.rllib.test_guests."
     digests = {
         "own": publish(runner, player(runner, 1)),
@@ -97,6 +115,17 @@ def test_everybody_says_what_it_would(tmp_path, model):
         if len(fits) == 1:  # a match of one round can be that of two of them
             met[fits[0]] += 1
     assert min(met.values()) > 20, met
+
+
+def test_a_guest_is_published_once(tmp_path):
+    # Whoever was in the store has a note of where it comes from, which stays.
+    store = DiskStore(tmp_path)
+    env = TicTacToe(1)
+    for name in ("bob", "eve"):
+        config = load([f"+league.guests.{name}=random", "env=tic_tac_toe"], output_dir=str(tmp_path / name))
+        [guest] = guests(config, env, store)
+        assert store.notes(FACTS)[guest.digest]["config"] == {"league.guests.bob": "random"}
+    assert len(store.list()) == 1
 
 
 def test_nothing_changes_where_there_is_none(tmp_path):

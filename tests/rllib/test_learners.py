@@ -6,7 +6,9 @@ import pytest
 
 from marl_app.build.training import build
 from marl_app.config.errors import ConfigError
+from marl_app.league.league import INITIAL
 from marl_app.rllib.checkpoint import latest, load, save
+from marl_app.store.store import FACTS
 from tests.rllib.runs import blob_weights, equal, matches, running, small, watch
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -86,6 +88,24 @@ def test_an_exploiter_is_frozen_and_then_starts_again(run):
     assert facts[-1]["resets"]["main"] == 0 and facts[-1]["steps"]["main"] > 0
     lines = [s.parent for s in algorithm.league.snapshots if s.player.lineage == "main"]
     assert lines[1:] == [s.digest for s in algorithm.league.snapshots if s.player.lineage == "main"][:-1]
+
+
+def test_what_learners_start_again_from_is_published_and_kept(run):
+    *_, algorithm = run
+    notes, initial = algorithm.store.notes(FACTS), {name: algorithm.trainees[name].initial for name in TRAINEES}
+    assert initial.pop("main") == "" and {name: notes[digest]["player"] for name, digest in initial.items()} == {
+        "me": "me", "le": "le",
+    }  # fmt: skip
+    assert algorithm.needed == {*initial.values(), *(snapshot.digest for snapshot in algorithm.league.snapshots)}
+    assert notes.keys() == algorithm.needed
+
+
+def test_a_learner_goes_on_while_its_initial_weights_cannot_be_had(run, monkeypatch):
+    *_, algorithm = run
+    before, resets = algorithm.weights("me"), algorithm.league.careers["me"].resets
+    monkeypatch.setattr(algorithm.trainees["me"], "initial", "0" * 64)
+    algorithm.reset_learner("me", INITIAL)
+    assert equal(algorithm.weights("me"), before) and algorithm.league.careers["me"].resets == resets
 
 
 def test_a_learner_that_is_met_plays_as_it_is_now(run):

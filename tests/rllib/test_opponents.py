@@ -14,6 +14,7 @@ from marl_app.rllib.networks import Network
 from marl_app.rllib.opponents import OpponentSlots, numpy_weights
 from marl_app.store.codec import CorruptBlob, encode
 from marl_app.store.disk import DiskStore
+from marl_app.store.reader import DirectReader
 
 FLAT = spaces.Box(-1, 1, (5,), np.float32)
 BOARD = spaces.Box(0, 1, (4, 3, 2), np.int8)
@@ -77,7 +78,7 @@ def rows(kind, count, seed=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_row_is_answered_by_the_snapshot_in_its_slot(kind, store, passes):
     snapshots = [module(kind, seed) for seed in range(4)]
-    slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 5, store)
+    slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 5, DirectReader(store))
     for slot, snapshot in enumerate(snapshots):
         slots.load(slot, store.put(blob(player=snapshot)))
     # Slot 2 plays no row, slot 3 a single one, slot 4 is empty.
@@ -98,7 +99,7 @@ def test_small_networks_are_stacked_and_large_ones_are_not(store):
     def stacked(width):
         model = dataclasses.replace(MLP_, hidden=[width])
         own = network("discrete").spec(model).build()
-        return OpponentSlots([network("discrete")], {"player": own}, 2, store)._stacks["player"]._stacked
+        return OpponentSlots([network("discrete")], {"player": own}, 2, DirectReader(store))._stacks["player"]._stacked
 
     assert stacked(8) and not stacked(10_000)  # 5 inputs + 4 actions: 100 and 100,000 weights
 
@@ -106,7 +107,7 @@ def test_small_networks_are_stacked_and_large_ones_are_not(store):
 @pytest.mark.parametrize("kind", ["discrete", "box"])
 def test_a_slot_that_is_refilled_answers_anew(kind, store, passes):
     first, second = module(kind, 1), module(kind, 2)
-    slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 1, store)
+    slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 1, DirectReader(store))
     seen, mask, _ = rows(kind, 6)
     for snapshot in (first, second, first):
         digest = store.put(blob(player=snapshot))
@@ -116,9 +117,28 @@ def test_a_slot_that_is_refilled_answers_anew(kind, store, passes):
         torch.testing.assert_close(answer, snapshot.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
+def test_a_learner_plays_as_it_is_now_and_comes_past_the_store(store, passes):
+    slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 2, DirectReader(store))
+    seen, mask, _ = rows("discrete", 6)
+    for seed in (1, 2):
+        now = module("discrete", seed)
+        weights = numpy_weights({"player": now})
+        for value in weights.values():
+            value.flags.writeable = False  # as Ray's object store gives them
+        slots.refresh({"exploiter": weights})
+        if seed == 1:
+            slots.load(1, "exploiter")
+        assert slots.slot_of("exploiter") == 1
+        answer, _ = slots.act("player", np.ones(6, np.int64), seen, mask, None)
+        torch.testing.assert_close(answer, now.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
+    slots.refresh({})
+    slots.load(0, store.put(blob(player=module("discrete", 3))))  # and is no snapshot in use, for a cache to keep
+    assert slots.take_traffic().requests == 1
+
+
 def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes):
     own, snapshot = module("box", 1), module("box", 2)
-    slots = OpponentSlots([network("box")], {"player": own}, 2, store)
+    slots = OpponentSlots([network("box")], {"player": own}, 2, DirectReader(store))
     slots.load(1, store.put(blob(player=snapshot)))
     seen, _, _ = rows("box", 5)
     before, _ = slots.act("player", np.ones(5, np.int64), seen, None, None)
@@ -131,7 +151,7 @@ def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes)
 def test_several_networks_are_loaded_and_asked_by_name(store, passes):
     pair = [network("discrete", "one"), network("discrete", "two")]
     one, two = module("discrete", 1), module("discrete", 2)
-    slots = OpponentSlots(pair, {"one": module("discrete", 98), "two": module("discrete", 99)}, 1, store)
+    slots = OpponentSlots(pair, {"one": module("discrete", 98), "two": module("discrete", 99)}, 1, DirectReader(store))
     slots.load(0, store.put(blob(one=one, two=two)))
     seen, mask, _ = rows("discrete", 5)
     for name, own in (("one", one), ("two", two)):
@@ -141,7 +161,7 @@ def test_several_networks_are_loaded_and_asked_by_name(store, passes):
 
 def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
     pair = [network("discrete", "left"), network("discrete", "right")]
-    slots = OpponentSlots(pair, {name: module("discrete", 99) for name in ("left", "right")}, 1, store)
+    slots = OpponentSlots(pair, {name: module("discrete", 99) for name in ("left", "right")}, 1, DirectReader(store))
     good = {"left": module("discrete", 1), "right": module("discrete", 2)}
     slots.load(0, store.put(blob(**good)))
     wide = network("discrete").spec(dataclasses.replace(MLP_, hidden=[6, 8])).build()
@@ -158,7 +178,7 @@ def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
 
 
 def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
-    slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 1, store)
+    slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 1, DirectReader(store))
     held = store.put(blob(player=module("discrete", 1)))
     slots.load(0, held)
     rotten = store.put(blob(player=module("discrete", 2)))
@@ -185,7 +205,7 @@ def test_bfloat16_encoders_answer_alike_in_both_passes(store, monkeypatch):
     answers = []
     for limit in (0, 10**9):
         monkeypatch.setattr(opponents, "STACK_UP_TO_PARAMETERS", limit)
-        slots = OpponentSlots([network("discrete")], {"player": own}, 2, store)
+        slots = OpponentSlots([network("discrete")], {"player": own}, 2, DirectReader(store))
         slots.load(1, digest)
         with torch.inference_mode():
             answers.append(slots.act("player", np.ones(9, np.int64), seen, mask, None)[0])

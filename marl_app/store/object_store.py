@@ -1,0 +1,143 @@
+"""A store in S3, Google Cloud Storage, Azure or whatever else obstore speaks to: one object per blob.
+
+A publish is one conditional put ("create this, unless it is there"), so writers at the same time cannot spoil each
+other's work, and an object appears whole or not at all. What cannot be reached is tried again, with growing pauses and
+for a bounded time, by obstore itself; then it is `Unavailable`. Credentials come from where the cloud's own tools look
+for them (AWS_ACCESS_KEY_ID, instance roles, ...), never from the configuration, which is written to many files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from marl_app.store.codec import CorruptBlob
+from marl_app.store.store import FACTS, Unavailable, checked_digest, checked_note, digest_of, is_digest
+
+T = TypeVar("T")
+RENEW_S = 3600.0
+"""A blob that is put again is written again if it is older: it counts as new then. Less than the grace of `garbage`."""
+
+
+class ObjectStore:
+    """Satisfies `store.Store`.
+
+    url: the bucket, and a prefix in it, e.g. s3://bucket/league; also gs://, az://, file:///, memory://.
+    timeout_s: of one request. retry_s: how long a request that fails is repeated before it counts as `Unavailable`.
+    options: obstore's for this kind of store, e.g. {aws_endpoint: http://127.0.0.1:5000, aws_region: us-east-1}.
+    Raises ImportError without obstore (pip install 'marl_app[object-store]'), ValueError for a URL that cannot be, and
+    `Unavailable` if nobody answers there.
+    """
+
+    def __init__(
+        self, url: str, timeout_s: float = 60.0, retry_s: float = 5.0, options: Mapping[str, str] | None = None
+    ) -> None:
+        self.url = url
+        self._settings = timeout_s, retry_s, dict(options or {})
+        self._ask(lambda: self._obstore.list_with_delimiter(self._client))
+
+    def put(self, data: bytes) -> str:
+        digest = digest_of(data)
+        try:
+            self._write(digest, data, "create")
+        except FileExistsError:
+            there = self._ask(lambda: self._obstore.head(self._client, digest))
+            if there["size"] != len(data) or time.time() - there["last_modified"].timestamp() > RENEW_S:
+                self._write(digest, data, "overwrite")
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """See `Store.get`. A corrupt object stays where it is: it may have been spoiled on the way."""
+        data = self._read(checked_digest(digest))
+        if digest_of(data) != digest:
+            raise CorruptBlob(f"{self.url}/{digest} came back as other bytes than those of its name")
+        return data
+
+    def has(self, digest: str) -> bool:
+        try:
+            self._ask(lambda: self._obstore.head(self._client, checked_digest(digest)))
+        except KeyError:
+            return False
+        return True
+
+    def list(self) -> dict[str, float]:
+        objects = self._ask(lambda: self._obstore.list_with_delimiter(self._client))["objects"]
+        return {
+            item["path"]: item["last_modified"].timestamp()
+            for item in sorted(objects, key=lambda item: item["path"])
+            if is_digest(item["path"])
+        }
+
+    def delete(self, digest: str) -> None:
+        for path in (checked_digest(digest), checked_note(FACTS, digest)):
+            with contextlib.suppress(KeyError):
+                self._ask(functools.partial(self._obstore.delete, self._client, path))
+
+    def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
+        self._write(checked_note(kind, name), json.dumps(content).encode(), "overwrite")
+
+    def notes(self, kind: str) -> dict[str, dict[str, Any]]:
+        objects = self._ask(lambda: self._obstore.list_with_delimiter(self._client, f"{kind}/"))["objects"]
+        return {
+            item["path"].rpartition("/")[2].removesuffix(".json"): json.loads(self._read(item["path"]))
+            for item in objects
+        }
+
+    def _write(self, path: str, data: bytes, mode: str) -> None:
+        try:
+            self._ask(lambda: self._obstore.put(self._client, path, data, mode=mode))
+        except KeyError as error:  # it is the bucket that is not there
+            raise Unavailable(f"store.url={self.url}: {error.args[0]}") from None
+
+    def _read(self, path: str) -> bytes:
+        return self._ask(lambda: bytes(self._obstore.get(self._client, path).bytes()))
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        """The answer; KeyError for what is not there, FileExistsError for what is, `Unavailable` for none at all."""
+        try:
+            return request()
+        except FileNotFoundError as error:
+            raise KeyError(f"no such object in {self.url}: {_first_line(error)}") from None
+        except self._obstore.exceptions.AlreadyExistsError as error:
+            raise FileExistsError(_first_line(error)) from None
+        except (self._obstore.exceptions.BaseError, OSError) as error:
+            raise Unavailable(f"store.url={self.url}: {_first_line(error)}") from None
+
+    @functools.cached_property
+    def _obstore(self) -> Any:
+        try:
+            import obstore
+            import obstore.exceptions
+            import obstore.store
+        except ImportError as error:
+            raise ImportError("store=object_store needs obstore: pip install 'marl_app[object-store]'") from error
+        return obstore
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        timeout_s, retry_s, options = self._settings
+        try:
+            return self._obstore.store.from_url(
+                self.url,
+                config=options or None,
+                client_options={"timeout": timedelta(seconds=timeout_s), "allow_http": True},
+                retry_config={
+                    "max_retries": 10,
+                    "retry_timeout": timedelta(seconds=retry_s),
+                    "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
+                },
+            )
+        except Exception as error:  # obstore's own kinds, and ValueError
+            raise ValueError(f"store.url={self.url} cannot be opened: {_first_line(error)}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "_settings": self._settings}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,228 @@
+"""The real part of the stress test: Ray nodes in racks on this machine, a real store, real bytes.
+
+Processes that do with snapshots what env runners do (ask for one, look at its weights, forget it for the next) play
+some matches under each design, and say what moved and what memory they have for themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from marl_app.config.errors import ConfigError
+from marl_app.planning.opponents import Opponents
+from marl_app.planning.rows import Row
+from marl_app.planning.traffic import DESIGNS, RACK_CACHE, STORE
+from marl_app.run import NAMESPACE
+from marl_app.store.codec import encode, views
+from marl_app.store.memory import private_bytes
+from marl_app.store.rack_caches import RackCaches
+from marl_app.store.reader import CacheOption, Direct
+from marl_app.store.store import Store
+from marl_app.store.traffic import RACK_TO_NODE, STORE_TO_RACK, STORE_TO_RUNNER, Traffic
+
+RACK = "rack"
+SPARE = 1.5  # of Ray's object store, over what the caches may hold
+
+
+@dataclass(frozen=True)
+class Case:
+    """How large one measurement is."""
+
+    actors: int
+    pool: int
+    snapshot_bytes: int
+
+    def needs(self, design: str) -> int:
+        """Bytes of memory: of all processes, or of the caches of all racks and their copies."""
+        return self.snapshot_bytes * self.pool * (self.actors if design == "a" else 1)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one design took: bytes out of the store and out of the racks' caches, memory that a process has for itself
+    (mean, and the most), seconds; `note` says why it was left out."""
+
+    design: str
+    case: Case
+    bytes: dict[str, int]
+    hit_rate: float = 0.0
+    private: float = 0.0
+    most_private: float = 0.0
+    seconds: float = 0.0
+    note: str = ""
+
+    def rows(self) -> Iterator[Row]:
+        case = self.case
+        note = f"{case.actors} processes, pool of {case.pool}, {case.snapshot_bytes:,} B each"
+        if self.note:
+            yield Row("real: left out", float("nan"), "", self.design, note=f"{note}: {self.note}")
+            return
+        for link, moved in self.bytes.items():
+            yield Row("real: bytes", moved, "B", self.design, link, note=note)
+        yield Row("real: hit rate", self.hit_rate, "share", self.design, note=note)
+        yield Row("real: private memory per process, mean", self.private, "B", self.design, note=note)
+        yield Row("real: private memory per process, most", self.most_private, "B", self.design, note=note)
+        yield Row("real: seconds", self.seconds, "s", self.design, note=note)
+
+
+class Player:
+    """A process that loads opponents as an env runner does."""
+
+    def begin(self, option: CacheOption, store: Store) -> None:
+        self._held: dict[str, Any] = {}
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # else what was freed before is taken for what is held now
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        self._reader = option.reader(store)
+        self._before = private_bytes()
+
+    def pull(self, pool: list[str]) -> None:
+        """Hold everything (design a)."""
+        for digest in pool:
+            self._load(digest)
+
+    def play(self, matches: list[str | None]) -> None:
+        """One opponent at a time; None is the trainee itself."""
+        for digest in matches:
+            if digest is not None and digest not in self._held:
+                self._held.clear()
+                self._load(digest)
+
+    def end(self) -> tuple[Traffic, int]:
+        return self._reader.traffic.take(), max(0, private_bytes() - self._before)
+
+    def _load(self, digest: str) -> None:
+        weights, _ = views(self._reader.get(digest, list(self._held)))
+        for array in weights.values():
+            array.sum()  # as a forward pass: every page is looked at
+        self._held[digest] = weights
+
+
+def measure(
+    store: Store,
+    cases: list[Case],
+    picked: Callable[[int], Opponents],
+    nodes: int,
+    racks: int,
+    matches: int,
+    memory_bytes: float,
+    rng: np.random.Generator,
+) -> list[Measured]:
+    """All designs in all cases. `picked`: number of snapshots -> whom the matchmaker picks of them.
+
+    Raises ConfigError if Ray runs in this process already.
+    """
+    if ray.is_initialized():
+        raise ConfigError("task=stress starts Ray nodes of its own, and Ray runs already: give task.parts=[simulated]")
+    largest = max((case.needs("d") for case in cases if case.needs("d") <= memory_bytes), default=0)
+    found = []
+    with _cluster(nodes, racks, max(100_000_000, int(SPARE * largest))) as node_ids:
+        actor = ray.remote(num_cpus=0)(Player)
+        where = [NodeAffinitySchedulingStrategy(node_id, soft=False) for node_id in node_ids]
+        count = max(case.actors for case in cases)
+        players = [actor.options(scheduling_strategy=where[i % nodes]).remote() for i in range(count)]
+        for snapshot_bytes in dict.fromkeys(case.snapshot_bytes for case in cases):
+            mine = [case for case in cases if case.snapshot_bytes == snapshot_bytes]
+            fitting = [case.pool for case in mine if case.needs("d") <= memory_bytes]
+            digests = [_publish(store, snapshot_bytes, number, rng) for number in range(max(fitting, default=0))]
+            for case in mine:
+                plays = _matches(picked(case.pool), digests[: case.pool], case.actors, matches, rng)
+                for design in DESIGNS:
+                    if case.needs(design) > memory_bytes:
+                        note = f"needs {case.needs(design) / 1e9:.1f} GB of memory (task.real_memory_bytes)"
+                        found.append(Measured(design, case, {}, note=note))
+                    else:
+                        pool = digests[: case.pool]
+                        found.append(_run(design, case, store, players[: case.actors], pool, plays))
+            for digest in digests:
+                store.delete(digest)
+    return found
+
+
+def _run(
+    design: str, case: Case, store: Store, players: list[Any], pool: list[str], plays: list[list[str | None]]
+) -> Measured:
+    option: CacheOption = Direct()
+    if design in "cd":
+        option = RackCaches(case.needs("d") + 1_000_000, RACK, timeout_s=120, shared=design == "d")
+    caches = option.start(store)
+    ray.get([player.begin.remote(option, store) for player in players])
+    began = time.monotonic()
+    if design == "a":
+        ray.get([player.pull.remote(pool) for player in players])
+    ray.get([player.play.remote(mine) for player, mine in zip(players, plays, strict=True)])
+    seconds = time.monotonic() - began
+    ends = ray.get([player.end.remote() for player in players])
+    for cache in caches or ():
+        ray.kill(cache)
+    traffic = Traffic.sum(one for one, _ in ends)
+    private = [memory for _, memory in ends]
+    return Measured(
+        design,
+        case,
+        {
+            STORE: traffic.bytes[STORE_TO_RUNNER] + traffic.bytes[STORE_TO_RACK],
+            RACK_CACHE: traffic.bytes[RACK_TO_NODE],
+        },
+        traffic.hits / max(1, traffic.requests),
+        float(np.mean(private)),
+        float(max(private)),
+        seconds,
+    )
+
+
+def _publish(store: Store, snapshot_bytes: int, number: int, rng: np.random.Generator) -> str:
+    """A snapshot of random weights, of about so many bytes."""
+    weights = rng.random(max(1, snapshot_bytes // 4 - 50), np.float32)
+    return store.put(encode({"player/weights": weights}, {"player": f"main@{number:04d}"}))
+
+
+def _matches(
+    picked: Opponents, digests: list[str], actors: int, matches: int, rng: np.random.Generator
+) -> list[list[str | None]]:
+    """Whom each process plays, one after the other, as the matchmaker picks them; the newest are last in `digests`."""
+    newest_first = digests[::-1]
+    return [
+        [
+            newest_first[int(rng.choice(len(picked.ages), p=picked.ages))]
+            if newest_first and rng.random() < picked.share
+            else None
+            for _ in range(matches)
+        ]
+        for _ in range(actors)
+    ]
+
+
+@contextmanager
+def _cluster(nodes: int, racks: int, object_store_bytes: int) -> Iterator[list[str]]:
+    """Ray nodes on this machine, dealt to racks; yields their ids."""
+    for name in ("ray", "ray.cluster_utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+    def settings(number: int) -> dict[str, Any]:
+        labels = {RACK: f"r{number * racks // nodes}"}
+        return {"num_cpus": 1, "object_store_memory": object_store_bytes, "labels": labels}
+
+    cluster = Cluster(initialize_head=True, head_node_args={**settings(0), "include_dashboard": False})
+    try:
+        for number in range(1, nodes):
+            cluster.add_node(**settings(number))
+        ray.init(address=cluster.address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
+        cluster.wait_for_nodes()
+        yield [node["NodeID"] for node in ray.nodes()]
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -1,0 +1,95 @@
+"""What a stress test found, as tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from marl_app.planning.answer import Answer
+from marl_app.planning.simulation import Simulated
+from marl_app.planning.traffic import DESIGNS, LINKS, RACK_CACHE, STORE
+from marl_app.planning.walls import Wall
+from marl_app.tasks.plan_tables import WIDTH, empty_table, number, scaled
+
+if TYPE_CHECKING:
+    from marl_app.tasks.stress_cluster import Measured
+
+NAMES = "; ".join(f"{name} = {sentence}" for name, sentence in DESIGNS.items())
+
+
+def show_simulated(cases: Sequence[tuple[Answer, Simulated]], seconds: float) -> None:
+    """Simulated beside planned, by snapshot size, design and link."""
+    size = cases[0][0].size
+    title = (
+        f"{size.actors:,} actors, {size.pool_snapshots} snapshots, simulated in {seconds:.0f} s; bytes of "
+        f"opponents and trainee\n{NAMES}"
+    )
+    shown = empty_table(
+        title, " snapshot", "design", "over", " simulated", " planned", "unit", " error", " hits", " wait s", " playing"
+    )
+    for planned, found in cases:
+        design = next(one for one in planned.designs if one.name == found.design)
+        (bytes_each,), unit_each = scaled([planned.size.snapshot_bytes], "B")
+        for link in LINKS:
+            values = [found.bytes_per_s[link], design.bytes_per_s(link)]
+            if not any(values):
+                continue
+            texts, unit = scaled(values, "B/s")
+            error = f"{100 * (values[0] / values[1] - 1):+.1f} %" if values[1] else ""
+            first = link == STORE
+            hits = f"{100 * found.hit_rate:.2f} %" if first and found.design in "cd" else ""
+            rest = (hits, number(found.fetch_s, 2), f"{100 * found.playing:.1f} %") if first else ("", "", "")
+            shown.add_row(f"{bytes_each} {unit_each}" if first else "", found.design, link, *texts, unit, error, *rest)
+    _print(shown)
+
+
+def show_walls(found: Sequence[Wall]) -> None:
+    """Up to how many actors the store's link is enough."""
+    shown = empty_table(
+        "Walls of the store's link: actors up to which nobody waits", "design", " store", "unit", " simulated",
+        " planned", " error", "beyond it",
+    )  # fmt: skip
+    for one in found:
+        last = one.steps[-1]
+        wall = number(one.actors) if one.actors is not None else f"> {last.actors:,}"
+        error = f"{100 * (one.actors / one.expected_actors - 1):+.1f} %" if one.actors is not None else ""
+        beyond = f"{last.actors:,} actors play {100 * last.playing:.0f} % of the time"
+        shown.add_row(
+            one.design, number(one.store_gbit_per_s), "Gbit/s", wall, number(one.expected_actors), error,
+            beyond if one.actors is not None else "",
+        )  # fmt: skip
+    if found:
+        _print(shown)
+
+
+def show_real(found: Sequence[Measured]) -> None:
+    """What really moved."""
+    shown = empty_table(
+        f"Real: Ray nodes on this machine\n{NAMES}", " processes", " pool", " snapshot", "design", " store", "unit",
+        " racks to nodes", "unit", " hits", " private memory", "unit", " s",
+    )  # fmt: skip
+    left_out = []
+    for one in found:
+        case = one.case
+        (each,), unit = scaled([case.snapshot_bytes], "B")
+        head = str(case.actors), str(case.pool), f"{each} {unit}", one.design
+        if one.note:
+            left_out.append(f"left out: {', '.join(head)}: {one.note}")
+            continue
+        cells = [scaled([value], "B") for value in (one.bytes[STORE], one.bytes[RACK_CACHE], one.private)]
+        (store, racks, memory) = [(texts[0], unit) for texts, unit in cells]
+        hits = f"{100 * one.hit_rate:.0f} %" if one.design in "cd" else ""
+        shown.add_row(*head, *store, *racks, hits, *memory, number(one.seconds, 2))
+    _print(shown)
+    for line in left_out:
+        print(line)
+
+
+def _print(shown: Table) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH + 30)
+    console.print(shown)

@@ -1,0 +1,68 @@
+"""Transfers one by one: known answers, the plan's numbers from the other side, and the same seed the same answer."""
+
+import numpy as np
+import pytest
+
+from marl_app.planning.answer import answer
+from marl_app.planning.opponents import Opponents
+from marl_app.planning.simulation import Link, simulate_actors
+from marl_app.planning.traffic import LINKS, STORE
+from marl_app.planning.walls import grown, wall
+from tests.planning.sizes import size
+
+SMALL = {"actors": 400, "nodes": 50, "racks": 10, "pool_snapshots": 50}
+UNIFORM = Opponents(1.0, np.full(50, 1 / 50))
+
+
+def rng():
+    return np.random.default_rng(3)
+
+
+def test_a_link_moves_one_after_the_other():
+    link = Link(8.0)  # 8 Gbit/s = 1e9 bytes/s
+    assert [link.done_at(0.0, 1e9), link.done_at(0.5, 1e9), link.done_at(5.0, 1e9)] == [1.0, 2.0, 6.0]
+
+
+@pytest.mark.parametrize("design", "abcd")
+def test_what_is_planned_is_what_moves(design):
+    """Small caches too: 20 of 50 snapshots per rack, 10 per node."""
+    planned = answer(size(**SMALL, rack_cache_snapshots=20, node_cache_snapshots=10), UNIFORM, rng())
+    found = simulate_actors(planned.size, UNIFORM, design, 7200, rng())
+    expected = next(one for one in planned.designs if one.name == design)
+    for link in LINKS:
+        # 400 actors x 24 matches: a relative error of a few percent; of the plan's shares of misses as much again.
+        assert found.bytes_per_s[link] == pytest.approx(expected.bytes_per_s(link), rel=0.06)
+    assert 0.99 < found.playing <= 1
+
+
+def test_nobody_fetches_an_opponent_in_self_play():
+    found = simulate_actors(size(**SMALL), Opponents(0.0, UNIFORM.ages), "c", 3600, rng())
+    assert found.requests == 0 and not any(found.snapshots.values()) and found.bytes_per_s[STORE] > 0
+
+
+def test_the_same_seed_gives_the_same_answer():
+    assert simulate_actors(size(**SMALL), UNIFORM, "d", 600, rng()) == simulate_actors(
+        size(**SMALL), UNIFORM, "d", 600, rng()
+    )
+
+
+def test_an_overloaded_link_sends_all_it_can_and_actors_wait():
+    """0.4 Gbit/s = 50 MB/s for 400 actors that want 2 x 200 MB per 300 s = 533 MB/s."""
+    found = simulate_actors(size(**SMALL, store_gbit_per_s=0.4), UNIFORM, "b", 36_000, rng())
+    assert found.bytes_per_s[STORE] == pytest.approx(50e6, rel=0.02)
+    assert found.playing == pytest.approx(50 / 533.3, rel=0.05)
+    assert found.fetch_s > 2000
+
+
+def test_the_wall_of_one_opponent_without_caches_is_arithmetic():
+    # An actor's 2 x 200 MB per 300 s are 1.333 MB/s: 1 Gbit/s = 125 MB/s is enough for 93.75 of them.
+    found = wall(size(**SMALL, store_gbit_per_s=1.0), UNIFORM, "b", 93.75, 10_000, 3600, rng())
+    # Racks hold 40 actors: the walls are looked for at 40 and 160 of them.
+    assert [step.actors for step in found.steps] == [40, 160]
+    assert found.steps[0].playing > 0.98 and found.actors == pytest.approx(93.75, rel=0.03)
+
+
+def test_no_wall_is_met_below_it():
+    found = wall(size(**SMALL), UNIFORM, "c", 75_000, 400, 600, rng())
+    assert found.actors is None and [step.actors for step in found.steps] == [400]
+    assert grown(size(**SMALL), 79).racks == 2

@@ -1,0 +1,60 @@
+"""The data plane of whole runs: a store that really stops and comes back, and a cache in between."""
+
+import time
+
+import pytest
+
+from marl_app.store.garbage import refer_for_run
+from marl_app.store.store import FACTS, REFERENCES
+from tests.rllib.runs import running
+from tests.store.s3 import S3
+
+pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(240)]
+
+
+def test_training_goes_on_while_the_store_is_away(tmp_path):
+    server = S3()
+    options = ", ".join(f"{name}: '{value}'" for name, value in server.options.items())
+    store = ("store=object_store", f"store.url={server.url}", f"store.options={{{options}}}", "store.retry_s=0.3")
+    one = ("runtime.num_env_runners=1", "env=rock_paper_scissors", "league.schedule.agent_steps=600")
+    with running(tmp_path, *store, *one) as algorithm:
+        while not algorithm.traffic.count["store_to_runner"]:
+            algorithm.train()
+        assert algorithm.report["snapshots/store_to_runner/bytes"] > 0 and algorithm.report["snapshots/fetch_ms"] > 0
+        assert algorithm.report["snapshots/slot_bytes"] > 0 and algorithm.report["snapshots/runner_private_bytes"] > 0
+        pool = len(algorithm.league.snapshots)
+
+        server.stop()
+        iterations, steps = algorithm.iteration, algorithm.counters.env_steps
+        while len(algorithm.league.snapshots) < pool + 3 or not algorithm.traffic.failed:
+            algorithm.train()
+        assert algorithm.counters.env_steps == steps + 512 * (algorithm.iteration - iterations)
+        assert algorithm.counters.failures == 0  # what an opponent costs is not a failure of the env runner
+        assert algorithm.store.queued >= 2 and algorithm.report["snapshots/queued"] >= 2
+        refer_for_run(algorithm.store, tmp_path, [one.digest for one in algorithm.league.snapshots])
+
+        server.start()
+        deadline = time.monotonic() + 60
+        while algorithm.store.queued or algorithm.store._thread is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        # The server lost its memory: all that was published while it was away is there now.
+        there = algorithm.store.store
+        published = {one.digest: one.player.id for one in algorithm.league.snapshots[pool:]}
+        assert set(there.list()) >= set(published)
+        assert {digest: there.notes(FACTS)[digest]["player"] for digest in published} == published
+        [needed] = there.notes(REFERENCES).values()
+        assert set(published) <= set(needed["digests"]) and needed["who"] == str(tmp_path)
+    server.stop()
+
+
+def test_opponents_come_through_the_cache_of_the_rack(tmp_path):
+    overrides = ("cache=rack", "cache.capacity_bytes=1_000_000", "runtime.num_env_runners=1")
+    with running(tmp_path, *overrides, "env=rock_paper_scissors", "league.schedule.agent_steps=600") as algorithm:
+        while algorithm.traffic.requests < 2:
+            algorithm.train()
+        traffic = algorithm.traffic
+        assert traffic.count["store_to_rack"] == traffic.count["node_to_runner"] == traffic.requests
+        assert not (traffic.bypassed or traffic.failed or traffic.corrupt or traffic.count["store_to_runner"])
+        assert "snapshots/store_to_rack/bytes" in algorithm.report
+        assert "snapshots/store_to_runner/bytes" not in algorithm.report

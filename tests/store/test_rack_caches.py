@@ -1,0 +1,112 @@
+"""The caches of a real Ray, as env runners meet them: shared copies, lies, kills and a store that is away."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+
+from marl_app.store.disk import DiskStore
+from marl_app.store.rack_caches import AWAY_S, RackCaches
+from marl_app.store.store import digest_of
+from marl_app.store.traffic import NODE_TO_RUNNER, STORE_TO_RACK, STORE_TO_RUNNER
+
+pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
+MB = 1_000_000
+
+
+class Lying(DiskStore):
+    """Hands out wrong bytes, unverified, while a file says so; each lie costs a line of it. Down while another does."""
+
+    def get(self, digest):
+        if (self.path / "down").exists():
+            raise OSError("the store is down")
+        lies = self.path / "lies"
+        if lies.exists():
+            lies.unlink()
+            return b"lie" + super().get(digest)[3:]
+        return super().get(digest)
+
+
+class Runner:
+    """An env runner as far as snapshots go, in a process of its own."""
+
+    def __init__(self, option, store):
+        self.reader = option.reader(store)
+        self.reader._pause_s = self.reader._direct._pause_s = 0.5
+        self.held = None
+
+    def get(self, digest):
+        self.held = self.reader.get(digest, [])
+        return digest_of(self.held), self.reader.traffic.take()
+
+    def address(self):
+        """Where the bytes lie: inode and offset of the file of shared memory; and whether they cannot be written to."""
+        where = np.frombuffer(self.held, np.uint8).__array_interface__["data"][0]
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            ends, _, offset, _, inode, *_ = line.split()
+            first, last = (int(end, 16) for end in ends.split("-"))
+            if first <= where < last:
+                return (inode, int(offset, 16) + where - first), self.held.readonly
+        return None
+
+
+def test_a_rack(tmp_path):
+    """One test, because processes are expensive."""
+    store = Lying(tmp_path)
+    blobs = [store.put(os.urandom(2 * MB)) for _ in range(4)]
+    option = RackCaches(capacity_bytes=5 * MB, rack_label="rack", timeout_s=20)
+    [cache] = option.start(store)
+    one, two = (ray.remote(num_cpus=0)(Runner).remote(option, store) for _ in range(2))
+
+    # The first fetches, the second shares: the same file of shared memory, which neither can write to.
+    digest, traffic = ray.get(one.get.remote(blobs[0]))
+    assert digest == blobs[0] and traffic.hits == 0
+    assert (
+        traffic.bytes[STORE_TO_RACK] == 2 * MB == traffic.bytes[NODE_TO_RUNNER] and traffic.count[STORE_TO_RUNNER] == 0
+    )
+    digest, traffic = ray.get(two.get.remote(blobs[0]))
+    assert digest == blobs[0] and traffic.hits == 1 and traffic.bytes[STORE_TO_RACK] == 0
+    [(first, readonly), (second, _)] = ray.get([one.address.remote(), two.address.remote()])
+    assert first == second and first[0] != "0" and readonly
+
+    # Bounded: of four blobs of 2 MB, two fit into 5 MB.
+    for blob in blobs:
+        ray.get(one.get.remote(blob))
+    assert ray.get(cache.held_bytes.remote()) == 4 * MB
+
+    # A lie that came into the rack is noticed by the env runner, dropped there, and fetched again.
+    (tmp_path / "lies").touch()
+    digest, traffic = ray.get(one.get.remote(blobs[0]))
+    assert digest == blobs[0] and traffic.corrupt == 1 and traffic.count[STORE_TO_RACK] == 2
+
+    # The store is away: what the rack holds is served; the rest fails, and is there again afterwards.
+    (tmp_path / "down").touch()
+    assert ray.get(two.get.remote(blobs[0]))[1].hits == 1
+    with pytest.raises(OSError, match="the store is down"):
+        ray.get(two.get.remote(blobs[1]))
+    (tmp_path / "down").unlink()
+    time.sleep(AWAY_S)
+    assert ray.get(two.get.remote(blobs[1]))[0] == blobs[1]
+
+    # Killed: env runners read the store until Ray has started it again, empty; then it fills.
+    _, pid = ray.get(cache.place.remote())
+    os.kill(pid, signal.SIGKILL)
+    digest, traffic = ray.get(two.get.remote(blobs[1]))
+    assert digest == blobs[1] and traffic.bypassed == 1 == traffic.count[STORE_TO_RUNNER]
+    deadline = time.monotonic() + 60
+    while ray.get(two.get.remote(blobs[1]))[1].bypassed:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert ray.get(cache.place.remote())[1] != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
+    assert ray.get(one.get.remote(blobs[1]))[1].hits == 1
+    for actor in (one, two, cache):
+        ray.kill(actor)
+
+
+def test_sizes_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="cache.capacity_bytes=0"):
+        RackCaches(0, "rack", 1.0)

@@ -1,0 +1,77 @@
+"""An env runner's way to the bytes: corrupt ones are fetched again, and what cannot be had is not asked for at once."""
+
+import time
+
+import pytest
+
+from marl_app.store.codec import CorruptBlob
+from marl_app.store.disk import DiskStore
+from marl_app.store.reader import DirectReader
+from marl_app.store.store import Unavailable, digest_of
+from marl_app.store.traffic import STORE_TO_RUNNER, Traffic
+
+ABC = digest_of(b"abc")
+
+
+class Flaky(DiskStore):
+    """A store whose next answers are wrong: CorruptBlob for bytes that were spoiled on the way, or nothing at all."""
+
+    faults = ()
+
+    def get(self, digest):
+        if self.faults:
+            fault, *self.faults = self.faults
+            raise fault
+        return super().get(digest)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Flaky(tmp_path)
+    store.put(b"abc")
+    return store
+
+
+def test_what_moved_is_counted(store):
+    reader = DirectReader(store)
+    assert [reader.get(ABC) for _ in range(2)] == [b"abc"] * 2
+    traffic = reader.traffic.take()
+    assert traffic.bytes[STORE_TO_RUNNER] == 6 and traffic.count[STORE_TO_RUNNER] == 2 == traffic.requests
+    assert traffic.seconds > 0 and reader.traffic == Traffic()
+
+
+def test_bytes_spoiled_on_the_way_are_fetched_again_and_counted(store):
+    reader = DirectReader(store)
+    store.faults = [CorruptBlob("spoiled")] * 2
+    assert reader.get(ABC) == b"abc"
+    assert reader.traffic.corrupt == 2 and reader.traffic.failed == 0
+
+
+def test_a_flipped_byte_and_a_truncated_blob_are_never_handed_out(store):
+    for data in (b"abd", b"ab", b""):
+        (store.path / ABC).write_bytes(data)
+        reader = DirectReader(store)
+        with pytest.raises(CorruptBlob):
+            reader.get(ABC)
+        assert (
+            reader.traffic.corrupt == 1 and reader.traffic.failed == 1
+        )  # moved aside: there is nothing to fetch again
+        store.put(b"abc")
+
+
+@pytest.mark.parametrize("fault", [KeyError("not there yet"), Unavailable("down")])
+def test_what_fails_is_not_tried_again_at_once(store, fault):
+    reader = DirectReader(store, pause_s=0.2)
+    other = store.put(b"other")
+    store.faults = [fault]
+    for _ in range(3):
+        with pytest.raises(type(fault)):
+            reader.get(ABC)  # the second and third ask nobody: the store would answer
+    assert reader.traffic.failed == 1 == reader.traffic.requests
+    if isinstance(fault, Unavailable):
+        with pytest.raises(Unavailable):
+            reader.get(other)  # whatever it is, it would take as long again
+    else:
+        assert reader.get(other) == b"other"
+    time.sleep(0.25)
+    assert reader.get(ABC) == b"abc" and reader.get(other) == b"other"
