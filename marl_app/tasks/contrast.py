@@ -58,7 +58,7 @@ class Contrast(Section):
         found: dict[Path, Measured] = {}
         for number, (run, members) in enumerate(runs.items(), 1):
             print(f"contrast: {run.name}, {number} of {len(runs)}", flush=True)
-            found[run] = self._measure(members, config.seed)
+            found[run] = self._measure(members, config.seed, quiet=number > 1)
         if not found:
             raise ConfigError(f"run={config.run}: no run below it has a whole checkpoint")
         schemes = {name.removeprefix("+experiment="): measured for name, measured in grouped(found).items()}
@@ -68,7 +68,7 @@ class Contrast(Section):
         report.print(directory)
         return max(scheme["hardest"][0] for scheme in report.schemes.values())
 
-    def _measure(self, members: Members, seed: int) -> Measured:
+    def _measure(self, members: Members, seed: int, *, quiet: bool) -> Measured:
         """All that is known of one run."""
         recorded = OmegaConf.load(members.run / ".hydra" / "config.yaml")
         make_env = env_factory(named("run", lambda: environment(recorded)))
@@ -80,7 +80,8 @@ class Contrast(Section):
             sides = len(env.sides)
             if sides < 2:
                 raise ConfigError(f"run={members.run}: with one side there is nobody to play against")
-            players = named("run", lambda: contestants(env, members, names, self.snapshots, able(env, self.anchors)))
+            anchors = able(env, self.anchors, quiet=quiet)
+            players = named("run", lambda: contestants(env, members, names, self.snapshots, anchors))
         results = results_of(players, first)
         batch = self.batch + -self.batch % seatings(sides)
         with closing(Matches(make_env, [one.player for one in players], batch, seed, greedy=False)) as play:

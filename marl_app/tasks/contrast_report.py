@@ -56,7 +56,7 @@ class ContrastReport:
         table = Table("scheme", "seeds", *shown, title=title)
         for scheme, row in self.schemes.items():
             table.add_row(scheme, str(len(self._runs[scheme])), *(_cell(name, row[name]) for name in shown))
-        Console(highlight=False, width=max(80, 24 + 15 * len(shown))).print(table)
+        Console(highlight=False, width=max(80, 24 + 17 * len(shown))).print(table)
         if zeros := {run.zero for group in self._runs.values() for run in group} - {"random"}:
             print(f"Elo is measured from {', '.join(sorted(zeros))}: without the anchor random it does not compare.")
         files = "contrast.csv, contrast.json, contrast_payoff.png, contrast_past.png"

@@ -141,11 +141,11 @@ class Evaluate(Section):
         return 0.0
 
 
-def able(env: BatchedEnv, anchors: Sequence[str]) -> list[str]:
-    """Those of task.anchors that can play the environment; of the others it is printed why they cannot."""
+def able(env: BatchedEnv, anchors: Sequence[str], *, quiet: bool = False) -> list[str]:
+    """Those of task.anchors that can play the environment; of the others it is printed (unless `quiet`) why not."""
     unfit = named("task.anchors", lambda: {anchor: why_not(env, anchor) for anchor in anchors})
     for anchor, reason in unfit.items():
-        if reason:
+        if reason and not quiet:
             print(f"without {anchor}: {reason}", flush=True)
     return [anchor for anchor, reason in unfit.items() if not reason]
 

@@ -45,7 +45,7 @@ def test_who_goes_round_loses_to_its_past(sweep, tmp_path, capsys):
     assert [pair[name] for name in ("past", "hardest", "oldest", "middle", "newest")] == [0.5, 0, 0.5, 0, 1]
     assert [league[name] for name in ("past", "hardest", "oldest", "middle", "newest")] == [0.5] * 5
     assert objective == 0.5  # of the better one
-    assert pair["cyclic share"] > 0.9 > pair["by chance"] and league["cyclic share"] == 0
+    assert pair["cyclic share"] > 0.8 > pair["by chance"] and league["cyclic share"] == 0
     assert pair["exploitability"] == pytest.approx(0.65) and pair["exploitability low"] == pytest.approx(0.6)
     assert pair["of the pool"] == 0.25 and np.isnan(league["exploitability"])
     assert pair["random"] == pytest.approx(0.5, abs=0.15) and list(table["snapshots"]) == [3, 3]
@@ -53,7 +53,7 @@ def test_who_goes_round_loses_to_its_past(sweep, tmp_path, capsys):
     assert first["players"] == ["main@0000", "main@0001", "main@0002", "main", "random"]
     assert first["past"] == [0.5, 0, 1] and first["ages"] == [0.25, 0.5, 0.75]  # 200, 400, 600 of 800 agent steps
     out = capsys.readouterr().out
-    assert "without" in out and "9_psro holds no whole checkpoint" in out and "self_play" in out
+    assert out.count("without mcts_10:") == 1 and "9_psro holds no whole checkpoint" in out and "self_play" in out
     assert {"contrast_payoff.png", "contrast_past.png"} <= {file.name for file in tmp_path.iterdir()}
 
 
