@@ -51,7 +51,7 @@ def train(config: Config) -> float:
             status = INTERRUPTED
         finally:
             _end(algorithm, status, directory)
-    if status == INTERRUPTED:
+    if status == INTERRUPTED or stop["requested"]:  # at the last moment, it did not interrupt the run
         raise KeyboardInterrupt  # so that a sweep ends too
     team = algorithm.anchors.get(TEAM)
     return team["agent_return"] if team else _elo(algorithm) or 0.0
