@@ -158,7 +158,7 @@ def test_resume_continues_in_the_same_directory_and_a_bad_value_does_no_harm(tmp
 
 def test_flags_may_stand_anywhere(tmp_path):
     result = call(tmp_path, "+experiment=league", "--cfg", "job", "seed=11", "--package", "league")
-    assert result.returncode == 0 and "learner: main" in result.stdout
+    assert result.returncode == 0 and "main:\n    role: main_agent" in result.stdout
 
 
 def test_settings_of_this_machine_are_not_needed():
