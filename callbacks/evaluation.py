@@ -33,13 +33,13 @@ class Evaluator:
         os.nice(10)
 
     def evaluate(
-        self, blob: bytes, make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool
+        self, blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool
     ) -> Score | Return:
-        """The score of a player (as bytes) against an anchor; of a team without opponents, its return."""
-        rng = np.random.default_rng(seed)
+        """The score of a player, or one for each side, against an anchor; of a team without opponents, its return."""
+        rng, agents = np.random.default_rng(seed), [Agent(blob) for blob in blobs]
         if anchor == TEAM:
-            return evaluate_team(make_env, Agent(blob), games, rng, greedy=greedy)
-        return evaluate(make_env, Agent(blob), anchor, games, rng, greedy=greedy)
+            return evaluate_team(make_env, agents[0], games, rng, greedy=greedy)
+        return evaluate(make_env, agents, anchor, games, rng, greedy=greedy)
 
 
 def _start_process() -> Any:
@@ -105,11 +105,11 @@ class EvaluateAnchors(MatchCallback):
             algorithm.fire("on_message", text="the last evaluation was interrupted")
 
     def _start(self, algorithm: MatchAlgorithm) -> None:
-        blob = ray.put(algorithm.encode_learner())
+        blobs = ray.put([algorithm.encode_learner(learner) for learner in algorithm.league.view.evaluated])
         for anchor in self._anchors:
             for mode in MODES:
                 self._seed += 1
-                arguments = (blob, algorithm.config.make_env, anchor, self._games, self._seed, mode == "greedy")
+                arguments = (blobs, algorithm.config.make_env, anchor, self._games, self._seed, mode == "greedy")
                 self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
 
     def _report(self, algorithm: MatchAlgorithm, ready: Sequence[Any]) -> None:

@@ -28,12 +28,12 @@ class Simulator:
     def __init__(self) -> None:
         os.nice(10)
 
-    def simulate(self, first: bytes, second: bytes, make_env: MakeEnv, games: int, seed: int) -> Result:
-        """The first one's results in `games` matches, half of them on each side, actions sampled."""
+    def simulate(self, first: bytes, second: bytes, make_env: MakeEnv, games: int, seed: int, swap: bool) -> Result:
+        """The first one's results in `games` matches, half of them on each side if they `swap`, actions sampled."""
         env = make_env(games)
         try:
             players = [player_of(data, env) for data in (first, second)]
-            own = np.arange(games) % 2
+            own = np.arange(games) % 2 if swap else np.zeros(games, np.int64)
             seats = np.stack([own, 1 - own], axis=1)
             rng = np.random.default_rng(seed)
             scores = play_matches(env, players, seats, rng, greedy=False)
@@ -93,16 +93,16 @@ class MeasurePayoffs(MatchCallback):
 
     def _measure(self, algorithm: MatchAlgorithm, pair: tuple[str, str], digests: dict[str, str]) -> None:
         plans = [] if self._game is None else [self._plan(algorithm, digests[player]) for player in pair]
+        swap = algorithm.league.view.sides == (None,)
         if plans and all(plan is not None for plan in plans):
-            first, second = plans
-            mean = 0.5 + self._game.advantage(first, second) / (2 * self._stake)
+            mean = 0.5 + self._game.advantage(*plans, swap=swap) / (2 * self._stake)
             wins = mean * self._games
             algorithm.league.measured(*pair, wins, 0.0, self._games - wins, wins)
             return
         blobs = [algorithm.snapshot(digests[player]) for player in pair]
         if None in blobs:
             return  # the league asks again
-        reference = self._simulator.simulate.remote(*blobs, algorithm.config.make_env, self._games, self._seed)
+        reference = self._simulator.simulate.remote(*blobs, algorithm.config.make_env, self._games, self._seed, swap)
         self._seed += 1
         self._running[reference] = pair
 

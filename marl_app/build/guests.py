@@ -11,8 +11,9 @@ from marl_app.build.leaves import named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.evaluation.contestants import player_bytes
-from marl_app.league.players import GUEST, Guest
+from marl_app.league.players import GUEST, Guest, Player
 from marl_app.rllib.checkpoint import latest
+from marl_app.store.codec import decode
 from marl_app.store.provenance import publish
 from marl_app.store.store import Store, digest_of
 
@@ -28,11 +29,12 @@ def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
     known = _known(config)
     found = []
     for name, source in config.league.guests.items():
-        digest = known.get((name, source))
-        if digest is None or not store.has(digest):
-            make = functools.partial(player_bytes, env, source, store)
-            digest = _put(store, named(f"league.guests.{name}", make), {f"league.guests.{name}": source})
-        found.append(Guest(name, digest, source))
+        guest = known.get((name, source))
+        if guest is None or not store.has(guest.digest):
+            data = named(f"league.guests.{name}", functools.partial(player_bytes, env, source, store))
+            digest = _put(store, data, {f"league.guests.{name}": source})
+            guest = Guest(name, digest, source, decode(data)[1].get("side"))
+        found.append(guest)
     return tuple(found)
 
 
@@ -43,10 +45,13 @@ def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:
     return publish(store, data, config)
 
 
-def _known(config: Config) -> dict[tuple[str, str], str]:
-    """Digests of the guests of the run that is resumed, by name and source."""
+def _known(config: Config) -> dict[tuple[str, str], Guest]:
+    """The guests of the run that is resumed, by name and source."""
     saved = latest(Path(config.output_dir) / "checkpoints") if config.resume and config.league.guests else None
     if saved is None:
         return {}
     snapshots = [one for one in saved.state["league"]["snapshots"] if one["role"] == GUEST]
-    return {(one["player"].partition("@")[0], one["reason"]): one["digest"] for one in snapshots}
+    guests = [
+        Guest(Player.parse(one["player"]).lineage, one["digest"], one["reason"], one.get("side")) for one in snapshots
+    ]
+    return {(guest.lineage, guest.source): guest for guest in guests}

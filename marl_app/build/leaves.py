@@ -50,7 +50,9 @@ def callback(name: str, content: Leaf) -> Callable[[], Any]:
 
 def roster(config: Config) -> list[Learner]:
     """The learners of the configured league, the first one first."""
-    return [Learner(name, learner.role, learner.reset_to) for name, learner in config.league.learners.items()]
+    return [
+        Learner(name, learner.role, learner.reset_to, learner.side) for name, learner in config.league.learners.items()
+    ]
 
 
 def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker | None = None) -> League:

@@ -57,6 +57,11 @@ def build(config: Config) -> MatchConfig:
             f"env: all {len(agents)} agents are on one side, so a league has no opponents: "
             "use +experiment=self_play, or set env.sides"
         )
+    if players[0].side is not None and len(sides) != 2:
+        raise ConfigError(
+            f"league.learners.{players[0].lineage}.side={players[0].side}: a pool per side is for environments of two "
+            f"sides, and this one has {len(sides)}: leave the learners' sides out"
+        )
     rllib.environment(env="matches", disable_env_checking=True)
     _set_runtime(rllib, config)
     rllib.cache = leaf("cache", config.cache)

@@ -284,6 +284,13 @@ class LearnerConfig(Section):
         default="initial",
         pattern=f"initial|{LINEAGE}(@[0-9]{{4,}})?",
     )
+    side: int | None = key(
+        "The side that it plays, 0 or 1, against players of the other side: give all learners one, in a game of two "
+        "sides whose parts differ. null = every side in turn.",
+        default=None,
+        at_least=0,
+        at_most=1,
+    )
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,17 +71,17 @@ def make_anchor(env: BatchedEnv, anchor: str) -> Policy | Follower:
 
 def evaluate(
     make_env: Callable[[int], BatchedEnv],
-    policy: Policy,
+    policies: Sequence[Policy],
     anchor: str,
     games: int,
     rng: np.random.Generator,
     *,
     greedy: bool,
 ) -> Score:
-    """Score of `policy` in `games` matches against the anchor, each side played equally often.
+    """Score in `games` matches against the anchor, each side played equally often, by one policy or one for each side.
 
-    `make_env(num_matches)` makes the environment; it is closed again. In match i the policy plays side i % sides, and
-    the anchor all others. All matches are played together: memory grows with `games`.
+    `make_env(num_matches)` makes the environment; it is closed again. In match i side i % sides is the policies', and
+    the anchor plays all others. All matches are played together: memory grows with `games`.
     Raises ValueError if the anchor cannot play this environment or `games` is no multiple of the number of sides.
     """
     env = make_env(games)
@@ -93,8 +93,9 @@ def evaluate(
             )
         opponent = make_anchor(env, anchor)
         own = np.arange(games) % sides
-        seats = (np.arange(sides) != own[:, None]).astype(np.int64)  # 0: the policy, 1: the anchor
-        scores = play_matches(env, (policy, opponent), seats, rng, greedy=greedy)
+        ours = np.arange(sides) == own[:, None]
+        seats = np.where(ours, np.arange(sides) % len(policies), len(policies))  # the last is the anchor
+        scores = play_matches(env, (*policies, opponent), seats, rng, greedy=greedy)
         score = float(scores[np.arange(games), own].mean(dtype=np.float64))
     finally:
         env.close()

@@ -45,7 +45,7 @@ def bound(score: Score, stake: float | None) -> Bound:
 
 def score_against(
     make_env: Callable[[int], BatchedEnv],
-    exploiter: Policy,
+    exploiters: Sequence[Policy],
     targets: Sequence[Policy | Follower],
     probabilities: Floats,
     games: int,
@@ -54,10 +54,11 @@ def score_against(
     *,
     greedy: bool,
 ) -> Score:
-    """The exploiter's score in `games` matches, or the few more that fill the last batch, the sides alternating.
+    """The score of an exploiter, or of one for each side, in `games` matches or the few more that fill the last batch.
 
-    One of the targets, drawn for each match, plays all other sides and samples its actions; `greedy` is the exploiter.
-    The interval has a confidence of 97.5 %.
+    The sides alternate. One of the targets, drawn for each match by `probabilities` [targets], or [sides, targets] for
+    exploiters of each side, plays all other sides and samples its actions; `greedy` are the exploiters. The interval
+    has a confidence of 97.5 %.
     """
     total, played = 0.0, 0
     with closing(make_env(1)) as env:
@@ -66,9 +67,12 @@ def score_against(
     with closing(make_env(batch)) as env:
         while played < games:
             own = np.arange(batch) % sides
-            drawn = 1 + rng.choice(len(targets), batch, p=probabilities)
-            seats = np.where(np.arange(sides) == own[:, None], 0, drawn[:, None])
-            players = (_Greedy(exploiter) if greedy else exploiter, *targets)
+            drawn = np.empty(batch, np.int64)
+            for side, chances in enumerate(np.broadcast_to(probabilities, (sides, len(targets)))):
+                drawn[own == side] = rng.choice(len(targets), int((own == side).sum()), p=chances)
+            ours = np.arange(sides) == own[:, None]
+            seats = np.where(ours, np.arange(sides) % len(exploiters), len(exploiters) + drawn[:, None])
+            players = (*(_Greedy(one) if greedy else one for one in exploiters), *targets)
             scores = play_matches(env, players, seats, rng, greedy=False)
             total += float(scores[np.arange(batch), own].sum(dtype=np.float64))
             played += batch

@@ -22,10 +22,10 @@ from marl_app.league.standing import Standing
 class Reading:
     """A league as a learner saw it at one moment.
 
-    `win_rates` and `games` (effective) are the learner's against each snapshot, by id; `rating` is its Elo;
-    `effective_pool_size` and `cyclic_share` as in `Standing`; `cyclic_by_chance` is what noise is expected to make of
-    the latter. `matches` are all that the learner had played by then. `anchors`: the last evaluation against each, with
-    `score`, `low` and `high` (its interval).
+    `win_rates` and `games` (effective) are the learner's against each snapshot that it may meet, by id; `rating` is its
+    Elo; `effective_pool_size` and `cyclic_share` as in `Standing`; `cyclic_by_chance` is what noise is expected to make
+    of the latter. `matches` are all that the learner had played by then. `anchors`: the last evaluation against each,
+    with `score`, `low` and `high` (its interval).
     """
 
     matches: int
@@ -47,11 +47,12 @@ class Reading:
     ) -> Reading:
         """Read it off; `standing` is the league's now. Evaluations without a score (of teams) are left out."""
         pool = [snapshot.player.id for snapshot in league.snapshots]
+        met = [snapshot.player.id for snapshot in league.view.facing(learner)]
         _, games = league.payoff.counts(pool)
         return cls(
             league.careers[learner].matches,
-            dict(zip(pool, league.payoff.win_rates(learner, pool).tolist(), strict=True)),
-            dict(zip(pool, league.payoff.games(learner, pool).tolist(), strict=True)),
+            dict(zip(met, league.payoff.win_rates(learner, met).tolist(), strict=True)),
+            dict(zip(met, league.payoff.games(learner, met).tolist(), strict=True)),
             standing.ratings[learner],
             standing.effective_pool_size,
             standing.cyclic_share,

@@ -35,12 +35,14 @@ class Opponent:
 class Assignment:
     """What a learner plays until the next assignment: `shares` float64 [k], summing to 1, of matches per opponent.
 
-    A player that two rules picked appears twice, once per rule, and takes one slot.
+    A player that two rules picked appears twice, once per rule, and takes one slot. `side`: the one that the learner
+    plays in all of them; None: each in turn.
     """
 
     learner: str
     opponents: tuple[Opponent, ...]
     shares: Floats
+    side: int | None = None
 
 
 def deal(

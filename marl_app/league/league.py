@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load, s
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import Uniform
 from marl_app.league.outcomes import Outcomes
-from marl_app.league.payoff import Payoff
-from marl_app.league.players import GUEST, INITIAL, Guest, Learner, Player, Snapshot
+from marl_app.league.payoff import Floats, Payoff
+from marl_app.league.players import GUEST, INITIAL, MAIN_AGENT, Guest, Learner, Player, Snapshot
 from marl_app.league.ratings import bradley_terry
 from marl_app.league.reset import Freeze, reset_to
 from marl_app.league.schedule import Progress, Remembering, Schedule
@@ -59,6 +59,9 @@ class League:
 
     Players go by their ids. Every method that names a learner raises ValueError if the league has no such learner.
 
+    If the learners have sides, each side has a pool of its own: a learner meets those of the other side only, and each
+    pool has its own meta-strategy.
+
     With a `pool_limit` snapshots leave a pool that is larger, as `thinning` says (None: the oldest), but never a
     learner's newest one. Guests (see `invite`) stay, and do not count for the limit. The `meta_strategy` (None:
     uniform) is how the pool as a whole is played.
@@ -79,6 +82,7 @@ class League:
             raise ValueError(f"a league needs learners of different lineages, not {list(learners)}")
         if pool_limit is not None and pool_limit < len(learners):
             raise ValueError(f"pool_limit={pool_limit} is too small: each of {len(learners)} learners keeps a snapshot")
+        _check_sides(learners)
         self.matchmaker = matchmaker
         self.schedule = schedule
         self.payoff = Payoff() if payoff is None else payoff
@@ -110,7 +114,8 @@ class League:
         """Whom the learner plays next, with at most `opponent_slots` different snapshots; see `assignment.deal`."""
         self._check(learner)
         digests = {player: snapshot.digest for player, snapshot in self._pool.items()}
-        return deal(learner, self.matchmaker.branches(self.view, learner), digests, opponent_slots, rng)
+        dealt = deal(learner, self.matchmaker.branches(self.view, learner), digests, opponent_slots, rng)
+        return replace(dealt, side=self.learners[learner].side)
 
     def record(self, outcomes: Outcomes) -> None:
         """Count results. Self-play counts as matches and nowhere else: it says nothing about strength.
@@ -150,9 +155,16 @@ class League:
             self._measured.add((min(home, away), max(home, away)))
 
     def unmeasured(self) -> list[tuple[str, str]]:
-        """The pairs of the pool that were not `measured`, those of older snapshots first."""
-        pairs = [(a, b) for number, b in enumerate(self._pool) for a in itertools.islice(self._pool, number)]
-        return [pair for pair in pairs if (min(pair), max(pair)) not in self._measured]
+        """The pairs of the pool that may meet and were not `measured`, those of older snapshots first.
+
+        In a league with a pool per side, who plays side 0 (a guest may) is the first of a pair.
+        """
+        pairs = []
+        for number, (b, newer) in enumerate(self._pool.items()):
+            for a, older in itertools.islice(self._pool.items(), number):
+                if (min(a, b), max(a, b)) not in self._measured and (older.side is None or older.side != newer.side):
+                    pairs.append((b, a) if newer.side == 0 or older.side == 1 else (a, b))
+        return pairs
 
     def tick(self, progress: Progress, rng: np.random.Generator | None = None) -> list[Freeze]:
         """Who is to be frozen now, by the schedule, and what then. A question, asked once per iteration: it
@@ -207,6 +219,7 @@ class League:
             parent=self.careers[learner].origin,
             role=self.learners[learner].role,
             reason=reason,
+            side=self.learners[learner].side,
         )
         self._pool[player.id] = snapshot
         self.payoff.copy_row(learner, player.id)
@@ -271,13 +284,13 @@ class League:
         return dict(zip(players, ratings.tolist(), strict=True))
 
     def bands(self, learner: str) -> dict[str, tuple[float, float]]:
-        """The learner's win rate and effective games against the oldest, middle and newest third of the pool.
+        """The learner's win rate and effective games against the oldest, middle and newest third of whom it may meet.
 
         A learner that forgets shows here first: its win rate against the oldest falls. Guests, which have no age, and
         thirds without a snapshot are left out; 0.5 against a third without games.
         """
         self._check(learner)
-        pool = [player for player, snapshot in self._pool.items() if snapshot.role != GUEST]
+        pool = [snapshot.player.id for snapshot in self.view.facing(learner) if snapshot.role != GUEST]
         games = self.payoff.games(learner, pool)
         points = self.payoff.win_rates(learner, pool) * games
         bands: dict[str, tuple[float, float]] = {}
@@ -326,6 +339,10 @@ class League:
         if isinstance(self.schedule, Remembering) and state["schedule"] is not None:
             self.schedule.load_state_dict(state["schedule"])
 
+    def mixture(self, side: int | None = None) -> Floats:
+        """How the pool as a whole is played: probabilities [k] of `view.pool(side)`, for each of `view.sides`."""
+        return self.view.mixture(self.meta_strategy, side)
+
     def _has_left(self, name: str) -> bool:
         """Whether this is a snapshot that was in the pool once, as far as is known of lineages that no longer train."""
         player = Player.parse(name)
@@ -336,3 +353,14 @@ class League:
     def _check(self, learner: str) -> None:
         if learner not in self.learners:
             raise ValueError(f"the league has no learner {learner!r}; its learners are {list(self.learners)}")
+
+
+def _check_sides(learners: Sequence[Learner]) -> None:
+    """ValueError unless no learner has a side, or each has one; main agents, if there are any, are on both then."""
+    sides = {learner.side for learner in learners}
+    mains = {learner.side for learner in learners if learner.role == MAIN_AGENT}
+    if sides != {None} and (None in sides or len(mains) == 1):
+        raise ValueError(
+            "learners.<name>.side must be null for all, or 0 for some and 1 for others, with a main agent on each; is "
+            + ", ".join(f"{learner.side} for {learner.lineage}" for learner in learners)
+        )

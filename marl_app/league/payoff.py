@@ -136,9 +136,12 @@ class Payoff:
         points, games = self._cells([home], away)
         return wilson(_rate(points, games).ravel(), games.ravel(), confidence)
 
-    def matrix(self, players: Sequence[str]) -> Floats:
-        """The pool as a game: mean scores of each of `players` against each, [n, n]; M + M.T = 1."""
-        return self._scores(players, players)
+    def matrix(self, players: Sequence[str], away: Sequence[str] | None = None) -> Floats:
+        """The pool as a game: mean scores of each of `players` against each, [n, n], with M + M.T = 1.
+
+        Or of each of them against each of `away`, [n, a].
+        """
+        return self._scores(players, players if away is None else away)
 
     def counts(self, players: Sequence[str]) -> tuple[Floats, Floats]:
         """Wins (a draw is half a win) and games between `players`, [n, n] each; games = wins + wins.T."""

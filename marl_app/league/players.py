@@ -81,12 +81,14 @@ INITIAL = "initial"  # the weights that training began with; no snapshot has an 
 class Learner:
     """A player that trains, what it is for (its role), and what it starts again from if it is reset after a freeze.
 
-    `reset_to`: INITIAL, or the id of a snapshot, or a lineage, whose newest snapshot it is.
+    `reset_to`: INITIAL, or the id of a snapshot, or a lineage, whose newest snapshot it is. `side`: the one that it
+    plays, in a league with a pool per side; None: all of them in turn.
     """
 
     lineage: str
     role: str = MAIN_AGENT
     reset_to: str = INITIAL
+    side: int | None = None
 
     @property
     def player(self) -> Player:
@@ -100,7 +102,7 @@ class Snapshot:
     `digest` names its weights in the store; the weights themselves are never here. `agent_steps` is how many agent
     steps the learner had trained on by then, resets or not; `parent` is the digest of the snapshot that it was trained
     on from: the one before it, or what the learner was reset to; None for initial weights. `reason` is why the schedule
-    froze it, in words.
+    froze it, in words. `side` is the learner's.
     """
 
     player: Player
@@ -109,21 +111,23 @@ class Snapshot:
     parent: str | None
     role: str
     reason: str = ""
+    side: int | None = None
 
 
 @dataclass(frozen=True)
 class Guest:
     """Somebody who sits in the pool from the beginning: a player of another run, or a bot.
 
-    `digest` names its bytes in the store, `source` says in words what it is. As a snapshot it is generation 0 of a
-    lineage of its own.
+    `digest` names its bytes in the store, `source` says in words what it is; it can play one `side` or (None) all. As
+    a snapshot it is generation 0 of a lineage of its own.
     """
 
     lineage: str
     digest: str
     source: str
+    side: int | None = None
 
     @property
     def snapshot(self) -> Snapshot:
         """The guest as a snapshot of the pool, without a past in this run."""
-        return Snapshot(Player(self.lineage, 0), self.digest, 0, None, GUEST, self.source)
+        return Snapshot(Player(self.lineage, 0), self.digest, 0, None, GUEST, self.source, self.side)

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import wilson
-from marl_app.league.players import MAIN_AGENT, MAIN_EXPLOITER
+from marl_app.league.players import MAIN_EXPLOITER
 from marl_app.league.view import LeagueView
 
 
@@ -137,8 +137,9 @@ class Plateau:
 
     def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
         now, frozen = progress.steps(learner), view.last_freeze(learner)
-        pool = [snapshot.player.id for snapshot in view.snapshots]
-        score = float(view.mixture(self.strategy) @ view.payoff.scores(learner, pool)) if pool else 0.5
+        pool = [snapshot.player.id for snapshot in view.facing(learner)]
+        mixture = view.mixture(self.strategy, view.faced_side(learner))
+        score = float(mixture @ view.payoff.scores(learner, pool)) if pool else 0.5
         known = self._best.get(learner)
         if known is None or known[0] != frozen or score > known[1] + self.min_gain:
             known = self._best[learner] = (frozen, score, now)
@@ -167,9 +168,9 @@ class AlphaStar(WinRate):
     def beats(self, view: LeagueView, learner: str) -> str | None:
         """How well the learner beats its hardest opponent, if it does so surely with all of them."""
         if view.role(learner) == MAIN_EXPLOITER:
-            opponents = view.with_role(MAIN_AGENT)
+            opponents = view.mains_facing(learner)
         else:
-            opponents = tuple(snapshot.player.id for snapshot in view.snapshots)
+            opponents = tuple(snapshot.player.id for snapshot in view.facing(learner))
         if not opponents:
             return None
         games, lows = view.payoff.games(learner, opponents), view.payoff.intervals(learner, opponents, self.confidence)

@@ -20,7 +20,10 @@ from marl_app.league.payoff import Floats
 @dataclass(frozen=True)
 class Standing:
     """Elo of every player; and of the pool, None without games in it: its effective size, that of its meta-strategy,
-    and what share of its payoff goes round in circles (see `cycles.py`)."""
+    and what share of its payoff goes round in circles (see `cycles.py`).
+
+    Where each side has a pool, the sizes are their sums.
+    """
 
     ratings: Mapping[str, float]
     effective_pool_size: float | None = None
@@ -30,13 +33,16 @@ class Standing:
     @classmethod
     def of(cls, league: League) -> Standing:
         """Work it out; takes a fraction of a second for hundreds of snapshots."""
-        pool = [snapshot.player.id for snapshot in league.snapshots]
+        view, pool = league.view, [snapshot.player.id for snapshot in league.snapshots]
         _, games = league.payoff.counts(pool)
         if not games.any():
             return cls(league.ratings())
-        scores = league.payoff.matrix(pool)
-        mixed = perplexity(league.meta_strategy.solve(scores))
-        return cls(league.ratings(), vendi_score(scores), mixed, cycles.of(league.payoff, pool).cyclic_share)
+        pools = [[snapshot.player.id for snapshot in view.pool(side)] for side in view.sides]
+        size = sum(
+            vendi_score(league.payoff.matrix(own, other)) for own, other in zip(pools, reversed(pools), strict=True)
+        )
+        mixed = sum(perplexity(league.mixture(side)) for side in view.sides)
+        return cls(league.ratings(), size, mixed, cycles.of(league.payoff, pool).cyclic_share)
 
 
 def perplexity(probabilities: Floats) -> float:
@@ -45,7 +51,7 @@ def perplexity(probabilities: Floats) -> float:
 
 
 def vendi_score(scores: Floats) -> float:
-    """The effective number of different players, from 1 to n, by their mean scores [n, n] in [0, 1].
+    """The effective number of different players, from 1 to n, by their mean scores [n, m] in [0, 1] against others.
 
     Friedman and Dieng (2023), "The Vendi score: a diversity evaluation metric for machine learning": the exponential of
     the entropy of the eigenvalues of K / n, where K is the similarity of each two players; copies count as one, players

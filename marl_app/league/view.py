@@ -9,7 +9,7 @@ import numpy as np
 
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats, Payoff
-from marl_app.league.players import Learner, Player, Snapshot
+from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,68 @@ class LeagueView:
     payoff: Payoff
     tallies: Mapping[str, Tally]  # by learner id
 
+    @property
+    def sides(self) -> tuple[int, ...] | tuple[None]:
+        """Which pools there are: (None,), one for all sides, or (0, 1), one for each."""
+        return (None,) if self.learners[0].side is None else (0, 1)
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The learners that are evaluated: the first one; of a league with a pool per side the first main agents."""
+        if self.learners[0].side is None:
+            return (self.learners[0].player.id,)
+        return self.mains(0)[0], self.mains(1)[0]
+
+    def learner(self, learner: str) -> Learner:
+        """The learner with this id."""
+        return {one.player.id: one for one in self.learners}[learner]
+
     def role(self, learner: str) -> str:
         """What the learner with this id is for."""
-        return {one.player.id: one.role for one in self.learners}[learner]
+        return self.learner(learner).role
 
-    def with_role(self, role: str) -> tuple[str, ...]:
-        """The ids of the learners with this role."""
-        return tuple(learner.player.id for learner in self.learners if learner.role == role)
+    def side(self, player: str) -> int | None:
+        """The side that a learner or snapshot with this id plays; None: any."""
+        everybody: tuple[Learner | Snapshot, ...] = (*self.learners, *self.snapshots)
+        return {one.player.id: one.side for one in everybody}[player]
+
+    def faced_side(self, learner: str) -> int | None:
+        """The side that this learner's opponents play; None: whichever is left."""
+        side = self.learner(learner).side
+        return None if side is None else 1 - side
+
+    def facing(self, learner: str) -> tuple[Snapshot, ...]:
+        """The snapshots that this learner may meet, oldest first."""
+        return self.pool(self.faced_side(learner))
+
+    def mains_facing(self, learner: str) -> tuple[str, ...]:
+        """The ids of the main agents that this learner may meet: all, itself included, or those of the other side."""
+        return self.mains(self.faced_side(learner))
+
+    def mains(self, side: int | None = None) -> tuple[str, ...]:
+        """The ids of the main agents of a side; None: all."""
+        return tuple(one.player.id for one in self.learners if one.role == MAIN_AGENT and side in (None, one.side))
+
+    def pool(self, side: int | None = None) -> tuple[Snapshot, ...]:
+        """The snapshots that can play a side, oldest first; guests can play any. None: all."""
+        return tuple(snapshot for snapshot in self.snapshots if side is None or snapshot.side in (None, side))
 
     def of(self, lineage: str) -> tuple[Snapshot, ...]:
         """The snapshots of one lineage, oldest first."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.player.lineage == lineage)
 
-    def mixture(self, strategy: MetaStrategy) -> Floats:
-        """The meta-strategy of the pool: probabilities [k] of `snapshots`; empty without any."""
-        pool = [snapshot.player.id for snapshot in self.snapshots]
-        return strategy.solve(self.payoff.matrix(pool)) if pool else np.zeros(0)
+    def mixture(self, strategy: MetaStrategy, side: int | None = None) -> Floats:
+        """The meta-strategy of the pool: probabilities [k] of `pool(side)`; empty without any.
+
+        In a league with a pool per side, each pool has its own: a side is to be named.
+        """
+        own = [snapshot.player.id for snapshot in self.pool(side)]
+        if not own:
+            return np.zeros(0)
+        if side is None:
+            return strategy.solve(self.payoff.matrix(own))
+        others = [snapshot.player.id for snapshot in self.pool(1 - side)]
+        return strategy.solve_side(self.payoff.matrix(own, others)) if others else np.full(len(own), 1 / len(own))
 
     def last_freeze(self, learner: str) -> int:
         """Agent steps the learner had trained on when it was last frozen; 0 if it never was."""

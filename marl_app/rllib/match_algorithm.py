@@ -139,6 +139,7 @@ class MatchAlgorithm(Algorithm):
             "agent_steps": self.trainees[learner].agent_steps,
             "env_steps": self.counters.env_steps,
             "app_version": __version__,
+            "side": self.league.learners[learner].side,
             **facts,
         }
         return encode_player(self.weights(learner), config.networks, config.agents, config.architecture, facts)

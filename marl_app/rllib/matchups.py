@@ -54,6 +54,7 @@ class Matchups:
         self._learner = assignment.learner
         self._dealt = list(range(len(self._opponents), len(self._opponents) + len(assignment.opponents)))
         self._shares = assignment.shares
+        self._side = assignment.side
         self._opponents += assignment.opponents
         self._admit()
 
@@ -86,9 +87,11 @@ class Matchups:
             dealt = np.array(ready)[rng.choice(len(ready), len(matches), p=shares / shares.sum())]
             self._opponent[matches] = np.array(self._dealt)[dealt]
             self.slots[matches] = np.array([TRAINEE if slot is None else slot for slot in slots])[dealt]
-        self.sides[matches] = np.where(
-            self.slots[matches] == TRAINEE, 0, rng.integers(self._num_sides, size=len(matches))
-        )
+        if self._side is None:
+            any_side = rng.integers(self._num_sides, size=len(matches))
+            self.sides[matches] = np.where(self.slots[matches] == TRAINEE, 0, any_side)
+        else:
+            self.sides[matches] = self._side
         if self._openings is not None:
             opened = rng.random(len(matches)) < self._openings.probability
             moves = rng.integers(self._openings.low, self._openings.high + 1, size=len(matches))

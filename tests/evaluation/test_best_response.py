@@ -15,7 +15,7 @@ def scored(exploiter, targets, probabilities, greedy=False):
     rng = np.random.default_rng(0)
     chances = np.array(probabilities)
     policy = Agent(always(exploiter)) if isinstance(exploiter, int) else exploiter
-    return score_against(lambda n: MatrixGame(n, RPS), policy, players, chances, 3000, 101, rng, greedy=greedy)
+    return score_against(lambda n: MatrixGame(n, RPS), [policy], players, chances, 3000, 101, rng, greedy=greedy)
 
 
 def test_a_mixture_is_drawn_for_each_match():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
+from marl_app.league.meta.nash import Nash
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
 from marl_app.league.thinning.meta import Meta, distances, dominated, exploitability_without
@@ -124,10 +125,14 @@ def test_meta_drops_the_dominated_before_the_merely_unused() -> None:
 
 def test_what_the_mixture_needs_costs() -> None:
     # Without rock, scissors is what is left to play, and rock beats it always.
-    assert [exploitability_without(ROCK_PAPER_SCISSORS, i) for i in range(3)] == pytest.approx([0.5] * 3)
+    assert [exploitability_without(ROCK_PAPER_SCISSORS, np.full(3, 1 / 3), i) for i in range(3)] == pytest.approx(
+        [0.5] * 3
+    )
     biased = np.array([[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]])
     # Without rock scissors is played, -0.5 against rock; without paper rock, -0.25; without scissors paper, -0.05.
-    assert [exploitability_without(biased, i) for i in range(3)] == pytest.approx([0.5, 0.25, 0.05])
+    assert [exploitability_without(biased, Nash().solve(0.5 + biased), i) for i in range(3)] == pytest.approx(
+        [0.5, 0.25, 0.05]
+    )
     view = game(*biased.tolist())
     drop = Meta(0.02).drop(view, ())
     assert drop.player == "main@0002" and drop.cost == pytest.approx(0.05)

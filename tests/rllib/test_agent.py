@@ -357,5 +357,5 @@ def test_who_does_not_remember_returns_an_action_alone(relay):
 
 
 def test_who_remembers_is_evaluated():
-    score = evaluate(TicTacToe, remembering(), "random", 40, np.random.default_rng(0), greedy=False)
+    score = evaluate(TicTacToe, [remembering()], "random", 40, np.random.default_rng(0), greedy=False)
     assert 0 < score.score < 1

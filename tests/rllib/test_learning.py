@@ -56,7 +56,7 @@ def test_self_play_learns_tic_tac_toe(tmp_path):
             for _ in range(iterations):
                 algorithm.train()
             agent = Agent(algorithm.encode_learner())
-            scores.append(evaluate(TicTacToe, agent, "random", 1000, np.random.default_rng(0), greedy=True).score)
+            scores.append(evaluate(TicTacToe, [agent], "random", 1000, np.random.default_rng(0), greedy=True).score)
     # A random player scores 0.5 against another, half of the matches as first and half as second.
     assert scores[0] < 0.8 and scores[1] > 0.9
 
@@ -119,7 +119,7 @@ def test_players_with_a_memory_form_a_league(tmp_path, cell):
         for snapshot in pool:
             agent = Agent(algorithm.store.get(snapshot.digest))
             assert agent.memory_size == (16 if cell == "lstm" else 8)
-            assert 0 < evaluate(TicTacToe, agent, "random", 20, np.random.default_rng(0), greedy=False).score < 1
+            assert 0 < evaluate(TicTacToe, [agent], "random", 20, np.random.default_rng(0), greedy=False).score < 1
         save(algorithm, tmp_path / "checkpoints", keep=1)
     with running(tmp_path, *game) as algorithm:
         load(algorithm, latest(tmp_path / "checkpoints"))

@@ -26,7 +26,8 @@ class AgeRank:
         self.skip_newest = skip_newest
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        candidates = view.snapshots[: max(0, len(view.snapshots) - self.skip_newest)] or view.snapshots
+        pool = view.facing(learner)
+        candidates = pool[: max(0, len(pool) - self.skip_newest)] or pool
         ranks = np.arange(1, len(candidates) + 1) / max(1, len(candidates))  # in (0, 1], so that powers stay small
         weights = ranks**self.exponent
         return against(candidates, view, learner, "age_rank", lambda _: weights / weights.sum())

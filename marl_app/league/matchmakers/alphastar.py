@@ -46,10 +46,11 @@ class AlphaStar:
 
 def main_agent(view: LeagueView, learner: str) -> list[Branch]:
     """Everybody, above all whom it loses to; who has beaten it; and itself."""
-    found = scaled(_pfsp(view.snapshots, view, learner, "pfsp_squared", "squared"), EVERYBODY)
-    exploiters = [snapshot for snapshot in view.snapshots if snapshot.role == MAIN_EXPLOITER]
+    pool = view.facing(learner)
+    found = scaled(_pfsp(pool, view, learner, "pfsp_squared", "squared"), EVERYBODY)
+    exploiters = [snapshot for snapshot in pool if snapshot.role == MAIN_EXPLOITER]
     exploited = _below(exploiters, view, learner, EXPLOITED)
-    mains = view.with_role(MAIN_AGENT)
+    mains = view.mains_facing(learner)
     for main in mains:
         lost = _forgotten(view.of(main), view, learner)
         now = _as_it_is(main, view, learner)
@@ -65,7 +66,7 @@ def main_agent(view: LeagueView, learner: str) -> list[Branch]:
 
 def main_exploiter(view: LeagueView, learner: str) -> list[Branch]:
     """The main agents as they are now. ValueError if there are none."""
-    mains = view.with_role(MAIN_AGENT)
+    mains = view.mains_facing(learner)
     if not mains:
         raise ValueError(f"{learner} is a main exploiter, but the league has no main agent")
     return [branch for main in mains for branch in scaled(_as_it_is(main, view, learner), 1 / len(mains))]
@@ -73,7 +74,7 @@ def main_exploiter(view: LeagueView, learner: str) -> list[Branch]:
 
 def league_exploiter(view: LeagueView, learner: str) -> list[Branch]:
     """Everybody but those it always beats."""
-    return _pfsp(view.snapshots, view, learner, "pfsp_linear_capped", "linear_capped")
+    return _pfsp(view.facing(learner), view, learner, "pfsp_linear_capped", "linear_capped")
 
 
 _RULES: dict[str, Callable[[LeagueView, str], list[Branch]]] = {
@@ -90,7 +91,7 @@ def _pfsp(candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: 
 def _as_it_is(main: str, view: LeagueView, learner: str) -> list[Branch]:
     """A main agent now, or snapshots of it as a curriculum while it is too strong."""
     if main == learner:
-        return self_play(learner)
+        return self_play(view, learner)
     win_rates = view.payoff.win_rates(learner, [main])
     snapshots = view.of(main)
     if snapshots and win_rates[0] <= TOO_STRONG[view.role(learner)]:

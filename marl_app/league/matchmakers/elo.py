@@ -33,7 +33,8 @@ class Elo:
         self.scale = scale
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        players = [learner, *(snapshot.player.id for snapshot in view.snapshots)]
+        pool = view.facing(learner)
+        players = [learner, *(snapshot.player.id for snapshot in pool)]
         wins, _ = view.payoff.counts(players)
         ratings = bradley_terry(wins)
-        return against(view.snapshots, view, learner, "elo", lambda _: proximity(ratings[1:] - ratings[0], self.scale))
+        return against(pool, view, learner, "elo", lambda _: proximity(ratings[1:] - ratings[0], self.scale))

@@ -16,7 +16,7 @@ from marl_app.league.view import LeagueView
 
 class Fixed:
     """Each named player with its probability: a learner as it is, a snapshot, or the newest snapshot of a lineage
-    that does not train, as a guest.
+    that does not train, as a guest. Where each side has a pool, those count whom a learner may meet.
 
     Raises ValueError unless the probabilities are >= 0 and sum to 1 (within 1e-6), and while a player is not there.
     """
@@ -29,8 +29,14 @@ class Fixed:
         self.probabilities = chances / chances.sum()
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        opponents = tuple(_found(view, player) for player in self.players)
-        return [Branch("fixed", 1.0, opponents, view.payoff.win_rates(learner, opponents), self.probabilities)]
+        everybody = [_found(view, player) for player in self.players]
+        side = view.faced_side(learner)
+        met = np.array([side is None or view.side(player) in (None, side) for player in everybody])
+        chances = self.probabilities[met]
+        if not chances.sum() > 0:
+            raise ValueError(f"fixed probabilities name nobody whom {learner} may meet, who plays another side than it")
+        opponents = tuple(player for player, one in zip(everybody, met, strict=True) if one)
+        return [Branch("fixed", 1.0, opponents, view.payoff.win_rates(learner, opponents), chances / chances.sum())]
 
 
 def _found(view: LeagueView, name: str) -> str:

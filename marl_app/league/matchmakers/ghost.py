@@ -28,6 +28,6 @@ class Ghost:
         self.play_against_latest = play_against_latest
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        newest = view.snapshots[-self.window :]
+        newest = view.facing(learner)[-self.window :]
         past = against(newest, view, learner, "window", lambda x: np.full(len(x), 1 / len(x)))
-        return scaled(self_play(learner), self.play_against_latest) + scaled(past, 1 - self.play_against_latest)
+        return scaled(self_play(view, learner), self.play_against_latest) + scaled(past, 1 - self.play_against_latest)

@@ -14,4 +14,4 @@ class Latest:
     """The learner against itself, always."""
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        return self_play(learner)
+        return self_play(view, learner)

@@ -85,9 +85,12 @@ def scaled(branches: Sequence[Branch], probability: float) -> list[Branch]:
     return [replace(b, probability=probability * b.probability) for b in branches] if probability > 0 else []
 
 
-def self_play(learner: str) -> list[Branch]:
-    """The learner plays itself."""
-    return [Branch(SELF_PLAY, 1.0, (learner,), np.array([0.5]), np.array([1.0]))]
+def self_play(view: LeagueView, learner: str) -> list[Branch]:
+    """The learner plays itself; where each side has players of its own, the main agents of the other as they are."""
+    if view.learner(learner).side is None:
+        return [Branch(SELF_PLAY, 1.0, (learner,), np.array([0.5]), np.array([1.0]))]
+    mains = view.mains_facing(learner)
+    return [Branch(SELF_PLAY, 1.0, mains, view.payoff.win_rates(learner, mains), np.full(len(mains), 1 / len(mains)))]
 
 
 def against(
@@ -99,7 +102,7 @@ def against(
     pool means the same for all of them.
     """
     if not candidates:
-        return self_play(learner)
+        return self_play(view, learner)
     opponents = tuple(snapshot.player.id for snapshot in candidates)
     win_rates = view.payoff.win_rates(learner, opponents)
     return [Branch(rule, 1.0, opponents, win_rates, weigh(win_rates))]

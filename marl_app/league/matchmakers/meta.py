@@ -20,4 +20,5 @@ class Meta:
         self.strategy = strategy
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        return against(view.snapshots, view, learner, "meta", lambda _: view.mixture(self.strategy))
+        side = view.faced_side(learner)
+        return against(view.pool(side), view, learner, "meta", lambda _: view.mixture(self.strategy, side))

@@ -40,18 +40,18 @@ class OpenAIFive:
     def qualities(self, view: LeagueView, learner: str) -> Floats:
         """The quality [N] of each snapshot of the pool, for this learner."""
         known = self._qualities.get(learner, {})
-        pool = [snapshot.player.id for snapshot in view.snapshots]
+        pool = [snapshot.player.id for snapshot in view.facing(learner)]
         newcomer = max((known[player] for player in pool if player in known), default=0.0)
         return np.array([known.get(player, newcomer) for player in pool])
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        past = against(view.snapshots, view, learner, RULE, lambda _: softmax(self.qualities(view, learner)))
-        return scaled(self_play(learner), 1 - self.past) + scaled(past, self.past)
+        past = against(view.facing(learner), view, learner, RULE, lambda _: softmax(self.qualities(view, learner)))
+        return scaled(self_play(view, learner), 1 - self.past) + scaled(past, self.past)
 
     def record(self, view: LeagueView, outcomes: Outcomes) -> None:
         """Lower the qualities of the beaten. Who joined since the last batch gets a quality, who left loses it."""
         qualities = self.qualities(view, outcomes.learner)
-        row = {snapshot.player.id: i for i, snapshot in enumerate(view.snapshots)}
+        row = {snapshot.player.id: i for i, snapshot in enumerate(view.facing(outcomes.learner))}
         wins = np.zeros(len(row))
         for opponent, rule, won in zip(outcomes.opponents, outcomes.rules, outcomes.wins.tolist(), strict=True):
             if rule == RULE and opponent in row:

@@ -44,4 +44,4 @@ class Pfsp:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         weigh = partial(pfsp_weights, weighting=self.weighting)
-        return against(view.snapshots, view, learner, f"pfsp_{self.weighting}", weigh)
+        return against(view.facing(learner), view, learner, f"pfsp_{self.weighting}", weigh)

@@ -30,7 +30,7 @@ class Rectified:
         self.strategy = strategy
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        scores = view.payoff.scores(learner, [snapshot.player.id for snapshot in view.snapshots])
-        return against(
-            view.snapshots, view, learner, "rectified", lambda _: rectify(view.mixture(self.strategy), scores)
-        )
+        side = view.faced_side(learner)
+        pool = view.pool(side)
+        scores = view.payoff.scores(learner, [snapshot.player.id for snapshot in pool])
+        return against(pool, view, learner, "rectified", lambda _: rectify(view.mixture(self.strategy, side), scores))

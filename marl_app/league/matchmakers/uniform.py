@@ -16,4 +16,4 @@ class Uniform:
     """Every snapshot of the pool is equally likely."""
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        return against(view.snapshots, view, learner, "uniform", lambda x: np.full(len(x), 1 / len(x)))
+        return against(view.facing(learner), view, learner, "uniform", lambda x: np.full(len(x), 1 / len(x)))

@@ -5,25 +5,27 @@ strategy meets a mutant of another, which takes the population over with its fix
 that each strategy holds the population, in the long run, is its rank. It ignores magnitudes within a cycle: as
 `selection` grows, rock, paper and scissors hold a third each, however unequal their wins.
 
-One population is enough, for the game is symmetric. As in the paper, fitness is what mutant and resident earn against
+One population is enough for a symmetric game. As in the paper, fitness is what mutant and resident earn against
 each other, so a mutant with advantage a over the resident is fitter by 2a. With u = 2a `selection` and m = `population`
 its fixation probability is (1 - exp(-u)) / (1 - exp(-m u)), and 1 / m for equals. Each of the n - 1 mutants is equally
-likely.
+likely. With a population per side the states are pairs, what counts is how much more the mutant earns against the
+other side's resident, and the mutants of both sides are equally likely.
 
 Where we differ: the paper perturbs the chain of infinite selection so that it has only one stationary distribution.
-One population needs no perturbation: of each two strategies one is at least as good as the other, and takes over.
+One population needs no perturbation: of each two strategies one is at least as good as the other, and takes over. Nor
+do two in a zero-sum game, where the pairs that evolution does not leave hang together (Biggar and Shames, 2024).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.meta.meta import advantages
+from marl_app.league.meta.meta import advantages, side_advantages
 from marl_app.league.payoff import Floats
 
 
 class AlphaRank:
-    """The stationary distribution of the evolution. 100 players take a few milliseconds.
+    """The stationary distribution of the evolution. 100 players take a few milliseconds, two sides of 40 half a second.
 
     `selection` (the paper's alpha, > 0, may be infinite) multiplies advantages in [-0.5, 0.5].
     """
@@ -39,14 +41,36 @@ class AlphaRank:
         n = len(advantage := advantages(scores))
         if n == 1:
             return np.ones(1)
-        transitions = fixation(advantage.T, self.selection, self.population) / (n - 1)  # [resident, mutant]
-        np.fill_diagonal(transitions, 0.0)
-        # The stationary p solves p (T - I) = 0 and sum p = 1; time is scaled by the fastest rate, for precision.
-        generator = transitions - np.diag(transitions.sum(axis=1))
-        generator /= np.abs(generator).max()
-        mixture = np.maximum(np.linalg.solve(np.ones((n, n)) - generator.T, np.ones(n)), 0.0)
-        normalized: Floats = mixture / mixture.sum()
-        return normalized
+        return stationary(fixation(advantage.T, self.selection, self.population) / (n - 1))  # [resident, mutant]
+
+    def solve_side(self, scores: Floats) -> Floats:
+        """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""
+        payoff = side_advantages(scores)
+        m, n = payoff.shape
+        if m == 1:
+            return np.ones(1)
+        gains = (payoff.T[:, None, :] - payoff.T[:, :, None]) / 2  # [column, resident row, mutant row]
+        losses = (payoff[:, :, None] - payoff[:, None, :]) / 2  # [row, resident column, mutant column]
+        transitions = np.zeros((m, n, m, n))
+        rows, columns = np.arange(m), np.arange(n)
+        transitions[:, columns, :, columns] = fixation(gains, self.selection, self.population)
+        transitions[rows, :, rows, :] += fixation(losses, self.selection, self.population)
+        pairs = stationary(transitions.reshape(m * n, m * n) / (m + n - 2))
+        mixture: Floats = pairs.reshape(m, n).sum(axis=1)
+        return mixture
+
+
+def stationary(transitions: Floats) -> Floats:
+    """The share of time [n] in each state of a chain with these probabilities [from, to] of leaving it for another."""
+    n = len(transitions)
+    # The stationary p solves p (T - I) = 0 and sum p = 1; time is scaled by the fastest rate, for precision.
+    generator = transitions.copy()
+    np.fill_diagonal(generator, 0.0)
+    generator -= np.diag(generator.sum(axis=1))
+    generator /= np.abs(generator).max()
+    share = np.maximum(np.linalg.solve(np.ones((n, n)) - generator.T, np.ones(n)), 0.0)
+    normalized: Floats = share / share.sum()
+    return normalized
 
 
 def fixation(advantage: Floats, selection: float, population: int) -> Floats:

@@ -20,10 +20,17 @@ from marl_app.league.payoff import Floats
 
 
 class MetaStrategy(Protocol):
-    """A rule that mixes the members of a symmetric zero-sum game."""
+    """A rule that mixes the members of a zero-sum game: of a symmetric one, or of one with a population per side."""
 
     def solve(self, scores: Floats) -> Floats:
         """Probabilities [n], summing to 1, of n >= 1 players with mean `scores` [n, n] of row against column."""
+        ...
+
+    def solve_side(self, scores: Floats) -> Floats:
+        """Probabilities [m], summing to 1, of the m >= 1 players of one side, against the other side's n >= 1.
+
+        Mean `scores` [m, n] of row against column. The other side's mixture is that of 1 - `scores`.T.
+        """
         ...
 
 
@@ -40,3 +47,16 @@ def advantages(scores: ArrayLike) -> Floats:
         raise ValueError("scores must be finite: some are NaN or infinite")
     antisymmetric: Floats = (means - means.T) / 2
     return antisymmetric
+
+
+def side_advantages(scores: ArrayLike) -> Floats:
+    """The payoff float64 [m, n] of one side against the other: mean `scores` [m, n] minus 0.5.
+
+    Raises ValueError unless they are finite and [m, n] with m, n >= 1.
+    """
+    means = np.asarray(scores, np.float64)
+    if means.ndim != 2 or not means.size:
+        raise ValueError(f"scores must be [m, n] with m, n >= 1, not {list(means.shape)}")
+    if not np.isfinite(means).all():
+        raise ValueError("scores must be finite: some are NaN or infinite")
+    return means - 0.5

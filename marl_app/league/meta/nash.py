@@ -1,7 +1,7 @@
 """The mixture that no member of the pool beats: a Nash equilibrium of the empirical game, by linear programming.
 
-In a symmetric zero-sum game it is the maximin strategy (von Neumann, 1928): maximize v such that the mixture wins at
-least v against every player. There may be many; which of them is found depends only on the scores.
+In a zero-sum game it is the maximin strategy (von Neumann, 1928): maximize v such that the mixture wins at least v
+against every player. There may be many; which of them is found depends only on the scores.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
-from marl_app.league.meta.meta import advantages
+from marl_app.league.meta.meta import advantages, side_advantages
 from marl_app.league.payoff import Floats
 
 COPY = 6  # decimals to which two records must agree for their players to be copies
@@ -24,13 +24,22 @@ class Nash:
 
     def solve(self, scores: Floats) -> Floats:
         """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
-        advantage = advantages(scores)
-        _, kept, copy_of, copies = np.unique(
-            advantage.round(COPY), axis=0, return_index=True, return_inverse=True, return_counts=True
-        )
-        mixture = maximin(advantage[np.ix_(kept, kept)])
-        shared: Floats = (mixture / copies)[copy_of]
-        return shared
+        return _maximin_of_copies(advantages(scores))
+
+    def solve_side(self, scores: Floats) -> Floats:
+        """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""
+        return _maximin_of_copies(side_advantages(scores))
+
+
+def _maximin_of_copies(payoff: Floats) -> Floats:
+    """`maximin` where equal rows share alike; equal columns count once."""
+    _, kept, copy_of, copies = np.unique(
+        payoff.round(COPY), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    _, columns = np.unique(payoff.round(COPY), axis=1, return_index=True)
+    mixture = maximin(payoff[np.ix_(kept, np.sort(columns))])
+    shared: Floats = (mixture / copies)[copy_of]
+    return shared
 
 
 def maximin(payoff: Floats) -> Floats:

@@ -1,25 +1,23 @@
-"""The mixture of a player that regrets less and less: regret matching against itself.
+"""The mixture of two players that regret less and less: regret matching against each other.
 
 Hart and Mas-Colell (2000), "A simple adaptive procedure leading to correlated equilibrium": each step plays every
 action with a probability proportional to how much better it would have done so far, if at all. In a zero-sum game the
 average of all steps approaches a Nash equilibrium, with an error of about 1 / sqrt(iterations).
 
-Where we differ:
-- All actions are tried in each step (expected payoffs), so nothing is random.
-- Lanctot et al. (2017) let two players learn. The game is symmetric and both start alike, so they remain alike: one
-  player against itself is the same.
+Where we differ: all actions are tried in each step (expected payoffs), so nothing is random. In a symmetric game the
+two start alike and remain alike.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.meta.meta import advantages
+from marl_app.league.meta.meta import advantages, side_advantages
 from marl_app.league.payoff import Floats
 
 
 class RegretMatching:
-    """The average strategy of so many steps. 20,000 steps of 100 players take about 0.2 s."""
+    """The average strategy of so many steps. 20,000 steps of 100 players take about 0.4 s."""
 
     def __init__(self, iterations: int) -> None:
         if iterations < 1:
@@ -28,15 +26,29 @@ class RegretMatching:
 
     def solve(self, scores: Floats) -> Floats:
         """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
-        payoff = advantages(scores)
-        n = len(payoff)
-        uniform: Floats = np.full(n, 1 / n)
-        strategy, regrets, played = uniform, np.zeros(n), np.zeros(n)
+        return self._rows(advantages(scores))
+
+    def solve_side(self, scores: Floats) -> Floats:
+        """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""
+        return self._rows(side_advantages(scores))
+
+    def _rows(self, payoff: Floats) -> Floats:
+        """What the player of the rows of `payoff` [m, n] does on average."""
+        row_regrets, column_regrets, played = np.zeros(len(payoff)), np.zeros(payoff.shape[1]), np.zeros(len(payoff))
         for _ in range(self.iterations):
-            played += strategy
-            regrets += payoff @ strategy  # the strategy itself earns 0: the game is symmetric
-            positive = np.maximum(regrets, 0.0)
-            total = positive.sum()
-            strategy = positive / total if total > 0 else uniform
+            row, column = _matched(row_regrets), _matched(column_regrets)
+            played += row
+            earned = payoff @ column
+            value = row @ earned
+            row_regrets += earned - value
+            column_regrets += value - row @ payoff
         average: Floats = played / played.sum()
         return average
+
+
+def _matched(regrets: Floats) -> Floats:
+    """Each action in proportion to its regret, if it is positive; uniform if none is."""
+    positive = np.maximum(regrets, 0.0)
+    total = positive.sum()
+    matched: Floats = positive / total if total > 0 else np.full(len(regrets), 1 / len(regrets))
+    return matched

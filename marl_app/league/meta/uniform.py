@@ -13,3 +13,5 @@ class Uniform:
     def solve(self, scores: Floats) -> Floats:
         """1 / n for each of n players."""
         return np.full(len(scores), 1 / len(scores))
+
+    solve_side = solve

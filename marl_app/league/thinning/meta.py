@@ -12,12 +12,13 @@ equal.
 from __future__ import annotations
 
 from collections.abc import Collection
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from marl_app.league.meta.meta import advantages
+from marl_app.league.meta.meta import advantages, side_advantages
 from marl_app.league.meta.nash import Nash
 from marl_app.league.payoff import Floats
 from marl_app.league.thinning.thinning import Drop
@@ -40,43 +41,65 @@ class Meta:
         self.tolerance = tolerance
 
     def drop(self, view: LeagueView, protected: Collection[str]) -> Drop:
-        pool = [snapshot.player.id for snapshot in view.snapshots]
-        advantage = advantages(view.payoff.matrix(pool))
+        _, drop = min(
+            (choice for side in view.sides for choice in self._cheapest(view, side, protected)), key=itemgetter(0)
+        )
+        return drop
+
+    def _cheapest(
+        self, view: LeagueView, side: int | None, protected: Collection[str]
+    ) -> list[tuple[tuple[float, ...], Drop]]:
+        """Whom the pool of a side misses least, with what it is ranked by; nobody if all are protected."""
+        pool = [snapshot.player.id for snapshot in view.pool(side)]
+        free = [index for index, player in enumerate(pool) if player not in protected]
+        if not free:
+            return []
+        if side is None:
+            advantage = advantages(view.payoff.matrix(pool))
+            mixture = Nash().solve(0.5 + advantage)
+        else:
+            others = [snapshot.player.id for snapshot in view.pool(1 - side)]
+            advantage = side_advantages(view.payoff.matrix(pool, others))
+            mixture = Nash().solve_side(0.5 + advantage)
         distance = distances(advantage)
         redundant = (distance <= self.tolerance) | dominated(advantage)
-        free = [index for index, player in enumerate(pool) if player not in protected]
-        mixture = Nash().solve(0.5 + advantage)
         needed = sorted((i for i in free if mixture[i] > SUPPORT), key=lambda i: float(distance[i]))
         costs = {i: 0.0 for i in free if mixture[i] <= SUPPORT}
-        costs |= {i: exploitability_without(advantage, i) for i in needed[:TRIED]}
-        index = min(costs, key=lambda i: (max(costs[i], self.tolerance), not redundant[i], distance[i], i))
+        costs |= {i: exploitability_without(advantage, mixture, i) for i in needed[:TRIED]}
+        ranks = {i: (max(costs[i], self.tolerance), not redundant[i], float(distance[i]), i) for i in costs}
+        index = min(ranks, key=lambda i: ranks[i])
         if distance[index] <= self.tolerance:
             reason = "nearly a copy of another"
         elif redundant[index]:
             reason = "another one does as well against everybody"
         else:
             reason = "the Nash mixture of the pool needs it least"
-        return Drop(pool[index], f"{reason}; exploitability of the pool {costs[index]:+.3f}", costs[index])
+        text = f"{reason}; exploitability of the pool {costs[index]:+.3f}"
+        return [(ranks[index], Drop(pool[index], text, costs[index]))]
 
 
-def exploitability_without(advantage: Floats, player: int) -> float:
-    """What the best of a pool [n, n] gains on the Nash mixture of all but one of it, in [0, 0.5]; n >= 2.
+def exploitability_without(advantage: Floats, mixture: Floats, player: int) -> float:
+    """How much more the best opponent gains on the Nash mixture of all but one of a pool [m] than on its own `mixture`.
 
-    0 if a Nash mixture of the whole pool does not need that one: then it is also one of the rest.
+    `advantage` [m, n] of the pool over its opponents, which are the pool itself if it is antisymmetric; m >= 2. In
+    [0, 0.5]; 0 if a Nash mixture of the whole pool does not need that one: then it is also one of the rest.
     """
     rest = np.delete(np.arange(len(advantage)), player)
-    mixture = Nash().solve(0.5 + advantage[np.ix_(rest, rest)])
-    return max(0.0, float((advantage[:, rest] @ mixture).max()))
+    if advantage.shape == advantage.T.shape and np.array_equal(advantage, -advantage.T):
+        without = Nash().solve(0.5 + advantage[np.ix_(rest, rest)])
+    else:
+        without = Nash().solve_side(0.5 + advantage[rest])
+    return max(0.0, float((mixture @ advantage).min() - (without @ advantage[rest]).min()))
 
 
 def distances(advantage: Floats) -> Floats:
-    """The mean difference in score of each player's record to the most similar other one's, [n]."""
-    apart = cdist(advantage, advantage, "cityblock") / len(advantage)
+    """The mean difference in score of each player's record to the most similar other one's, [m]."""
+    apart = cdist(advantage, advantage, "cityblock") / advantage.shape[1]
     np.fill_diagonal(apart, np.inf)
     nearest: Floats = apart.min(axis=1)
     return nearest
 
 
 def dominated(advantage: Floats) -> NDArray[np.bool_]:
-    """Whether somebody else does at least as well against everybody, and better against somebody; bool [n]."""
+    """Whether somebody else does at least as well against everybody, and better against somebody; bool [m]."""
     return np.array([((advantage >= own).all(axis=1) & (advantage > own).any(axis=1)).any() for own in advantage])
