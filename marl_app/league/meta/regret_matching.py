@@ -5,7 +5,7 @@ action with a probability proportional to how much better it would have done so 
 average of all steps approaches a Nash equilibrium, with an error of about 1 / sqrt(iterations).
 
 Where we differ: all actions are tried in each step (expected payoffs), so nothing is random. In a symmetric game the
-two start alike and remain alike.
+two start alike and remain alike, so one plays against itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from marl_app.league.payoff import Floats
 
 
 class RegretMatching:
-    """The average strategy of so many steps. 20,000 steps of 100 players take about 0.4 s."""
+    """The average strategy of so many steps. 20,000 steps of 100 players take about 0.2 s."""
 
     def __init__(self, iterations: int) -> None:
         if iterations < 1:
@@ -26,14 +26,18 @@ class RegretMatching:
 
     def solve(self, scores: Floats) -> Floats:
         """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
-        return self._rows(advantages(scores))
+        payoff = advantages(scores)
+        regrets, played = np.zeros(len(payoff)), np.zeros(len(payoff))
+        for _ in range(self.iterations):
+            strategy = _matched(regrets)
+            played += strategy
+            regrets += payoff @ strategy  # the strategy itself earns 0
+        average: Floats = played / played.sum()
+        return average
 
     def solve_side(self, scores: Floats) -> Floats:
         """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""
-        return self._rows(side_advantages(scores))
-
-    def _rows(self, payoff: Floats) -> Floats:
-        """What the player of the rows of `payoff` [m, n] does on average."""
+        payoff = side_advantages(scores)
         row_regrets, column_regrets, played = np.zeros(len(payoff)), np.zeros(payoff.shape[1]), np.zeros(len(payoff))
         for _ in range(self.iterations):
             row, column = _matched(row_regrets), _matched(column_regrets)
