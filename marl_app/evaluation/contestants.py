@@ -37,7 +37,8 @@ WORDS = "a run (DIR, DIR:main@0003), a digest, random, mcts_<simulations> or a c
 class Contestant:
     """A player, the name it goes by, what it is (run, guest, anchor or bot), and where it comes from.
 
-    `agent_steps` are what a player of a run had trained on; None for anchors and bots.
+    `agent_steps` are what a player of a run had trained on; None for anchors and bots. `side`: the only one that it
+    plays; None: any.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Contestant:
     player: Policy | Follower
     lineage: str | None = None
     agent_steps: int | None = None
+    side: int | None = None
 
 
 class Members:
@@ -155,7 +157,9 @@ def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str
     made = named_player(env, data, f"{members.run}: {player}")
     if not isinstance(made, Agent):  # a guest in the pool of the run
         return Contestant(name, BOT, source, made)
-    return Contestant(name, kind, source, made, Player.parse(player).lineage, members.steps[player])
+    return Contestant(
+        name, kind, source, made, Player.parse(player).lineage, members.steps[player], made.metadata.get("side")
+    )
 
 
 def named_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:

@@ -11,6 +11,7 @@ reverse. What counts is the score of who is alone: the share of the other sides 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Matches:
     """Plays batches of `batch` matches between `players` (a `PlayPair`). Close it in the end.
 
     The result of a batch depends on `seed`, its two players and its number, and on nothing that was played before.
+    `sides`: the one that each player plays, None: any (None: everybody any). Of a pair that can be seated in one way
+    only, both halves of a batch are so, from different seeds.
     Raises ValueError if there is only one side or `batch` is no multiple of the seatings.
     """
 
@@ -56,31 +59,37 @@ class Matches:
         seed: int,
         *,
         greedy: bool,
+        sides: Sequence[int | None] | None = None,
     ) -> None:
-        one = make_env(1)
-        sides = len(one.sides)
-        one.close()
-        if sides < 2:
+        with closing(make_env(1)) as env:
+            self._sides = len(env.sides)
+        if self._sides < 2:
             raise ValueError("the environment has one side, so there is nobody to play against")
-        if batch < 1 or batch % seatings(sides):
-            raise ValueError(f"batch={batch} must be a multiple of {seatings(sides)}, the ways to seat a pair")
+        if batch < 1 or batch % seatings(self._sides):
+            raise ValueError(f"batch={batch} must be a multiple of {seatings(self._sides)}, the ways to seat a pair")
         self._players = players
         self._seed = seed
         self._greedy = greedy
-        self._sides = sides
-        self._env = make_env(batch // seatings(sides))
+        self._own = sides
+        self._env = make_env(batch // seatings(self._sides))
 
     def __call__(self, first: int, second: int, number: int) -> Batch:
         seats, scores = [], []
+        ways = [way for way in ((first, second), (second, first)) if self._fits(*way)]
         for side in range(1 if self._sides == 2 else self._sides):
-            for alone, others in ((first, second), (second, first)):
+            for half in range(2):
+                alone, others = ways[half % len(ways)]
                 place = np.ones((self._env.num_matches, self._sides), np.int64)
                 place[:, side] = 0
-                rng = np.random.default_rng((self._seed, number, side))
+                rng = np.random.default_rng((self._seed, number, side, *([half] if len(ways) == 1 else [])))
                 pair = (self._players[alone], self._players[others])
                 scores.append(play_matches(self._env, pair, place, rng, greedy=self._greedy))
                 seats.append(np.where(place == 0, alone, others))
         return Batch(np.concatenate(seats), np.concatenate(scores))
+
+    def _fits(self, first: int, second: int) -> bool:
+        """Whether the first player can play side 0 and the second side 1."""
+        return self._own is None or (self._own[first] in (None, 0) and self._own[second] in (None, 1))
 
     def close(self) -> None:
         """Release the environment."""

@@ -28,10 +28,11 @@ PRIOR = 0.5  # wins added both ways to every pair: 16 wins in 16 games are not t
 
 
 def next_pair(results: Results, batch: int) -> tuple[int, int]:
-    """The pair (i < j) of two players or more that plays the next `batch` games. One without games comes first."""
+    """The pair (i < j), of those that can meet, that plays the next `batch` games. One without games comes first."""
     first, second = np.triu_indices(len(results.players), 1)
-    unplayed = np.flatnonzero(results.games[first, second] == 0)
-    best = int(unplayed[0]) if len(unplayed) else int(worth(results, batch).argmax())
+    can_meet = results.can_meet[first, second]
+    unplayed = np.flatnonzero(can_meet & (results.games[first, second] == 0))
+    best = int(unplayed[0]) if len(unplayed) else int(np.where(can_meet, worth(results, batch), -np.inf).argmax())
     return int(first[best]), int(second[best])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.batched import Floats, Ints
+from envs.batched import Bools, Floats, Ints
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats as Doubles
 from marl_app.league.payoff import wilson
@@ -28,12 +28,20 @@ class Results:
     """The matches of `players`, and how often they score against one another.
 
     `zero`: the one, by index, whose Elo is 0. `mixed`: those that a meta-strategy mixes (None: everybody); the others
-    are there to measure with.
+    are there to measure with. `sides`: the one that each plays, None: any (None: everybody any). If some play one side
+    only, a meta-strategy mixes those of each side.
     """
 
-    def __init__(self, players: Sequence[str], zero: int = 0, mixed: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        players: Sequence[str],
+        zero: int = 0,
+        mixed: Sequence[int] | None = None,
+        sides: Sequence[int | None] | None = None,
+    ) -> None:
         self.players = tuple(players)
         self.zero = zero
+        self.sides = (None,) * len(players) if sides is None else tuple(sides)
         self.mixed: Ints = np.arange(len(players)) if mixed is None else np.array(mixed, np.int64)
         size = (len(players), len(players))
         self.points: Doubles = np.zeros(size)  # of row against column
@@ -67,9 +75,20 @@ class Results:
     def mixture(self, strategy: MetaStrategy) -> Doubles:
         """How `strategy` mixes the players, [n]; NaN for those that it may not."""
         probabilities: Doubles = np.full(len(self.players), np.nan)
-        if len(self.mixed):
+        first, second = (self.mixed[[self.sides[player] == side for player in self.mixed]] for side in (0, 1))
+        if len(first) and len(second):
+            for own, other in ((first, second), (second, first)):
+                probabilities[own] = strategy.solve_side(self.win_rates[np.ix_(own, other)])
+        elif len(self.mixed) and self.can_meet.all():
             probabilities[self.mixed] = strategy.solve(self.win_rates[np.ix_(self.mixed, self.mixed)])
         return probabilities
+
+    @property
+    def can_meet(self) -> Bools:
+        """Which pairs can play each other, bool [n, n]: all but those that play the same one side."""
+        sides = np.array([-1 - place if side is None else side for place, side in enumerate(self.sides)])
+        apart: Bools = (sides[:, None] != sides) | (sides < 0)
+        return apart
 
     @property
     def intervals(self) -> Doubles:

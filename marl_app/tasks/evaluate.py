@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -115,10 +116,11 @@ class Evaluate(Section):
         """As many matches a pair as asked for, on average, and at least a batch, in which everybody sits everywhere."""
         with closing(make_env(1)) as env:
             batch = self.batch + -self.batch % seatings(len(env.sides))
-        pairs = len(players) * (len(players) - 1) // 2
+        pairs = int(np.triu(results.can_meet, 1).sum())
         games = pairs * max(self.games, batch)
         print(f"cross-play: {pairs} pairs of {len(players)} players, {games:,} matches, {batch} a batch", flush=True)
-        with closing(Matches(make_env, [one.player for one in players], batch, seed, greedy=self.greedy)) as play:
+        agents, sides = [one.player for one in players], [one.side for one in players]
+        with closing(Matches(make_env, agents, batch, seed, greedy=self.greedy, sides=sides)) as play:
             batches, total = cross_play(results, play, batch, games), -(-games // batch)
             quiet = not Console().is_terminal
             for _ in track(batches, "cross-play", total=total, transient=True, disable=quiet):
@@ -155,7 +157,8 @@ def results_of(players: Sequence[Contestant], learner: str) -> Results:
     names = [one.name for one in players]
     oldest = [place for place, one in enumerate(players) if one.kind == RUN and one.lineage == learner] or [0]
     mixed = [place for place, one in enumerate(players) if one.kind != ANCHOR]
-    return Results(names, names.index(ZERO) if ZERO in names else oldest[0], mixed)
+    zero = names.index(ZERO) if ZERO in names else oldest[0]
+    return Results(names, zero, mixed, [one.side for one in players])
 
 
 def environment(recorded: Any) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_help_lists_groups_options_and_how_to_use_them():
     for text in (
         "python -m marl_app +experiment=league",
         "league/matchmaker: age_rank, alphastar,",
-        "experiment: alphastar, circle, circle_schemes, fsp, ippo, league, mappo, pfsp, pool_per_side, psro, qmix, self_play, ",
+        "experiment: alphastar, circle, circle_schemes, fsp, ippo, league, mappo, pfsp, pool_per_side, psro, ",
     ):
         assert text in result.stdout
     assert "resume=" in result.stdout and "_target_" not in result.stdout

@@ -78,9 +78,14 @@ def test_the_matchmaker_gives_no_chance(run):
 def test_not_frozen_yet(run):
     assert ask(run, "main", "main@0003") == ["main@0003 does not exist: the newest snapshot of main is main@0002."]
     empty = {**run[0], "snapshots": []}
-    assert why("main", "main@0000", empty, run[1].iloc[:0], None, {"main": self_play("main")}) == [
-        "main@0000 does not exist: main has not been frozen yet."
-    ]
+    assert why(
+        "main",
+        "main@0000",
+        empty,
+        run[1].iloc[:0],
+        None,
+        {"main": self_play(League([Learner("main")], Newest(), EverySteps(1)).view, "main")},
+    ) == ["main@0000 does not exist: main has not been frozen yet."]
 
 
 def test_left_the_pool(run):

@@ -54,6 +54,7 @@ class ProjectedReplicator:
         """The shares [n] of a population whose members earn so much more than its average, `dt` later."""
         floor = min(self.gamma, 1 / len(shares))
         shares = shares + self.dt * shares * gains
+        shares /= shares.sum()  # 1 but for rounding, which would grow where the game favors a side
         return project(shares, floor) if shares.min() < floor else shares
 
 

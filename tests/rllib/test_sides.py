@@ -1,0 +1,153 @@
+"""A pool per side: a learner for each, trained in one run, that meets the other side only."""
+
+import json
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from marl_app.build.training import build
+from marl_app.config.compose import compose_job, load
+from marl_app.config.errors import ConfigError
+from marl_app.config.resume import expand
+from marl_app.evaluation.exploitability import exact_game
+from marl_app.evaluation.sequence_form import mixed
+from marl_app.rllib.agent import Agent
+from marl_app.rllib.checkpoint import latest, save
+from marl_app.rllib.checkpoint import load as load_checkpoint
+from marl_app.run import run as run_task
+from tests.rllib.runs import SMALL, matches, running, small
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+OVERRIDES = (
+    "+experiment=pool_per_side",
+    "env=simple_tag",
+    "algorithm.train_batch_size_per_learner=1600",
+    "league.schedule.agent_steps=3000",
+    "league/matchmaker=latest_past",
+    "league.turn=1",
+    "callbacks=[league,metrics,checkpoint]",
+)
+ITERATIONS = 12
+
+
+@pytest.fixture(scope="module")
+def run(ray_here, tmp_path_factory):
+    """Predators (side 0) and a prey (side 1) that chase each other for a while; and what they began as."""
+    folder = tmp_path_factory.mktemp("sides")
+    with running(folder, *OVERRIDES) as algorithm:
+        start = {learner: algorithm.weights(learner) for learner in ("main", "main_1")}
+        for _ in range(ITERATIONS):
+            algorithm.train()
+        save(algorithm, folder / "checkpoints", keep=1)
+        algorithm.records.flush()
+        (folder / ".hydra").mkdir()
+        OmegaConf.save(compose_job([*SMALL, *OVERRIDES]), folder / ".hydra" / "config.yaml")
+        OmegaConf.save([*SMALL, *OVERRIDES], folder / ".hydra" / "overrides.yaml")
+        yield folder, start, algorithm
+
+
+def test_each_plays_its_side_against_the_other(run):
+    folder, _, algorithm = run
+    met = matches(folder)
+    own, other = {"main": 0, "main_1": 1}, {"main": "main_1", "main_1": "main"}
+    assert set(met.learner) == {"main", "main_1"}
+    assert (met.side == met.learner.map(own)).all()
+    assert (met.opponent.str.partition("@")[0] == met.learner.map(other)).all()
+    assert set(met.rule) == {"self_play", "uniform"}  # the other one as it is, and its past
+    sides = {snapshot.player.id: snapshot.side for snapshot in algorithm.league.snapshots}
+    assert len(sides) >= 4 and all(side == own[player.partition("@")[0]] for player, side in sides.items())
+
+
+def test_only_the_networks_of_its_side_are_trained(run):
+    _, start, algorithm = run
+    now = {learner: algorithm.weights(learner) for learner in start}
+    for learner, trained in (("main", "adversary"), ("main_1", "agent")):
+        for name, value in now[learner].items():
+            changed = not np.array_equal(value, start[learner][name])
+            assert changed == name.startswith(trained) or not name.startswith(("adversary", "agent")), name
+
+
+def test_it_goes_on_from_its_checkpoint(run, tmp_path):
+    folder, _, algorithm = run
+    again = build(small(tmp_path, *OVERRIDES)).build_algo()
+    load_checkpoint(again, latest(folder / "checkpoints"))
+    assert again.league.state_dict() == algorithm.league.state_dict()
+    for snapshot in algorithm.league.snapshots:
+        assert Agent(algorithm.snapshot(snapshot.digest)).metadata["side"] == snapshot.side
+    again.stop()
+
+
+def test_cross_play_seats_everybody_on_its_side(run, tmp_path):
+    folder, _, _ = run
+    line = ["task=evaluate", f"run={folder}", "task.games=4", "task.batch=4", "task.snapshots=2"]
+    run_task(load(expand(line, multirun=False), output_dir=str(tmp_path)))
+    found = json.loads((tmp_path / "cross_play.json").read_text())
+    for pair in found["pairs"]:
+        lineages = {pair["row"].partition("@")[0], pair["column"].partition("@")[0]}
+        assert (pair["games"] > 0) == (len(lineages) == 2), pair
+    masses = {player["player"]: player["nash"] for player in found["players"]}
+    for lineage in ("main", "main_1"):  # each side has a mixture of its own
+        assert sum(mass for name, mass in masses.items() if name.partition("@")[0] == lineage) == pytest.approx(1)
+
+
+@pytest.mark.timeout(300)
+def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
+    folder, out = tmp_path / "run", tmp_path / "exploiters"
+    overrides = (
+        "+experiment=pool_per_side", "env=kuhn_poker", "league/matchmaker=meta", "league/meta=nash", "league.turn=1",
+        "league.sims_per_entry=1000", "league.schedule.agent_steps=300", "callbacks=[league,metrics,payoffs,exploitability]",
+    )  # fmt: skip
+    with running(folder, *overrides) as algorithm:
+        for _ in range(8):
+            algorithm.train()
+        league = algorithm.league
+        algorithm.fire("on_run_end", status="finished")
+        game = exact_game(algorithm.config.make_env, 100_000)
+        plans = {
+            snapshot.player.id: game.plans(game.behavior(Agent(algorithm.snapshot(snapshot.digest))))
+            for snapshot in league.snapshots
+        }
+        first, second = (
+            mixed([plans[s.player.id] for s in league.view.pool(side)], league.mixture(side)) for side in (0, 1)
+        )
+        found = algorithm.exploitability["meta_strategy"]
+        assert found == pytest.approx(game.nash_conv((first[0], second[1])) / 2)
+        agents = [game.plans(game.behavior(Agent(algorithm.encode_learner(one)))) for one in ("main", "main_1")]
+        exact = algorithm.exploitability["agent"]
+        assert exact == pytest.approx(game.nash_conv((agents[0][0], agents[1][1])) / 2)
+        # The payoff is the game's own value of each pair: what it pays the first player, on a scale where 2 chips are 0.5.
+        for home in league.view.pool(0):
+            for away in league.view.pool(1):
+                value = game.form.values((plans[home.player.id][0], plans[away.player.id][1]))[0]
+                score = league.payoff.scores(home.player.id, [away.player.id])[0]
+                assert score == pytest.approx(0.5 + value / 4, abs=1e-6)
+        save(algorithm, folder / "checkpoints", keep=1)
+    (folder / ".hydra").mkdir()
+    OmegaConf.save(compose_job([*SMALL, *overrides]), folder / ".hydra" / "config.yaml")
+    OmegaConf.save([*SMALL, *overrides], folder / ".hydra" / "overrides.yaml")
+    harder = ("algorithm.lr=0.003", "algorithm.num_epochs=4", "algorithm.train_batch_size_per_learner=1024")
+    line = ["task=exploit", f"run={folder}", "task.games=8000", "callbacks=[league,metrics,checkpoint]", *harder]
+    run_task(load(expand([*line, "stop.iterations=80"], multirun=False), output_dir=str(out)))
+    bound = json.loads((out / "exploit.json").read_text())
+    # As much as exists, but for noise; each agent is met in half of the matches, on its side.
+    assert exact / 2 < bound["bound"]["payoff"] < exact + 0.15 and bound["probabilities"] == {
+        "main": 0.5,
+        "main_1": 0.5,
+    }
+    met = matches(out)
+    assert set(zip(met.learner, met.side, met.opponent, strict=True)) == {
+        ("exploiter_0", 0, "target_main_1@0000"), ("exploiter_1", 1, "target_main@0000"),
+    }  # fmt: skip
+
+
+def test_sides_need_an_environment_of_two(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"league.learners.main.side=0: a pool per side .* two sides, and this one has 3"
+    ):
+        build(small(tmp_path, "+experiment=pool_per_side", "env=kuhn_poker", "env.game=kuhn_poker(players=3)"))
+    with pytest.raises(ConfigError, match=r"league.learners.main.side=2"):
+        small(tmp_path, "league.learners.main.side=2")
+    with pytest.raises(ConfigError, match=r"side must be null for all"):
+        build(small(tmp_path, "+league.learners.other={side: 1}"))
