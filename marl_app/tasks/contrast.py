@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from omegaconf import OmegaConf
 from marl_app.build.leaves import env_factory, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
+from marl_app.evaluation import exploiter
 from marl_app.evaluation.contestants import ANCHOR, Contestant, Members, contestants
 from marl_app.evaluation.cross_play import Matches, seatings
 from marl_app.evaluation.own_past import against_past
@@ -34,7 +34,7 @@ from marl_app.league.payoff import Floats
 from marl_app.league.ratings import bradley_terry
 from marl_app.tasks.contrast_report import ContrastReport, Measured
 from marl_app.tasks.evaluate import able, environment, results_of
-from marl_app.tasks.seeds import grouped
+from marl_app.tasks.seeds import grouped, runs_below
 
 
 @dataclass
@@ -48,6 +48,10 @@ class Contrast(Section):
     games: int = key("Matches of the newest main against each past self and each anchor.", at_least=1)
     pool_games: int = key("Matches of every other pair.", at_least=1)
     batch: int = key("Matches that a pair plays at once.", at_least=1)
+    exploit_env_steps: int | None = key(
+        "Env steps that an exploiter of each newest main trains for, where exploitability is not exact; null = none.",
+        at_least=1,
+    )
     confidence: float = key("Of the bootstrap intervals over seeds.", above=0, at_most=0.999)
 
     def __call__(self, config: Config) -> float:
@@ -59,6 +63,9 @@ class Contrast(Section):
         for number, (run, members) in enumerate(runs.items(), 1):
             print(f"contrast: {run.name}, {number} of {len(runs)}", flush=True)
             found[run] = self._measure(members, config.seed, quiet=number > 1)
+            if self.exploit_env_steps is not None and np.isnan(found[run].values["exploitability"]):
+                folder = Path(config.output_dir) / "exploiters" / run.name
+                found[run].values["exploiter"] = _exploited(run, folder, self.exploit_env_steps)
         if not found:
             raise ConfigError(f"run={config.run}: no run below it has a whole checkpoint")
         schemes = {name.removeprefix("+experiment="): measured for name, measured in grouped(found).items()}
@@ -105,8 +112,7 @@ class Contrast(Section):
 def recorded_runs(directory: Path) -> dict[Path, Members]:
     """The runs below a directory, in the order of their numbers; of those without a checkpoint it is printed."""
     found = {}
-    for file in sorted(directory.rglob(".hydra/overrides.yaml"), key=_natural):
-        run = file.parent.parent
+    for run in runs_below(directory):
         if not (run / "checkpoints").is_dir():  # not a training run, such as what a study wrote
             continue
         try:
@@ -114,10 +120,6 @@ def recorded_runs(directory: Path) -> dict[Path, Members]:
         except FileNotFoundError as error:
             print(f"without {run}: {error}", flush=True)
     return found
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", str(path))]
 
 
 def _measured(
@@ -151,6 +153,15 @@ def _measured(
         ages=np.array([steps[results.players[place]] / max(steps[first], 1) for place in past]),
         past=rates[newest, past],
     )
+
+
+def _exploited(run: Path, directory: Path, env_steps: int) -> float:
+    """What an exploiter scores beyond 0.5 against the newest main; NaN, with a line, if it failed."""
+    exploiter.start(run, directory, f"stop.env_steps={env_steps}").wait()
+    known = exploiter.found(directory)
+    if known is None:
+        print(f"no exploiter of {run}: see {directory / exploiter.LOG}", flush=True)
+    return np.nan if known is None else float(known["bound"]["estimate"])
 
 
 def _exploitability(run: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ reinforcement learning at the edge of the statistical precipice"; with fewer tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,16 @@ from scipy.stats import bootstrap, trim_mean
 Floats = NDArray[np.float64]
 Said = TypeVar("Said")
 SHARED = ("seed", "hydra.")  # overrides that make no difference between groups
+
+
+def runs_below(directory: Path) -> list[Path]:
+    """The directories that have recorded overrides, in the order of their numbers; not those within another one."""
+    found = {file.parent.parent for file in directory.rglob(".hydra/overrides.yaml")}
+    return sorted((run for run in found if not found.intersection(run.parents)), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", str(path))]
 
 
 def grouped(found: Mapping[Path, Said]) -> dict[str, list[Said]]:

@@ -22,7 +22,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.metrics.figures import bands_figure, write_png
 from marl_app.metrics.files import replacing
-from marl_app.tasks.seeds import Floats, grouped, interquartile_mean, interval
+from marl_app.tasks.seeds import Floats, grouped, interquartile_mean, interval, runs_below
 
 STEPS, SECONDS, ROWS = "steps/env_steps", "seconds", "steps/trained_agent_steps"
 POINTS = 200  # of a curve
@@ -93,14 +93,15 @@ def _number(value: float) -> str:
 def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd.DataFrame]]:
     """The curves of all runs below a directory, by what distinguishes their groups."""
     found: dict[Path, pd.DataFrame] = {}
-    for file in sorted(directory.rglob("progress.jsonl")):
-        curve = pd.read_json(file, lines=True)
-        if metric not in curve or not (file.parent / ".hydra" / "overrides.yaml").is_file():
+    for run in runs_below(directory):
+        file = run / "progress.jsonl"
+        curve = pd.read_json(file, lines=True) if file.is_file() else pd.DataFrame()
+        if metric not in curve:
             continue
         curve = curve[[STEPS, SECONDS, ROWS, metric]].rename(columns={metric: "value"}).dropna().reset_index(drop=True)
         curve["value"] *= scale
         curve["smooth"] = curve["value"].ewm(span=10).mean()
-        found[file.parent] = curve
+        found[run] = curve
     return grouped(found)
 
 
