@@ -114,8 +114,7 @@ class Candidates:
     def _of_others(self, probabilities: Floats) -> Floats:
         """The probability of each of `_others`, whatever the rule."""
         those = self._not_itself
-        chances: Floats = np.bincount(self._other[those], probabilities[those], len(self._others))
-        return chances
+        return np.bincount(self._other[those], probabilities[those], len(self._others)).astype(np.float64)
 
     def _placed(self, held: Collection[str], tolerance: float) -> Floats:
         at_hand = np.zeros(len(self._keys), np.bool_)
