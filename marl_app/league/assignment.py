@@ -70,11 +70,12 @@ class Candidates:
         self._places: dict[str | None, list[int]] = {}  # of a snapshot, by its digest
         for place, digest in enumerate(self._digests):
             self._places.setdefault(digest, []).append(place)
-        self._snapshots = np.array([digest is not None for digest in self._digests])
+        self._snapshots = np.flatnonzero([digest is not None for digest in self._digests])
         self._others = sorted({player for player, _ in self._keys} - {learner})
         other = {player: index for index, player in enumerate(self._others)}
         self._other = np.array([other.get(player, -1) for player, _ in self._keys])  # -1: the learner itself
         self._not_itself = self._other >= 0
+        self._those = np.flatnonzero(self._not_itself)
         self._chances = self._of_others(self._probabilities)
         self._opponents: dict[int, Opponent] = {}
 
@@ -113,8 +114,8 @@ class Candidates:
 
     def _of_others(self, probabilities: Floats) -> Floats:
         """The probability of each of `_others`, whatever the rule."""
-        those = self._not_itself
-        return np.bincount(self._other[those], probabilities[those], len(self._others)).astype(np.float64)
+        them = self._those
+        return np.bincount(self._other[them], probabilities[them], len(self._others)).astype(np.float64, copy=False)
 
     def _placed(self, held: Collection[str], tolerance: float) -> Floats:
         at_hand = np.zeros(len(self._keys), np.bool_)

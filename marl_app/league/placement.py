@@ -23,11 +23,11 @@ def placed(probabilities: Floats, held: NDArray[np.bool_], tolerance: float) -> 
 
     Unchanged, bit by bit, if `tolerance` is 0, if all of it is held, or nothing that has a positive probability.
     """
-    on_held = float(probabilities[held].sum())
-    moved = tolerance * (float(probabilities.sum()) - on_held)
-    if not on_held > 0 or not moved > 0 or held.all():
+    on_held = float(probabilities @ held)
+    elsewhere = float(probabilities @ ~held)
+    if not on_held > 0 or not tolerance * elsewhere > 0:
         return probabilities
-    bent: Floats = probabilities * np.where(held, 1 + moved / on_held, 1 - tolerance)
+    bent: Floats = probabilities * np.where(held, 1 + tolerance * elsewhere / on_held, 1 - tolerance)
     return bent
 
 

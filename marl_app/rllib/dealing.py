@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -52,18 +53,22 @@ class Dealing:
         self._inventory = inventory
         self._tolerance = tolerance
         self._ahead = ahead
+        self._racks: Mapping[str, frozenset[str]] = {}
         self._held: dict[int, tuple[str, tuple[str, ...]]] = {}  # by env runner: its rack, and what it holds itself
         self._next: dict[int, Assignment] = {}  # by env runner
         self._dealt = Dealt()
 
-    def heard(self, fragment: Fragment) -> None:
-        """An env runner has said where it is, and what it holds."""
-        self._held[fragment.runner] = fragment.rack, fragment.held
+    def heard(self, fragments: Iterable[Fragment]) -> None:
+        """Env runners have said where they are, and what they hold; time to hear of the caches, too."""
+        for fragment in fragments:
+            self._held[fragment.runner] = fragment.rack, fragment.held
+        if self._tolerance:
+            self._racks = self._inventory()
 
     def held(self, runner: int) -> frozenset[str]:
         """The digests of what it costs an env runner little to play."""
         rack, own = self._held.get(runner, ("", ()))
-        return self._inventory().get(rack, frozenset()).union(own)
+        return self._racks.get(rack, frozenset()).union(own)
 
     def assign(self, learner: str, runner: int, opponent_slots: int, rng: np.random.Generator) -> Assignment:
         """Whom a learner plays next in an env runner."""

@@ -301,8 +301,8 @@ class MatchAlgorithm(Algorithm):
         self.traffic.add(self.stats.traffic)
         self.stats.dealt = self._dealing.take()
         self.dealt.add(self.stats.dealt)
+        self._dealing.heard(fragments)
         for fragment in fragments:
-            self._dealing.heard(fragment)
             self.trainees[fragment.learner].count(fragment)
             self.turns.advance(fragment.learner, fragment.env_steps)
         self.turns.end_iteration()

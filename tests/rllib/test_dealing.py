@@ -33,11 +33,11 @@ def uniform_league(pool):
 def test_an_env_runner_holds_its_slots_and_its_racks_cache():
     racks = {"r0": frozenset("ab"), "r1": frozenset("c")}
     dealing = Dealing(uniform_league(10), lambda: racks, 0.5, ahead=False)
-    dealing.heard(Answer(1, "r0", ("x",)))
-    dealing.heard(Answer(2, "r1", ()))
-    dealing.heard(Answer(3, "", ("y",)))  # a node without a label, and without a cache
+    # The third is on a node without a label, and without a cache.
+    dealing.heard([Answer(1, "r0", ("x",)), Answer(2, "r1", ()), Answer(3, "", ("y",))])
     assert [dealing.held(runner) for runner in range(5)] == [set(), set("abx"), {"c"}, {"y"}, set()]
     racks["r1"] = frozenset("d")
+    dealing.heard([])
     assert dealing.held(2) == {"d"}
 
 
@@ -46,7 +46,7 @@ def test_what_is_held_is_dealt_more_often_and_the_sums_say_so():
     made = uniform_league(100)
     held = tuple(snapshot.digest for snapshot in made.snapshots[:10])
     dealing = Dealing(made, dict, 0.5, ahead=False)
-    dealing.heard(Answer(1, "", held))
+    dealing.heard([Answer(1, "", held)])
     rng, requests, share = np.random.default_rng(0), 3000, {1: 0.0, 2: 0.0}
     for runner in share:
         for _ in range(requests):
