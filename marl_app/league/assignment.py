@@ -67,10 +67,10 @@ class Candidates:
         self.learner = learner
         self._keys, self._win_rates, self._probabilities = _merged(branches)
         self._digests = [digests.get(player) for player, _ in self._keys]
-        self._places: dict[str | None, list[int]] = {}  # of a snapshot, by its digest
-        for place, digest in enumerate(self._digests):
-            self._places.setdefault(digest, []).append(place)
         self._snapshots = np.flatnonzero([digest is not None for digest in self._digests])
+        known = [self._digests[place] for place in self._snapshots]
+        self._blobs = {digest: number for number, digest in enumerate(dict.fromkeys(known))}
+        self._blob = np.array([self._blobs[digest] for digest in known], np.int64)  # of each of `_snapshots`
         self._others = sorted({player for player, _ in self._keys} - {learner})
         other = {player: index for index, player in enumerate(self._others)}
         self._other = np.array([other.get(player, -1) for player, _ in self._keys])  # -1: the learner itself
@@ -118,10 +118,10 @@ class Candidates:
         return np.bincount(self._other[them], probabilities[them], len(self._others)).astype(np.float64, copy=False)
 
     def _placed(self, held: Collection[str], tolerance: float) -> Floats:
-        at_hand = np.zeros(len(self._keys), np.bool_)
-        at_hand[[place for digest in held for place in self._places.get(digest, ())]] = True
+        at_hand = np.zeros(len(self._blobs), np.bool_)
+        at_hand[[self._blobs[digest] for digest in held if digest in self._blobs]] = True
         bent = self._probabilities.copy()
-        bent[self._snapshots] = placed(bent[self._snapshots], at_hand[self._snapshots], tolerance)
+        bent[self._snapshots] = placed(bent[self._snapshots], at_hand[self._blob], tolerance)
         return bent
 
     def _named(self, places: Iterable[int]) -> tuple[Opponent, ...]:

@@ -101,3 +101,19 @@ def test_at_the_end_of_the_scale_nobody_else_takes_a_slot() -> None:
     for slots in (3, 20):
         dealt = Candidates("main", [UNIFORM], POOL).deal(slots, np.random.default_rng(0), held, 1.0)
         assert {opponent.digest for opponent in dealt.opponents} <= held
+
+
+def test_two_snapshots_with_the_same_weights_are_held_together() -> None:
+    """Frozen twice without training in between: one blob, two players, and two rules that name one of them."""
+    twins = {"main@0000": "a", "main@0001": "a", "main@0002": "b"}
+    names, thirds = tuple(twins), np.full(3, 1 / 3)
+    branches = [Branch("x", 0.5, names, thirds, thirds), Branch("y", 0.5, names[:1], thirds[:1], np.ones(1))]
+    dealt = Candidates("main", branches, twins).deal(5, np.random.default_rng(0), {"a"}, 0.5)
+    shares = {(o.player, o.rule): float(s) for o, s in zip(dealt.opponents, dealt.shares, strict=True)}
+    # "b" has 1/6 of all and gives half of it to "a", whose 5/6 grow by a tenth.
+    assert shares == pytest.approx(
+        {
+            ("main@0000", "x"): 1.1 / 6, ("main@0001", "x"): 1.1 / 6, ("main@0002", "x"): 0.5 / 6,
+            ("main@0000", "y"): 1.1 / 2,
+        }
+    )  # fmt: skip
