@@ -14,4 +14,4 @@ class SampleOpponents(MatchCallback):
 
     def on_sample_request(self, *, algorithm: MatchAlgorithm, request: Request, **kwargs: Any) -> None:
         """Deal opponents, at most as many as an env runner can take on at once."""
-        request.assignment = algorithm.league.assign(request.learner, algorithm.fresh_slots, algorithm.rng)
+        request.assignment = algorithm.assign(request)

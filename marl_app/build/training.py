@@ -82,6 +82,8 @@ def build(config: Config) -> MatchConfig:
         stop=config.stop,
         hparams=flat(asdict(config)),
         guests=invited,
+        prefetch=config.runtime.prefetch,
+        placement_tolerance=config.league.placement_tolerance,
         **settings,
     )
 

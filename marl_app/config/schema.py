@@ -319,6 +319,12 @@ class LeagueConfig(Section):
         "training after a freeze; exact in small games. null = what their learners have played counts.",
         at_least=2,
     )
+    placement_tolerance: float = key(
+        "How far assignments prefer snapshots that the env runner or its rack's cache holds: the share of the others' "
+        "probability that goes to these; 0 = exactly what the matchmaker says.",
+        at_least=0,
+        at_most=0.99,
+    )
     matchmaker: Leaf = key("The rule that picks the opponent of a match.")
     meta: Leaf = key("The meta-strategy: how the pool as a whole is played.")
     schedule: Leaf = key("When the learner is frozen into the pool.")
@@ -360,6 +366,7 @@ class RuntimeConfig(Section):
     num_envs_per_env_runner: int = key("Matches that an env runner steps together.", at_least=1)
     pipeline: bool = key("Whether the next batch is collected while the learner trains on the last one.")
     opponent_slots: int = key("Frozen opponents that an env runner holds at once.", at_least=1)
+    prefetch: bool = key("Whether env runners are told their next opponents early, and fetch them while they play.")
     num_learners: int = key("0 = the driver trains; 1 = a process of its own does.", at_least=0, at_most=1)
     num_gpus_per_learner: float = key("GPUs of the learner, or a share of one.", at_least=0)
     num_gpus_per_env_runner: float = key("GPUs of each env runner, or a share of one.", at_least=0)

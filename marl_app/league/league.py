@@ -17,13 +17,13 @@ Weights never pass through here, only their digests.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from marl_app.league.assignment import Assignment, Opponent, deal
+from marl_app.league.assignment import Assignment, Candidates, Opponent
 from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load, save
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import Uniform
@@ -95,6 +95,7 @@ class League:
         self._tallies = {learner: Tally() for learner in self.learners}
         self._measured: set[tuple[str, str]] = set()  # pairs of the pool, sorted
         self._zero: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
+        self._candidates: dict[str, Candidates] = {}  # by learner; whoever changes the league clears it
 
     @property
     def matches(self) -> int:
@@ -110,12 +111,24 @@ class League:
     def view(self) -> LeagueView:
         return LeagueView(tuple(self.learners.values()), self.snapshots, self.payoff, dict(self._tallies))
 
-    def assign(self, learner: str, opponent_slots: int, rng: np.random.Generator) -> Assignment:
-        """Whom the learner plays next, with at most `opponent_slots` different snapshots; see `assignment.deal`."""
+    def assign(
+        self,
+        learner: str,
+        opponent_slots: int,
+        rng: np.random.Generator,
+        held: Collection[str] = (),
+        tolerance: float = 0.0,
+    ) -> Assignment:
+        """Whom the learner plays next, with at most `opponent_slots` different snapshots; see `Candidates.deal`.
+
+        The matchmaker is asked once after each change of the league, and not for every assignment.
+        """
         self._check(learner)
-        digests = {player: snapshot.digest for player, snapshot in self._pool.items()}
-        dealt = deal(learner, self.matchmaker.branches(self.view, learner), digests, opponent_slots, rng)
-        return replace(dealt, side=self.learners[learner].side)
+        if learner not in self._candidates:
+            digests = {player: snapshot.digest for player, snapshot in self._pool.items()}
+            branches, side = self.matchmaker.branches(self.view, learner), self.learners[learner].side
+            self._candidates[learner] = Candidates(learner, branches, digests, side)
+        return self._candidates[learner].deal(opponent_slots, rng, held, tolerance)
 
     def record(self, outcomes: Outcomes) -> None:
         """Count results. Self-play counts as matches and nowhere else: it says nothing about strength.
@@ -129,6 +142,7 @@ class League:
         unknown = [name for name in set(outcomes.opponents) - players if not self._has_left(name)]
         if unknown:
             raise ValueError(f"results of {learner} against unknown players {sorted(unknown)}")
+        self._candidates.clear()
         opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
         results, scores = np.zeros((len(opponents), 3), np.int64), np.bincount(row, outcomes.scores, len(opponents))
         np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
@@ -151,6 +165,7 @@ class League:
         Counts of matches and the sum of the scores, as `home` saw them. Nothing happens if one has left the pool.
         """
         if home in self._pool and away in self._pool:
+            self._candidates.clear()
             self.payoff.replace(home, away, wins, draws, losses, score)
             self._measured.add((min(home, away), max(home, away)))
 
@@ -193,6 +208,7 @@ class League:
         taken = self.learners.keys() | {s.player.lineage for s in self.snapshots if s.role != GUEST}
         if clash := [guest.lineage for guest in guests if guest.lineage in taken]:
             raise ValueError(f"the guest {clash[0]} goes by the name of a learner: give it another one")
+        self._candidates.clear()
         invited = {guest.snapshot.player.id: guest.snapshot for guest in guests}
         for player, snapshot in list(self._pool.items()):
             if snapshot.role == GUEST and (player not in invited or invited[player].digest != snapshot.digest):
@@ -212,6 +228,7 @@ class League:
         weights, which are to be stored before; `agent_steps` is what the learner has trained on.
         """
         player = self.next_snapshot(learner)
+        self._candidates.clear()
         snapshot = Snapshot(
             player=player,
             digest=digest,
@@ -236,6 +253,7 @@ class League:
         It takes over that snapshot's record, or has none; its tally starts again. ValueError for an unknown snapshot.
         """
         self._check(learner)
+        self._candidates.clear()
         if to == INITIAL:
             self.payoff.drop(learner)
         elif to in self._pool:
@@ -324,6 +342,7 @@ class League:
         """
         if state["version"] != STATE_VERSION:
             raise ValueError(f"league state has version {state['version']!r}; this program reads {STATE_VERSION}")
+        self._candidates.clear()
         snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
         tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}

@@ -105,6 +105,12 @@ METRICS = (
         "share",
     ),
     Metric("league/self_play_share", "Share of the matches in which the trainee played itself.", "share"),
+    Metric(
+        "league/placement_distortion",
+        "Mean total variation distance from the matchmaker's distribution to the one that was dealt from, because it "
+        "prefers what racks hold (league.placement_tolerance).",
+        "share",
+    ),
     Metric("league/payoff", "Win rate of every player (row) against every other (column).", "image"),
     Metric("league/ratings", "Elo of every player, snapshots in the order of their age.", "image"),
     Metric("league/matchmaking", "How likely the main agent meets each opponent, and its win rate there.", "image"),
@@ -200,6 +206,13 @@ METRICS = (
     Metric("alarms/stale_pairs", "1 while many snapshots were not met for long, so that win rates are old.", "1"),
     Metric("alarms/collapsed_diversity", "1 while a large pool plays like hardly more than one player.", "1"),
     Metric(
+        "control_plane/assignments_per_s",
+        "Assignments of opponents to env runners per second of the time that the league took for them: what one core "
+        "could make.",
+        "assignments/s",
+    ),
+    Metric("control_plane/assignment_bytes", "Mean bytes of such an assignment as a message.", "bytes"),
+    Metric(
         "snapshots/{link}/bytes",
         "Bytes of opponents that moved: store_to_runner (past the caches), store_to_rack, rack_to_node, or "
         "node_to_runner (from shared memory into use).",
@@ -210,6 +223,9 @@ METRICS = (
         "snapshots/hit_rate", "Share of the requests for opponents that a rack's cache answered from memory.", "share"
     ),
     Metric("snapshots/fetch_ms", "Mean time from the request for an opponent to its verified bytes.", "ms"),
+    Metric(
+        "snapshots/wait_share", "Share of the env runners' time in which matches stood still for opponents.", "share"
+    ),
     Metric(
         "snapshots/slot_bytes",
         "Weights of the opponents, but for guests of another architecture, in the env runner that holds the most.",

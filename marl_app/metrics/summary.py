@@ -22,7 +22,10 @@ KEYS = {
     "team without opponents `{team: {agent_return, low, high, team_return, games}}`.",
     "exploitability": "The last exact exploitability, as `{agent, meta_strategy}`; empty where there is none.",
     "snapshots": "What opponents moved since this process began: `bytes` and `count` by link, `requests`, `hits`, "
-    "`seconds`, `corrupt`, `bypassed`, `failed`, as the metrics under `snapshots/` say; and `queued`.",
+    "`seconds`, `waited`, `corrupt`, `bypassed`, `failed`, as the metrics under `snapshots/` say; `queued`; and "
+    "`runner_private_bytes` and `slot_bytes` of the last iteration.",
+    "control_plane": "What assignments were made since this process began: `assignments`, `assignments_per_s`, "
+    "`assignment_bytes`, and the mean `distortion` of placement.",
     "checkpoint": "Path of the last checkpoint; null if there is none.",
 }
 

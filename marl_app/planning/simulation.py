@@ -7,6 +7,9 @@ is done when the slowest of them is. An actor plays only while it waits for noth
 as a share of time that is lost, and not only as a utilization above 1.
 
 The caches start as if they had run forever (see `caches`), and the first part of the time is not counted.
+
+With caches per rack the matchmaker may prefer what the actor's rack holds, as `league.placement` does in a run; a run
+knows it a little later, here it is known at once.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from itertools import count
 
 import numpy as np
 
+from marl_app.league.payoff import Floats
+from marl_app.league.placement import distance, placed
 from marl_app.planning.caches import filled, last_requests, recent
 from marl_app.planning.opponents import Opponents
 from marl_app.planning.size import Size, bytes_per_s
@@ -35,7 +40,8 @@ class Simulated:
     playing: the share of the actors' time in which they played, 1 without any waiting. bytes_per_s and snapshots:
     over each link, of all of the store but of the others on average over the racks or nodes, as in `traffic.Design`;
     `snapshots` without the trainee's weights. fetch_s: the mean wait between two matches. hit_rate: of requests for
-    snapshots, answered by a rack's or a node's cache.
+    snapshots, answered by a rack's or a node's cache. distortion: the mean total variation distance from the
+    matchmaker's distribution to those that were dealt from; distortion_of_all: that of their mean.
     """
 
     design: str
@@ -46,6 +52,8 @@ class Simulated:
     fetch_s: float
     hit_rate: float
     requests: int
+    distortion: float = 0.0
+    distortion_of_all: float = 0.0
 
 
 Item = tuple[int, bool]
@@ -85,10 +93,11 @@ class Link:
 
 
 def simulate_actors(
-    size: Size, opponents: Opponents, design: str, seconds: float, rng: np.random.Generator
+    size: Size, opponents: Opponents, design: str, seconds: float, rng: np.random.Generator, tolerance: float = 0.0
 ) -> Simulated:
-    """Play for so many seconds after the warm-up. `design` is a letter of `traffic.DESIGNS`."""
-    return _Simulation(size, opponents, design, rng).run(seconds)
+    """Play for so many seconds after the warm-up. `design` is a letter of `traffic.DESIGNS`; `tolerance` says how far
+    what a rack holds is preferred, see `league.placement`."""
+    return _Simulation(size, opponents, design, rng, tolerance).run(seconds)
 
 
 class _Simulation:
@@ -97,8 +106,13 @@ class _Simulation:
     An item is what moves: (snapshot, True) or (version of the trainee, False).
     """
 
-    def __init__(self, size: Size, opponents: Opponents, design: str, rng: np.random.Generator) -> None:
+    def __init__(
+        self, size: Size, opponents: Opponents, design: str, rng: np.random.Generator, tolerance: float
+    ) -> None:
         self.size, self.opponents, self.design, self.rng = size, opponents, design, rng
+        self.tolerance = tolerance if design in "cd" else 0.0
+        self.dealt: Floats = np.zeros(len(opponents.ages))  # the sum of the distributions that were dealt from
+        self.distortion = 0.0
         self.period = 1 / size.requests_per_s(1.0)  # an actor changes opponents so often
         self.begin = WARM_UP * self.period
         self.phase = rng.random()  # of the freeze interval in which the simulation starts
@@ -160,6 +174,8 @@ class _Simulation:
             fetch_s=self.waited / max(1, self.waits),
             hit_rate=self.hits / max(1, self.requests),
             requests=self.requests,
+            distortion=self.distortion / max(1, self.requests),
+            distortion_of_all=distance(self.dealt / self.dealt.sum(), self.opponents.ages) if self.dealt.any() else 0.0,
         )
 
     def _push(self, when: float, actor: int, item: Item | None) -> None:
@@ -174,7 +190,8 @@ class _Simulation:
             wanted += [(snapshot, True) for snapshot in range(self.newest[actor] + 1, newest + 1)]
             self.newest[actor] = newest
         elif self.design != "a" and self.rng.random() < self.opponents.share:
-            wanted.append((newest - self._age(), True))
+            age = self._placed_age(now, newest, actor) if self.tolerance else self._age()
+            wanted.append((newest - age, True))
         self.asked[actor] = self.arrived[actor] = now
         self.pending[actor] = len(wanted)
         for item in wanted:
@@ -240,6 +257,18 @@ class _Simulation:
             self.waits += 1
             self.waited += self.arrived[actor] - self.asked[actor]
         self._push(self.arrived[actor] + self.period, actor, None)
+
+    def _placed_age(self, now: float, newest: int, actor: int) -> int:
+        """The age of the next opponent, with a preference for what the actor's rack holds."""
+        asked = self.opponents.ages
+        ages = newest - np.array(list(self.racks[actor % self.size.nodes % self.size.racks].snapshots), np.int64)
+        held = np.zeros(len(asked), np.bool_)
+        held[ages[(ages >= 0) & (ages < len(asked))]] = True
+        dealt = placed(asked, held, self.tolerance)
+        if now >= self.begin:
+            self.dealt += dealt
+            self.distortion += distance(asked, dealt)
+        return int(self.rng.choice(len(dealt), p=dealt))
 
     def _age(self) -> int:
         if not self.ages:

@@ -49,8 +49,9 @@ def wall(
     most_actors: float,
     seconds: float,
     rng: np.random.Generator,
+    tolerance: float = 0.0,
 ) -> Wall:
     """Simulate so many seconds around the expected wall, but never more than `most_actors`."""
     numbers = sorted({min(most_actors, factor * expected_actors) for factor in AROUND})
-    steps = [simulate_actors(grown(size, actors), opponents, design, seconds, rng) for actors in numbers]
+    steps = [simulate_actors(grown(size, actors), opponents, design, seconds, rng, tolerance) for actors in numbers]
     return Wall(design, size.store_gbit_per_s, expected_actors, steps)

@@ -55,6 +55,8 @@ class MatchConfig(AlgorithmConfig):
         self.networks: tuple[Network, ...] = ()
         self.opponent_slots = 1
         self.pipeline = False
+        self.prefetch = False
+        self.placement_tolerance = 0.0
         self.no_progress_timeout_s = 120.0
         self.stop: StopConfig | None = None
         self.hparams: dict[str, Any] = {}
@@ -95,6 +97,8 @@ class MatchConfig(AlgorithmConfig):
         stop: StopConfig,
         hparams: dict[str, Any],
         guests: tuple[Guest, ...] = (),
+        prefetch: bool = False,
+        placement_tolerance: float = 0.0,
         **settings: Any,
     ) -> Self:
         """What is played, by which networks, against whom, and where the run lies.
@@ -104,6 +108,8 @@ class MatchConfig(AlgorithmConfig):
         no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
         hparams: the run's configuration, flat, for TensorBoard.
         guests: who sits in the pool from the beginning; their bytes are in the store.
+        prefetch: deal one request ahead, so that env runners fetch the next opponents while they play.
+        placement_tolerance: how far assignments may prefer whom an env runner or its rack holds.
         settings: those of the algorithm that RLlib's `training` does not have; the schema says what they mean.
         """
         for name, value in {**locals(), **settings}.items():

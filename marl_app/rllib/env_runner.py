@@ -37,6 +37,7 @@ from marl_app.rllib.networks import module_id
 from marl_app.rllib.opponents import numpy_weights
 from marl_app.rllib.policies import Policies, Seen
 from marl_app.store.memory import private_bytes
+from marl_app.store.prefetch import Prefetching
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -89,6 +90,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         config = self.config
         self._guests = Guests(config.make_env, self.env.num_matches, self.networks, config.agents, config.architecture)
         reader = config.cache.reader(config.store)
+        if config.prefetch:
+            reader = Prefetching(reader)
         self._policies = Policies(
             config.learner, self.networks, config.architecture, config.opponent_slots, reader, self._device,
             self._guests,
@@ -122,6 +125,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             self._start_all(request, rng)
         else:
             self._matchups.assign(request.assignment)
+        opponents = self._policies.opponents
+        opponents.prepare([*self._matchups.waiting(), *request.ahead])
         self._ended_matches, self._ended_steps, self._ended_returns = 0, 0, 0.0
         self._reward_scale, self._moments = request.reward_scale, Moments()
         for _ in range(self.steps):
@@ -143,9 +148,12 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             seconds=time.perf_counter() - began,
             forward_seconds=self._policies.seconds,
             env_seconds=self._env_seconds,
-            traffic=self._policies.opponents.take_traffic(),
-            slot_bytes=self._policies.opponents.held_bytes,
+            traffic=opponents.take_traffic(),
+            slot_bytes=opponents.held_bytes,
             private_bytes=private_bytes(),
+            runner=request.runner,
+            rack=opponents.rack,
+            held=opponents.held,
         )
 
     def _start_all(self, request: Request, rng: np.random.Generator) -> None:

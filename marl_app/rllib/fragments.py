@@ -30,6 +30,7 @@ class Request:
     reward_scale: what rewards are multiplied by before they are trained on.
     assignment: whom to play; callbacks fill it in (`MatchCallback.on_sample_request`).
     others: weights, by id, of the learners beside this one that it is to play.
+    runner: the env runner that is asked, by its number. ahead: the digests of whom the next request will probably name.
     """
 
     learner: str
@@ -39,6 +40,8 @@ class Request:
     reward_scale: float = 1.0
     assignment: Assignment | None = None
     others: Mapping[str, Weights | ObjectRef] = field(default_factory=dict)
+    runner: int = 0
+    ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Fragment:
     reward_moments: of the discounted returns so far, at every step, if rewards are normalized.
     seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
     traffic: what loading opponents moved. slot_bytes: of the opponents held; private_bytes: of the process's memory.
+    runner, rack: who answers, and where it is; held: the digests of the snapshots that it holds.
     """
 
     learner: str
@@ -72,6 +76,9 @@ class Fragment:
     traffic: Traffic = field(default_factory=Traffic)
     slot_bytes: int = 0
     private_bytes: int = 0
+    runner: int = 0
+    rack: str = ""
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from marl_app import __version__
 from marl_app.evaluation.play import Follower
 from marl_app.evaluation.policy import Policy
 from marl_app.league.alarms import Reading
+from marl_app.league.assignment import Assignment
 from marl_app.league.league import INITIAL, Freeze, League
 from marl_app.league.players import Snapshot
 from marl_app.league.reset import CHANCES
@@ -32,6 +33,7 @@ from marl_app.league.standing import Standing
 from marl_app.metrics.records import Records
 from marl_app.rllib.agent import player_of
 from marl_app.rllib.config import MatchConfig
+from marl_app.rllib.dealing import Dealing, Dealt
 from marl_app.rllib.fragments import Fragment, Request
 from marl_app.rllib.moments import Moments
 from marl_app.rllib.networks import module_id
@@ -68,6 +70,8 @@ class MatchAlgorithm(Algorithm):
         self._reader = DirectReader(config.store)
         self._caches = self.config.cache.start(config.store)
         self.traffic = Traffic()
+        self.dealt = Dealt()
+        self._dealing = Dealing(self.league, self.config.cache.inventory(), config.placement_tolerance, config.prefetch)
         self.records = Records(self.run_dir)
         self.rng = np.random.default_rng(config.seed)
         self.counters = Counters()
@@ -263,7 +267,11 @@ class MatchAlgorithm(Algorithm):
         shares = [reached / limit for limit, reached in limits if limit is not None]
         return (min(1.0, max(shares)) if shares else None), counters.seconds
 
-    def _request(self) -> Request:
+    def assign(self, request: Request) -> Assignment:
+        """Whom the league would have the learner of a request play, in the env runner that is asked."""
+        return self._dealing.assign(request.learner, request.runner, self.fresh_slots, self.rng)
+
+    def _request(self, runner: int) -> Request:
         learner = self.turns.current
         request = Request(
             learner=learner,
@@ -271,10 +279,12 @@ class MatchAlgorithm(Algorithm):
             weights_version=self.trainees[learner].updates,
             seed=int(self.rng.integers(2**63)),
             reward_scale=self.trainees[learner].reward_moments.scale,
+            runner=runner,
         )
         self.fire("on_sample_request", request=request)
         if request.assignment is None:
             raise ValueError("no callback filled in request.assignment; add `league` to callbacks")
+        request.assignment, request.ahead = self._dealing.in_turn(runner, request.assignment)
         met = {opponent.player for opponent in request.assignment.opponents} - {learner}
         request.others = {player: self._broadcast[player] for player in met & self.trainees.keys()}
         return request
@@ -290,6 +300,9 @@ class MatchAlgorithm(Algorithm):
         self.counters.trained_agent_steps += self.stats.rows
         self.counters.matches += self.stats.matches
         self.traffic.add(self.stats.traffic)
+        self.stats.dealt = self._dealing.take()
+        self.dealt.add(self.stats.dealt)
+        self._dealing.heard(fragments)
         for fragment in fragments:
             self.trainees[fragment.learner].count(fragment)
             self.turns.advance(fragment.learner, fragment.env_steps)

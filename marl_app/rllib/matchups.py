@@ -58,6 +58,11 @@ class Matchups:
         self._opponents += assignment.opponents
         self._admit()
 
+    def waiting(self) -> list[str]:
+        """The digests of the assignment's opponents that are in no slot yet."""
+        digests = (self._opponents[index].digest for index in self._dealt)
+        return [digest for digest in digests if digest is not None and self._held.slot_of(digest) is None]
+
     def _admit(self) -> None:
         """Load the assignment's opponents into slots that nobody needs."""
         wanted = {key for index in self._dealt if (key := self._key(self._opponents[index])) is not None}

@@ -11,8 +11,9 @@ share (a cache's, or Ray's), so are the weights of their opponents.
 from __future__ import annotations
 
 import copy
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from torch.func import functional_call, vmap
 from marl_app.rllib.guests import Guests
 from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.networks import Network
-from marl_app.store.codec import views
+from marl_app.store.codec import Buffer, views
+from marl_app.store.prefetch import Prefetching
 from marl_app.store.reader import Reader
 from marl_app.store.store import is_digest
 from marl_app.store.traffic import Traffic
@@ -83,8 +85,7 @@ class OpponentSlots:
             weights = self._learners[player]
             weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
         else:
-            others = [held for place, held in enumerate(self.players) if held is not None and place != slot]
-            data = self._reader.get(player, [held for held in others if is_digest(held)])
+            data = self._get(player, [held for held in self.held if held != self.players[slot]])
             weights, metadata = views(data)
             if self._guests is not None and self._guests.seat(slot, data, metadata):
                 self.players[slot] = player
@@ -98,6 +99,28 @@ class OpponentSlots:
             prefix = f"{name}/"
             stack.load(slot, {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)})
         self.players[slot] = player
+
+    def _get(self, digest: str, in_use: Sequence[str]) -> Buffer:
+        began = time.monotonic()
+        try:
+            return self._reader.get(digest, in_use)
+        finally:
+            self._reader.traffic.waited += time.monotonic() - began
+
+    def prepare(self, snapshots: Iterable[str]) -> None:
+        """These snapshots, by digest, are loaded next: whoever is in no slot is fetched beside, if the reader can."""
+        if isinstance(self._reader, Prefetching):
+            self._reader.announce([digest for digest in snapshots if digest not in self.players], self.held)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The digests of the snapshots in the slots."""
+        return tuple(player for player in self.players if player is not None and is_digest(player))
+
+    @property
+    def rack(self) -> str:
+        """The name of the rack that snapshots come from."""
+        return self._reader.rack
 
     @property
     def held_bytes(self) -> int:

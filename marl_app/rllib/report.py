@@ -58,7 +58,17 @@ def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, fl
         values["matches/first_side_score"] = first / matches
     if stats.recorded:
         values["league/self_play_share"] = matches / stats.recorded
-    return values | _learners(algorithm, result) | _league(algorithm) | _snapshots(algorithm)
+    return values | _learners(algorithm, result) | _league(algorithm) | _dealt(algorithm) | _snapshots(algorithm)
+
+
+def _dealt(algorithm: MatchAlgorithm) -> dict[str, float]:
+    """The control plane's work, and what placement made of it."""
+    means = algorithm.stats.dealt.means()
+    distortion = means.pop("distortion", None)
+    values = {f"control_plane/{name}": value for name, value in means.items()}
+    if distortion is not None and algorithm.config.placement_tolerance:
+        values["league/placement_distortion"] = distortion
+    return values
 
 
 def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
@@ -113,6 +123,7 @@ def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
     if traffic.requests:
         values["snapshots/hit_rate"] = traffic.hits / traffic.requests
         values["snapshots/fetch_ms"] = 1000 * traffic.seconds / traffic.requests
+    values["snapshots/wait_share"] = traffic.waited / max(stats.sample_seconds, 1e-9)
     return values | {
         "snapshots/slot_bytes": stats.slot_bytes,
         "snapshots/corrupt": traffic.corrupt,

@@ -27,14 +27,15 @@ class Sampler:
 
     No more is asked for than a batch still lacks: a fragment too many would be trained on an update later.
 
-    make_request: called for each request. restore: called when nobody answers, to bring back env runners that died.
+    make_request: called for each request, with the env runner's number. restore: called when nobody answers, to bring
+    back env runners that died.
     batch_steps, fragment_steps: env steps of a batch, and of one answer.
     """
 
     def __init__(
         self,
         group: EnvRunnerGroup,
-        make_request: Callable[[], Request],
+        make_request: Callable[[int], Request],
         restore: Callable[[], None],
         timeout_s: float,
         batch_steps: int,
@@ -61,7 +62,7 @@ class Sampler:
         lacking = math.ceil((self._batch_steps - collected - under_way) / self._fragment_steps)
         if idle and lacking > 0:
             idle = idle[:lacking]
-            kwargs = [{"request": self._make_request()} for _ in idle]
+            kwargs = [{"request": self._make_request(runner)} for runner in idle]
             self._group.foreach_env_runner_async(SAMPLE, tag=SAMPLE, kwargs=kwargs, remote_worker_ids=idle)
 
     def collect(self) -> list[Fragment]:
@@ -89,7 +90,7 @@ class Sampler:
 
     def _answers(self, collected: int) -> list[Fragment | Failure]:
         if self._group.local_env_runner is not None:
-            return [self._group.local_env_runner.sample(request=self._make_request())]
+            return [self._group.local_env_runner.sample(request=self._make_request(0))]
         self.request(collected)
         answers = self._group.fetch_ready_async_reqs(tags=SAMPLE, timeout_seconds=1.0)
         if not answers:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_app.rllib.dealing import Dealt
 from marl_app.rllib.fragments import Fragment
 from marl_app.rllib.moments import Moments
 from marl_app.store.traffic import Traffic
@@ -60,7 +61,8 @@ class IterationStats:
     `matches` ended, `recorded` of them counted for somebody (not those that ended in a random opening).
     `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
     `learners`: who has trained; one, but for what an env runner brought late.
-    `traffic` of all env runners; `slot_bytes` and `private_bytes` of the one with the most.
+    `sample_seconds` and `traffic` of all env runners; `slot_bytes` and `private_bytes` of the one with the most.
+    `dealt`: assignments made since the last iteration.
     """
 
     env_steps: int = 0
@@ -78,6 +80,8 @@ class IterationStats:
     traffic: Traffic = field(default_factory=Traffic)
     slot_bytes: int = 0
     private_bytes: int = 0
+    sample_seconds: float = 0.0
+    dealt: Dealt = field(default_factory=Dealt)
 
     @classmethod
     def of(cls, fragments: Sequence[Fragment], updates: Mapping[str, int]) -> IterationStats:
@@ -103,4 +107,5 @@ class IterationStats:
             traffic=Traffic.sum(fragment.traffic for fragment in fragments),
             slot_bytes=max(fragment.slot_bytes for fragment in fragments),
             private_bytes=max(fragment.private_bytes for fragment in fragments),
+            sample_seconds=sum(fragment.seconds for fragment in fragments),
         )

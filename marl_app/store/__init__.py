@@ -9,6 +9,7 @@ provenance    where a snapshot comes from
 garbage       what nobody refers to
 lru, cache    what is held, and one fetch for all who ask
 reader        an env runner's way to the bytes
+prefetch      what is played next, fetched early
 rack_caches   the caches of a Ray cluster
 traffic       what moved
 memory        what a process has for itself

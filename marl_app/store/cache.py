@@ -54,6 +54,11 @@ class Cache(Generic[V]):
         coming.set_result(value)
         return value, False
 
+    def held(self) -> list[str]:
+        """The digests of what is held now."""
+        with self._lock:
+            return list(self._held)
+
     def drop(self, digest: str) -> None:
         """Forget a value, so that the next one who asks fetches it."""
         with self._lock:

@@ -6,7 +6,7 @@ One class for all of them, so that a plan speaks of the caches that run.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -32,6 +32,9 @@ class Lru(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._held)
 
     def get(self, key: K) -> V | None:
         """The value, which is now the most recently used; None if it is not there."""

@@ -17,7 +17,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ from ray.exceptions import RayError
 
 from marl_app.store.cache import Cache
 from marl_app.store.codec import Buffer
-from marl_app.store.reader import PAUSE_S, UNREADABLE, DirectReader, fetch
+from marl_app.store.reader import PAUSE_S, UNREADABLE, DirectReader, Inventory, fetch
 from marl_app.store.store import Store, digest_of
 from marl_app.store.traffic import NODE_TO_RUNNER, RACK_TO_NODE, STORE_TO_RACK, Traffic
 
@@ -74,7 +74,33 @@ class RackCaches:
 
     def reader(self, store: Store) -> RackReader:
         rack = ray.get_runtime_context().get_node_labels().get(self._rack_label, "")
-        return RackReader(store, self._actors.get(rack), self._timeout_s, self._shared)
+        return RackReader(store, self._actors.get(rack), self._timeout_s, self._shared, rack=rack)
+
+    def inventory(self) -> Inventory:
+        return _Inventory(self._actors)
+
+
+class _Inventory:
+    """What the caches say they hold. One question to each is under way; who does not answer still holds what it did."""
+
+    def __init__(self, actors: Mapping[str, Any]) -> None:
+        self._actors = actors
+        self._asked: dict[str, ObjectRef] = {}
+        self._held: dict[str, frozenset[str]] = {}
+
+    def __call__(self) -> Mapping[str, frozenset[str]]:
+        for rack, actor in self._actors.items():
+            question = self._asked.pop(rack, None)
+            if question is not None:
+                if not ray.wait([question], timeout=0)[0]:
+                    self._asked[rack] = question
+                    continue
+                try:
+                    self._held[rack] = frozenset(ray.get(question))
+                except RayError:  # it died, and comes back empty
+                    self._held.pop(rack, None)
+            self._asked[rack] = actor.held.remote()
+        return self._held
 
 
 @dataclass
@@ -128,6 +154,9 @@ class _RackCache:
     def held_bytes(self) -> int:
         return int(self._cache.size)
 
+    def held(self) -> list[str]:
+        return self._cache.held()
+
     def place(self) -> tuple[str, int]:
         """Its node and process."""
         return self._node, os.getpid()
@@ -160,7 +189,10 @@ class _RackCache:
 class RackReader:
     """Satisfies `reader.Reader`: asks the actor of the rack (None: there is none), and the store where it cannot."""
 
-    def __init__(self, store: Store, actor: Any, timeout_s: float, shared: bool, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self, store: Store, actor: Any, timeout_s: float, shared: bool, pause_s: float = PAUSE_S, rack: str = ""
+    ) -> None:
+        self.rack = rack
         self._direct = DirectReader(store, pause_s)
         self.traffic = self._direct.traffic
         self._actor = actor

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from marl_app.store.codec import Buffer, CorruptBlob
@@ -27,9 +27,12 @@ PAUSE_S = 30.0
 
 
 class Reader(Protocol):
-    """For one thread. `traffic` counts what moved."""
+    """For one thread. `traffic` counts what moved; `rack` names the rack it is in, "" where there are none."""
 
-    traffic: Traffic
+    rack: str
+
+    @property
+    def traffic(self) -> Traffic: ...
 
     def get(self, digest: str, in_use: Iterable[str]) -> Buffer:
         """The verified bytes, which must not be written to. `in_use`: the snapshots that the caller holds and plays.
@@ -37,6 +40,10 @@ class Reader(Protocol):
         Raises one of `UNREADABLE` if they cannot be had now.
         """
         ...
+
+
+Inventory = Callable[[], Mapping[str, frozenset[str]]]
+"""The digests that the caches hold, by rack, as far as they have said so; called now and then, it asks them anew."""
 
 
 class CacheOption(Protocol):
@@ -50,6 +57,10 @@ class CacheOption(Protocol):
         """In an env runner: its way to the snapshots."""
         ...
 
+    def inventory(self) -> Inventory:
+        """In the algorithm's process, after `start`: what the caches hold, without waiting for them."""
+        ...
+
 
 class Direct:
     """No cache: every env runner reads the store."""
@@ -60,12 +71,17 @@ class Direct:
     def reader(self, store: Store) -> DirectReader:
         return DirectReader(store)
 
+    def inventory(self) -> Inventory:
+        return dict
+
 
 class DirectReader:
     """Reads a store. What fails is not tried again for `PAUSE_S`; the same exception is raised meanwhile.
 
     A store that does not answer is not asked for anything else either: each request would wait as long.
     """
+
+    rack = ""
 
     def __init__(self, store: Store, pause_s: float = PAUSE_S) -> None:
         self.traffic = Traffic()

@@ -17,8 +17,9 @@ class Traffic:
     """Sums since the last `take`.
 
     bytes, count: by link. requests: snapshots that were asked for, `hits` of them answered by a rack's cache that held
-    them; `seconds` is what the answers took. corrupt: answers with other bytes than those of the digest, which are
-    thrown away. bypassed: requests for which the rack's cache was not to be had. failed: requests without an answer.
+    them; `seconds` is what the answers took, and `waited` the part of it in which matches stood still. corrupt: answers
+    with other bytes than those of the digest, which are thrown away. bypassed: requests for which the rack's cache was
+    not to be had. failed: requests without an answer.
     """
 
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LINKS, 0))
@@ -26,6 +27,7 @@ class Traffic:
     requests: int = 0
     hits: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     corrupt: int = 0
     bypassed: int = 0
     failed: int = 0

@@ -5,7 +5,8 @@ python -m marl_app task=stress 'task.parts=[simulated]' league/matchmaker=unifor
 python -m marl_app task=stress 'task.parts=[real]' 'task.real_snapshot_bytes=[200_000_000]' task.real_pool=[8]
 
 The simulated part plays thousands of actors match by match (`planning/simulation.py`), with the settings, matchmaker
-and cache code of a plan, and shows the plan's prediction beside. The real part starts a Ray cluster of several nodes on
+and cache code of a plan, and shows the plan's prediction beside (without a preference for what racks hold; with
+league.placement_tolerance the simulation has one). The real part starts a Ray cluster of several nodes on
 this machine, and moves real bytes out of the configured store. Leaves stress.json, stress.csv and pictures.
 """
 
@@ -77,7 +78,8 @@ class Stress(Plan):
             return opponents(matchmaker, next(iter(config.league.learners)), pool, size.elo_per_generation)
 
         if SIMULATED in self.parts:
-            found, ratio = self._simulated(size, picked(size.pool_snapshots), config.seed, directory)
+            tolerance = config.league.placement_tolerance
+            found, ratio = self._simulated(size, picked(size.pool_snapshots), tolerance, config.seed, directory)
             rows += found
         if REAL in self.parts:
             found, ratio = self._real(config, picked, directory)
@@ -88,7 +90,9 @@ class Stress(Plan):
 
     # Simulated.
 
-    def _simulated(self, size: Size, picked: Opponents, seed: int, directory: Path) -> tuple[list[Row], float]:
+    def _simulated(
+        self, size: Size, picked: Opponents, tolerance: float, seed: int, directory: Path
+    ) -> tuple[list[Row], float]:
         rows: list[Row] = []
         began = time.monotonic()
         cases = []
@@ -96,11 +100,12 @@ class Stress(Plan):
             one = replace(size, snapshot_bytes=snapshot_bytes)
             planned = answer(one, picked, np.random.default_rng(seed))
             for name in DESIGNS:
-                found = simulate_actors(one, picked, name, self.simulated_s, np.random.default_rng(seed))
+                rng = np.random.default_rng(seed)
+                found = simulate_actors(one, picked, name, self.simulated_s, rng, tolerance)
                 cases.append((planned, found))
                 rows += list(_simulated_rows(planned, found))
         show_simulated(cases, time.monotonic() - began)
-        found_walls = self._walls(size, picked, seed)
+        found_walls = self._walls(size, picked, tolerance, seed)
         show_walls(found_walls)
         rows += [row for one in found_walls for row in _wall_rows(one)]
         self._pictures(size, picked, found_walls, cases, directory)
@@ -108,7 +113,7 @@ class Stress(Plan):
         opponents_of_all = size.actors * size.replica_bytes / self.simulated_s
         return rows, opponents_of_all / max(moved["c"].snapshots[STORE], 1e-9)
 
-    def _walls(self, size: Size, picked: Opponents, seed: int) -> list[Wall]:
+    def _walls(self, size: Size, picked: Opponents, tolerance: float, seed: int) -> list[Wall]:
         found = []
         for gbit_per_s in self.walls_store_gbit_per_s:
             planned = answer(replace(size, store_gbit_per_s=gbit_per_s), picked, np.random.default_rng(seed))
@@ -116,7 +121,7 @@ class Stress(Plan):
                 expected = size.actors / planned.used[name][STORE]
                 rng = np.random.default_rng(seed)
                 most = max(self.walls_up_to_actors, size.actors_per_rack)
-                found.append(wall(planned.size, picked, name, expected, most, self.walls_s, rng))
+                found.append(wall(planned.size, picked, name, expected, most, self.walls_s, rng, tolerance))
         return found
 
     def _pictures(
@@ -214,6 +219,9 @@ def _simulated_rows(planned: Answer, found: Simulated) -> Iterator[Row]:
             continue
         yield Row("bytes, simulated", found.bytes_per_s[link], "B/s", found.design, link, note=note)
         yield Row("bytes, planned", design.bytes_per_s(link), "B/s", found.design, link, note=note)
+    if found.distortion:
+        yield Row("placement distortion, simulated", found.distortion, "share", found.design, note=note)
+        yield Row("placement distortion of all, simulated", found.distortion_of_all, "share", found.design, note=note)
     yield Row("memory, planned", design.node_bytes / planned.size.actors_per_node, "B", found.design, NODE, note=note)
 
 

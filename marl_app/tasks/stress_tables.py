@@ -44,6 +44,13 @@ def show_simulated(cases: Sequence[tuple[Answer, Simulated]], seconds: float) ->
             rest = (hits, number(found.fetch_s, 2), f"{100 * found.playing:.1f} %") if first else ("", "", "")
             shown.add_row(f"{bytes_each} {unit_each}" if first else "", found.design, link, *texts, unit, error, *rest)
     _print(shown)
+    for planned, found in cases:
+        if found.distortion:
+            one, all_together = 100 * found.distortion, 100 * found.distortion_of_all
+            print(
+                f"{found.design}, snapshots of {planned.size.snapshot_bytes:,.0f} B: placement moves {one:.1f} % of "
+                f"the matchmaker's probability in an assignment, {all_together:.1f} % over all; planned is without"
+            )
 
 
 def show_walls(found: Sequence[Wall]) -> None:

@@ -131,7 +131,13 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "elo": _elo(algorithm),
         "anchors": algorithm.anchors,
         "exploitability": algorithm.exploitability,
-        "snapshots": asdict(algorithm.traffic) | {"queued": queued(algorithm.store)},
+        "snapshots": asdict(algorithm.traffic)
+        | {
+            "queued": queued(algorithm.store),
+            "runner_private_bytes": algorithm.stats.private_bytes,
+            "slot_bytes": algorithm.stats.slot_bytes,
+        },
+        "control_plane": {"assignments": algorithm.dealt.assignments, **algorithm.dealt.means()},
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
 

@@ -66,3 +66,16 @@ def test_no_wall_is_met_below_it():
     found = wall(size(**SMALL), UNIFORM, "c", 75_000, 400, 600, rng())
     assert found.actors is None and [step.actors for step in found.steps] == [400]
     assert grown(size(**SMALL), 79).racks == 2
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 0.3])
+def test_racks_that_hold_a_part_are_asked_for_it_more_often(tolerance):
+    """20 of 50 snapshots are held: hits go from 0.4 to 0.4 + t x 0.6, and what the store sends falls to 1 - t of it."""
+    one = size(**SMALL, rack_cache_snapshots=20, freeze_interval_s=1e6)
+    exact = simulate_actors(one, UNIFORM, "c", 14_400, rng())
+    found = simulate_actors(one, UNIFORM, "c", 14_400, rng(), tolerance)
+    assert exact.distortion == 0.0 and exact.hit_rate == pytest.approx(0.4, abs=0.02)
+    assert found.hit_rate == pytest.approx(0.4 + tolerance * 0.6, abs=0.02)
+    assert found.snapshots[STORE] == pytest.approx((1 - tolerance) * exact.snapshots[STORE], rel=0.04)
+    assert found.distortion == pytest.approx(tolerance * 0.6, rel=0.02)
+    assert found.distortion_of_all < 0.3 * found.distortion  # racks hold different ones

@@ -26,7 +26,17 @@ OURS = {
 
 
 def make_runner(
-    make_env, store, *, matches=8, steps=5, model=SMALL, slots=2, agent_id=False, critic="local", **settings
+    make_env,
+    store,
+    *,
+    matches=8,
+    steps=5,
+    model=SMALL,
+    slots=2,
+    agent_id=False,
+    critic="local",
+    prefetch=False,
+    **settings,
 ):
     """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each.
 
@@ -41,7 +51,7 @@ def make_runner(
         run_dir="", trainees={"main": 1.0}, turn=1, make_env=make_env, make_league=None, store=store,
         architecture=model, agents=tuple(env.agents), opponent_slots=slots,
         networks=networks_of(env, agent_id=agent_id, critic=critic),
-        pipeline=False, no_progress_timeout_s=10, stop=None, hparams={}, **ours,
+        pipeline=False, no_progress_timeout_s=10, stop=None, hparams={}, prefetch=prefetch, **ours,
     )  # fmt: skip
     return MatchEnvRunner(config=config)
 
@@ -96,8 +106,8 @@ def against(*opponents):
 SELF = against((None, 1.0))
 
 
-def collect(runner, weights, assignment=SELF, seed=0, version=0, reward_scale=1.0):
+def collect(runner, weights, assignment=SELF, seed=0, version=0, reward_scale=1.0, ahead=()):
     """One fragment; a Failure becomes an AssertionError with its traceback."""
-    answer = runner.sample(request=Request("main", weights, version, seed, reward_scale, assignment))
+    answer = runner.sample(request=Request("main", weights, version, seed, reward_scale, assignment, ahead=ahead))
     assert not isinstance(answer, Failure), answer.traceback
     return answer

@@ -49,7 +49,8 @@ def test_training_goes_on_while_the_store_is_away(tmp_path):
 
 
 def test_opponents_come_through_the_cache_of_the_rack(tmp_path):
-    overrides = ("cache=rack", "cache.capacity_bytes=1_000_000", "runtime.num_env_runners=1")
+    overrides = ("cache=rack", "cache.capacity_bytes=1_000_000", "runtime.num_env_runners=1", "runtime.prefetch=true")
+    overrides += ("league.placement_tolerance=0.2", "runtime.opponent_slots=1")
     with running(tmp_path, *overrides, "env=rock_paper_scissors", "league.schedule.agent_steps=600") as algorithm:
         while algorithm.traffic.requests < 2:
             algorithm.train()
@@ -58,3 +59,14 @@ def test_opponents_come_through_the_cache_of_the_rack(tmp_path):
         assert not (traffic.bypassed or traffic.failed or traffic.corrupt or traffic.count["store_to_runner"])
         assert "snapshots/store_to_rack/bytes" in algorithm.report
         assert "snapshots/store_to_runner/bytes" not in algorithm.report
+
+        # What the rack holds is known where assignments are made: more than an env runner with one slot does.
+        deadline = time.monotonic() + 120
+        while len(held := algorithm._dealing.held(1)) < 3:
+            assert time.monotonic() < deadline
+            algorithm.train()
+        assert held <= {snapshot.digest for snapshot in algorithm.league.snapshots}
+        while not algorithm.dealt.distortion:
+            assert time.monotonic() < deadline
+            algorithm.train()
+        assert algorithm.dealt.means()["distortion"] < 0.2

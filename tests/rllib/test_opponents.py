@@ -1,6 +1,8 @@
 """A slot answers exactly as the snapshot's own network does, whichever way the forward pass is made."""
 
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from marl_app.rllib.opponents import OpponentSlots, numpy_weights
 from marl_app.store.codec import CorruptBlob, encode
 from marl_app.store.disk import DiskStore
 from marl_app.store.reader import DirectReader
+from marl_app.store.traffic import Traffic
 
 FLAT = spaces.Box(-1, 1, (5,), np.float32)
 BOARD = spaces.Box(0, 1, (4, 3, 2), np.int8)
@@ -213,3 +216,28 @@ def test_bfloat16_encoders_answer_alike_in_both_passes(store, monkeypatch):
         expected, _ = own.act(seen, mask)
     for answer in answers:
         torch.testing.assert_close(answer, expected, rtol=3e-2, atol=3e-2)
+
+
+def test_what_is_no_longer_played_is_let_go_of(store, passes):
+    """Of 30 snapshots that came through two slots, the memory of 28 is free; of all in one stack, which has copies."""
+    given = []
+
+    class Watched:
+        """A reader whose answers lie in arrays, as those of a rack's cache do, that can be watched."""
+
+        rack = ""
+        traffic = Traffic()
+
+        def get(self, digest, in_use):
+            data = np.frombuffer(store.get(digest), np.uint8).copy()
+            given.append(weakref.ref(data))
+            return memoryview(data)
+
+    slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 2, Watched())
+    held = slots.held_bytes
+    for number in range(30):
+        slots.load(number % 2, store.put(blob(player=module("discrete", number))))
+    gc.collect()
+    alive = [number for number, one in enumerate(given) if one() is not None]
+    assert alive == ([] if slots._stacks["player"]._stacked else [28, 29]) and len(given) == 30
+    assert slots.held_bytes == held if slots._stacks["player"]._stacked else slots.held_bytes > held

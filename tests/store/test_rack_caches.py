@@ -54,6 +54,15 @@ class Runner:
         return None
 
 
+def asked(inventory, until):
+    """What the racks hold, asked again and again until it is so."""
+    deadline = time.monotonic() + 60
+    while not until(held := inventory()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return held
+
+
 def test_a_rack(tmp_path):
     """One test, because processes are expensive."""
     store = Lying(tmp_path)
@@ -77,6 +86,10 @@ def test_a_rack(tmp_path):
     for blob in blobs:
         ray.get(one.get.remote(blob))
     assert ray.get(cache.held_bytes.remote()) == 4 * MB
+
+    # What it holds is known without waiting: an answer comes with a later question.
+    inventory = option.inventory()
+    assert asked(inventory, lambda held: held) == {"": frozenset(blobs[2:])}
 
     # A lie that came into the rack is noticed by the env runner, dropped there, and fetched again.
     (tmp_path / "lies").touch()
@@ -103,6 +116,7 @@ def test_a_rack(tmp_path):
         time.sleep(0.5)
     assert ray.get(cache.place.remote())[1] != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
     assert ray.get(one.get.remote(blobs[1]))[1].hits == 1
+    asked(inventory, lambda held: held == {"": frozenset([blobs[1]])})
     for actor in (one, two, cache):
         ray.kill(actor)
 

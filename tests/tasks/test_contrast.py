@@ -32,7 +32,9 @@ def sweep(tmp_path_factory):
 
 def contrast(run, out, *overrides):
     """The objective, the table and what was written of the runs."""
-    objective = run_task(load(["task=contrast", f"run={run}", *overrides], output_dir=str(out)))
+    objective = run_task(
+        load(["task=contrast", f"run={run}", "task.exploit_env_steps=null", *overrides], output_dir=str(out))
+    )
     table = pd.read_csv(out / "contrast.csv", index_col="scheme")
     return objective, table, json.loads((out / "contrast.json").read_text())
 

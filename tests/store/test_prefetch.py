@@ -1,0 +1,108 @@
+"""What is announced is there when it is asked for, is held no longer than announced, and fails as it would have."""
+
+import gc
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+
+from marl_app.store.disk import DiskStore
+from marl_app.store.prefetch import Prefetching
+from marl_app.store.reader import DirectReader
+from marl_app.store.store import Unavailable
+from marl_app.store.traffic import STORE_TO_RUNNER
+
+DELAY_S = 0.15
+
+
+class Slow(DiskStore):
+    """A store that takes its time; a digest in `down` is not to be had."""
+
+    down: frozenset = frozenset()
+    threads: tuple = ()
+
+    def get(self, digest):
+        self.threads = (*self.threads, threading.current_thread().name)
+        time.sleep(DELAY_S)
+        if digest in self.down:
+            raise Unavailable("down")
+        return super().get(digest)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Slow(tmp_path)
+
+
+def timed(reader, digest):
+    began = time.monotonic()
+    data = reader.get(digest)
+    return data, time.monotonic() - began
+
+
+def test_what_was_announced_is_there_at_once(store):
+    one, two, three = (store.put(text) for text in (b"one", b"two", b"three"))
+    reader = Prefetching(DirectReader(store))
+    data, seconds = timed(reader, one)
+    assert data == b"one" and seconds >= DELAY_S  # nobody had said so
+    reader.announce([two, three], [])
+    time.sleep(4 * DELAY_S)  # a match
+    for digest, text in ((two, b"two"), (three, b"three")):
+        data, seconds = timed(reader, digest)
+        assert data == text and seconds < DELAY_S / 2
+    traffic = reader.traffic.take()
+    assert traffic.requests == traffic.count[STORE_TO_RUNNER] == 3 and traffic.bytes[STORE_TO_RUNNER] == 11
+    assert traffic.seconds >= 3 * DELAY_S  # what fetching took, whoever waited
+    assert len(set(store.threads)) == 1  # readers are for one thread
+
+
+def test_who_asks_while_it_is_fetched_waits_for_the_rest_and_nothing_is_fetched_twice(store):
+    one = store.put(b"one")
+    reader = Prefetching(DirectReader(store))
+    reader.announce([one, one], [])
+    reader.announce([one], [])
+    assert reader.get(one) == b"one" and len(store.threads) == 1
+
+
+def test_failures_are_those_of_the_reader(store):
+    one = store.put(b"one")
+    reader = Prefetching(DirectReader(store, pause_s=0.0))
+    store.down = frozenset([one])
+    reader.announce([one], [])
+    with pytest.raises(Unavailable):
+        reader.get(one)
+    with pytest.raises(KeyError):
+        reader.get("0" * 64)
+    store.down = frozenset()
+    assert reader.get(one) == b"one" and reader.traffic.take().failed == 2
+
+
+def test_only_what_is_announced_is_held():
+    """After each announcement, all that is held is what it names: two of many blobs, however many there were."""
+    held = []
+
+    class Arrays:
+        """A reader whose answers can be watched."""
+
+        rack = ""
+
+        def __init__(self):
+            self.traffic = DirectReader(None).traffic
+
+        def get(self, digest, in_use):
+            data = np.full(1000, int(digest))
+            held.append(weakref.ref(data))
+            return memoryview(data)
+
+    reader = Prefetching(Arrays())
+    for number in range(0, 40, 2):
+        reader.announce([str(number), str(number + 1)], [])
+        taken = reader.get(str(number))
+        assert taken[0] == number
+    del taken
+    reader.announce([], [])
+    reader.get("99")  # whatever was on its way has passed
+    gc.collect()
+    assert len(held) == 41 and not any(one() is not None for one in held)
