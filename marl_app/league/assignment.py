@@ -1,8 +1,8 @@
 """From a distribution over a pool of any size to the few opponents that fit into an env runner.
 
-An env runner holds at most `opponent_slots` opponents at a time. `Candidates.deal` picks them, and the share of matches each one
-gets, so that the chance of a match against any player is exactly what the matchmaker said, on average over requests
-(and in every single request if the pool fits). Where it may bend that distribution, see `placement`.
+An env runner holds at most `opponent_slots` opponents at a time. `Candidates.deal` picks them, and the share of matches
+each one gets, so that the chance of a match against any player is exactly what the matchmaker said, on average over
+requests (and in every single request if the pool fits). Where it may bend that distribution, see `placement`.
 """
 
 from __future__ import annotations
