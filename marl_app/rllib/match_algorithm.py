@@ -80,6 +80,7 @@ class MatchAlgorithm(Algorithm):
         self.exploitability: dict[str, float] = {}
         self.readings: list[Reading] = []  # of the league over time, oldest first
         self.notes: list[str] = []
+        self.waiting: set[str] = set()  # see `postponed`
         self.checkpoint: Path | None = None
         self._standing = Standing({})
         self._stood: tuple[float, tuple[Snapshot, ...]] = (float("-inf"), ())
