@@ -76,8 +76,8 @@ def warnings(config: Config) -> list[str]:
     needed, there = runtime.num_env_runners + runtime.num_learners, ray.cluster_resources().get("CPU", 0)
     if needed > there:
         found.append(
-            f"runtime.num_env_runners={runtime.num_env_runners}, runtime.num_learners={runtime.num_learners}: these need "
-            f"{needed} CPUs, and the cluster has {there:g}; training begins when there is room for all of them"
+            f"runtime.num_env_runners={runtime.num_env_runners}, runtime.num_learners={runtime.num_learners}: {needed} "
+            f"CPUs are needed, and the cluster has {there:g}; training begins when there is room for all of them"
         )
     folder = config.store.get("path")
     blind = nodes_without(folder) if folder else []
