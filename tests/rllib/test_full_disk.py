@@ -32,6 +32,7 @@ def fill(folder):
     return filler
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the TensorBoard writer
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.timeout(120)
 def test_training_goes_on_and_nothing_is_lost(small_disk):
