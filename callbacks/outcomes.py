@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.fragments import Fragment
@@ -19,7 +20,7 @@ class RecordOutcomes(MatchCallback):
         """Record one fragment's results."""
         outcomes = fragment.outcomes
         algorithm.league.record(outcomes)
-        rows = {
+        rows: dict[str, ArrayLike] = {
             "learner": np.full(len(outcomes.opponents), outcomes.learner),
             "opponent": list(outcomes.opponents),
             "rule": list(outcomes.rules),

@@ -39,7 +39,7 @@ def join(config: Config, **settings: Any) -> None:
             "hydra.run.dir: the run directory lies in the job's copy of the working directory, which Ray deletes: "
             'set MARL_RUNS to a folder that stays (--runtime-env-json \'{"env_vars": {"MARL_RUNS": "/shared/runs"}}\')'
         )
-    address = config.runtime.address
+    address = config.runtime.address or AUTO
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS") or AUTO
     key = f"runtime.address={config.runtime.address}" + (f" (RAY_ADDRESS={address})" if address != AUTO else "")
