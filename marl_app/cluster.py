@@ -48,7 +48,8 @@ def join(config: Config, **settings: Any) -> None:
         ray.init(address=address, **settings)
     except (RayError, OSError, RuntimeError, ValueError) as error:
         line = str(error).strip().partition("\n")[0]
-        raise ConfigError(f"{key}: {line or type(error).__name__} ({_FIX})") from error
+        token = "; a cluster that asks for a token needs RAY_AUTH_MODE=token here" if address != AUTO else ""
+        raise ConfigError(f"{key}: {line or type(error).__name__}: {_FIX}{token}") from error
     for warning in warnings(config):
         logger.warning("%s", warning)
 
