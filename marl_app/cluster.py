@@ -36,7 +36,7 @@ def join(config: Config, **settings: Any) -> None:
     """
     if any(part.startswith(JOB_COPY) for part in Path(config.output_dir).absolute().parts):
         raise ConfigError(
-            "hydra.run.dir: the run directory lies in the job's copy of the working directory, which Ray deletes: "
+            "hydra.run.dir: the run directory lies in the job's copy of the working directory, which Ray may delete: "
             'set MARL_RUNS to a folder that stays (--runtime-env-json \'{"env_vars": {"MARL_RUNS": "/shared/runs"}}\')'
         )
     address = config.runtime.address or AUTO

@@ -94,12 +94,13 @@ class Sampler:
         dead = [index for index in actors.actor_ids() if not actors.is_actor_healthy(index)]
         if not dead:
             return []
-        # At most one is under way for each.
-        self._group.foreach_env_runner_async(PING, tag=PING, healthy_only=False, remote_worker_ids=dead)
-        answers = self._group.fetch_ready_async_reqs(tags=PING, timeout_seconds=timeout_s, mark_healthy=True)
-        if not answers:  # they may have failed at once
+        # At most one is under way for each. (The group would log each that fails, every two seconds.)
+        actors.foreach_actor_async(PING, tag=PING, healthy_only=False, remote_actor_ids=dead)
+        answers = actors.fetch_ready_async_reqs(tags=PING, timeout_seconds=timeout_s, mark_healthy=True)
+        alive = [answer.actor_id for answer in answers if answer.ok]
+        if not alive:  # they may have failed at once
             time.sleep(max(0.0, min(0.1, began + timeout_s - time.monotonic())))
-        return [index for index, _ in answers]
+        return alive
 
     def _answers(self, collected: int) -> list[Fragment | Failure]:
         if self._group.local_env_runner is not None:
