@@ -1,7 +1,7 @@
 """Joining a Ray cluster that runs already: found within seconds, or refused; and what does not fit is said in a line.
 
-`ray.init` alone waits long for an address where nobody is. A run whose machines do not see its snapshots, or whose env
-runners find no room, would only seem to hang.
+`ray.init` alone waits for most of a minute where nobody answers. A run whose machines do not see its snapshots, or
+whose env runners find no room, would only seem to hang.
 """
 
 from __future__ import annotations
@@ -47,9 +47,12 @@ def join(config: Config, **settings: Any) -> None:
     try:
         ray.init(address=address, **settings)
     except (RayError, OSError, RuntimeError, ValueError) as error:
-        line = str(error).strip().partition("\n")[0]
+        line = str(error).strip().partition("\n")[0].rstrip(".")
         token = "; a cluster that asks for a token needs RAY_AUTH_MODE=token here" if address != AUTO else ""
         raise ConfigError(f"{key}: {line or type(error).__name__}: {_FIX}{token}") from error
+    # `auto` takes any Ray that it finds on this machine, also that of another run: which one it is has to be seen.
+    place = ray.get_runtime_context().gcs_address
+    logger.info("joined the Ray cluster at %s, of %d nodes", place, len(_alive()))
     for warning in warnings(config):
         logger.warning("%s", warning)
 
