@@ -16,7 +16,7 @@ import ray
 import yaml
 from ray.cluster_utils import Cluster
 
-from marl_app.cluster import join
+from marl_app.cluster import join, nodes_without, warnings
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.rllib.checkpoint import latest
@@ -59,6 +59,19 @@ def test_a_run_directory_that_goes_with_the_job_is_refused(tmp_path):
         join(config)
 
 
+@pytest.mark.usefixtures("ray_here")
+def test_what_will_make_a_run_wait_or_play_alone_is_said(tmp_path):
+    """The session's Ray has one node, with four CPUs."""
+    fits = ("runtime=cluster", "runtime.num_env_runners=4")
+    assert nodes_without(str(tmp_path)) == []
+    assert warnings(load([*fits, f"store.path={tmp_path}"])) == []
+    assert warnings(load([*fits, "store=object_store", "store.url=s3://b/c"])) == []
+    nowhere = tmp_path / "nowhere"  # as on a machine that does not share the folder
+    [room, folder] = warnings(load(["runtime=cluster", "runtime.num_learners=1", f"store.path={nowhere}"]))
+    assert "9 CPUs are needed, and the cluster has 4;" in room
+    assert f"store.path={nowhere} is not on 1 of 1 nodes" in folder and "store=object_store" in folder
+
+
 def test_the_files_for_kubernetes_name_the_ray_that_is_locked():
     [locked] = re.findall(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert locked == ray.__version__
@@ -95,7 +108,7 @@ def env_runners(node):
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_node_is_lost_and_another_one_joins(tmp_path):
     """Two env runners on two nodes of one core, in two racks. One node is killed: the other goes on alone, and the lost
     env runner comes back on a node that joins. The driver is on a third."""
@@ -115,7 +128,7 @@ def test_a_node_is_lost_and_another_one_joins(tmp_path):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
-        def wait_for(what, seconds=90):
+        def wait_for(what, seconds=120):
             began = time.monotonic()
             while not what():
                 assert process.poll() is None, process.communicate()
