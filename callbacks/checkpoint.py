@@ -8,6 +8,7 @@ from typing import Any
 from marl_app.rllib.checkpoint import save
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.postponed import postponed
 from marl_app.store.garbage import refer_for_run
 
 
@@ -15,7 +16,8 @@ class SaveCheckpoints(MatchCallback):
     """A checkpoint every `every_seconds` seconds and at the end of the run; the newest `keep` stay.
 
     Match records are flushed first, so that what a checkpoint remembers is on disk with it. Afterwards the store is
-    told which snapshots the run needs, so that nobody collects them as garbage.
+    told which snapshots the run needs, so that nobody collects them as garbage. One that finds no room on the disk is
+    made again after as many seconds, and the one before stays; the last one of a run raises OSError.
     """
 
     def __init__(self, every_seconds: float, keep: int) -> None:
@@ -27,7 +29,8 @@ class SaveCheckpoints(MatchCallback):
     def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Save if it is time."""
         if time.monotonic() - self._saved >= self._every_seconds:
-            self._save(algorithm)
+            with postponed(algorithm, "the checkpoint"):
+                self._save(algorithm)
 
     def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> None:
         """Save the end; unless the run failed or was interrupted at once: then the last checkpoint stays the newest."""
@@ -35,7 +38,9 @@ class SaveCheckpoints(MatchCallback):
             self._save(algorithm)
 
     def _save(self, algorithm: MatchAlgorithm) -> None:
-        algorithm.records.flush()
-        algorithm.checkpoint = save(algorithm, algorithm.run_dir / "checkpoints", self._keep)
-        refer_for_run(algorithm.store, algorithm.run_dir, algorithm.needed)
-        self._saved = time.monotonic()
+        try:
+            algorithm.records.flush()
+            algorithm.checkpoint = save(algorithm, algorithm.run_dir / "checkpoints", self._keep)
+            refer_for_run(algorithm.store, algorithm.run_dir, algorithm.needed)
+        finally:
+            self._saved = time.monotonic()

@@ -7,19 +7,24 @@ from typing import Any
 from marl_app.league.schedule import Progress
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.postponed import postponed
 
 
 class FreezeAndPublish(MatchCallback):
     """Stores a learner's weights first, then tells the league: an opponent can always be loaded.
 
-    After that the learner starts again, if so decided.
+    After that the learner starts again, if so decided. While weights cannot be stored, nobody is frozen.
     """
 
     def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Carry out the league's decisions."""
         steps = {learner: trainee.agent_steps for learner, trainee in algorithm.trainees.items()}
         for decision in algorithm.league.tick(Progress(steps, algorithm.iteration), algorithm.rng):
-            snapshot = algorithm.freeze(decision)
+            snapshot = None
+            with postponed(algorithm, f"freezing {decision.learner}"):
+                snapshot = algorithm.freeze(decision)
+            if snapshot is None:
+                continue  # the schedule says so again
             algorithm.fire("on_message", text=f"froze {snapshot.player.id}: {decision.reason}")
             if decision.reset_to is not None:
                 algorithm.reset_learner(decision.learner, decision.reset_to)

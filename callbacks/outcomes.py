@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.fragments import Fragment
 from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.postponed import postponed
 
 
 class RecordOutcomes(MatchCallback):
@@ -18,19 +20,18 @@ class RecordOutcomes(MatchCallback):
         """Record one fragment's results."""
         outcomes = fragment.outcomes
         algorithm.league.record(outcomes)
-        algorithm.records.matches(
-            algorithm.iteration + 1,
-            {
-                "learner": np.full(len(outcomes.opponents), outcomes.learner),
-                "opponent": list(outcomes.opponents),
-                "rule": list(outcomes.rules),
-                "side": outcomes.sides,
-                "wins": outcomes.wins,
-                "draws": outcomes.draws,
-                "losses": outcomes.losses,
-                "scores": outcomes.scores,
-                "steps": outcomes.steps,
-                "win_rate": np.array([reason.win_rate for reason in fragment.reasons], np.float32),
-                "probability": np.array([reason.probability for reason in fragment.reasons], np.float32),
-            },
-        )
+        rows: dict[str, ArrayLike] = {
+            "learner": np.full(len(outcomes.opponents), outcomes.learner),
+            "opponent": list(outcomes.opponents),
+            "rule": list(outcomes.rules),
+            "side": outcomes.sides,
+            "wins": outcomes.wins,
+            "draws": outcomes.draws,
+            "losses": outcomes.losses,
+            "scores": outcomes.scores,
+            "steps": outcomes.steps,
+            "win_rate": np.array([reason.win_rate for reason in fragment.reasons], np.float32),
+            "probability": np.array([reason.probability for reason in fragment.reasons], np.float32),
+        }
+        with postponed(algorithm, "matches/"):  # rows that find no room on the disk stay in memory
+            algorithm.records.matches(algorithm.iteration + 1, rows)

@@ -7,10 +7,11 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
-from marl_app.config.schema import Config, available_cores
+from marl_app.config.schema import Config, RuntimeConfig, available_cores
 
 NAMESPACE = "marl_app"
 
@@ -28,8 +29,10 @@ def run(config: Config) -> float:
 def ray_session(config: Config) -> Iterator[None]:
     """Ray, for as long as the context lasts, and torch seeded, with one thread.
 
-    A Ray that is there already is used, and left as it was. On this machine Ray's own count of CPUs only has to admit
-    what the configuration asks for, and one more.
+    A Ray that is there already is used, and left as it was. With `runtime.address` a cluster is joined. On this machine
+    Ray's own count of CPUs only has to admit what the configuration asks for, and one more.
+
+    Raises ConfigError if there is no such cluster.
     """
     import ray
     import torch
@@ -41,19 +44,24 @@ def ray_session(config: Config) -> Iterator[None]:
         return
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Ray starts its workers at niceness 15: whatever else runs on the machine would starve the env runners.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    runtime = config.runtime
-    needed = runtime.num_env_runners + runtime.num_learners + 1
-    ray.init(
-        address="local",
-        num_cpus=max(needed, runtime.num_cpus or available_cores()),
-        include_dashboard=False,
-        namespace=NAMESPACE,
-        logging_level=logging.ERROR,
-        log_to_driver=True,
-    )
+    settings = {"namespace": NAMESPACE, "logging_level": logging.ERROR, "log_to_driver": True}
+    if config.runtime.address is not None:
+        from marl_app.cluster import join
+
+        join(config, **settings)
+    else:
+        _start(config.runtime, settings)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(runtime: RuntimeConfig, settings: dict[str, Any]) -> None:
+    import ray
+
+    # Ray starts its workers at niceness 15: whatever else runs on the machine would starve the env runners.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    needed = runtime.num_env_runners + runtime.num_learners + 1
+    cpus = max(needed, runtime.num_cpus or available_cores())
+    ray.init(address="local", num_cpus=cpus, include_dashboard=False, **settings)

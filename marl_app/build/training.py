@@ -148,6 +148,5 @@ def _set_runtime(rllib: MatchConfig, config: Config) -> None:
     rllib.fault_tolerance(
         restart_failed_env_runners=True,
         delay_between_env_runner_restarts_s=runtime.env_runner_restart_delay_s,
-        env_runner_health_probe_timeout_s=5.0,
     )
     rllib.debugging(seed=config.seed, log_level="ERROR")

@@ -362,6 +362,10 @@ class RuntimeConfig(Section):
     """Where the work is done."""
 
     path: ClassVar[str] = "runtime"
+    address: str | None = key(
+        "The Ray cluster that the run joins: auto = that of RAY_ADDRESS, or of this machine | host:port of its head; "
+        "null = a Ray of its own, on this machine."
+    )
     num_env_runners: int = key("Processes that play matches; 0 = the driver plays them itself.", at_least=0)
     num_envs_per_env_runner: int = key("Matches that an env runner steps together.", at_least=1)
     pipeline: bool = key("Whether the next batch is collected while the learner trains on the last one.")
@@ -370,14 +374,19 @@ class RuntimeConfig(Section):
     num_learners: int = key("0 = the driver trains; 1 = a process of its own does.", at_least=0, at_most=1)
     num_gpus_per_learner: float = key("GPUs of the learner, or a share of one.", at_least=0)
     num_gpus_per_env_runner: float = key("GPUs of each env runner, or a share of one.", at_least=0)
-    num_cpus: int | None = key("Cores that Ray may use; null = the cores of this machine.", at_least=1)
+    num_cpus: int | None = key("Cores that a Ray of its own may use; null = those of this machine.", at_least=1)
     no_progress_timeout_s: float = key("A run without a finished iteration for so long stops with the reason.", above=0)
     env_runner_restart_delay_s: float = key("Wait before a dead env runner is started again.", at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.address is not None and self.num_cpus is not None:
+            raise ConfigError(
+                f"runtime.num_cpus={self.num_cpus} is of a Ray that the run starts: leave it out with runtime.address="
+                f"{self.address}, whose nodes say how many they have"
+            )
         cores = self.num_cpus or available_cores()
-        if self.num_env_runners > cores:
+        if self.address is None and self.num_env_runners > cores:
             whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
             raise ConfigError(
                 f"runtime.num_env_runners={self.num_env_runners} is more than {cores}, {whose}: "

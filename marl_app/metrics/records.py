@@ -7,6 +7,7 @@ pd.read_json(run / "progress.jsonl", lines=True)         # one row per iteration
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Records:
         self._progress = Path(directory) / "progress.jsonl"
         self._matches.mkdir(parents=True, exist_ok=True)
         self._buffer: list[pa.RecordBatch] = []
+        self._lines: list[str] = []  # those that found no room on the disk
         self._buffer_rows = buffer_rows
 
     def matches(self, iteration: int, rows: Mapping[str, ArrayLike]) -> None:
@@ -70,16 +72,31 @@ class Records:
     def progress(self, values: Mapping[str, Any]) -> None:
         """Append one iteration's metrics, `iteration` among them, to `progress.jsonl`; NaN becomes null.
 
-        Raises KeyError for a key that `names.py` does not have, and without `iteration`.
+        Raises KeyError for a key that `names.py` does not have, and without `iteration`; OSError if the line cannot be
+        written now: it is with the next one then.
         """
         for key in ("iteration", *values):
             check(key)
-        line = to_json({"iteration": values["iteration"], **values})
-        with self._progress.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        self._lines.append(to_json({"iteration": values["iteration"], **values}) + "\n")
+        self._append_lines()
+
+    def _append_lines(self) -> None:
+        before = self._progress.stat().st_size if self._progress.exists() else 0
+        try:
+            with self._progress.open("a", encoding="utf-8") as file:
+                file.writelines(self._lines)
+        except OSError:
+            os.truncate(self._progress, before)  # no torn line, at which the next one would begin
+            raise
+        self._lines.clear()
 
     def flush(self) -> None:
-        """Write the buffered match rows as one new part. The first flush writes a part even if it has no rows."""
+        """Write the buffered match rows as one new part. The first flush writes a part even if it has no rows.
+
+        Raises OSError (no space left) with the rows still in the buffer, for the next time.
+        """
+        if self._lines:
+            self._append_lines()
         parts = self._parts()
         if self._buffer or not parts:
             number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
@@ -89,6 +106,7 @@ class Records:
     def truncate(self, iteration: int) -> None:
         """Drop every match row and progress line after `iteration`, where a resume goes on, and a torn last line."""
         self._buffer.clear()
+        self._lines.clear()
         for part in reversed(self._parts()):  # rows are in the order of their iterations, so the newest parts go first
             table = pq.read_table(part)
             kept = table.filter(pc.less_equal(table["iteration"], iteration))

@@ -84,6 +84,7 @@ class MatchAlgorithm(Algorithm):
         self.exploitability: dict[str, float] = {}
         self.readings: list[Reading] = []  # of the league over time, oldest first
         self.notes: list[str] = []
+        self.waiting: set[str] = set()  # see `postponed`
         self.checkpoint: Path | None = None
         self._standing = Standing({})
         self._stood: tuple[float, tuple[Snapshot, ...]] = (float("-inf"), ())
@@ -317,17 +318,19 @@ class MatchAlgorithm(Algorithm):
 
     # Faults.
 
-    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
-        """Env runners that are back after a crash. They need no state: the next request brings it all."""
-        if not self.config.num_env_runners:
-            return []
-        restored = env_runner_group.probe_unhealthy_env_runners()
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup, timeout_s: float = 0.0) -> list[int]:
+        """Env runners that are back after a crash. They need no state: the next request brings it all.
+
+        Before an iteration nobody is waited for, unlike in RLlib: one that finds no room while a node is gone would
+        cost each iteration two seconds.
+        """
+        restored = self._sampler.revived(timeout_s)
         self.counters.restarts += len(restored)
         return restored
 
     def _restore(self) -> None:
         """As RLlib does before each iteration, but in the middle of one."""
-        restored = self.restore_env_runners(self.env_runner_group)
+        restored = self.restore_env_runners(self.env_runner_group, timeout_s=1.0)
         if restored:
             self._make_on_env_runners_recreated_callbacks(
                 config=self.config, env_runner_group=self.env_runner_group, restored_env_runner_indices=restored

@@ -13,7 +13,7 @@ from marl_app.rllib.fragments import Failure, Fragment, Request
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = "sample"
+SAMPLE, PING = "sample", "ping"
 CONSECUTIVE_FAILURES = 3
 """An environment may raise now and then; this often in a row, and the run ends with the traceback."""
 
@@ -87,6 +87,21 @@ class Sampler:
                     "env runners are alive; a step of the environment may hang"
                 )
         return fragments
+
+    def revived(self, timeout_s: float = 0.0) -> list[int]:
+        """Env runners that were dead and answer again. If nobody does, it may take `timeout_s` seconds to say so."""
+        began = time.monotonic()
+        actors = self._group._worker_manager
+        dead = [index for index in actors.actor_ids() if not actors.is_actor_healthy(index)]
+        if not dead:
+            return []
+        # At most one is under way for each. (The group would log each that fails, every two seconds.)
+        actors.foreach_actor_async(PING, tag=PING, healthy_only=False, remote_actor_ids=dead)
+        answers = actors.fetch_ready_async_reqs(tags=PING, timeout_seconds=timeout_s, mark_healthy=True)
+        alive = [answer.actor_id for answer in answers if answer.ok]
+        if not alive:  # they may have failed at once
+            time.sleep(max(0.0, min(0.1, began + timeout_s - time.monotonic())))
+        return alive
 
     def _answers(self, collected: int) -> list[Fragment | Failure]:
         if self._group.local_env_runner is not None:

@@ -2,6 +2,7 @@
 
 Every blob and note is written to the folder first, durably, and leaves it when the store has it. So a publish neither
 fails nor is lost while the store is down, nor when this process dies: the next one that opens the folder delivers it.
+Where the folder has no room, the store has to take it at once; only if neither does, a publish fails.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ class Outbox:
         return len(self._folder.list())
 
     def put(self, data: bytes) -> str:
-        digest = self._folder.put(data)
+        try:
+            digest = self._folder.put(data)
+        except OSError as error:
+            logger.warning("%s: past the outbox, to the store", error)
+            return self.store.put(data)
         self._deliver_or_wait()
         return digest
 
@@ -64,8 +69,14 @@ class Outbox:
         self.store.delete(digest)
 
     def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
-        with self._state:
-            self._folder.note(kind, name, content)
+        try:
+            with self._state:
+                self._folder.note(kind, name, content)
+        except OSError:
+            self.store.note(kind, name, content)
+            with self._state:  # an older one must not take its place
+                (self._folder.path / checked_note(kind, name)).unlink(missing_ok=True)
+            return
         self._deliver_or_wait()
 
     def notes(self, kind: str) -> dict[str, dict[str, Any]]:
