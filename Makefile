@@ -63,7 +63,7 @@ circle: setup   ## the circle game: why leagues exist, in seconds
 	$(BIN)/python -m marl_app +experiment=circle $(ARGS)
 	$(BIN)/python -m marl_app +experiment=circle_schemes $(ARGS)
 
-coop: setup     ## the study of cooperative teams: sharing x critic x seeds on two environments (about an hour)
+coop: setup     ## the study of cooperative teams: sharing x critic x seeds on two environments (an hour and a half)
 	for env in simple_spread lbf_8x8_2p_2f_coop; do \
 	  $(BIN)/python -m marl_app +experiment=mappo +sweep=coop env=$$env hydra.sweep.dir=$(COOP)/$$env $(ARGS) && \
 	  $(BIN)/python -m marl_app task=study run=$(COOP)/$$env hydra.run.dir=$(COOP)/$$env-study || exit 1; \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from envs.batched import BatchedEnv
@@ -188,7 +191,7 @@ def load_agent(run: str | Path, player: str | None = None, store: Store | None =
     """The agent of a run directory: in its newest checkpoint the first learner, or `player`: another one, or a snapshot
     such as "main@0003".
 
-    store: where the run kept its snapshots, if not in its directory; an `ObjectStore`, for example.
+    store: where its snapshots are now, if not where its configuration says.
     Raises FileNotFoundError if the run has no whole checkpoint, KeyError (naming those there are) for an
     unknown player, ValueError for a guest that is a bot.
     """
@@ -210,4 +213,18 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
     if player not in digests:
         there = ", ".join([*checkpoint.players, *digests])
         raise KeyError(f"{run} has no player {player!r}; its players are {there}")
-    return (store or DiskStore(Path(run) / "snapshots")).get(digests[player])
+    return (store or store_of(Path(run).absolute())).get(digests[player])
+
+
+@functools.lru_cache(maxsize=8)
+def store_of(run: Path) -> Store:
+    """Where a run keeps its snapshots, by the configuration in its directory; without one in `snapshots/`."""
+    recorded = run / ".hydra" / "config.yaml"
+    config = OmegaConf.load(recorded) if recorded.is_file() else OmegaConf.create()
+    if "store" not in config:
+        return DiskStore(run / "snapshots")
+    config.output_dir = str(run)  # it may have been moved
+    arguments: Any = OmegaConf.to_container(config.store, resolve=True)
+    module, _, name = arguments.pop("_target_").rpartition(".")
+    store: Store = getattr(importlib.import_module(module), name)(**arguments)
+    return store

@@ -3,10 +3,14 @@
 import time
 
 import pytest
+from omegaconf import OmegaConf
 
+from marl_app import load_agent
+from marl_app.config.compose import compose_job
+from marl_app.rllib.checkpoint import save
 from marl_app.store.garbage import refer_for_run
 from marl_app.store.store import FACTS, REFERENCES
-from tests.rllib.runs import running
+from tests.rllib.runs import SMALL, running
 from tests.store.s3 import S3
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(240)]
@@ -45,6 +49,12 @@ def test_training_goes_on_while_the_store_is_away(tmp_path):
         assert {digest: there.notes(FACTS)[digest]["player"] for digest in published} == published
         [needed] = there.notes(REFERENCES).values()
         assert set(published) <= set(needed["digests"]) and needed["who"] == str(tmp_path)
+        # Who only has the run's directory finds them there, too.
+        save(algorithm, tmp_path / "checkpoints", keep=1)
+        (tmp_path / ".hydra").mkdir()
+        OmegaConf.save(compose_job([*SMALL, *store, *one]), tmp_path / ".hydra" / "config.yaml")
+        for player in published.values():
+            assert load_agent(tmp_path, player).metadata["player"] == player
     server.stop()
 
 
