@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from gymnasium import spaces
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from envs.batched import BatchedEnv
@@ -220,11 +220,13 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
 def store_of(run: Path) -> Store:
     """Where a run keeps its snapshots, by the configuration in its directory; without one in `snapshots/`."""
     recorded = run / ".hydra" / "config.yaml"
-    config = OmegaConf.load(recorded) if recorded.is_file() else OmegaConf.create()
+    config = yaml.safe_load(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
     if "store" not in config:
         return DiskStore(run / "snapshots")
-    config.output_dir = str(run)  # it may have been moved
-    arguments: Any = OmegaConf.to_container(config.store, resolve=True)
+    arguments = {  # the directory may have been moved
+        key: value.replace("${output_dir}", str(run)) if isinstance(value, str) else value
+        for key, value in config["store"].items()
+    }
     module, _, name = arguments.pop("_target_").rpartition(".")
     store: Store = getattr(importlib.import_module(module), name)(**arguments)
     return store
