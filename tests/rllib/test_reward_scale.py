@@ -70,10 +70,10 @@ def test_a_run_learns_the_scale_and_a_checkpoint_keeps_it(tmp_path):
     sizes = ("algorithm.train_batch_size_per_learner=512", "runtime.num_envs_per_env_runner=32")
     overrides = ("env=simple_spread", "league/matchmaker=latest", "algorithm.normalize_rewards=true", *sizes)
     with running(tmp_path, *overrides) as algorithm:
-        assert algorithm._request().reward_scale == 1
+        assert algorithm._request(0).reward_scale == 1
         for _ in range(2):
             algorithm.train()
-        moments, request = algorithm.trainees["main"].reward_moments, algorithm._request()
+        moments, request = algorithm.trainees["main"].reward_moments, algorithm._request(0)
         assert moments.count == 2 * 512 * 3  # three agents
         assert request.reward_scale == moments.scale != 1
         save(algorithm, tmp_path / "checkpoints", keep=1)
