@@ -35,7 +35,7 @@ from marl_app.league.reset import Freeze, reset_to
 from marl_app.league.schedule import Progress, Remembering, Schedule
 from marl_app.league.thinning.oldest import Oldest
 from marl_app.league.thinning.thinning import Drop, Thinning
-from marl_app.league.view import LeagueView, Tally
+from marl_app.league.view import LeagueView, Mixtures, Tally
 
 __all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
 
@@ -95,7 +95,10 @@ class League:
         self._tallies = {learner: Tally() for learner in self.learners}
         self._measured: set[tuple[str, str]] = set()  # pairs of the pool, sorted
         self._zero: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
-        self._candidates: dict[str, Candidates] = {}  # by learner; whoever changes the league clears it
+        # Worked out from the league as it is: whoever changes it clears the first, whoever changes the pool both.
+        # (What learners win says nothing of the payoff within the pool, which meta-strategies are solved from.)
+        self._candidates: dict[str, Candidates] = {}  # by learner
+        self._mixtures: Mixtures = {}
 
     @property
     def matches(self) -> int:
@@ -109,7 +112,9 @@ class League:
 
     @property
     def view(self) -> LeagueView:
-        return LeagueView(tuple(self.learners.values()), self.snapshots, self.payoff, dict(self._tallies))
+        return LeagueView(
+            tuple(self.learners.values()), self.snapshots, self.payoff, dict(self._tallies), self._mixtures
+        )
 
     def assign(
         self,
@@ -165,7 +170,7 @@ class League:
         Counts of matches and the sum of the scores, as `home` saw them. Nothing happens if one has left the pool.
         """
         if home in self._pool and away in self._pool:
-            self._candidates.clear()
+            self._pool_changes()
             self.payoff.replace(home, away, wins, draws, losses, score)
             self._measured.add((min(home, away), max(home, away)))
 
@@ -208,7 +213,7 @@ class League:
         taken = self.learners.keys() | {s.player.lineage for s in self.snapshots if s.role != GUEST}
         if clash := [guest.lineage for guest in guests if guest.lineage in taken]:
             raise ValueError(f"the guest {clash[0]} goes by the name of a learner: give it another one")
-        self._candidates.clear()
+        self._pool_changes()
         invited = {guest.snapshot.player.id: guest.snapshot for guest in guests}
         for player, snapshot in list(self._pool.items()):
             if snapshot.role == GUEST and (player not in invited or invited[player].digest != snapshot.digest):
@@ -228,7 +233,7 @@ class League:
         weights, which are to be stored before; `agent_steps` is what the learner has trained on.
         """
         player = self.next_snapshot(learner)
-        self._candidates.clear()
+        self._pool_changes()
         snapshot = Snapshot(
             player=player,
             digest=digest,
@@ -285,6 +290,7 @@ class League:
 
     def _leave(self, player: str) -> None:
         """A snapshot leaves the pool, and nothing of it stays."""
+        self._pool_changes()
         del self._pool[player]
         self._measured = {pair for pair in self._measured if player not in pair}
         self.payoff.drop(player)
@@ -342,7 +348,7 @@ class League:
         """
         if state["version"] != STATE_VERSION:
             raise ValueError(f"league state has version {state['version']!r}; this program reads {STATE_VERSION}")
-        self._candidates.clear()
+        self._pool_changes()
         snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
         tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
@@ -361,6 +367,10 @@ class League:
     def mixture(self, side: int | None = None) -> Floats:
         """How the pool as a whole is played: probabilities [k] of `view.pool(side)`, for each of `view.sides`."""
         return self.view.mixture(self.meta_strategy, side)
+
+    def _pool_changes(self) -> None:
+        self._candidates.clear()
+        self._mixtures.clear()
 
     def _has_left(self, name: str) -> bool:
         """Whether this is a snapshot that was in the pool once, as far as is known of lineages that no longer train."""

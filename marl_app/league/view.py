@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Tally:
         return (self.wins + self.draws / 2) / self.games if self.games else 0.5
 
 
+Mixtures = dict[tuple[MetaStrategy, int | None], Floats]
+"""Probabilities of the pool of a side (None: the whole pool), by meta-strategy."""
+
+
 @dataclass(frozen=True)
 class LeagueView:
     """The state of a league at one moment. Who receives it reads it; nobody writes to `payoff` through it."""
@@ -38,6 +42,7 @@ class LeagueView:
     snapshots: tuple[Snapshot, ...]  # of all lineages, oldest first
     payoff: Payoff
     tallies: Mapping[str, Tally]  # by learner id
+    mixtures: Mixtures = field(default_factory=dict)  # meta-strategies of this pool that were solved already
 
     @property
     def sides(self) -> tuple[int, ...] | tuple[None]:
@@ -94,6 +99,11 @@ class LeagueView:
 
         In a league with a pool per side, each pool has its own: a side is to be named.
         """
+        if (strategy, side) not in self.mixtures:
+            self.mixtures[strategy, side] = self._solve(strategy, side)
+        return self.mixtures[strategy, side].copy()
+
+    def _solve(self, strategy: MetaStrategy, side: int | None) -> Floats:
         own = [snapshot.player.id for snapshot in self.pool(side)]
         if not own:
             return np.zeros(0)

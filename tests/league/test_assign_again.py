@@ -1,6 +1,7 @@
 """The matchmaker is asked once after each change of the league; what is dealt is what asking every time would deal."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from marl_app.league.league import League, Outcomes
 from marl_app.league.matchmakers.alphastar import AlphaStar
 from marl_app.league.matchmakers.elo import Elo
 from marl_app.league.matchmakers.matchmaker import Branch, Matchmaker
+from marl_app.league.matchmakers.meta import Meta
 from marl_app.league.matchmakers.mix import Mix
 from marl_app.league.matchmakers.openai_five import OpenAIFive
 from marl_app.league.matchmakers.pfsp import Pfsp
+from marl_app.league.meta.nash import Nash
 from marl_app.league.players import INITIAL, MAIN_EXPLOITER, Guest, Learner
 from marl_app.league.schedule import EverySteps
 from marl_app.league.view import LeagueView
@@ -21,6 +24,7 @@ RULES: dict[str, Callable[[], Matchmaker]] = {
     "pfsp": Pfsp,
     "alphastar": AlphaStar,
     "elo": lambda: Elo(200.0),
+    "meta": lambda: Meta(Nash()),
     "openai_five": lambda: OpenAIFive(0.5, 0.3),
     "mix": lambda: Mix([{"probability": 0.5, "matchmaker": rule} for rule in (Pfsp(), OpenAIFive(1.0, 0.3))]),
 }
@@ -60,7 +64,7 @@ def test_an_assignment_sees_all_that_has_happened(rule: str) -> None:
         saved.append(made.state_dict())
         digests = {snapshot.player.id: snapshot.digest for snapshot in made.snapshots}
         for learner in ("main", "hunter") * 2:
-            fresh = made.matchmaker.branches(made.view, learner)
+            fresh = made.matchmaker.branches(replace(made.view, mixtures={}), learner)
             expected = Candidates(learner, fresh, digests).deal(2, np.random.default_rng(number))
             assignment = made.assign(learner, 2, np.random.default_rng(number))
             assert assignment.opponents == expected.opponents
