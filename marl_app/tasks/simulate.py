@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,7 +83,7 @@ class Simulate(Section):
         self, config: Config, matchmaker: Matchmaker, recorded: Recorded | None, agent_steps: float
     ) -> Simulation:
         """The league of one matchmaker, ready to play. With `recorded` a match is worth `agent_steps`."""
-        learners = roster(config)
+        learners = [replace(learner, side=None) for learner in roster(config)]  # synthetic players play all sides
         if INTRUDER.lineage in config.league.learners:
             raise ConfigError(f"league.learners.{INTRUDER.lineage} is the intruder's own name: give another")
         contestants = league(config, [*learners, INTRUDER] if self.intruder_at is not None else learners, matchmaker)

@@ -72,6 +72,11 @@ def test_roles_schedules_and_limits_are_the_configurations_own(tmp_path):
     assert rows["league"]["snapshots"] == 6
 
 
+def test_synthetic_players_have_no_sides(tmp_path):
+    _, rows = simulated(tmp_path, "task=simulate", "+experiment=pool_per_side", *FEW)
+    assert rows["league"]["snapshots"] > 2 and rows["league"]["coverage"] > 0
+
+
 def test_a_recorded_run(tmp_path):
     """Three snapshots, 100 Elo apart, 6,000 agent steps apart, at 50 agent steps a match: 240 matches."""
     run = write_run(tmp_path / "run")
