@@ -22,6 +22,7 @@ from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from marl_app.config.errors import ConfigError
+from marl_app.planning.cold import cold_bytes
 from marl_app.planning.opponents import Opponents
 from marl_app.planning.rows import Row
 from marl_app.planning.traffic import DESIGNS, RACK_CACHE, STORE
@@ -52,12 +53,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one design took: bytes out of the store and out of the racks' caches, memory that a process has for itself
-    (mean, and the most), seconds; `note` says why it was left out."""
+    """What one design took: bytes out of the store and out of the racks' caches, and what was planned of both, memory
+    that a process has for itself (mean, and the most), seconds; `note` says why it was left out."""
 
     design: str
     case: Case
     bytes: dict[str, int]
+    planned: dict[str, float]
     hit_rate: float = 0.0
     private: float = 0.0
     most_private: float = 0.0
@@ -72,6 +74,7 @@ class Measured:
             return
         for link, moved in self.bytes.items():
             yield Row("real: bytes", moved, "B", self.design, link, note=note)
+            yield Row("real: bytes, planned", self.planned[link], "B", self.design, link, note=note)
         yield Row("real: hit rate", self.hit_rate, "share", self.design, note=note)
         yield Row("real: private memory per process, mean", self.private, "B", self.design, note=note)
         yield Row("real: private memory per process, most", self.most_private, "B", self.design, note=note)
@@ -139,21 +142,29 @@ def measure(
             fitting = [case.pool for case in mine if case.needs("d") <= memory_bytes]
             digests = [_publish(store, snapshot_bytes, number, rng) for number in range(max(fitting, default=0))]
             for case in mine:
-                plays = _matches(picked(case.pool), digests[: case.pool], case.actors, matches, rng)
+                whom = picked(case.pool)
+                plays = _matches(whom, digests[: case.pool], case.actors, matches, rng)
                 for design in DESIGNS:
+                    planned = cold_bytes(design, whom, case.snapshot_bytes, case.actors, nodes, racks, matches)
                     if case.needs(design) > memory_bytes:
                         note = f"needs {case.needs(design) / 1e9:.1f} GB of memory (task.real_memory_bytes)"
-                        found.append(Measured(design, case, {}, note=note))
+                        found.append(Measured(design, case, {}, planned, note=note))
                     else:
                         pool = digests[: case.pool]
-                        found.append(_run(design, case, store, players[: case.actors], pool, plays))
+                        found.append(_run(design, case, store, players[: case.actors], pool, plays, planned))
             for digest in digests:
                 store.delete(digest)
     return found
 
 
 def _run(
-    design: str, case: Case, store: Store, players: list[Any], pool: list[str], plays: list[list[str | None]]
+    design: str,
+    case: Case,
+    store: Store,
+    players: list[Any],
+    pool: list[str],
+    plays: list[list[str | None]],
+    planned: dict[str, float],
 ) -> Measured:
     option: CacheOption = Direct()
     if design in "cd":
@@ -177,6 +188,7 @@ def _run(
             STORE: traffic.bytes[STORE_TO_RUNNER] + traffic.bytes[STORE_TO_RACK],
             RACK_CACHE: traffic.bytes[RACK_TO_NODE],
         },
+        planned,
         traffic.hits / max(1, traffic.requests),
         float(np.mean(private)),
         float(max(private)),

@@ -75,8 +75,8 @@ def show_walls(found: Sequence[Wall]) -> None:
 def show_real(found: Sequence[Measured]) -> None:
     """What really moved."""
     shown = empty_table(
-        f"Real: Ray nodes on this machine\n{NAMES}", " processes", " pool", " snapshot", "design", " store", "unit",
-        " racks to nodes", "unit", " hits", " private memory", "unit", " s",
+        f"Real: Ray nodes on this machine\n{NAMES}", " processes", " pool", " snapshot", "design", " store", " planned",
+        "unit", " error", " racks to nodes", " planned", "unit", " hits", " private memory", "unit", " s",
     )  # fmt: skip
     left_out = []
     for one in found:
@@ -86,17 +86,23 @@ def show_real(found: Sequence[Measured]) -> None:
         if one.note:
             left_out.append(f"left out: {', '.join(head)}: {one.note}")
             continue
-        cells = [scaled([value], "B") for value in (one.bytes[STORE], one.bytes[RACK_CACHE], one.private)]
-        (store, racks, memory) = [(texts[0], unit) for texts, unit in cells]
+        store, racks = ((*texts, unit) for texts, unit in (_beside(one, link) for link in (STORE, RACK_CACHE)))
+        (memory,), memory_unit = scaled([one.private], "B")
+        error = f"{100 * (one.bytes[STORE] / one.planned[STORE] - 1):+.1f} %" if one.planned[STORE] else ""
         hits = f"{100 * one.hit_rate:.0f} %" if one.design in "cd" else ""
-        shown.add_row(*head, *store, *racks, hits, *memory, number(one.seconds, 2))
-    _print(shown)
+        shown.add_row(*head, *store, error, *racks, hits, memory, memory_unit, number(one.seconds, 2))
+    _print(shown, 70)
     for line in left_out:
         print(line)
 
 
-def _print(shown: Table) -> None:
+def _beside(one: Measured, link: str) -> tuple[list[str], str]:
+    """What moved and what was planned, in one unit."""
+    return scaled([one.bytes[link], one.planned[link]], "B")
+
+
+def _print(shown: Table, wider: int = 30) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH + 30)
+        console = Console(highlight=False, width=WIDTH + wider)
     console.print(shown)

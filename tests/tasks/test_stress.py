@@ -79,6 +79,9 @@ def test_real(tmp_path):
     assert moved["a"] == pytest.approx(8 * 64 * 1e6, rel=0.01)
     assert moved["b"] == pytest.approx(8 * 6 * 1e6, rel=0.03)  # a few play the same opponent twice in a row
     assert moved["a"] >= 10 * moved["c"] and moved["c"] == moved["d"]
+    for design, link in (*((name, "store") for name in "abcd"), ("c", "rack cache"), ("d", "rack cache")):
+        planned = one(rows(tmp_path), "real: bytes, planned", design, link)
+        assert one(rows(tmp_path), "real: bytes", design, link) == pytest.approx(planned, rel=0.15)
     memory = {design: one(rows(tmp_path), "real: private memory per process, mean", design) for design in "abd"}
     assert memory["a"] > 60e6 and memory["b"] < 5e6 and memory["d"] < 0.7e6
     assert not list((tmp_path / "snapshots").glob("?" * 64))  # tidied up
