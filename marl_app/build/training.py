@@ -62,6 +62,8 @@ def build(config: Config) -> MatchConfig:
             f"league.learners.{players[0].lineage}.side={players[0].side}: a pool per side is for environments of two "
             f"sides, and this one has {len(sides)}: leave the learners' sides out"
         )
+    if len(sides) > 2 and config.league.sims_per_entry is not None:
+        named("league.meta", functools.partial(first.meta_strategy.solve, np.full((1,) * len(sides), 0.5)))
     rllib.environment(env="matches", disable_env_checking=True)
     _set_runtime(rllib, config)
     rllib.cache = leaf("cache", config.cache)

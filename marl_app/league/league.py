@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from marl_app.league.assignment import Assignment, Candidates, Opponent
+from marl_app.league.lineups import Lineups
 from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load, save
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import Uniform
@@ -39,7 +40,7 @@ from marl_app.league.view import LeagueView, Mixtures, Tally
 
 __all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 
 
 @dataclass
@@ -94,6 +95,7 @@ class League:
         self._pool: dict[str, Snapshot] = {}  # by player id, oldest first
         self._tallies = {learner: Tally() for learner in self.learners}
         self._measured: set[tuple[str, str]] = set()  # pairs of the pool, sorted
+        self._lineups = Lineups()
         self._zero: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
         # Worked out from the league as it is: whoever changes it clears the first, whoever changes the pool both.
         # (What learners win says nothing of the payoff within the pool, which meta-strategies are solved from.)
@@ -112,9 +114,8 @@ class League:
 
     @property
     def view(self) -> LeagueView:
-        return LeagueView(
-            tuple(self.learners.values()), self.snapshots, self.payoff, dict(self._tallies), self._mixtures
-        )
+        learners, tallies = tuple(self.learners.values()), dict(self._tallies)
+        return LeagueView(learners, self.snapshots, self.payoff, tallies, self._mixtures, self._lineups)
 
     def assign(
         self,
@@ -173,6 +174,19 @@ class League:
             self._pool_changes()
             self.payoff.replace(home, away, wins, draws, losses, score)
             self._measured.add((min(home, away), max(home, away)))
+
+    def measured_lineup(self, players: Sequence[str], scores: Sequence[float]) -> None:
+        """What each of these snapshots scored on average at matches of them all, beside training.
+
+        It counts where the pool is played as a whole (meta-strategies). Nothing happens if one has left the pool.
+        """
+        if self._pool.keys() >= set(players):
+            self._pool_changes()
+            self._lineups.add(players, scores)
+
+    def unmeasured_lineups(self, sides: int) -> list[tuple[str, ...]]:
+        """The lineups of the pool, for matches of so many sides, that were not measured, those of older ones first."""
+        return self._lineups.missing(list(self._pool), sides)
 
     def unmeasured(self) -> list[tuple[str, str]]:
         """The pairs of the pool that may meet and were not `measured`, those of older snapshots first.
@@ -293,6 +307,7 @@ class League:
         self._pool_changes()
         del self._pool[player]
         self._measured = {pair for pair in self._measured if player not in pair}
+        self._lineups.drop(player)
         self.payoff.drop(player)
 
     def ratings(self) -> dict[str, float]:
@@ -335,6 +350,7 @@ class League:
             "careers": {learner: asdict(career) for learner, career in self.careers.items()},
             "zero": self._zero,
             "measured": sorted(self._measured),
+            "lineups": self._lineups.state_dict(),
             "payoff": self.payoff.state_dict(),
             "matchmaker": save([self.matchmaker]),
             "schedule": self.schedule.state_dict() if isinstance(self.schedule, Remembering) else None,
@@ -357,6 +373,7 @@ class League:
         self.careers = {learner: Career() for learner in self.learners} | careers
         self._zero = tuple(state["zero"]) if state["zero"] else None
         self._measured = {(first, second) for first, second in state["measured"]}
+        self._lineups.load_state_dict(state["lineups"])
         self.payoff.load_state_dict(state["payoff"])
         for retired in tallies.keys() - self.learners.keys():
             self.payoff.drop(retired)

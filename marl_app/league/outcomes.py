@@ -20,6 +20,9 @@ class Outcomes:
     them (for self-play: as that side saw them); `steps`, env steps of these matches together. `scores`, float64 [k], is
     the sum of the learner's scores in them, each in [0, 1]: wins plus half the draws, unless payoffs have sizes.
 
+    A match has one result for each of the `others`, the sides that the learner met there: with more than one, who of
+    the two was placed higher; each of these results has the steps of the whole match.
+
     Raises ValueError for rows of different number and for negative numbers.
     """
 
@@ -32,6 +35,7 @@ class Outcomes:
     losses: Ints
     steps: Ints
     scores: Floats
+    others: int = 1
 
     def __post_init__(self) -> None:
         arrays = (self.sides, self.wins, self.draws, self.losses, self.steps, self.scores)
@@ -44,4 +48,4 @@ class Outcomes:
     @property
     def matches(self) -> int:
         """Number of matches in all rows."""
-        return int(self.wins.sum() + self.draws.sum() + self.losses.sum())
+        return int(self.wins.sum() + self.draws.sum() + self.losses.sum()) // self.others

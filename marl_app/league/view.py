@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from marl_app.league.lineups import Lineups
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats, Payoff
 from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
@@ -43,6 +44,7 @@ class LeagueView:
     payoff: Payoff
     tallies: Mapping[str, Tally]  # by learner id
     mixtures: Mixtures = field(default_factory=dict)  # meta-strategies of this pool that were solved already
+    lineups: Lineups = field(default_factory=Lineups)  # what more than two snapshots score at one match
 
     @property
     def sides(self) -> tuple[int, ...] | tuple[None]:
@@ -108,7 +110,7 @@ class LeagueView:
         if not own:
             return np.zeros(0)
         if side is None:
-            return strategy.solve(self.payoff.matrix(own))
+            return strategy.solve(self.lineups.game(own, self.payoff.matrix(own)))
         others = [snapshot.player.id for snapshot in self.pool(1 - side)]
         return strategy.solve_side(self.payoff.matrix(own, others)) if others else np.full(len(own), 1 / len(own))
 

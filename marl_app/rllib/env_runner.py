@@ -88,7 +88,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     def make_module(self) -> None:
         """Build the trainee's networks and the opponents' slots."""
         config = self.config
-        self._guests = Guests(config.make_env, self.env.num_matches, self.networks, config.agents, config.architecture)
+        matches, sides = self.env.num_matches, len(self.env.sides)
+        self._guests = Guests(config.make_env, matches, sides, self.networks, config.agents, config.architecture)
         reader = config.cache.reader(config.store)
         if config.prefetch:
             reader = Prefetching(reader)

@@ -40,6 +40,7 @@ class Guests:
         self,
         make_env: Callable[[int], BatchedEnv],
         num_matches: int,
+        num_sides: int,
         networks: Sequence[Network],
         agents: Sequence[str],
         architecture: Architecture,
@@ -47,7 +48,7 @@ class Guests:
         self._make_env = make_env
         self._own = describe(networks, agents, architecture)
         self._memories = (num_matches, len(agents))
-        self._slots: Ints = np.full(num_matches, -1)  # of each match's opponent
+        self._slots: Ints = np.full((num_matches, num_sides), -1)  # of the opponents in each match
         self._seated: dict[int, _Observer | _Followers] = {}
         self.rng = np.random.default_rng(0)
 
@@ -83,10 +84,10 @@ class Guests:
         self._seated.pop(slot, None)
 
     def start(self, matches: Ints, slots: Ints) -> None:
-        """These matches begin, against the opponents in these slots (or, where it is negative, nobody)."""
+        """These matches begin, with the opponents in these slots (where it is negative, nobody) on their sides."""
         self._slots[matches] = slots
         for slot, player in self._seated.items():
-            if len(begun := matches[slots == slot]):
+            if len(begun := matches[(slots == slot).any(axis=1)]):
                 player.start(begun, self.rng)
 
     def among(self, slots: Ints) -> Bools:
@@ -123,7 +124,7 @@ class Guests:
     def follow(self, matches: Ints, agents: Ints, actions: Array) -> None:
         """These moves were made, by whomever: matches [R], agents [R] and actions [R, ...]."""
         for slot, player in self._seated.items():
-            if isinstance(player, _Followers) and (rows := self._slots[matches] == slot).any():
+            if isinstance(player, _Followers) and (rows := (self._slots[matches] == slot).any(axis=1)).any():
                 player.follow(matches[rows], agents[rows], actions[rows])
 
 

@@ -1,7 +1,11 @@
 """Who plays whom on one env runner: opponents dealt to matches as they start, results counted as they end.
 
-A match keeps its opponent from its first move to its last. When a new assignment arrives, matches that are under way
+A match keeps its opponents from its first move to its last. When a new assignment arrives, matches that are under way
 go on against whom they began with; a slot is refilled when the last of its matches has ended.
+
+With more than two sides each of the others has an opponent of its own. The assignment's shares say who is the first of
+them; the rest are drawn, each by itself, among those that the same rule picked. So self-play is a match against oneself
+on all sides, and a mixture is met as a mixture on each.
 """
 
 from __future__ import annotations
@@ -26,9 +30,10 @@ NO_SLOT_FREE = "no_slot_free"
 
 
 class Matchups:
-    """The B matches of an env runner, and the opponent of each.
+    """The B matches of an env runner, and who plays each side of them.
 
-    `slots[b]`: the slot of match b's opponent, or TRAINEE in self-play; `sides[b]`: the side of the trainee.
+    `slots[b, s]`: the slot of the opponent on side s of match b, or TRAINEE; `sides[b]`: the side of the trainee (0 if
+    it plays all).
     """
 
     def __init__(self, env: BatchedEnv, opponents: OpponentSlots) -> None:
@@ -38,12 +43,13 @@ class Matchups:
         for side, agents in enumerate(env.sides):
             self._side_of[list(agents)] = side
         self._openings = env.openings
-        self.slots: Ints = np.full(env.num_matches, TRAINEE)
+        self.slots: Ints = np.full((env.num_matches, self._num_sides), TRAINEE)
         self.sides: Ints = np.zeros(env.num_matches, np.int64)
         self.lengths: Ints = np.zeros(env.num_matches, np.int64)
         self._opening_moves: Ints = np.zeros(env.num_matches, np.int64)
         self._opponents: list[Opponent] = []  # everybody that a match under way is against
-        self._opponent: Ints = np.zeros(env.num_matches, np.int64)  # index into it
+        # Indices into it: of who plays the side after the trainee's, and the one after that, [B, sides - 1].
+        self._opponent: Ints = np.zeros((env.num_matches, self._num_sides - 1), np.int64)
         self._dealt: list[int] = []  # those of the current assignment
         self._shares: NDArray[np.float64] = np.zeros(0)
         self._ended: list[Ints] = []  # rows (opponent, side, result, length)
@@ -78,29 +84,47 @@ class Matchups:
                 continue
 
     def start(self, matches: Ints, rng: np.random.Generator) -> None:
-        """Deal an opponent, a side and an opening to matches that begin."""
+        """Deal opponents, a side and an opening to matches that begin."""
         self.lengths[matches] = 0
         self.slots[matches] = TRAINEE
         self._admit()
         slots = [self._slot_of(self._opponents[index]) for index in self._dealt]
         ready = [place for place, slot in enumerate(slots) if slot is not None]
+        playing = np.full((len(matches), self._num_sides - 1), TRAINEE)
         if not ready:
             self._opponents.append(Opponent(self._learner, None, NO_SLOT_FREE, 0.5, 0.0))
             self._opponent[matches] = len(self._opponents) - 1
         else:
-            shares = self._shares[ready]
-            dealt = np.array(ready)[rng.choice(len(ready), len(matches), p=shares / shares.sum())]
+            dealt = self._lineups(ready, len(matches), rng)
             self._opponent[matches] = np.array(self._dealt)[dealt]
-            self.slots[matches] = np.array([TRAINEE if slot is None else slot for slot in slots])[dealt]
+            playing = np.array([TRAINEE if slot is None else slot for slot in slots])[dealt]
         if self._side is None:
             any_side = rng.integers(self._num_sides, size=len(matches))
-            self.sides[matches] = np.where(self.slots[matches] == TRAINEE, 0, any_side)
+            self.sides[matches] = np.where((playing == TRAINEE).all(axis=1), 0, any_side)
         else:
             self.sides[matches] = self._side
+        self.slots[matches[:, None], self._other_sides(matches)] = playing
         if self._openings is not None:
             opened = rng.random(len(matches)) < self._openings.probability
             moves = rng.integers(self._openings.low, self._openings.high + 1, size=len(matches))
             self._opening_moves[matches] = np.where(opened, moves, 0)
+
+    def _lineups(self, ready: list[int], count: int, rng: np.random.Generator) -> Ints:
+        """Of the assignment's opponents those on the other sides of so many matches, among those that are `ready`."""
+        shares = self._shares[ready] / self._shares[ready].sum()
+        first = rng.choice(len(ready), count, p=shares)
+        lineups = np.tile(first[:, None], self._num_sides - 1)
+        if self._num_sides > 2:
+            rules = np.array([self._opponents[self._dealt[place]].rule for place in ready])
+            for rule in np.unique(rules):
+                those, matches = np.flatnonzero(rules == rule), np.flatnonzero(rules[first] == rule)
+                chances = shares[those] / shares[those].sum()
+                lineups[matches, 1:] = rng.choice(those, (len(matches), self._num_sides - 2), p=chances)
+        return np.array(ready)[lineups]
+
+    def _other_sides(self, matches: Ints) -> Ints:
+        """The sides that are not the trainee's (in self-play not 0), from the next one on: int64 [R, sides - 1]."""
+        return (self.sides[matches, None] + np.arange(1, self._num_sides)) % self._num_sides
 
     def _key(self, opponent: Opponent) -> str | None:
         """By what the slots know this player; None: it is the trainee itself."""
@@ -112,8 +136,7 @@ class Matchups:
 
     def players(self, matches: Ints, agents: Ints) -> Ints:
         """Who decides for the given agents: a slot, or TRAINEE. int64 [R]."""
-        slots = self.slots[matches]
-        return np.where(self._side_of[agents] == self.sides[matches], TRAINEE, slots)
+        return self.slots[matches, self._side_of[agents]]
 
     def opening(self, matches: Ints) -> Bools:
         """Which of the matches are still in their random opening. bool [R]."""
@@ -128,10 +151,13 @@ class Matchups:
         matches, scores = matches[played], scores[played]
         if self._num_sides == 1 or not len(matches):
             return
-        sides = self.sides[matches]
-        score = scores[np.arange(len(matches)), sides]
+        own = np.take_along_axis(scores, self.sides[matches, None], axis=1)
+        if self._num_sides > 2:  # who of the two was placed higher: the more sides one beats, the higher its score
+            own = (1 + np.sign((own - np.take_along_axis(scores, self._other_sides(matches), axis=1)).round(5))) / 2
+        score = own.ravel()
         result = np.where(score > 0.5 + 1e-6, 0, np.where(score < 0.5 - 1e-6, 2, 1))  # win, draw, loss
-        self._ended.append(np.stack([self._opponent[matches], sides, result, self.lengths[matches]]))
+        sides, lengths = (np.repeat(each[matches], self._num_sides - 1) for each in (self.sides, self.lengths))
+        self._ended.append(np.stack([self._opponent[matches].ravel(), sides, result, lengths]))
         self._scores.append(score)
 
     def take_outcomes(self) -> tuple[Outcomes, tuple[Opponent, ...]]:
@@ -154,6 +180,7 @@ class Matchups:
             losses=results[:, 2],
             steps=steps,
             scores=np.bincount(row, scores, len(keys)).astype(np.float64),
+            others=max(1, self._num_sides - 1),
         )
         self._forget()
         return outcomes, opponents

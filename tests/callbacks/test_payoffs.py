@@ -1,12 +1,15 @@
 """The payoff between snapshots, exact or by matches beside training."""
 
+import itertools
 import time
 
 import numpy as np
 import pytest
 
+from marl_app.build.training import build
+from marl_app.config.errors import ConfigError
 from marl_app.rllib.agent import Agent
-from tests.rllib.runs import running
+from tests.rllib.runs import running, small
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -42,6 +45,30 @@ def test_in_others_matches_are_played_beside_training(tmp_path):
         pool = [snapshot.player.id for snapshot in algorithm.league.snapshots]
         _, games = algorithm.league.payoff.counts(pool)
         assert (games == 40 * (1 - np.eye(3))).all()
+
+
+def test_with_three_sides_lineups_are_played(tmp_path):
+    """In poker for three the pool is a game of three, solved with what the lineups of its snapshots scored."""
+    game = ("env=kuhn_poker", "env.game='kuhn_poker(players=3)'", "league/meta=regret_matching")
+    with running(tmp_path, *game, *PAYOFFS) as algorithm:
+        league, deadline = algorithm.league, time.monotonic() + 100
+        while len(league.snapshots) < 3 or league.unmeasured_lineups(3):
+            assert time.monotonic() < deadline
+            algorithm.train()
+            if len(league.snapshots) == 3:
+                league.schedule.agent_steps = 10**9  # no more of them
+        table = league.view.lineups.game([s.player.id for s in league.snapshots], np.full((3, 3), np.nan))
+        for lineup in itertools.combinations_with_replacement(range(3), 3):
+            if len(set(lineup)) > 1:
+                # Each beats half of the others on average; 42 matches of three in 6 orders.
+                scores = [table[lineup[seat], lineup[seat - 1], lineup[seat - 2]] for seat in range(3)]
+                assert sum(scores) == pytest.approx(1.5) and max(scores) < 1
+        assert league.mixture().sum() == pytest.approx(1)
+
+
+def test_nash_is_for_two_sides(tmp_path):
+    with pytest.raises(ConfigError, match=r"league.meta: .*nash is for two sides: with more use regret_matching"):
+        build(small(tmp_path, "env=kuhn_poker", "env.game='kuhn_poker(players=3)'", *PAYOFFS))
 
 
 def test_without_it_nothing_is_measured(tmp_path):

@@ -125,6 +125,38 @@ class Names(MatrixGame):
         return Step(rewards.astype(np.float32), over, np.zeros_like(over), np.stack([over, over], axis=1))
 
 
+class Crowd(BatchedEnv):
+    """Three players, a side each, say their names once (see `Names`) and at once: higher names place higher."""
+
+    agents = ("first", "second", "third")
+    sides = ((0,), (1,), (2,))
+
+    def __init__(self, num_matches: int, names: int = 5) -> None:
+        self.num_matches = num_matches
+        self.groups = (Group("player", (0, 1, 2), spaces.Box(0, 1, (1,), np.float32), spaces.Discrete(names)),)
+        self._said = np.zeros((num_matches, 3), np.float32)
+
+    def reset(self, rng, matches=None):
+        pass
+
+    def acting(self):
+        return np.ones((self.num_matches, 3), np.bool_)
+
+    def observe(self, matches, agents):
+        return np.zeros((len(matches), 1), np.float32)
+
+    def action_mask(self, matches, agents):
+        return None
+
+    def step(self, actions, rng):
+        self._said = actions[0].astype(np.float32)
+        over = np.ones(self.num_matches, np.bool_)
+        return Step(self._said, over, ~over, np.ones((self.num_matches, 3), np.bool_))
+
+    def scores(self, matches):
+        return scores_from_returns(self._said[matches], self.sides)
+
+
 class Throws(BatchedEnv):
     """Two agents throw in turns, twice each: turn-based with continuous actions, so without masks. The sum decides."""
 

@@ -90,7 +90,7 @@ class Recorder(BatchedEnv):
         opening = self.matchups.opening(np.arange(self.num_matches))
         seats = {a: (g, place) for g, group in enumerate(self.groups) for place, a in enumerate(group.agents)}
         for b, match in enumerate(self.running):
-            match.slot, match.side = int(self.matchups.slots[b]), int(self.matchups.sides[b])
+            match.slot, match.side = int(self.matchups.slots[b].max()), int(self.matchups.sides[b])
             match.seen.append([self.observe(np.array([b]), np.array([a]))[0] for a in range(len(self.agents))])
             match.acting.append(acting[b].copy())
             match.learned.append(acting[b] & (players[b] == -1) & ~opening[b])

@@ -10,10 +10,11 @@ import pytest
 
 from envs.batched import Openings
 from envs.tic_tac_toe import TicTacToe
+from marl_app.league.assignment import Assignment, Opponent
 from marl_app.rllib.matchups import NO_SLOT_FREE
 from marl_app.rllib.opponents import numpy_weights
 from marl_app.store.disk import DiskStore
-from tests.rllib.games import Names
+from tests.rllib.games import Crowd, Names
 from tests.rllib.runners import SELF, against, collect, make_recorded_runner, publish, random_weights
 
 NAMES, ME = 6, 3  # snapshots are 0..5 but for 3, the trainee; the higher name wins
@@ -206,3 +207,53 @@ def test_the_opening_is_as_long_as_drawn_and_as_frequent(tmp_path):
         assert abs(lengths[opening] - share * long) < 5 * np.sqrt(long * share * (1 - share))
     strangers = Counter(name for m in first for said in club.said(m)[: 2 if m.length > 3 else 0] for name in said)
     assert set(strangers) == set(range(NAMES))  # random moves: every action occurs
+
+
+# Of the crowd of names half of the matches are self-play, a third draws from 0 and 4, a sixth is against 5.
+DEALT = (("main", "self_play", 1 / 2), ("0", "low", 1 / 12), ("4", "low", 3 / 12), ("5", "high", 1 / 6))
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    store = DiskStore(tmp_path_factory.mktemp("store"))
+    runner, env = make_recorded_runner(lambda n: Crowd(n, NAMES), store, matches=400, steps=6, slots=3)
+    opponents = tuple(
+        Opponent(name, None if name == "main" else publish(runner, player(runner, int(name)), n=name), rule, 0.5, p)
+        for name, rule, p in DEALT
+    )
+    assignment = Assignment("main", opponents, np.array([p for *_, p in DEALT]))
+    fragment = collect(runner, player(runner, ME), assignment)
+    return fragment, [
+        (match.side, tuple(int(match.actions[0][seat]) for seat in range(3))) for match in env.matches[:2400]
+    ]
+
+
+def test_with_three_sides_each_draws_for_itself_what_its_rule_picks(crowd):
+    _, matches = crowd
+    met = Counter()
+    for side, said in matches:
+        assert said[side] == ME  # the trainee is where it is said to be
+        met[said[(side + 1) % 3], said[(side + 2) % 3]] += 1
+    # Of a mixture each side draws by itself, so pairs are as likely as products; other rules are not mixed in.
+    low = {(a, b): pa * pb / 3 for a, pa in ((0, 0.25), (4, 0.75)) for b, pb in ((0, 0.25), (4, 0.75))}
+    for pair, share in (low | {(ME, ME): 1 / 2, (5, 5): 1 / 6}).items():
+        assert abs(met.pop(pair) - 2400 * share) < 5 * np.sqrt(2400 * share * (1 - share))
+    assert not met
+    sides = Counter(side for side, said in matches if said != (ME, ME, ME))
+    assert all(abs(sides[side] - 400) < 5 * np.sqrt(1200 * 2 / 9) for side in range(3))
+
+
+def test_with_three_sides_the_result_against_each_is_who_was_placed_higher(crowd):
+    fragment, matches = crowd
+    outcomes = fragment.outcomes
+    counted, expected = Counter(), Counter()
+    for row, opponent in enumerate(outcomes.opponents):
+        for result in ("wins", "draws", "losses"):
+            counted[opponent, int(outcomes.sides[row]), result] += int(getattr(outcomes, result)[row])
+    for side, said in matches:
+        for other in (said[(side + 1) % 3], said[(side + 2) % 3]):
+            name, result = ("main", "draws") if other == ME else (str(other), "wins" if other < ME else "losses")
+            expected[name, side, result] += 1
+    assert +counted == +expected
+    assert outcomes.matches == 2400 == fragment.matches  # two results each
+    assert outcomes.scores.sum() == outcomes.wins.sum() + outcomes.draws.sum() / 2

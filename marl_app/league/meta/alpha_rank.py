@@ -8,12 +8,15 @@ that each strategy holds the population, in the long run, is its rank. It ignore
 One population is enough for a symmetric game. As in the paper, fitness is what mutant and resident earn against
 each other, so a mutant with advantage a over the resident is fitter by 2a. With u = 2a `selection` and m = `population`
 its fixation probability is (1 - exp(-u)) / (1 - exp(-m u)), and 1 / m for equals. Each of the n - 1 mutants is equally
-likely. With a population per side the states are pairs, what counts is how much more the mutant earns against the
-other side's resident, and the mutants of both sides are equally likely.
+likely. With more than two sides one mutant sits among residents. With a population per side the states are pairs, what
+counts is how much more the mutant earns against the other side's resident, and the mutants of both sides are equally
+likely.
 
 Where we differ: the paper perturbs the chain of infinite selection so that it has only one stationary distribution.
-One population needs no perturbation: of each two strategies one is at least as good as the other, and takes over. Nor
-do two in a zero-sum game, where the pairs that evolution does not leave hang together (Biggar and Shames, 2024).
+One population of two sides needs no perturbation: of each two strategies one is at least as good as the other, and
+takes over. Nor do two in a zero-sum game, where the pairs that evolution does not leave hang together (Biggar and
+Shames, 2024). Where more than two sit together, each of two strategies may keep the other out, so no mutant's chance is
+taken to be less than `LEAST`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ import numpy as np
 
 from marl_app.league.meta.meta import advantages, side_advantages
 from marl_app.league.payoff import Floats
+
+LEAST = 1e-9
 
 
 class AlphaRank:
@@ -37,11 +42,16 @@ class AlphaRank:
         self.population = population
 
     def solve(self, scores: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
-        n = len(advantage := advantages(scores))
+        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are as in `advantages`."""
+        payoff = advantages(scores)
+        n, others = len(payoff), payoff.ndim - 1
         if n == 1:
             return np.ones(1)
-        return stationary(fixation(advantage.T, self.selection, self.population) / (n - 1))  # [resident, mutant]
+        resident, mutant = np.ogrid[:n, :n]
+        earned = payoff[(mutant, *[resident] * others)]  # by a mutant among residents
+        lost = payoff[(resident, mutant, *[resident] * (others - 1))]  # by a resident, where one of the others is one
+        chances = fixation((earned - lost) / 2, self.selection, self.population)
+        return stationary(np.maximum(chances, LEAST if others > 1 else 0.0) / (n - 1))
 
     def solve_side(self, scores: Floats) -> Floats:
         """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""

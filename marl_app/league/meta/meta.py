@@ -20,10 +20,15 @@ from marl_app.league.payoff import Floats
 
 
 class MetaStrategy(Protocol):
-    """A rule that mixes the members of a zero-sum game: of a symmetric one, or of one with a population per side."""
+    """A rule that mixes the members of a constant-sum game: a symmetric one, or one with a population per side."""
 
     def solve(self, scores: Floats) -> Floats:
-        """Probabilities [n], summing to 1, of n >= 1 players with mean `scores` [n, n] of row against column."""
+        """Probabilities [n], summing to 1, of n >= 1 players with mean `scores` [n, n] of row against column.
+
+        With more than two sides there is an axis for each, [n, ..., n]: the scores of the first axis' player among
+        those of the others, whose order does not matter; all sides draw from the mixture. Raises ValueError if this
+        rule knows two sides only.
+        """
         ...
 
     def solve_side(self, scores: Floats) -> Floats:
@@ -35,18 +40,27 @@ class MetaStrategy(Protocol):
 
 
 def advantages(scores: ArrayLike) -> Floats:
-    """The antisymmetric payoff float64 [n, n] of the empirical game: mean `scores` [n, n] minus 0.5.
+    """The payoff float64 [n, n] (or an axis per side) of the empirical game: mean `scores` of that shape minus 0.5.
 
-    Estimated scores do not quite mirror each other, so half the difference of the two directions is taken. Raises
-    ValueError unless they are finite and [n, n] with n >= 1.
+    Estimated scores between two sides do not quite mirror each other, so half the difference of the two directions is
+    taken, and the payoff is antisymmetric. Raises ValueError unless scores are finite and [n, n] with n >= 1, or
+    [n, n, n] and so on.
     """
     means = np.asarray(scores, np.float64)
-    if means.ndim != 2 or means.shape != means.T.shape or not means.size:
-        raise ValueError(f"scores must be [n, n] with n >= 1, not {list(means.shape)}")
+    if means.ndim < 2 or len(set(means.shape)) > 1 or not means.size:
+        raise ValueError(f"scores must be [n, n] with n >= 1, or have more axes of n, not {list(means.shape)}")
     if not np.isfinite(means).all():
         raise ValueError("scores must be finite: some are NaN or infinite")
-    antisymmetric: Floats = (means - means.T) / 2
-    return antisymmetric
+    payoff: Floats = (means - means.T) / 2 if means.ndim == 2 else means - 0.5
+    return payoff
+
+
+def against(payoff: Floats, mixture: Floats) -> Floats:
+    """What each player [n] earns when all other sides of `payoff` [n, n] (or an axis per side) draw from `mixture`."""
+    earned = payoff
+    while earned.ndim > 1:
+        earned = earned @ mixture
+    return earned
 
 
 def side_advantages(scores: ArrayLike) -> Floats:

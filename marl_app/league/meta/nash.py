@@ -1,7 +1,8 @@
 """The mixture that no member of the pool beats: a Nash equilibrium of the empirical game, by linear programming.
 
 In a zero-sum game it is the maximin strategy (von Neumann, 1928): maximize v such that the mixture wins at least v
-against every player. There may be many; which of them is found depends only on the scores.
+against every player. There may be many; which of them is found depends only on the scores. With more than two sides
+equilibria are no matter of linear programming, and this rule says so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class Nash:
 
     def solve(self, scores: Floats) -> Floats:
         """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
+        if np.ndim(scores) > 2:
+            raise ValueError("nash is for two sides: with more use regret_matching, projected_replicator or alpha_rank")
         return _maximin_of_copies(advantages(scores))
 
     def solve_side(self, scores: Floats) -> Floats:

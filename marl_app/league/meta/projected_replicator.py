@@ -6,14 +6,15 @@ so that nobody is lost for good. The average of the trajectory is the strategy; 
 equilibrium, as 1 / (dt * iterations). With the usual dt=1e-3 and 50,000 iterations it is far from one: it is a Nash
 equilibrium smeared towards the uniform strategy, which is often wanted.
 
-As in the paper two populations evolve against each other. In a symmetric game they start alike and remain alike.
+As in the paper a population per side evolves, in the company of the others. In a symmetric game they start alike and
+remain alike, so one is enough. With more than two sides nothing is known of where the average goes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.meta.meta import advantages, side_advantages
+from marl_app.league.meta.meta import advantages, against, side_advantages
 from marl_app.league.payoff import Floats
 
 
@@ -30,15 +31,19 @@ class ProjectedReplicator:
         self.iterations = iterations
 
     def solve(self, scores: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
-        return self._rows(advantages(scores))
+        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are as in `advantages`."""
+        payoff = advantages(scores)
+        shares, visited = np.full(len(payoff), 1 / len(payoff)), np.zeros(len(payoff))
+        for _ in range(self.iterations):
+            earned = against(payoff, shares)
+            shares = self._step(shares, earned - shares @ earned)
+            visited += shares
+        average: Floats = visited / visited.sum()
+        return average
 
     def solve_side(self, scores: Floats) -> Floats:
         """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""
-        return self._rows(side_advantages(scores))
-
-    def _rows(self, payoff: Floats) -> Floats:
-        """The average of the population of the rows of `payoff` [m, n]."""
+        payoff = side_advantages(scores)
         m, n = payoff.shape
         row, column, visited = np.full(m, 1 / m), np.full(n, 1 / n), np.zeros(m)
         for _ in range(self.iterations):

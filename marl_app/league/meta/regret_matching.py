@@ -2,17 +2,19 @@
 
 Hart and Mas-Colell (2000), "A simple adaptive procedure leading to correlated equilibrium": each step plays every
 action with a probability proportional to how much better it would have done so far, if at all. In a zero-sum game the
-average of all steps approaches a Nash equilibrium, with an error of about 1 / sqrt(iterations).
+average of all steps approaches a Nash equilibrium, with an error of about 1 / sqrt(iterations). With more than two
+sides no such promise is known: what they play together approaches a coarse correlated equilibrium, of which this is one
+side's share; where it differs from an equilibrium is a matter of the game.
 
-Where we differ: all actions are tried in each step (expected payoffs), so nothing is random. In a symmetric game the
-two start alike and remain alike, so one plays against itself.
+Where we differ: all actions are tried in each step (expected payoffs), so nothing is random. In a symmetric game all
+start alike and remain alike, so one plays against itself.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.meta.meta import advantages, side_advantages
+from marl_app.league.meta.meta import advantages, against, side_advantages
 from marl_app.league.payoff import Floats
 
 
@@ -25,13 +27,14 @@ class RegretMatching:
         self.iterations = iterations
 
     def solve(self, scores: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
+        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are as in `advantages`."""
         payoff = advantages(scores)
         regrets, played = np.zeros(len(payoff)), np.zeros(len(payoff))
         for _ in range(self.iterations):
             strategy = _matched(regrets)
             played += strategy
-            regrets += payoff @ strategy  # the strategy itself earns 0
+            earned = against(payoff, strategy)
+            regrets += earned - strategy @ earned
         average: Floats = played / played.sum()
         return average
 
