@@ -110,7 +110,8 @@ class MeasurePayoffs(MatchCallback):
         if plans and all(plan is not None for plan in plans):
             mean = 0.5 + self._game.advantage(*plans, swap=swap) / (2 * self._stake)
             wins = mean * self._games
-            algorithm.league.measured(*lineup, wins, 0.0, self._games - wins, wins)
+            home, away = lineup
+            algorithm.league.measured(home, away, wins, 0.0, self._games - wins, wins)
             return
         blobs = [algorithm.snapshot(digests[player]) for player in lineup]
         if None in blobs:
@@ -133,7 +134,8 @@ class MeasurePayoffs(MatchCallback):
         try:
             scores = ray.get(reference)
             if self._sides == 2:
-                algorithm.league.measured(*lineup, *result(scores[:, 0]))
+                home, away = lineup
+                algorithm.league.measured(home, away, *result(scores[:, 0]))
             else:
                 algorithm.league.measured_lineup(lineup, scores.mean(axis=0, dtype=np.float64).tolist())
         except RayError as error:
