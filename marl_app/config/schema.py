@@ -316,7 +316,8 @@ class LeagueConfig(Section):
     pool_limit: int | None = key("Snapshots in the pool; null = no limit.", at_least=1)
     sims_per_entry: int | None = key(
         "Matches between each two snapshots, for the payoff that the meta-strategy is solved from, played beside "
-        "training after a freeze; exact in small games. null = what their learners have played counts.",
+        "training after a freeze; exact in small games. With more than two sides: of each lineup of them. null = what their "
+        "learners have played counts.",
         at_least=2,
     )
     placement_tolerance: float = key(
