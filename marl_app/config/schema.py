@@ -142,7 +142,7 @@ class AlgorithmConfig(Section):
     gamma: float = key("Discount of the reward of an agent's next own turn.", at_least=0, at_most=1)
     grad_clip: float | None = key("Bound of the gradient, see grad_clip_by; null = no clipping.", above=0)
     grad_clip_by: str = key("What grad_clip bounds.", choices=("value", "norm", "global_norm"))
-    train_batch_size_per_learner: int = key("Env steps collected per iteration.", at_least=1)
+    train_batch_size_per_learner: int = key("Env steps collected per iteration, for each learner process.", at_least=1)
     minibatch_size: int = key("Rows per gradient step: agent steps of PPO, env steps of a mixer.", at_least=1)
     death_masking: bool = key("Whether a central state shows zeros in the place of agents that have finished.")
 
@@ -316,8 +316,8 @@ class LeagueConfig(Section):
     pool_limit: int | None = key("Snapshots in the pool; null = no limit.", at_least=1)
     sims_per_entry: int | None = key(
         "Matches between each two snapshots, for the payoff that the meta-strategy is solved from, played beside "
-        "training after a freeze; exact in small games. With more than two sides: of each lineup of them. null = what their "
-        "learners have played counts.",
+        "training after a freeze; exact in small games. With more than two sides: of each lineup of them. null = what "
+        "their learners have played counts.",
         at_least=2,
     )
     placement_tolerance: float = key(
@@ -372,7 +372,11 @@ class RuntimeConfig(Section):
     pipeline: bool = key("Whether the next batch is collected while the learner trains on the last one.")
     opponent_slots: int = key("Frozen opponents that an env runner holds at once.", at_least=1)
     prefetch: bool = key("Whether env runners are told their next opponents early, and fetch them while they play.")
-    num_learners: int = key("0 = the driver trains; 1 = a process of its own does.", at_least=0, at_most=1)
+    num_learners: int = key(
+        "Processes that train; 0 = the driver does. n of them train on batches and minibatches that are n times as "
+        "large, in about the time of one.",
+        at_least=0,
+    )
     num_gpus_per_learner: float = key("GPUs of the learner, or a share of one.", at_least=0)
     num_gpus_per_env_runner: float = key("GPUs of each env runner, or a share of one.", at_least=0)
     num_cpus: int | None = key("Cores that a Ray of its own may use; null = those of this machine.", at_least=1)
@@ -457,6 +461,11 @@ class Config(Section):
                 raise ConfigError(f"{name}._target_ is missing: give the path of a class, such as package.module.Class")
             _check_targets(name, leaf)
         self._check_batch()
+        if self.runtime.num_learners > 1 and isinstance(self.algorithm, ValueDecompositionConfig):
+            raise ConfigError(
+                f"runtime.num_learners={self.runtime.num_learners}: value decomposition trains in one process: "
+                "give runtime.num_learners=1 or 0"
+            )
 
     def _check_batch(self) -> None:
         steps = max(1, self.runtime.num_env_runners) * self.runtime.num_envs_per_env_runner

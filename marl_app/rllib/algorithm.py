@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import ray
 from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
@@ -41,8 +42,10 @@ class LeaguePPO(MatchAlgorithm):
                 columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES])
             id = module_id(learner, network.name, config.networks)
             batch = MultiAgentBatch({id: SampleBatch(columns)}, env_steps=self.stats.env_steps)
+            remote = config.num_learners
             results = self.learner_group.update(
-                batch=batch,
+                batch=None if remote else batch,
+                batch_refs=[ray.put(batch)] * remote if remote else None,  # the whole of it for each (see `learner.py`)
                 timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.counters.env_steps},
                 num_epochs=config.num_epochs,
                 minibatch_size=config.minibatch_size,

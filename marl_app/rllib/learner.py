@@ -4,6 +4,10 @@ The loss is RLlib's PPO loss, with Huber's value loss as an option; optimizer st
 weight are RLlib's. What differs is how minibatches come and go, which on small networks was a third of the time: RLlib
 copies every column in each epoch to shuffle it, logs ten figures per minibatch of which only the last are read, builds
 the old policy whether or not it is needed, and looks for non-finite gradients parameter by parameter, twice.
+
+Several learners hold the whole batch each and make the same minibatches of it; of each minibatch every one takes its
+part, and they step by the mean of their gradients. So what is a matter of the batch (advantages, running statistics)
+needs no exchange, and they learn what one would from that batch. RLlib gives each a part of it, and wraps the networks.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn.functional import huber_loss, log_softmax
 
 from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
@@ -35,6 +39,13 @@ class MinibatchPPOLearner(PPOTorchLearner):
         """As RLlib, on one thread: busy processes of several threads each on a few cores run several times slower."""
         torch.set_num_threads(1)
         super().build()
+
+    def _make_modules_ddp_if_necessary(self) -> None:
+        """Several learners begin as the first one; their networks stay as they are."""
+        if self.distributed:
+            for id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is no dict
+                for values in self.module[id].state_dict().values():
+                    distributed.broadcast(values, 0)
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Adam, as RLlib, in one kernel for all parameters."""
@@ -59,7 +70,8 @@ class MinibatchPPOLearner(PPOTorchLearner):
             value_head.update(targets)
         columns = {**columns, Columns.VALUE_TARGETS: value_head.normalized(targets)}
         self._batch = (module_id, columns)
-        return minibatches(module_id, columns, num_epochs, minibatch_size, shuffle_batch_per_epoch)
+        part = (distributed.get_rank(), distributed.get_world_size()) if self.distributed else (0, 1)
+        return minibatches(module_id, columns, num_epochs, minibatch_size, shuffle_batch_per_epoch, *part)
 
     def _update(self, batch: Mapping[str, Any], **kwargs: Any) -> tuple[dict, dict, dict]:
         """One gradient step on a minibatch of one module. A gradient that is not finite is left out, with a warning."""
@@ -73,6 +85,13 @@ class MinibatchPPOLearner(PPOTorchLearner):
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = self.get_parameters(module)
+        if self.distributed:
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            flat = mean_of_learners(
+                torch.cat([gradient.flatten() for gradient in gradients]), len(columns[Columns.OBS])
+            )
+            for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient))
         norm = clip_gradients(parameters, config.grad_clip, config.grad_clip_by)
         self._terms["grad_norm"] = norm
         if torch.isfinite(norm):
@@ -125,6 +144,9 @@ class MinibatchPPOLearner(PPOTorchLearner):
         terms["approx_kl"] = (log_ratio.exp() - 1 - log_ratio).mean()
         unexplained = (targets - values).var(correction=0) / targets.var(correction=0).clamp(min=1e-8)
         terms["explained_variance"] = 1 - unexplained.clamp(max=2.0)
+        if self.distributed:  # each has those of its own rows
+            means = mean_of_learners(torch.stack(list(terms.values())), len(values))
+            terms = dict(zip(terms, means, strict=True))
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
         self.module[module_id].learn_statistics(columns)
         super().after_gradient_based_update(timesteps=timesteps)
@@ -158,6 +180,13 @@ def logp_and_entropy(module: Any, inputs: Tensor, actions: Tensor) -> tuple[Tens
     return logps.gather(1, actions.long()[:, None]).squeeze(1), -(logps.exp() * logps).sum(dim=1)
 
 
+def mean_of_learners(values: Tensor, rows: int) -> Tensor:
+    """The mean [n] over the rows of all learners, each of which has a mean `values` [n] over so many `rows`."""
+    sums = torch.cat([values, values.new_ones(1)]) * rows
+    distributed.all_reduce(sums)
+    return sums[:-1] / sums[-1]
+
+
 def clip_gradients(parameters: list[Tensor], bound: float | None, by: str) -> Tensor:
     """Clip the gradients, by RLlib's meanings of `grad_clip` and `grad_clip_by`; their global norm before that."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -175,20 +204,30 @@ def clip_gradients(parameters: list[Tensor], bound: float | None, by: str) -> Te
 
 
 def minibatches(
-    module_id: str, columns: Mapping[str, Tensor], num_epochs: int, minibatch_size: int | None, shuffle: bool
+    module_id: str,
+    columns: Mapping[str, Tensor],
+    num_epochs: int,
+    minibatch_size: int | None,
+    shuffle: bool,
+    learner: int = 0,
+    learners: int = 1,
 ) -> Iterator[MultiAgentBatch]:
     """Every row once per epoch, in near-equal minibatches of about `minibatch_size` rows (None: the whole batch).
 
-    Rows that come in sequences (LENGTHS) stay in them.
+    Rows that come in sequences (LENGTHS) stay in them. With several `learners` minibatches have so many rows of each;
+    these are the ones of the `learner` with this number. The first one shuffles for all.
     """
     observations = columns[Columns.OBS]
     rows, device = len(observations), observations.device
-    count = max(1, math.floor(rows / (minibatch_size or rows) + 0.5))
+    count = max(1, math.floor(rows / (learners * (minibatch_size or rows)) + 0.5))
     lengths = columns.get(LENGTHS)
     units = rows if lengths is None else len(lengths)
     for _ in range(num_epochs):
-        order = torch.randperm(units) if shuffle else torch.arange(units)
-        for chosen in order.to(device).tensor_split(min(count, units)):
+        order = (torch.randperm(units) if shuffle else torch.arange(units)).to(device)
+        if learners > 1:
+            distributed.broadcast(order, 0)
+        for whole in order.tensor_split(max(1, min(count, units // learners))):
+            chosen = whole.tensor_split(learners)[learner]
             if lengths is None:
                 minibatch = {name: values.index_select(0, chosen) for name, values in columns.items()}
             else:

@@ -94,7 +94,7 @@ class MatchAlgorithm(Algorithm):
             self._request,
             self._restore,
             config.no_progress_timeout_s,
-            batch_steps=config.train_batch_size_per_learner,
+            batch_steps=config.total_train_batch_size,
             fragment_steps=config.get_rollout_fragment_length() * config.num_envs_per_env_runner,
         )
         self._broadcast: dict[str, Any] = {}
@@ -291,7 +291,7 @@ class MatchAlgorithm(Algorithm):
         return request
 
     def _collect(self) -> list[Fragment]:
-        """Fragments with at least `train_batch_size_per_learner` env steps; counts them.
+        """Fragments with at least `total_train_batch_size` env steps; counts them.
 
         All are the learner's whose turn it is, but for what a slow env runner brings late.
         """

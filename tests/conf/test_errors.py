@@ -56,8 +56,11 @@ BAD = [  # (command line, what the message says)
     ("algorithm.gamma=2", "algorithm.gamma=2.0 is not allowed: give a value >= 0 and <= 1"),
     ("algorithm.grad_clip_by=foo", "give one of value, norm, global_norm"),
     ("name=../elsewhere", "name=../elsewhere is not allowed"),
-    ("runtime.num_learners=2", "runtime.num_learners=2 is not allowed: give a value >= 0 and <= 1"),
     ("runtime.num_env_runners=100000", "or fewer"),
+    (
+        "+experiment=qmix env=two_step runtime.num_learners=2",
+        "runtime.num_learners=2: value decomposition trains in one process: give runtime.num_learners=1 or 0",
+    ),
     ("algorithm.minibatch_size=100000", "give a minibatch that is not larger than the batch"),
     ("algorithm.train_batch_size_per_learner=5000", "give 5120"),
     ("env._target_=null", "env._target_=None: give the path of a class"),
