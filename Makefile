@@ -69,7 +69,7 @@ coop: setup     ## the study of cooperative teams: sharing x critic x seeds on t
 	  $(BIN)/python -m marl_app task=study run=$(COOP)/$$env hydra.run.dir=$(COOP)/$$env-study || exit 1; \
 	done
 
-contrast: setup ## schemes of self-play at equal compute: score against their own past, cycles, exploitability (two hours)
+contrast: setup ## schemes of self-play at equal compute: score against their own past, cycles, exploitability (an hour)
 	for game in connect_four kuhn_poker; do \
 	  $(BIN)/python -m marl_app +sweep=contrast_$$game hydra.sweep.dir=$(CONTRAST)/$$game $(ARGS) && \
 	  $(BIN)/python -m marl_app task=contrast run=$(CONTRAST)/$$game hydra.run.dir=$(CONTRAST)/$$game-contrast || exit 1; \
