@@ -45,8 +45,8 @@ docs-check: setup
 	$(BIN)/python -m marl_app.config.docs --check
 	$(BIN)/python -m marl_app.metrics.docs --check
 
-test: setup     ## the tests, but for the slow ones
-	$(BIN)/python -m pytest
+test: setup     ## the tests, but for the slow ones, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
