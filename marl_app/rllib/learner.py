@@ -158,6 +158,9 @@ class MinibatchPPOLearner(PPOTorchLearner):
             if id in self.curr_kl_coeffs_per_module:
                 self.curr_kl_coeffs_per_module[id].data.fill_(self.config.get_config_for_module(id).kl_coeff)
 
+    def _log_steps_trained_metrics(self, batch: Any) -> None:
+        """Nobody reads RLlib's counts of steps per minibatch; the app counts them where they come from."""
+
     # What a checkpoint holds beside the players' weights and the optimizers.
 
     def own_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

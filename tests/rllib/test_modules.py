@@ -9,6 +9,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marl_app.rllib.modules.actor_critic import Tanh
 from marl_app.rllib.modules.cnn import CNN
 from marl_app.rllib.modules.mlp import MLP
 from marl_app.rllib.modules.precision import in_bfloat16
@@ -188,3 +189,13 @@ def test_without_orthogonal_init_weights_are_torchs_own():
         torch.testing.assert_close((mine.weight, mine.bias), (default.weight, default.bias))
     weight = build().policy_head.linear.weight
     torch.testing.assert_close(weight @ weight.T, 1e-4 * torch.eye(4))  # gain 0.01, squared: all moves alike at first
+
+
+def test_tanh_and_its_gradient_are_those_of_torch():
+    inputs = torch.cat([torch.linspace(-12, 12, 2001), torch.tensor([-1e30, -1e-8, 0.0, 1e-8, 1e30])])
+    ours, theirs = inputs.clone().requires_grad_(), inputs.clone().requires_grad_()
+    Tanh()(ours).sum().backward()
+    torch.tanh(theirs).sum().backward()
+    torch.testing.assert_close(Tanh()(inputs), torch.tanh(inputs), rtol=0, atol=5e-7)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=5e-7)
+    assert Tanh()(inputs.bfloat16()).equal(torch.tanh(inputs.bfloat16()))
