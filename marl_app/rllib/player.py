@@ -89,14 +89,15 @@ def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any])
         raise ValueError(f"{metadata['module_class']} is no network")
     modules = {}
     for network in metadata["networks"]:
-        module = module_class(
-            observation_space=_space_from_json(network["observation_space"]),
-            action_space=_space_from_json(network["action_space"]),
-            model_config={**metadata["model_config"], **{key: network[key] for key in NETWORK_KEYS if key in network}},
-        )
+        with torch.device("meta"):  # without memory for the initial weights, nor time to draw them
+            module = module_class(
+                observation_space=_space_from_json(network["observation_space"]),
+                action_space=_space_from_json(network["action_space"]),
+                model_config=metadata["model_config"] | {key: network[key] for key in NETWORK_KEYS if key in network},
+            )
         prefix = f"{network['name']}/"
         own = {key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)}
-        module.load_state_dict(own)
+        module.to_empty(device="cpu").load_state_dict(own)
         modules[network["name"]] = module.requires_grad_(False).eval()
     return modules
 
