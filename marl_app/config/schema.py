@@ -145,6 +145,7 @@ class AlgorithmConfig(Section):
     train_batch_size_per_learner: int = key("Env steps collected per iteration, for each learner process.", at_least=1)
     minibatch_size: int = key("Rows per gradient step: agent steps of PPO, env steps of a mixer.", at_least=1)
     death_masking: bool = key("Whether a central state shows zeros in the place of agents that have finished.")
+    normalize_rewards: bool = key("Whether rewards are divided by the running deviation of discounted returns.")
 
 
 @dataclass
@@ -174,7 +175,6 @@ class PPOConfig(AlgorithmConfig):
     huber_delta: float | None = key("Value error from which its loss grows linearly; null = squared error.", above=0)
     normalize_advantages: bool = key("Whether advantages have mean 0 and deviation 1 in every batch.")
     normalize_values: bool = key("Whether the critic learns values in units of their running deviation (PopArt).")
-    normalize_rewards: bool = key("Whether rewards are divided by the running deviation of discounted returns.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -202,6 +202,9 @@ class ValueDecompositionConfig(AlgorithmConfig):
     mixing_embed_dim: int = key("Width of the mixing network; only with mixer=qmix.", at_least=1)
     hypernet_embed: int = key("Width of the networks that make its weights; only with mixer=qmix.", at_least=1)
     double_q: bool = key("Whether the next actions are chosen by the trained networks, and valued by the targets.")
+    bootstrap_truncated: bool = key(
+        "Whether a match that is cut off is worth what would have come; false = as if it had ended there."
+    )
     target_network_update_freq: int = key("Env steps between updates of the target networks.", at_least=1)
     tau: float = key("Share of the trained networks in an update of the targets; 1 = a copy.", above=0, at_most=1)
     huber_delta: float | None = key("TD error from which its loss grows linearly; null = squared error.", above=0)

@@ -70,9 +70,11 @@ class TeamCollector:
     def stepped(self, step: Step, rewards: Array) -> None:
         """Note what came of it; close matches that were cut off."""
         self._note(self._parts, TEAM, Columns.REWARDS, rewards.mean(axis=1).astype(np.float32))
-        self._note(self._parts, TEAM, Columns.TERMINATEDS, step.terminated.copy())
-        self._ended.append(step.terminated | step.truncated)
-        self._close(np.flatnonzero(step.truncated))
+        ended = step.terminated | step.truncated
+        final = step.terminated if self._runner.config.bootstrap_truncated else ended
+        self._note(self._parts, TEAM, Columns.TERMINATEDS, final.copy())
+        self._ended.append(ended)
+        self._close(np.flatnonzero(ended & ~final))
 
     def _close(self, matches: Ints) -> None:
         """Add a closing row to matches."""
