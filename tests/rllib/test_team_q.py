@@ -45,9 +45,8 @@ def test_qmix_solves_the_two_step_game_and_vdn_cannot(tmp_path, mixer, best, see
 @pytest.mark.parametrize("choice", ["policies=independent", "model=gru", "env=lbf_8x8_2p_2f_coop"])
 def test_networks_memories_and_masks(tmp_path, choice):
     sizes = ["runtime.num_envs_per_env_runner=8", "algorithm.train_batch_size_per_learner=480"]
-    base = [line for line in SMALL_TEAM if line.partition("=")[0] != choice.partition("=")[0]]
     model = ["model.memory=8"] if choice == "model=gru" else []
-    with running(tmp_path, choice, *sizes, *model, base=base) as algorithm:
+    with team(tmp_path, choice, *sizes, *model) as algorithm:
         before = algorithm.weights()
         for _ in range(3):
             algorithm.train()
@@ -69,9 +68,8 @@ def test_networks_memories_and_masks(tmp_path, choice):
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_where_a_match_is_cut_off(tmp_path, bootstrap):
     """Matches of foraging that are cut off after three steps end there, or are followed by what is seen next."""
-    base = [line for line in SMALL_TEAM if line != "env=two_step"]
     short = ("env=lbf_8x8_2p_2f_coop", "env.max_episode_steps=3", "algorithm.train_batch_size_per_learner=96")
-    with running(tmp_path, *short, f"algorithm.bootstrap_truncated={bootstrap}", base=base) as algorithm:
+    with team(tmp_path, *short, f"algorithm.bootstrap_truncated={bootstrap}") as algorithm:
         algorithm.train()
         columns = algorithm.replay.sample(20, np.random.default_rng(0))[TEAM]
         last = np.cumsum(columns[LENGTHS]) - 1
