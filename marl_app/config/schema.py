@@ -18,6 +18,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, get_args, get_type_hints
 
 from marl_app.config.errors import ConfigError
+from marl_app.config.renamed import current_path
 from marl_app.league.players import LINEAGE, MAIN_AGENT, ROLES
 
 Leaf = dict[str, Any]
@@ -481,13 +482,18 @@ class Config(Section):
 
 
 def _check_targets(path: str, value: Any) -> None:
-    """Every `_target_` in a leaf names a module that exists: looked for, not imported, as that may take long."""
+    """Check that the module of every `_target_` exists (found, not imported: importing may take long).
+
+    Paths that recorded runs know under an old name are replaced by the current ones, in place.
+    """
     if isinstance(value, list):
         value = dict(enumerate(value))
     if not isinstance(value, dict):
         return
     if "_target_" in value:
         target = value["_target_"]
+        if isinstance(target, str):
+            target = value["_target_"] = current_path(target)
         module = target.rpartition(".")[0] if isinstance(target, str) else ""
         if not module or not _exists(module):
             what = (
