@@ -9,7 +9,7 @@ from marl_app.rllib.checkpoint import save
 from marl_app.rllib.events import MatchCallback
 from marl_app.rllib.match_algorithm import MatchAlgorithm
 from marl_app.rllib.postponed import postponed
-from marl_app.store.garbage import refer_for_run
+from marl_app.store.garbage import write_run_references
 
 
 class SaveCheckpoints(MatchCallback):
@@ -41,6 +41,6 @@ class SaveCheckpoints(MatchCallback):
         try:
             algorithm.records.flush()
             algorithm.checkpoint = save(algorithm, algorithm.run_dir / "checkpoints", self._keep)
-            refer_for_run(algorithm.store, algorithm.run_dir, algorithm.needed)
+            write_run_references(algorithm.store, algorithm.run_dir, algorithm.needed)
         finally:
             self._saved = time.monotonic()

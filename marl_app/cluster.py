@@ -29,7 +29,7 @@ JOB_COPY = "_ray_pkg_"
 """In the path of the copy that `ray job submit --working-dir` makes of a folder on the cluster."""
 
 
-def join(config: Config, **settings: Any) -> None:
+def join_cluster(config: Config, **settings: Any) -> None:
     """Connect to the cluster at `runtime.address`; `settings` are `ray.init`'s.
 
     Raises ConfigError, naming the key, if there is none, or if the run directory would be deleted with the job.
@@ -53,7 +53,7 @@ def join(config: Config, **settings: Any) -> None:
     # `auto` takes any Ray that it finds on this machine, also that of another run: which one it is has to be seen.
     place = ray.get_runtime_context().gcs_address
     logger.info("joined the Ray cluster at %s, of %d nodes", place, len(_alive()))
-    for warning in warnings(config):
+    for warning in cluster_warnings(config):
         logger.warning("%s", warning)
 
 
@@ -73,7 +73,7 @@ def _knock(address: str, key: str) -> None:
         raise ConfigError(f"{key}: no Ray cluster answers there ({error}): {_FIX}") from error
 
 
-def warnings(config: Config) -> list[str]:
+def cluster_warnings(config: Config) -> list[str]:
     """What will make the run wait or play without opponents, in a line each."""
     found = []
     runtime = config.runtime
@@ -84,7 +84,7 @@ def warnings(config: Config) -> list[str]:
             f"CPUs are needed, and the cluster has {there:g}; training begins when there is room for all of them"
         )
     folder = config.store.get("path")
-    blind = nodes_without(folder) if folder else []
+    blind = nodes_without_folder(folder) if folder else []
     if blind:
         found.append(
             f"store.path={folder} is not on {len(blind)} of {len(_alive())} nodes ({', '.join(blind[:3])}): "
@@ -93,7 +93,7 @@ def warnings(config: Config) -> list[str]:
     return found
 
 
-def nodes_without(folder: str) -> list[str]:
+def nodes_without_folder(folder: str) -> list[str]:
     """The addresses of nodes where there is no such folder."""
     look = ray.remote(num_cpus=0, max_retries=0)(os.path.isdir)
     nodes = _alive()

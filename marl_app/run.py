@@ -46,9 +46,9 @@ def ray_session(config: Config) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     settings = {"namespace": NAMESPACE, "logging_level": logging.ERROR, "log_to_driver": True}
     if config.runtime.address is not None:
-        from marl_app.cluster import join
+        from marl_app.cluster import join_cluster
 
-        join(config, **settings)
+        join_cluster(config, **settings)
     else:
         _start(config.runtime, settings)
     try:

@@ -16,7 +16,7 @@ import ray
 import yaml
 from ray.cluster_utils import Cluster
 
-from marl_app.cluster import join, nodes_without, warnings
+from marl_app.cluster import cluster_warnings, join_cluster, nodes_without_folder
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.rllib.checkpoint import latest
@@ -48,7 +48,7 @@ def test_no_cluster_there_is_said_within_seconds(tmp_path, monkeypatch, address)
             monkeypatch.setenv("RAY_ADDRESS", address)
             config = load(["runtime=cluster", override], output_dir=str(tmp_path))
             with pytest.raises(ConfigError, match=re.escape(override.replace("'", ""))) as refused:
-                join(config)
+                join_cluster(config)
             assert address in str(refused.value)
         assert time.monotonic() - began < 5
 
@@ -56,18 +56,18 @@ def test_no_cluster_there_is_said_within_seconds(tmp_path, monkeypatch, address)
 def test_a_run_directory_that_goes_with_the_job_is_refused(tmp_path):
     config = load(["runtime=cluster"], output_dir=str(tmp_path / "_ray_pkg_0123" / "runs" / "league"))
     with pytest.raises(ConfigError, match="hydra.run.dir.*MARL_RUNS"):
-        join(config)
+        join_cluster(config)
 
 
 @pytest.mark.usefixtures("ray_here")
 def test_what_will_make_a_run_wait_or_play_alone_is_said(tmp_path):
     """The session's Ray has one node, with four CPUs."""
     fits = ("runtime=cluster", "runtime.num_env_runners=4")
-    assert nodes_without(str(tmp_path)) == []
-    assert warnings(load([*fits, f"store.path={tmp_path}"])) == []
-    assert warnings(load([*fits, "store=object_store", "store.url=s3://b/c"])) == []
+    assert nodes_without_folder(str(tmp_path)) == []
+    assert cluster_warnings(load([*fits, f"store.path={tmp_path}"])) == []
+    assert cluster_warnings(load([*fits, "store=object_store", "store.url=s3://b/c"])) == []
     nowhere = tmp_path / "nowhere"  # as on a machine that does not share the folder
-    [room, folder] = warnings(load(["runtime=cluster", "runtime.num_learners=1", f"store.path={nowhere}"]))
+    [room, folder] = cluster_warnings(load(["runtime=cluster", "runtime.num_learners=1", f"store.path={nowhere}"]))
     assert "9 CPUs are needed, and the cluster has 4;" in room
     assert f"store.path={nowhere} is not on 1 of 1 nodes" in folder and "store=object_store" in folder
 

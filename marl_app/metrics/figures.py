@@ -221,8 +221,8 @@ def store_traffic_figure(
     `actors`. Dashed: what the store can send; a cross: where a design reaches it; dotted: where the learner is full.
     """
     figure, axes = _figure(7.5, 5.0)
-    walls = {design: actors * limit_bytes_per_s / now for design, now in bytes_per_s.items() if now > 0}
-    marks = [actors, learner_full_at, *walls.values()]
+    limits = {design: actors * limit_bytes_per_s / now for design, now in bytes_per_s.items() if now > 0}
+    marks = [actors, learner_full_at, *limits.values()]
     x = np.geomspace(min(marks) / 10, max(marks) * 10, 2)
     for index, (design, now) in enumerate(bytes_per_s.items()):
         color, width = (
@@ -230,8 +230,8 @@ def store_traffic_figure(
             1.5 + 0.8 * (len(bytes_per_s) - 1 - index),
         )  # so that equal ones are all seen
         axes.plot(x, now * x / actors, color=color, linewidth=width, label=design)
-        if design in walls:
-            axes.plot(walls[design], limit_bytes_per_s, color="black", marker="x", markersize=8, zorder=5)
+        if design in limits:
+            axes.plot(limits[design], limit_bytes_per_s, color="black", marker="x", markersize=8, zorder=5)
     axes.axhline(limit_bytes_per_s, color="black", linestyle="--", linewidth=1, label="what the store can send")
     axes.axvline(learner_full_at, color="black", linestyle=":", linewidth=1, label="the learner is full")
     axes.axvline(actors, color=_NO_GAMES, linewidth=1, label="as planned")
@@ -241,7 +241,7 @@ def store_traffic_figure(
     axes.set_axisbelow(True)
     axes.set_xlabel("actors")
     axes.set_ylabel("bytes/s")
-    axes.set_title("What the store sends (cross: its wall)")
+    axes.set_title("What the store sends (cross: its limit)")
     axes.legend(fontsize=8, frameon=False)
     return _pixels(figure)
 

@@ -36,7 +36,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Misses:
+class MissRates:
     """Shares of all requests of a rack: `rack` its cache does not answer if there are no caches in the nodes; `node`
     the caches of the nodes do not answer; `both` neither these nor the rack's cache behind them."""
 
@@ -45,14 +45,14 @@ class Misses:
     both: Estimate
 
 
-def simulate(
+def simulate_caches(
     ages: Floats,
     requests_per_interval: float,
     nodes: int,
     node_capacity: int | None,
     rack_capacity: int | None,
     rng: np.random.Generator,
-) -> Misses:
+) -> MissRates:
     """The miss shares of one rack of `nodes` nodes, whose capacities are in snapshots; None = the whole pool.
 
     `ages` [pool] is the distribution of requests over the pool, newest first; `requests_per_interval` > 0 of the whole
@@ -64,19 +64,19 @@ def simulate(
     item = (newest - rng.choice(len(ages), count, p=ages)).tolist()
     node = rng.integers(nodes, size=count).tolist()
 
-    last = last_requests(ages, requests_per_interval / nodes, nodes, phase, rng)
-    in_node = [filled(node_capacity, recent(lags, node_capacity)) for lags in last]
-    in_rack = recent(last.min(axis=0), rack_capacity)
-    alone, behind = filled(rack_capacity, in_rack), filled(rack_capacity, in_rack)
+    last = draw_last_requests(ages, requests_per_interval / nodes, nodes, phase, rng)
+    in_node = [filled_cache(node_capacity, most_recent(lags, node_capacity)) for lags in last]
+    in_rack = most_recent(last.min(axis=0), rack_capacity)
+    alone, behind = filled_cache(rack_capacity, in_rack), filled_cache(rack_capacity, in_rack)
     missed = np.zeros((count, 3), bool)
     for index, (wanted, where) in enumerate(zip(item, node, strict=True)):
         missed[index, 0] = not alone.request(wanted, None)
         if not in_node[where].request(wanted, None):
             missed[index, 1:] = True, not behind.request(wanted, None)
-    return Misses(*map(_estimate, missed[_UNCOUNTED:].T))
+    return MissRates(*map(_estimate, missed[_UNCOUNTED:].T))
 
 
-def last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng: np.random.Generator) -> Floats:
+def draw_last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng: np.random.Generator) -> Floats:
     """Freeze intervals since each node last asked for snapshot -i, [nodes, i]; infinite: never.
 
     Snapshot -i is i + `phase` intervals old; those that have left the pool are among them. Requests of a node for it
@@ -91,13 +91,13 @@ def last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng: 
     return np.where(then >= 0, np.maximum(lag, 0.0), np.inf)
 
 
-def recent(lags: Floats, capacity: int | None) -> list[int]:
+def most_recent(lags: Floats, capacity: int | None) -> list[int]:
     """The snapshots that were asked for, at most `capacity`, the least recent first."""
     order = np.argsort(lags, kind="stable")[: np.isfinite(lags).sum()][:capacity]
     return [int(-index) for index in order[::-1]]
 
 
-def filled(capacity: int | None, content: Iterable[int]) -> Lru[int, None]:
+def filled_cache(capacity: int | None, content: Iterable[int]) -> Lru[int, None]:
     """A cache of at most `capacity` snapshots (None: any number) that holds these, the least recent first."""
     cache: Lru[int, None] = Lru(capacity)
     cache.fill(content, None)

@@ -19,7 +19,7 @@ from marl_app.league.payoff import Floats
 _POINTS = 8  # of the integrals, per freeze interval
 
 
-def miss_share(ages: ArrayLike, requests_per_interval: float, capacity: float | None) -> float:
+def miss_rate(ages: ArrayLike, requests_per_interval: float, capacity: float | None) -> float:
     """Share of requests that a cache of `capacity` snapshots does not answer; None = whatever is in the pool.
 
     `ages` [pool] is the distribution of requests over the pool, newest first; `requests_per_interval` > 0 of the

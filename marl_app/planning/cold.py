@@ -16,7 +16,7 @@ from marl_app.planning.opponents import Opponents
 from marl_app.planning.traffic import RACK_CACHE, STORE
 
 
-def cold_bytes(
+def cold_start_bytes(
     design: str, picked: Opponents, snapshot_bytes: float, actors: int, nodes: int, racks: int, matches: int
 ) -> dict[str, float]:
     """Expected bytes out of the store, and out of the racks' caches to other nodes. Actors are spread evenly."""

@@ -22,7 +22,7 @@ from marl_app.league.ratings import bradley_terry
 Values = dict[str, Any]
 
 
-def measured(run: Path, runtime: Mapping[str, Any], sides: int, agents_per_side: int) -> Values:
+def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_per_side: int) -> Values:
     """Settings of `Size` by name, as the run in this directory had them.
 
     runtime: the run's own configuration of that name; an env runner is an actor that steps many matches at once.
@@ -36,7 +36,7 @@ def measured(run: Path, runtime: Mapping[str, Any], sides: int, agents_per_side:
     if len(progress) < 2:
         raise ValueError(f"it has {len(progress)} finished iterations, and two are the fewest that rates come from")
     values = _rates(progress, runtime, sides, agents_per_side)
-    state = newest_state(run / "checkpoints")
+    state = read_newest_state(run / "checkpoints")
     if state is not None:
         values |= _league(state["league"], run / "snapshots", summary["trained_agent_steps_per_s"])
     return values
@@ -105,7 +105,7 @@ def _league(league: dict[str, Any], snapshots: Path, agent_steps_per_s: float) -
     return values
 
 
-def newest_state(checkpoints: Path) -> dict[str, Any] | None:
+def read_newest_state(checkpoints: Path) -> dict[str, Any] | None:
     """`state.json` of the newest checkpoint in which it is what the manifest says; None if there is none."""
     for path in sorted(checkpoints.glob("checkpoint-*"), reverse=True):
         try:

@@ -30,7 +30,7 @@ class Opponents:
     ages: Floats
 
 
-def opponents(matchmaker: Matchmaker, learner: str, pool_snapshots: int, elo_per_generation: float) -> Opponents:
+def opponents_by_age(matchmaker: Matchmaker, learner: str, pool_snapshots: int, elo_per_generation: float) -> Opponents:
     """What the matchmaker says of a pool whose generations are `elo_per_generation` apart.
 
     The learner is half a generation ahead of its newest snapshot, as it is on average between two freezes.

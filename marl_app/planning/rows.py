@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from marl_app.planning.answer import Answer
+from marl_app.planning.result import PlanResult
 from marl_app.planning.size import Size, bytes_per_s
-from marl_app.planning.traffic import LINKS, MEMORY, SHARED, STORE, designs, wall
+from marl_app.planning.traffic import LINKS, MEMORY, SHARED, STORE, actor_limit, compute_designs
 
 DAY = 86_400.0
 GROWTH = (1, 2, 4)  # times the agents of a side
@@ -70,8 +70,8 @@ def assumptions(size: Size, sources: Mapping[str, str]) -> list[Row]:
     return rows
 
 
-def time_and_storage(answer: Answer) -> list[Row]:
-    """Wall-clock, steps, batch, storage."""
+def time_and_storage(answer: PlanResult) -> list[Row]:
+    """ActorLimit-clock, steps, batch, storage."""
     size, self_play = answer.size, answer.self_play
     return [
         Row("wall-clock of the actors", size.played_s / DAY, "days"),
@@ -86,7 +86,7 @@ def time_and_storage(answer: Answer) -> list[Row]:
     ]
 
 
-def hit_rates(answer: Answer) -> list[Row]:
+def hit_rates(answer: PlanResult) -> list[Row]:
     """Each cache's hit rate, simulated and by the closed form."""
     rows = []
     for hit in answer.hits:
@@ -98,7 +98,7 @@ def hit_rates(answer: Answer) -> list[Row]:
     return rows
 
 
-def traffic(answer: Answer) -> list[Row]:
+def traffic(answer: PlanResult) -> list[Row]:
     """What the store sends once, and the bytes/s over every link."""
     rows = []
     for design in answer.designs:
@@ -113,7 +113,7 @@ def traffic(answer: Answer) -> list[Row]:
     return rows
 
 
-def walls(answer: Answer) -> list[Row]:
+def limits(answer: PlanResult) -> list[Row]:
     """By design: what it takes of each resource, the bottleneck, and the number of actors at which that gives way."""
     rows = []
     for name, used in answer.used.items():
@@ -122,13 +122,15 @@ def walls(answer: Answer) -> list[Row]:
             rows.append(Row("utilization", share, "share", name, resource, note=note))
             if resource in SHARED:
                 rows.append(Row("full at", answer.size.actors / share, "actors", name, resource))
-        actors, resource = wall(answer.size.actors, used)
+        actors, resource = actor_limit(answer.size.actors, used)
         rows.append(Row("bottleneck", used[resource], "share", name, resource, note="gives way first"))
-        rows.append(Row("wall", actors, "actors", name, resource, note="" if actors else "too small for any number"))
+        rows.append(
+            Row("actor limit", actors, "actors", name, resource, note="" if actors else "too small for any number")
+        )
     return rows
 
 
-def growth(answer: Answer) -> list[Row]:
+def growth(answer: PlanResult) -> list[Row]:
     """For 1, 2 and 4 times the agents of a side, under one shared network: what grows, and what does not."""
     rows = []
     for factor in GROWTH:
@@ -143,7 +145,7 @@ def growth(answer: Answer) -> list[Row]:
         ]
         rows += [
             Row("trainee's weights", design.weights[STORE], "B/s", design.name, STORE, note=note)
-            for design in designs(size, answer.opponents.share, None)
+            for design in compute_designs(size, answer.opponents.share, None)
             if design.name in "bd"
         ]
     return rows

@@ -24,7 +24,7 @@ import numpy as np
 
 from marl_app.league.payoff import Floats
 from marl_app.league.placement import distance, placed
-from marl_app.planning.caches import filled, last_requests, recent
+from marl_app.planning.caches import draw_last_requests, filled_cache, most_recent
 from marl_app.planning.opponents import Opponents
 from marl_app.planning.size import Size, bytes_per_s
 from marl_app.planning.traffic import NODE, RACK_CACHE, STORE, UPLINK
@@ -34,7 +34,7 @@ WARM_UP = 1.5  # matches that are not counted
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedTraffic:
     """One design, as simulated.
 
     playing: the share of the actors' time in which they played, 1 without any waiting. bytes_per_s and snapshots:
@@ -87,14 +87,14 @@ class Link:
         self._per_s = bytes_per_s(gbit_per_s)
         self.free_at = 0.0
 
-    def done_at(self, now: float, size: float) -> float:
+    def send(self, now: float, size: float) -> float:
         self.free_at = max(self.free_at, now) + size / self._per_s
         return self.free_at
 
 
 def simulate_actors(
     size: Size, opponents: Opponents, design: str, seconds: float, rng: np.random.Generator, tolerance: float = 0.0
-) -> Simulated:
+) -> SimulatedTraffic:
     """Play for so many seconds after the warm-up. `design` is a letter of `traffic.DESIGNS`; `tolerance` says how far
     what a rack holds is preferred, see `league.placement`."""
     return _Simulation(size, opponents, design, rng, tolerance).run(seconds)
@@ -141,14 +141,16 @@ class _Simulation:
         parts = size.nodes_per_rack if self.design == "d" else 1
         per_part = size.actors_per_rack * size.requests_per_s(share) * size.freeze_interval_s / parts
         for rack, cache in enumerate(self.racks):
-            last = last_requests(self.opponents.ages, per_part, parts, self.phase, self.rng)
-            cache.snapshots = filled(size.rack_cache_snapshots, recent(last.min(axis=0), size.rack_cache_snapshots))
+            last = draw_last_requests(self.opponents.ages, per_part, parts, self.phase, self.rng)
+            cache.snapshots = filled_cache(
+                size.rack_cache_snapshots, most_recent(last.min(axis=0), size.rack_cache_snapshots)
+            )
             if self.design == "d":
                 for node, lags in zip(range(rack, size.nodes, size.racks), last, strict=True):
-                    held = recent(lags, size.node_cache_snapshots)
-                    self.nodes[node].snapshots = filled(size.node_cache_snapshots, held)
+                    held = most_recent(lags, size.node_cache_snapshots)
+                    self.nodes[node].snapshots = filled_cache(size.node_cache_snapshots, held)
 
-    def run(self, seconds: float) -> Simulated:
+    def run(self, seconds: float) -> SimulatedTraffic:
         size, end = self.size, self.begin + seconds
         for actor, when in enumerate((self.rng.random(size.actors) * self.period).tolist()):
             self._push(when, actor, None)
@@ -165,7 +167,7 @@ class _Simulation:
         parts = {STORE: 1, UPLINK: size.racks, RACK_CACHE: size.racks, NODE: size.nodes}
         rates = {key: total / seconds / parts[key[0]] for key, total in self.moved.items()}
         snapshots = {link: rates.get((link, True), 0.0) for link in parts}
-        return Simulated(
+        return SimulatedTraffic(
             design=self.design,
             actors=size.actors,
             playing=min(1.0, self.played / (size.actors * seconds)),
@@ -242,7 +244,7 @@ class _Simulation:
         """When it is done, over all of these links at the same time."""
         done = now
         for name, link in links:
-            done = max(done, link.done_at(now, self.size.snapshot_bytes))
+            done = max(done, link.send(now, self.size.snapshot_bytes))
             if now >= self.begin:
                 self.moved[name, item[1]] += self.size.snapshot_bytes
         return done

@@ -12,7 +12,7 @@ from typing import ClassVar
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Section, key
 
-MOST_SNAPSHOTS = 3000  # the payoff of a larger pool does not fit into a few hundred megabytes
+MAX_SNAPSHOTS = 3000  # the payoff of a larger pool does not fit into a few hundred megabytes
 
 
 def bytes_per_s(gbit_per_s: float) -> float:
@@ -34,7 +34,7 @@ class Size(Section):
     agents_per_side: int = key("Agents of a side; they share one network.", at_least=1)
     agent_steps_per_env_step: float = key("Actions of one agent per env step.", above=0, at_most=1)
     snapshot_bytes: float = key("Bytes of a snapshot, and of the trainee's weights.", above=0)
-    pool_snapshots: int = key("Snapshots of the full pool.", at_least=1, at_most=MOST_SNAPSHOTS)
+    pool_snapshots: int = key("Snapshots of the full pool.", at_least=1, at_most=MAX_SNAPSHOTS)
     freeze_interval_s: float = key("Seconds between two snapshots.", above=0)
     elo_per_generation: float = key("Elo from one snapshot to the next: the matchmaker's win rates.", at_least=0)
     update_interval_s: float = key("Seconds between two updates of the learner.", above=0)
@@ -77,7 +77,7 @@ class Size(Section):
 
     @property
     def played_s(self) -> float:
-        """Wall-clock that the actors need for all matches, learner and matchmaking aside."""
+        """ActorLimit-clock that the actors need for all matches, learner and matchmaking aside."""
         return self.matches * self.match_s / (self.actors * self.matches_at_once)
 
     @property
@@ -103,7 +103,7 @@ class Size(Section):
         return self.matches * self.match_env_steps * self.agent_steps_per_env_step_of_all(self_play)
 
     def learned_s(self, self_play: float) -> float:
-        """Wall-clock that the learner needs for all matches."""
+        """ActorLimit-clock that the learner needs for all matches."""
         return self.agent_steps(self_play) / self.learner_agent_steps_per_s
 
     def batch_agent_steps(self, self_play: float) -> float:

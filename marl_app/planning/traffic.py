@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from marl_app.planning.caches import Estimate, Misses
+from marl_app.planning.caches import Estimate, MissRates
 from marl_app.planning.size import Size, bytes_per_s
 
 STORE, UPLINK, RACK_CACHE, NODE = "store", "rack uplink", "rack cache", "node link"
@@ -48,7 +48,7 @@ class Design:
         return self.snapshots[link].value + self.weights[link]
 
 
-def designs(size: Size, snapshot_share: float, misses: Misses | None) -> list[Design]:
+def compute_designs(size: Size, snapshot_share: float, misses: MissRates | None) -> list[Design]:
     """All four. `misses` None: the matchmaker never asks for a snapshot."""
     snapshots, weights = _snapshots(size, snapshot_share, misses), _weights(size)
     one, pool = size.snapshot_bytes, size.replica_bytes if snapshot_share else 0.0
@@ -81,7 +81,7 @@ def utilization(size: Size, design: Design, self_play: float) -> dict[str, float
     return shares
 
 
-def wall(actors: int, used: dict[str, float]) -> tuple[float, str]:
+def actor_limit(actors: int, used: dict[str, float]) -> tuple[float, str]:
     """The number of actors up to which everything is enough, and the bottleneck: the resource that then is not.
 
     0 actors if a rack or a node is too small however many there are; `used` is at `actors` of them. The fullest
@@ -94,11 +94,11 @@ def wall(actors: int, used: dict[str, float]) -> tuple[float, str]:
     return (actors / used[fullest], fullest)
 
 
-def _snapshots(size: Size, share: float, misses: Misses | None) -> dict[str, dict[str, Estimate]]:
+def _snapshots(size: Size, share: float, misses: MissRates | None) -> dict[str, dict[str, Estimate]]:
     """Bytes/s of opponents by design and link."""
     per_rack = size.actors_per_rack * size.requests_per_s(share) * size.snapshot_bytes
     pushed = size.actors_per_rack * size.snapshot_bytes / size.freeze_interval_s if share else 0.0
-    misses = misses or Misses(Estimate(0.0), Estimate(0.0), Estimate(0.0))  # of no requests
+    misses = misses or MissRates(Estimate(0.0), Estimate(0.0), Estimate(0.0))  # of no requests
     every = Estimate(1.0)
     return {
         "a": _through(size, Estimate(pushed), None, Estimate(pushed)),

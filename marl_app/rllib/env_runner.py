@@ -37,7 +37,7 @@ from marl_app.rllib.networks import module_id
 from marl_app.rllib.opponents import numpy_weights
 from marl_app.rllib.policies import Policies, Seen
 from marl_app.store.memory import private_bytes
-from marl_app.store.prefetch import Prefetching
+from marl_app.store.prefetch import PrefetchingReader
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -92,7 +92,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._guests = Guests(config.make_env, matches, sides, self.networks, config.agents, config.architecture)
         reader = config.cache.reader(config.store)
         if config.prefetch:
-            reader = Prefetching(reader)
+            reader = PrefetchingReader(reader)
         self._policies = Policies(
             config.learner, self.networks, config.architecture, config.opponent_slots, reader, self._device,
             self._guests,

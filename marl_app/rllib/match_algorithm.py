@@ -44,7 +44,7 @@ from marl_app.rllib.stats import Counters, IterationStats, Trainee
 from marl_app.rllib.turns import Turns
 from marl_app.store.codec import decode
 from marl_app.store.provenance import publish
-from marl_app.store.reader import UNREADABLE, DirectReader
+from marl_app.store.reader import FETCH_ERRORS, DirectReader
 from marl_app.store.store import Store
 from marl_app.store.traffic import Traffic
 
@@ -153,7 +153,7 @@ class MatchAlgorithm(Algorithm):
         """What the store has under this digest; None if that cannot be had now, as the log says."""
         try:
             return bytes(self._reader.get(digest))
-        except UNREADABLE:
+        except FETCH_ERRORS:
             return None
 
     def player(self, digest: str) -> Policy | Follower | None:
@@ -300,7 +300,7 @@ class MatchAlgorithm(Algorithm):
         self.counters.env_steps += self.stats.env_steps
         self.counters.trained_agent_steps += self.stats.rows
         self.counters.matches += self.stats.matches
-        self.traffic.add(self.stats.traffic)
+        self.traffic.accumulate(self.stats.traffic)
         self.stats.dealt = self._dealing.take()
         self.dealt.add(self.stats.dealt)
         self._dealing.heard(fragments)

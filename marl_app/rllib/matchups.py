@@ -17,7 +17,7 @@ from envs.batched import BatchedEnv
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.league.outcomes import Outcomes
 from marl_app.rllib.opponents import OpponentSlots
-from marl_app.store.reader import UNREADABLE
+from marl_app.store.reader import FETCH_ERRORS
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -80,7 +80,7 @@ class Matchups:
         for slot, key in zip(free, waiting, strict=False):
             try:
                 self._held.load(slot, key)
-            except UNREADABLE:  # the reader has said so, and asks again later; others play on
+            except FETCH_ERRORS:  # the reader has said so, and asks again later; others play on
                 continue
 
     def start(self, matches: Ints, rng: np.random.Generator) -> None:

@@ -26,8 +26,8 @@ from torch.func import functional_call, vmap
 from marl_app.rllib.guests import Guests
 from marl_app.rllib.modules.actor_critic import ActorCritic
 from marl_app.rllib.networks import Network
-from marl_app.store.codec import Buffer, views
-from marl_app.store.prefetch import Prefetching
+from marl_app.store.codec import Buffer, decode_views
+from marl_app.store.prefetch import PrefetchingReader
 from marl_app.store.reader import Reader
 from marl_app.store.store import is_digest
 from marl_app.store.traffic import Traffic
@@ -86,7 +86,7 @@ class OpponentSlots:
             weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
         else:
             data = self._get(player, [held for held in self.held if held != self.players[slot]])
-            weights, metadata = views(data)
+            weights, metadata = decode_views(data)
             if self._guests is not None and self._guests.seat(slot, data, metadata):
                 self.players[slot] = player
                 for stack in self._stacks.values():
@@ -109,8 +109,8 @@ class OpponentSlots:
 
     def prepare(self, snapshots: Iterable[str]) -> None:
         """These snapshots, by digest, are loaded next: whoever is in no slot is fetched beside, if the reader can."""
-        if isinstance(self._reader, Prefetching):
-            self._reader.announce([digest for digest in snapshots if digest not in self.players], self.held)
+        if isinstance(self._reader, PrefetchingReader):
+            self._reader.prefetch([digest for digest in snapshots if digest not in self.players], self.held)
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class OpponentSlots:
 
     def take_traffic(self) -> Traffic:
         """What loading has moved since the last call."""
-        return self._reader.traffic.take()
+        return self._reader.traffic.pop_totals()
 
     def act(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ray.rllib.utils.metrics import ALL_MODULES, LEARNER_RESULTS
 
-from marl_app.store.outbox import queued
+from marl_app.store.outbox import count_queued
 
 if TYPE_CHECKING:
     from marl_app.rllib.match_algorithm import MatchAlgorithm
@@ -129,7 +129,7 @@ def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
         "snapshots/corrupt": traffic.corrupt,
         "snapshots/bypassed": traffic.bypassed,
         "snapshots/failed": traffic.failed,
-        "snapshots/queued": queued(algorithm.store),
+        "snapshots/queued": count_queued(algorithm.store),
     }
 
 

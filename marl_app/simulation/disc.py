@@ -31,7 +31,7 @@ from marl_app.league.payoff import Floats
 from marl_app.league.ratings import ELO_PER_LOGIT
 
 
-class Spot(NamedTuple):
+class DiscState(NamedTuple):
     """A player: agent steps since its weights were initial, its place, and the mean place of those it remembers.
 
     Places are complex numbers of the unit disc.
@@ -52,12 +52,12 @@ class Disc:
     sharpness: float
     memory_matches: float
 
-    def start(self, rng: np.random.Generator) -> Spot:
+    def start(self, rng: np.random.Generator) -> DiscState:
         """Initial weights: without experience, anywhere on the rim."""
         place = complex(np.exp(2j * np.pi * rng.random()))
-        return Spot(0.0, place, place)
+        return DiscState(0.0, place, place)
 
-    def train(self, now: Spot, agent_steps: float, opponents: Sequence[Spot], matches: Ints) -> Spot:
+    def train(self, now: DiscState, agent_steps: float, opponents: Sequence[DiscState], matches: Ints) -> DiscState:
         """The learner after so many agent steps, in which it met `opponents` in `matches` [k], at least one in all."""
         total = int(matches.sum())
         kept = math.exp(-total / self.memory_matches)
@@ -65,9 +65,9 @@ class Disc:
         remembered = kept * now.remembered + (1 - kept) * met
         response = 1j * self.sharpness * remembered
         place = kept * now.place + (1 - kept) * response / max(1.0, abs(response))
-        return Spot(now.agent_steps + agent_steps, place, remembered)
+        return DiscState(now.agent_steps + agent_steps, place, remembered)
 
-    def log_odds(self, one: Spot, others: Sequence[Spot]) -> Floats:
+    def log_odds(self, one: DiscState, others: Sequence[DiscState]) -> Floats:
         """Log-odds [k] of winning against each of these."""
         steps = np.array([one.agent_steps, *(other.agent_steps for other in others)])
         places = np.array([other.place for other in others], np.complex128)

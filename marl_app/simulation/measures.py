@@ -2,7 +2,7 @@
 
 - Whom does it meet? `Window`: in a stretch of matches, the share of the pool that was met, and how many different
   opponents that amounts to.
-- Does it find a weakness? `Hunt`: an intruder joins the pool who beats whoever has not met its trick.
+- Does it find a weakness? `IntruderHunt`: an intruder joins the pool who beats whoever has not met its trick.
 - Does it forget? `Forgetting`: a snapshot is beaten once the win rate against it reaches BEATEN, and forgotten when
   that falls below 0.5 again.
 
@@ -40,7 +40,7 @@ class Window:
     hardest_win_rate: float
 
     @classmethod
-    def of(cls, matches: int, met: Mapping[str, int], before: Sequence[str], win_rates: Floats) -> Window:
+    def measure(cls, matches: int, met: Mapping[str, int], before: Sequence[str], win_rates: Floats) -> Window:
         """`met`: matches by opponent; `before`: the snapshots all the time there; `win_rates` [k] against the pool."""
         counts = np.array(list(met.values()), np.float64)
         coverage = sum(1 for player in before if met.get(player)) / len(before) if before else None
@@ -49,14 +49,14 @@ class Window:
 
 
 @dataclass
-class Hunt:
+class IntruderHunt:
     """When the intruder joined, was first met, and was first beaten (a win rate of at least 0.5, met or not)."""
 
     joined: int | None = None
     met: int | None = None
     beaten: int | None = None
 
-    def after(self, matches: int, met: bool, win_rate: float) -> None:
+    def record(self, matches: int, met: bool, win_rate: float) -> None:
         """Note how it stands after so many matches, some of the last of them against the intruder if `met`."""
         if met and self.met is None:
             self.met = matches
@@ -86,7 +86,7 @@ class Forgetting:
         self.beaten = 0
         self.forgotten = 0
 
-    def after(self, matches: int, win_rates: Mapping[str, float]) -> None:
+    def record(self, matches: int, win_rates: Mapping[str, float]) -> None:
         """Note the win rates against the pool after so many matches."""
         for player in [player for player in self._since if win_rates.get(player, 0.0) < 0.5]:
             self._held += matches - self._since.pop(player)
@@ -96,7 +96,7 @@ class Forgetting:
                 self._since[player] = matches
                 self.beaten += 1
 
-    def time(self, matches: int) -> float | None:
+    def mean_time(self, matches: int) -> float | None:
         """The forgetting time: matches that snapshots stayed beaten, all together, per one that was forgotten.
 
         With what is still beaten after `matches` in it, it is the mean time until a snapshot is forgotten if that is as
@@ -106,7 +106,7 @@ class Forgetting:
         return held / self.forgotten if self.forgotten else None
 
 
-def met_by(opponents: Sequence[str], matches: Sequence[int]) -> Counter[str]:
+def count_matches(opponents: Sequence[str], matches: Sequence[int]) -> Counter[str]:
     """Matches by opponent, without those that were not met."""
     met: Counter[str] = Counter()
     for opponent, count in zip(opponents, matches, strict=True):

@@ -24,7 +24,7 @@ from marl_app.league.outcomes import Ints
 from marl_app.league.payoff import Floats
 from marl_app.league.players import MAIN_EXPLOITER, Learner
 from marl_app.league.ratings import ELO_PER_LOGIT
-from marl_app.simulation.measures import Forgetting, Hunt, Window, met_by
+from marl_app.simulation.measures import Forgetting, IntruderHunt, Window, count_matches
 
 INTRUDER = Learner("intruder", MAIN_EXPLOITER)
 """A learner of the league that is never trained and frozen once, when the intruder joins."""
@@ -73,7 +73,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Figure:
+class SimulatedPlayer:
     """A player: the state of its learning, whether it has the trick, and how well it knows it, in [0, 1]."""
 
     state: Any
@@ -82,7 +82,7 @@ class Figure:
 
 
 @dataclass
-class History:
+class SimulationHistory:
     """What became of one learner in `matches` of its own, with `snapshots` in the pool at the end, and what it cost.
 
     `assign_s` are of all `assignments` together, `seconds` of `all_matches` of all learners. A stretch of matches at
@@ -90,7 +90,7 @@ class History:
     """
 
     windows: list[Window]
-    hunt: Hunt
+    hunt: IntruderHunt
     forgetting: Forgetting
     assignments: int = 0
     assign_s: float = 0.0
@@ -116,14 +116,14 @@ class Simulation:
         self.league, self.watched, self.learning, self.pace, self.trick = league, watched, learning, pace, trick
         self._slots, self._rng = opponent_slots, rng
         self._initial = learning.start(rng)
-        self._now = {name: Figure(self._initial) for name in league.learners if name != INTRUDER.lineage}
-        self._figures: dict[str, Figure] = {}  # by digest
+        self._now = {name: SimulatedPlayer(self._initial) for name in league.learners if name != INTRUDER.lineage}
+        self._figures: dict[str, SimulatedPlayer] = {}  # by digest
         self._agent_steps = dict.fromkeys(league.learners, 0.0)
         self._met: Counter[str] = Counter()
         self._before: tuple[str, ...] = ()
-        self.history = History([], Hunt(), Forgetting())
+        self.history = SimulationHistory([], IntruderHunt(), Forgetting())
 
-    def run(self) -> History:
+    def run(self) -> SimulationHistory:
         """Play all of it."""
         began, history = time.perf_counter(), self.history
         self._freeze(0)
@@ -154,9 +154,9 @@ class Simulation:
         self.league.record(Outcomes(learner, players, rules, zeros, wins, zeros, matches - wins, matches, scores))
         worth = matches @ [self.pace.self_play if player == learner else 1.0 for player in players]
         self._train(learner, figures, matches, float(worth) * self.pace.agent_steps_per_match)
-        return met_by(players, matches.tolist())
+        return count_matches(players, matches.tolist())
 
-    def _train(self, learner: str, figures: Sequence[Figure], matches: Ints, agent_steps: float) -> None:
+    def _train(self, learner: str, figures: Sequence[SimulatedPlayer], matches: Ints, agent_steps: float) -> None:
         now = self._now[learner]
         against = int(matches[[figure.tricky for figure in figures]].sum())
         unknown = (1 - now.knows) * math.exp(-against / self.trick.learn_matches)
@@ -170,7 +170,9 @@ class Simulation:
         matches, hunt = iteration * self.pace.per_iteration, self.history.hunt
         if self.pace.intruder_at is not None and matches >= self.pace.intruder_at and hunt.joined is None:
             hunt.joined = matches
-            self._join(INTRUDER.lineage, Figure(self._now[self.watched].state, tricky=True, knows=1.0), "implanted")
+            self._join(
+                INTRUDER.lineage, SimulatedPlayer(self._now[self.watched].state, tricky=True, knows=1.0), "implanted"
+            )
         steps = {name: int(steps) for name, steps in self._agent_steps.items()}
         for freeze in self.league.tick(Progress(steps, iteration), self._rng):
             if freeze.learner not in self._now:
@@ -180,9 +182,11 @@ class Simulation:
                 self.league.reset(freeze.learner, freeze.reset_to)
                 digests = {snapshot.player.id: snapshot.digest for snapshot in self.league.snapshots}
                 again = freeze.reset_to == INITIAL
-                self._now[freeze.learner] = Figure(self._initial) if again else self._figures[digests[freeze.reset_to]]
+                self._now[freeze.learner] = (
+                    SimulatedPlayer(self._initial) if again else self._figures[digests[freeze.reset_to]]
+                )
 
-    def _join(self, learner: str, figure: Figure, reason: str) -> None:
+    def _join(self, learner: str, figure: SimulatedPlayer, reason: str) -> None:
         digest = str(len(self._figures))
         self._figures[digest] = figure
         self.league.add_snapshot(learner, digest, int(self._agent_steps[learner]), reason)
@@ -190,14 +194,14 @@ class Simulation:
     def _watch(self, matches: int) -> None:
         """Measure the watched learner after so many of its matches."""
         win_rates = self.win_rates()
-        self.history.forgetting.after(matches, win_rates)
+        self.history.forgetting.record(matches, win_rates)
         intruder = next((player for player in win_rates if player.startswith(INTRUDER.lineage)), None)
         if intruder is not None:
-            self.history.hunt.after(matches, intruder in self._met, win_rates[intruder])
+            self.history.hunt.record(matches, intruder in self._met, win_rates[intruder])
         if matches // self.pace.window > (matches - self.pace.per_iteration) // self.pace.window:
             there = [player for player in self._before if player in win_rates]
             rates = np.array(list(win_rates.values()))
-            self.history.windows.append(Window.of(matches, self._met, there, rates))
+            self.history.windows.append(Window.measure(matches, self._met, there, rates))
             self._met, self._before = Counter(), tuple(win_rates)
 
     def win_rates(self) -> Mapping[str, float]:
@@ -206,7 +210,7 @@ class Simulation:
         rates = self._win_rates(self._now[self.watched], [self._figures[snapshot.digest] for snapshot in pool])
         return dict(zip((snapshot.player.id for snapshot in pool), rates.tolist(), strict=True))
 
-    def _win_rates(self, one: Figure, others: Sequence[Figure]) -> Floats:
+    def _win_rates(self, one: SimulatedPlayer, others: Sequence[SimulatedPlayer]) -> Floats:
         """True win rates [k] of a figure against others."""
         odds = self.learning.log_odds(one.state, [other.state for other in others])
         surprised = [one.tricky * (1 - other.knows) - other.tricky * (1 - one.knows) for other in others]

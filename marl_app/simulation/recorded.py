@@ -35,7 +35,7 @@ class Recorded:
         self.agent_steps = agent_steps - agent_steps[0]
 
     @classmethod
-    def of(cls, state: Mapping[str, Any], lineage: str) -> Recorded:
+    def from_league_state(cls, state: Mapping[str, Any], lineage: str) -> Recorded:
         """From the state of a league (`League.state_dict`), the snapshots of one lineage.
 
         Raises ValueError if no two of them have met.
@@ -76,7 +76,7 @@ class Recorded:
         return shares
 
 
-class AsRecorded:
+class RecordedSchedule:
     """A schedule: a learner is frozen when its run froze it, at these agent steps [n] (the first at once)."""
 
     def __init__(self, agent_steps: Floats) -> None:

@@ -54,7 +54,7 @@ class Cache(Generic[V]):
         coming.set_result(value)
         return value, False
 
-    def held(self) -> list[str]:
+    def digests(self) -> list[str]:
         """The digests of what is held now."""
         with self._lock:
             return list(self._held)

@@ -66,7 +66,7 @@ def metadata_of(data: Buffer) -> dict[str, Any]:
     return _header(memoryview(data).cast("B"))[1]
 
 
-def views(data: Buffer) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def decode_views(data: Buffer) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """As `decode`, without copying: the weights are read-only views of `data`, which lives as long as they do."""
     memory = memoryview(data).cast("B").toreadonly()
     header, metadata, start = _header(memory)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_app.store.codec import CorruptBlob
-from marl_app.store.store import FACTS, checked_digest, checked_note, digest_of, is_digest
+from marl_app.store.store import FACTS, checked_digest, digest_of, is_digest, note_path
 
 
 class DiskStore:
@@ -70,11 +70,11 @@ class DiskStore:
 
     def delete(self, digest: str) -> None:
         self._file(digest).unlink(missing_ok=True)
-        (self.path / checked_note(FACTS, digest)).unlink(missing_ok=True)
+        (self.path / note_path(FACTS, digest)).unlink(missing_ok=True)
         self._sync()
 
     def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
-        file = self.path / checked_note(kind, name)
+        file = self.path / note_path(kind, name)
         file.parent.mkdir(exist_ok=True)
         self._write(file, json.dumps(content).encode())
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from marl_app.store.store import REFERENCES, Store, Unavailable
 
-LEAST_GRACE_S = 2 * 3600.0
+MIN_GRACE_S = 2 * 3600.0
 """Twice the age at which `object_store` makes a blob new that is put again."""
 OWNER = ".store_owner"
 
@@ -32,27 +32,27 @@ class Garbage:
     young: int
 
 
-def refer(store: Store, owner: str, digests: Iterable[str], who: str) -> None:
+def write_references(store: Store, owner: str, digests: Iterable[str], who: str) -> None:
     """Say what `owner` needs, in the place of what it needed before. `who`: for people, e.g. the run's directory."""
     store.note(REFERENCES, owner, {"who": who, "digests": sorted(set(digests))})
 
 
-def refer_for_run(store: Store, run: Path, now: Iterable[str]) -> None:
+def write_run_references(store: Store, run: Path, now: Iterable[str]) -> None:
     """Say what a run needs: these now, and what its checkpoints refer to.
 
     If one of these cannot be read, what was needed before stays needed. While the store is away nothing is said; the
     next checkpoint says it again.
     """
-    owner = owner_of(run)
+    owner = reference_owner(run)
     with contextlib.suppress(Unavailable):
         try:
-            also = referred_by_checkpoints(run)
+            also = checkpoint_digests(run)
         except ValueError:
             also = set(store.notes(REFERENCES).get(owner, {}).get("digests", ()))
-        refer(store, owner, also.union(now), str(run))
+        write_references(store, owner, also.union(now), str(run))
 
 
-def owner_of(run: Path) -> str:
+def reference_owner(run: Path) -> str:
     """The name under which a run refers to blobs: random, and kept in its directory."""
     file = run / OWNER
     if not file.exists():
@@ -60,7 +60,7 @@ def owner_of(run: Path) -> str:
     return file.read_text().strip()
 
 
-def referred_by_checkpoints(run: Path) -> set[str]:
+def checkpoint_digests(run: Path) -> set[str]:
     """The digests in all checkpoints of a run, torn ones included.
 
     Raises ValueError for a checkpoint that cannot be read: what it refers to is not known, so nothing is garbage.
@@ -79,10 +79,10 @@ def referred_by_checkpoints(run: Path) -> set[str]:
     return found
 
 
-def garbage(store: Store, now: float, grace_s: float, also_referred: Iterable[str] = ()) -> Garbage:
-    """What may be deleted at the time `now` (Unix seconds). Raises ValueError for a grace below `LEAST_GRACE_S`."""
-    if grace_s < LEAST_GRACE_S:
-        raise ValueError(f"a grace of {grace_s:g} s is too short: give at least {LEAST_GRACE_S:g}")
+def find_garbage(store: Store, now: float, grace_s: float, also_referred: Iterable[str] = ()) -> Garbage:
+    """What may be deleted at the time `now` (Unix seconds). Raises ValueError for a grace below `MIN_GRACE_S`."""
+    if grace_s < MIN_GRACE_S:
+        raise ValueError(f"a grace of {grace_s:g} s is too short: give at least {MIN_GRACE_S:g}")
     put = store.list()  # before the references
     needed = set(also_referred).union(*(note["digests"] for note in store.notes(REFERENCES).values()))
     loose = {digest: when for digest, when in put.items() if digest not in needed}

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from marl_app.store.codec import CorruptBlob
-from marl_app.store.store import FACTS, Unavailable, checked_digest, checked_note, digest_of, is_digest
+from marl_app.store.store import FACTS, Unavailable, checked_digest, digest_of, is_digest, note_path
 
 T = TypeVar("T")
 RENEW_S = 3600.0
@@ -74,12 +74,12 @@ class ObjectStore:
         }
 
     def delete(self, digest: str) -> None:
-        for path in (checked_digest(digest), checked_note(FACTS, digest)):
+        for path in (checked_digest(digest), note_path(FACTS, digest)):
             with contextlib.suppress(KeyError):
                 self._ask(functools.partial(self._obstore.delete, self._client, path))
 
     def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
-        self._write(checked_note(kind, name), json.dumps(content).encode(), "overwrite")
+        self._write(note_path(kind, name), json.dumps(content).encode(), "overwrite")
 
     def notes(self, kind: str) -> dict[str, dict[str, Any]]:
         objects = self._ask(lambda: self._obstore.list_with_delimiter(self._client, f"{kind}/"))["objects"]

@@ -16,7 +16,7 @@ from typing import Any
 from marl_app.store.codec import CorruptBlob
 from marl_app.store.disk import DiskStore
 from marl_app.store.object_store import ObjectStore
-from marl_app.store.store import KINDS, Store, Unavailable, checked_note
+from marl_app.store.store import KINDS, Store, Unavailable, note_path
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Outbox:
         except OSError:
             self.store.note(kind, name, content)
             with self._state:  # an older one must not take its place
-                (self._folder.path / checked_note(kind, name)).unlink(missing_ok=True)
+                (self._folder.path / note_path(kind, name)).unlink(missing_ok=True)
             return
         self._deliver_or_wait()
 
@@ -130,7 +130,7 @@ class Outbox:
                     self.store.note(kind, name, content)
                     with self._state:
                         if self._folder.notes(kind).get(name) == content:  # else somebody has just replaced it
-                            (self._folder.path / checked_note(kind, name)).unlink(missing_ok=True)
+                            (self._folder.path / note_path(kind, name)).unlink(missing_ok=True)
 
     def __deepcopy__(self, memo: Any) -> Outbox:
         return self  # one folder, one outbox
@@ -139,7 +139,7 @@ class Outbox:
         return _itself, (self.store,)
 
 
-def queued(store: Store) -> int:
+def count_queued(store: Store) -> int:
     """How many snapshots wait to be delivered to a store."""
     return store.queued if isinstance(store, Outbox) else 0
 

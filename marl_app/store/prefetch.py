@@ -11,7 +11,7 @@ from marl_app.store.reader import Reader
 from marl_app.store.traffic import Traffic
 
 
-class Prefetching:
+class PrefetchingReader:
     """A reader that may be told what it will be asked for. It has a thread of its own, on which `reader` is used.
 
     What was fetched is held until it is asked for, once, or until it is no longer among what is announced: never more
@@ -31,11 +31,11 @@ class Prefetching:
         """With what is being fetched only when it is there."""
         while True:
             try:
-                self._traffic.add(self._moved.get_nowait())
+                self._traffic.accumulate(self._moved.get_nowait())
             except Empty:
                 return self._traffic
 
-    def announce(self, digests: Iterable[str], in_use: Iterable[str]) -> None:
+    def prefetch(self, digests: Iterable[str], in_use: Iterable[str]) -> None:
         """These are asked for next: fetch those that are not there yet, and let go of all others."""
         wanted, held = list(dict.fromkeys(digests)), list(in_use)
         for digest in [digest for digest in self._coming if digest not in wanted]:
@@ -55,4 +55,4 @@ class Prefetching:
         try:
             return self._reader.get(digest, in_use)
         finally:
-            self._moved.put(self._reader.traffic.take())
+            self._moved.put(self._reader.traffic.pop_totals())

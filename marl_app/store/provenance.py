@@ -12,7 +12,7 @@ from typing import Any
 from marl_app.store.codec import metadata_of
 from marl_app.store.store import FACTS, Store, digest_of
 
-OF_BLOB = ("player", "parent", "agent_steps", "env_steps", "app_version")
+BLOB_FIELDS = ("player", "parent", "agent_steps", "env_steps", "app_version")
 
 
 def publish(store: Store, blob: bytes, config: Mapping[str, Any]) -> str:
@@ -28,6 +28,6 @@ def provenance(blob: bytes, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "digest": digest_of(blob),
         "bytes": len(blob),
-        **{name: metadata.get(name) for name in OF_BLOB},
+        **{name: metadata.get(name) for name in BLOB_FIELDS},
         "config": dict(config),
     }

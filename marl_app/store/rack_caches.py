@@ -28,17 +28,17 @@ from ray.exceptions import RayError
 
 from marl_app.store.cache import Cache
 from marl_app.store.codec import Buffer
-from marl_app.store.reader import PAUSE_S, UNREADABLE, DirectReader, Inventory, fetch
+from marl_app.store.reader import FETCH_ERRORS, RETRY_PAUSE_S, DirectReader, Inventory, fetch
 from marl_app.store.store import Store, digest_of
 from marl_app.store.traffic import NODE_TO_RUNNER, RACK_TO_NODE, STORE_TO_RACK, Traffic
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 16
+MAX_CONCURRENT_REQUESTS = 16
 """Requests that an actor works on at the same time; others wait their turn."""
-AWAY_S = 5.0
+STORE_PAUSE_S = 5.0
 """A store that does not answer is not asked for anything for so long: each request would wait for it anew."""
-FORGET_S = 900.0
+RUNNER_TIMEOUT_S = 900.0
 """An env runner that has not asked for so long may be gone: what it played need not be kept for it."""
 
 
@@ -66,7 +66,7 @@ class RackCaches:
         """One actor for each rack that has a node now. They live as long as their handles, which readers get with this
         object (looked up by name, they would depend on Ray loading the actor's class in every process)."""
         labels = [node.get("Labels", {}) for node in ray.nodes() if node["Alive"]]
-        actor = ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=AT_ONCE)(_RackCache)
+        actor = ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=MAX_CONCURRENT_REQUESTS)(_RackCache)
         for rack in sorted({label.get(self._rack_label, "") for label in labels}):
             where = {"label_selector": {self._rack_label: rack}} if rack else {}
             self._actors[rack] = actor.options(**where).remote(store, self._capacity_bytes)
@@ -99,7 +99,7 @@ class _Inventory:
                     self._held[rack] = frozenset(ray.get(question))
                 except RayError:  # it died, and comes back empty
                     self._held.pop(rack, None)
-            self._asked[rack] = actor.held.remote()
+            self._asked[rack] = actor.held_digests.remote()
         return self._held
 
 
@@ -137,15 +137,15 @@ class _RackCache:
         traffic = Traffic()
         try:
             entry, hit = self._cache.get(digest)
-        except UNREADABLE as error:
-            traffic.add(self._fetched.pop(digest, Traffic()))
+        except FETCH_ERRORS as error:
+            traffic.accumulate(self._fetched.pop(digest, Traffic()))
             return _Answer(None, error, traffic)
-        traffic.add(Traffic() if hit else self._fetched.pop(digest, Traffic()))
+        traffic.accumulate(Traffic() if hit else self._fetched.pop(digest, Traffic()))
         traffic.hits = int(hit)
         if node not in entry.nodes or not shared:
             entry.nodes.add(node)
             if node != self._node:
-                traffic.moved(RACK_TO_NODE, entry.size)
+                traffic.record_transfer(RACK_TO_NODE, entry.size)
         return _Answer([entry.ref] if shared else ray.get(entry.ref), None, traffic)
 
     def drop(self, digest: str) -> None:
@@ -154,10 +154,10 @@ class _RackCache:
     def held_bytes(self) -> int:
         return int(self._cache.size)
 
-    def held(self) -> list[str]:
-        return self._cache.held()
+    def held_digests(self) -> list[str]:
+        return self._cache.digests()
 
-    def place(self) -> tuple[str, int]:
+    def node_and_pid(self) -> tuple[str, int]:
         """Its node and process."""
         return self._node, os.getpid()
 
@@ -167,7 +167,7 @@ class _RackCache:
         self._heard[runner] = now
         self._cache.pin(runner, in_use)
         for other, heard in list(self._heard.items()):
-            if now - heard > FORGET_S:
+            if now - heard > RUNNER_TIMEOUT_S:
                 self._cache.pin(other, ())
                 self._heard.pop(other, None)
 
@@ -179,7 +179,7 @@ class _RackCache:
         try:
             data = fetch(self._store, digest, traffic, STORE_TO_RACK)
         except OSError as error:
-            self._away = time.monotonic() + AWAY_S, error
+            self._away = time.monotonic() + STORE_PAUSE_S, error
             raise
         self._away = 0.0, None
         # An array, which readers get without a copy (bytes are copied), put once.
@@ -190,7 +190,7 @@ class RackReader:
     """Satisfies `reader.Reader`: asks the actor of the rack (None: there is none), and the store where it cannot."""
 
     def __init__(
-        self, store: Store, actor: Any, timeout_s: float, shared: bool, pause_s: float = PAUSE_S, rack: str = ""
+        self, store: Store, actor: Any, timeout_s: float, shared: bool, pause_s: float = RETRY_PAUSE_S, rack: str = ""
     ) -> None:
         self.rack = rack
         self._direct = DirectReader(store, pause_s)
@@ -226,7 +226,7 @@ class RackReader:
             self._failed[digest] = time.monotonic() + self._pause_s, answer
             logger.warning("no snapshot %s for now, going on without it: %s", digest[:12], answer)
             raise answer
-        self.traffic.moved(NODE_TO_RUNNER, len(answer))
+        self.traffic.record_transfer(NODE_TO_RUNNER, len(answer))
         return answer
 
     def _ask(self, digest: str, in_use: list[str]) -> memoryview | Exception | None:
@@ -234,7 +234,7 @@ class RackReader:
         for _ in range(2):
             request = self._actor.get.remote(digest, self._node, self._runner, in_use, self._shared)
             answer: _Answer = ray.get(request, timeout=self._timeout_s)
-            self.traffic.add(answer.traffic)
+            self.traffic.accumulate(answer.traffic)
             if answer.error is not None:
                 return answer.error
             blob: Any = ray.get(answer.blob[0], timeout=self._timeout_s) if self._shared else np.array(answer.blob)

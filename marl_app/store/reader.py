@@ -17,12 +17,12 @@ from marl_app.store.traffic import STORE_TO_RUNNER, Traffic
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 """How often bytes are fetched that come back corrupt."""
 STORE = "the store"
-UNREADABLE = (KeyError, CorruptBlob, OSError)
+FETCH_ERRORS = (KeyError, CorruptBlob, OSError)
 """What a reader raises if bytes cannot be had now: they are not there, not intact, or the store does not answer."""
-PAUSE_S = 30.0
+RETRY_PAUSE_S = 30.0
 """A snapshot that could not be had is not asked for again for so long: matches go on with what is there."""
 
 
@@ -37,7 +37,7 @@ class Reader(Protocol):
     def get(self, digest: str, in_use: Iterable[str]) -> Buffer:
         """The verified bytes, which must not be written to. `in_use`: the snapshots that the caller holds and plays.
 
-        Raises one of `UNREADABLE` if they cannot be had now.
+        Raises one of `FETCH_ERRORS` if they cannot be had now.
         """
         ...
 
@@ -76,14 +76,14 @@ class Direct:
 
 
 class DirectReader:
-    """Reads a store. What fails is not tried again for `PAUSE_S`; the same exception is raised meanwhile.
+    """Reads a store. What fails is not tried again for `RETRY_PAUSE_S`; the same exception is raised meanwhile.
 
     A store that does not answer is not asked for anything else either: each request would wait as long.
     """
 
     rack = ""
 
-    def __init__(self, store: Store, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, store: Store, pause_s: float = RETRY_PAUSE_S) -> None:
         self.traffic = Traffic()
         self._store = store
         self._pause_s = pause_s
@@ -97,7 +97,7 @@ class DirectReader:
         self.traffic.requests += 1
         try:
             data = fetch(self._store, digest, self.traffic, STORE_TO_RUNNER)
-        except UNREADABLE as failure:
+        except FETCH_ERRORS as failure:
             self.traffic.failed += 1
             what = STORE if isinstance(failure, OSError) else digest
             self._failed[what] = time.monotonic() + self._pause_s, failure
@@ -110,21 +110,21 @@ class DirectReader:
 
 
 def fetch(store: Store, digest: str, traffic: Traffic, link: str) -> bytes:
-    """Verified bytes from the store; corrupt ones are counted, thrown away and fetched again, `ATTEMPTS` in all."""
+    """Verified bytes from the store; corrupt ones are counted, thrown away and fetched again, `MAX_ATTEMPTS` in all."""
     corrupt: CorruptBlob | None = None
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         try:
             data = store.get(digest)
         except CorruptBlob as error:
             corrupt = error
             traffic.corrupt += 1
-            logger.error("%s; attempt %d of %d", error, attempt + 1, ATTEMPTS)
+            logger.error("%s; attempt %d of %d", error, attempt + 1, MAX_ATTEMPTS)
         except KeyError:
             if corrupt is None:
                 raise
             break  # the store has moved it aside, and nobody has put it again yet
         else:
-            traffic.moved(link, len(data))
+            traffic.record_transfer(link, len(data))
             return data
     assert corrupt is not None
     raise corrupt

@@ -40,7 +40,7 @@ def checked_digest(name: str) -> str:
     return name
 
 
-def checked_note(kind: str, name: str) -> str:
+def note_path(kind: str, name: str) -> str:
     """The note's path in a store; ValueError for another kind, and for names with anything but a-z, 0-9, _ and -."""
     if kind not in KINDS or not _NOTE.fullmatch(name):
         raise ValueError(f"a note is one of {', '.join(KINDS)}, named by [0-9a-z_-], unlike {kind!r} {name!r}")

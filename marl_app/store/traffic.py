@@ -32,11 +32,11 @@ class Traffic:
     bypassed: int = 0
     failed: int = 0
 
-    def moved(self, link: str, size: int) -> None:
+    def record_transfer(self, link: str, size: int) -> None:
         self.bytes[link] += size
         self.count[link] += 1
 
-    def add(self, other: Traffic) -> None:
+    def accumulate(self, other: Traffic) -> None:
         for item in fields(self):
             mine, theirs = getattr(self, item.name), getattr(other, item.name)
             if isinstance(mine, dict):
@@ -49,12 +49,12 @@ class Traffic:
     def sum(cls, parts: Iterable[Traffic]) -> Traffic:
         total = cls()
         for part in parts:
-            total.add(part)
+            total.accumulate(part)
         return total
 
-    def take(self) -> Traffic:
+    def pop_totals(self) -> Traffic:
         """These sums, which begin anew."""
         taken = Traffic()
-        taken.add(self)
+        taken.accumulate(self)
         self.__init__()  # type: ignore[misc]
         return taken

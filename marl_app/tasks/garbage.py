@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from marl_app.build.leaves import leaf, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
-from marl_app.store.garbage import LEAST_GRACE_S, garbage, referred_by_checkpoints
+from marl_app.store.garbage import MIN_GRACE_S, checkpoint_digests, find_garbage
 
 
 @dataclass
@@ -27,7 +27,7 @@ class CollectGarbage(Section):
     """The task. Its objective is the number of snapshots that nobody refers to."""
 
     path: ClassVar[str] = "task"
-    grace_s: float = key("Seconds for which a snapshot stays, whoever refers to it.", at_least=LEAST_GRACE_S)
+    grace_s: float = key("Seconds for which a snapshot stays, whoever refers to it.", at_least=MIN_GRACE_S)
     delete: bool = key("Whether they are deleted, and not only counted.")
 
     def __call__(self, config: Config) -> float:
@@ -35,8 +35,8 @@ class CollectGarbage(Section):
             raise ConfigError("run=null: give the directory of a run, such as run=runs/league/<time>")
         run = Path(config.run).expanduser().absolute()
         store = leaf("store", recorded_store(run))
-        mine = named("run", lambda: referred_by_checkpoints(run))
-        found = garbage(store, time.time(), self.grace_s, mine)
+        mine = named("run", lambda: checkpoint_digests(run))
+        found = find_garbage(store, time.time(), self.grace_s, mine)
         for digest in found.digests if self.delete else ():
             store.delete(digest)
         done = "deleted" if self.delete else "could be deleted (task.delete=true)"

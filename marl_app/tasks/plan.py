@@ -22,13 +22,13 @@ from marl_app.config.schema import Config, key
 from marl_app.metrics.figures import store_traffic_figure, write_png
 from marl_app.metrics.files import replacing, to_json
 from marl_app.planning import rows
-from marl_app.planning.answer import Answer, answer
-from marl_app.planning.measured import measured
-from marl_app.planning.opponents import opponents
+from marl_app.planning.measured import settings_from_run
+from marl_app.planning.opponents import opponents_by_age
+from marl_app.planning.result import PlanResult, plan_league
 from marl_app.planning.rows import Row
 from marl_app.planning.size import Size, bytes_per_s
 from marl_app.planning.traffic import DESIGNS, LEARNER, STORE
-from marl_app.tasks.plan_tables import show
+from marl_app.tasks.plan_tables import print_plan
 
 
 @dataclass
@@ -48,14 +48,16 @@ class Plan(Size):
     def __call__(self, config: Config) -> float:
         size, sources = self._size(config.run)
         matchmaker = leaf("league.matchmaker", config.league.matchmaker)
-        picked = opponents(matchmaker, next(iter(config.league.learners)), size.pool_snapshots, size.elo_per_generation)
-        result = answer(size, picked, np.random.default_rng(config.seed))
+        picked = opponents_by_age(
+            matchmaker, next(iter(config.league.learners)), size.pool_snapshots, size.elo_per_generation
+        )
+        result = plan_league(size, picked, np.random.default_rng(config.seed))
         name = config.league.matchmaker["_target_"].rpartition(".")[2]
         assumed = rows.assumptions(size, sources)
         assumed.append(Row("matches against snapshots", result.opponents.share, "share", note=f"matchmaker {name}"))
         directory = Path(config.output_dir)
         _write(directory, result, assumed)  # first: a pipe to `head` ends the process while it prints
-        show(result, assumed)
+        print_plan(result, assumed)
         print(f"plan: {directory}  (plan.json, plan.csv, plan.png)", flush=True)
         return result.wall_clock_s / rows.DAY
 
@@ -71,20 +73,20 @@ class Plan(Size):
             raise ConfigError(f"run={run}: no run has ended in this directory (summary.json is missing): give another")
         try:
             recorded = OmegaConf.load(directory / ".hydra" / "config.yaml")
-            values = measured(directory, recorded.runtime, self.sides, self.agents_per_side)
+            values = settings_from_run(directory, recorded.runtime, self.sides, self.agents_per_side)
         except Exception as error:  # whatever is wrong in the files of a run, the user can only choose another
             raise ConfigError(f"run={run}: cannot plan from this run: {str(error).partition(chr(10))[0]}") from error
         values = {name: value for name, value in values.items() if name not in self.keep}
         return replace(size, **values), dict.fromkeys(values, "run")
 
 
-def _write(directory: Path, result: Answer, assumed: list[Row]) -> None:
+def _write(directory: Path, result: PlanResult, assumed: list[Row]) -> None:
     """All rows as JSON and CSV, and the picture."""
     answers = [
         *rows.time_and_storage(result),
         *rows.hit_rates(result),
         *rows.traffic(result),
-        *rows.walls(result),
+        *rows.limits(result),
         *rows.growth(result),
     ]
     content = {"assumptions": [asdict(row) for row in assumed], "rows": [asdict(row) for row in answers]}

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from marl_app.planning import rows
-from marl_app.planning.answer import Answer
+from marl_app.planning.result import PlanResult
 from marl_app.planning.rows import Row
 from marl_app.planning.size import bytes_per_s
 from marl_app.planning.traffic import DESIGNS, LEARNER, LINKS, MEMORY, SHARED, STORE
@@ -18,7 +18,7 @@ from marl_app.planning.traffic import DESIGNS, LEARNER, LINKS, MEMORY, SHARED, S
 WIDTH = 100  # in a file or a pipe, which have none
 
 
-def show(result: Answer, assumed: Sequence[Row]) -> None:
+def print_plan(result: PlanResult, assumed: Sequence[Row]) -> None:
     """Print the plan to standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -28,7 +28,7 @@ def show(result: Answer, assumed: Sequence[Row]) -> None:
         _plain("Time and storage", rows.time_and_storage(result), ""),
         _hits(result),
         _traffic(result),
-        _walls(result),
+        _limits(result),
         _growth(result),
     )
     for table in tables:
@@ -36,7 +36,7 @@ def show(result: Answer, assumed: Sequence[Row]) -> None:
             console.print(table)
 
 
-def number(value: float, digits: int = 4) -> str:
+def format_number(value: float, digits: int = 4) -> str:
     """With so many significant digits, and commas: 0.2963, 173.6, 12,500; very large and small ones as 8.64e+11."""
     if value and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.{digits}g}"
@@ -45,19 +45,19 @@ def number(value: float, digits: int = 4) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def percent(share: float) -> str:
-    return f"{number(100 * share, 2)} %"
+def format_percent(share: float) -> str:
+    return f"{format_number(100 * share, 2)} %"
 
 
-def scaled(values: Sequence[float], unit: str) -> tuple[list[str], str]:
+def format_scaled(values: Sequence[float], unit: str) -> tuple[list[str], str]:
     """Numbers and their unit; bytes with the prefix that suits the largest of them."""
     if unit in ("B", "B/s"):
         largest = max(map(abs, values))
         power = min(5, max(0, int(math.log10(largest) // 3))) if largest >= 1 else 0
-        return [number(value / 1000**power) for value in values], " kMGTP"[power].strip() + unit
+        return [format_number(value / 1000**power) for value in values], " kMGTP"[power].strip() + unit
     if unit == "share":
-        return [number(100 * value) for value in values], "%"
-    return [number(value) for value in values], unit
+        return [format_number(100 * value) for value in values], "%"
+    return [format_number(value) for value in values], unit
 
 
 def empty_table(title: str, *columns: str) -> Table:
@@ -71,62 +71,68 @@ def empty_table(title: str, *columns: str) -> Table:
 def _plain(title: str, lines: Sequence[Row], last: str) -> Table:
     table = empty_table(title, "quantity", " value", "unit", last)
     for row in lines:
-        (value,), unit = scaled([row.value], row.unit)
+        (value,), unit = format_scaled([row.value], row.unit)
         table.add_row(row.quantity, value, unit, row.note)
     return table
 
 
-def _hits(result: Answer) -> Table:
+def _hits(result: PlanResult) -> Table:
     table = empty_table("Hit rates of requests for snapshots", "cache", " simulated", " +-", " formula", "unit")
     for hit in result.hits:
-        (value, error), unit = scaled([hit.simulated.value, hit.simulated.error], "share")
-        formula = "" if hit.closed_form is None else number(100 * hit.closed_form)
+        (value, error), unit = format_scaled([hit.simulated.value, hit.simulated.error], "share")
+        formula = "" if hit.closed_form is None else format_number(100 * hit.closed_form)
         table.add_row(hit.cache, value, error, formula, unit)
     return table
 
 
-def _traffic(result: Answer) -> Table:
+def _traffic(result: PlanResult) -> Table:
     names = "; ".join(f"{name} = {sentence}" for name, sentence in DESIGNS.items())
     columns = "design", "over", " snapshots", " trainee's weights", " both", "unit", " of it used"
     table = empty_table(f"Bytes, by design, while the actors play at full speed\n{names}", *columns)
     for design in result.designs:
         used = result.used[design.name]
-        (fill,), unit = scaled([design.first_fill_bytes], "B")
+        (fill,), unit = format_scaled([design.first_fill_bytes], "B")
         hours = design.first_fill_bytes / bytes_per_s(result.size.store_gbit_per_s) / 3600
-        table.add_row(design.name, f"{STORE}, once", fill, "", fill, unit, f"for {number(hours, 2)} h")
+        table.add_row(design.name, f"{STORE}, once", fill, "", fill, unit, f"for {format_number(hours, 2)} h")
         for link in LINKS:
             moved = design.snapshots[link].value, design.weights[link], design.bytes_per_s(link)
-            values, unit = scaled(moved, "B/s")
+            values, unit = format_scaled(moved, "B/s")
             table.add_row(
-                design.name, f"{link}{'' if link in SHARED else ', each'}", *values, unit, percent(used[link])
+                design.name, f"{link}{'' if link in SHARED else ', each'}", *values, unit, format_percent(used[link])
             )
-        (memory,), unit = scaled([design.node_bytes], "B")
-        table.add_row(design.name, f"{MEMORY}, each", "", "", memory, unit, percent(used[MEMORY]), end_section=True)
+        (memory,), unit = format_scaled([design.node_bytes], "B")
+        table.add_row(
+            design.name, f"{MEMORY}, each", "", "", memory, unit, format_percent(used[MEMORY]), end_section=True
+        )
     return table
 
 
-def _walls(result: Answer) -> Table:
+def _limits(result: PlanResult) -> Table:
     columns = "design", "bottleneck", " of it used", " store full at", " learner full at", " wall", "unit"
     table = empty_table("Walls: up to how many actors", *columns)
-    found = rows.walls(result)
+    found = rows.limits(result)
     for name in DESIGNS:
         row = {
             (row.quantity, row.link if row.quantity == "full at" else ""): row for row in found if row.design == name
         }
-        full, end = row["bottleneck", ""], row["wall", ""]
-        counts = [number(row["full at", STORE].value), number(row["full at", LEARNER].value), number(end.value)]
-        table.add_row(name, full.link, percent(full.value), *counts, end.unit)
+        full, end = row["bottleneck", ""], row["actor limit", ""]
+        counts = [
+            format_number(row["full at", STORE].value),
+            format_number(row["full at", LEARNER].value),
+            format_number(end.value),
+        ]
+        table.add_row(name, full.link, format_percent(full.value), *counts, end.unit)
     return table
 
 
-def _growth(result: Answer) -> Table:
+def _growth(result: PlanResult) -> Table:
     found = rows.growth(result)
     agents = list(dict.fromkeys(row.note for row in found))
     table = empty_table(
         "Agents per side that share a network", "quantity", *(f" {name.split()[0]}" for name in agents), "unit"
     )
     for same in zip(*([row for row in found if row.note == name] for name in agents), strict=True):
-        values, unit = scaled([row.value for row in same], same[0].unit)
+        values, unit = format_scaled([row.value for row in same], same[0].unit)
         where = f", {same[0].link}, design {same[0].design}" if same[0].design else ""
         table.add_row(f"{same[0].quantity}{where}", *values, unit)
     return table

@@ -25,11 +25,11 @@ from marl_app.config.schema import Config, Section, key
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.metrics.figures import curves_figure, write_png
 from marl_app.metrics.files import replacing, to_json
-from marl_app.planning.measured import newest_state
+from marl_app.planning.measured import read_newest_state
 from marl_app.simulation.disc import Disc
 from marl_app.simulation.measures import Window
-from marl_app.simulation.play import INTRUDER, History, Learning, Pace, Simulation, Trick
-from marl_app.simulation.recorded import AsRecorded, Recorded
+from marl_app.simulation.play import INTRUDER, Learning, Pace, Simulation, SimulationHistory, Trick
+from marl_app.simulation.recorded import Recorded, RecordedSchedule
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Simulate(Section):
         contestants = league(config, [*learners, INTRUDER] if self.intruder_at is not None else learners, matchmaker)
         matches, self_play, learning = self.matches, 2.0, self._disc()
         if recorded is not None:
-            contestants.schedule, learning = AsRecorded(recorded.agent_steps), recorded
+            contestants.schedule, learning = RecordedSchedule(recorded.agent_steps), recorded
             matches, self_play = int(recorded.agent_steps[-1] / agent_steps) + 1, 1.0
         joins = None if self.intruder_at is None else round(self.intruder_at * matches)
         per_iteration, window = min(self.matches_per_iteration, matches), min(self.window_matches, matches)
@@ -109,18 +109,20 @@ def _recorded(config: Config) -> tuple[Recorded, float]:
     directory = Path(str(config.run)).expanduser()
     if not directory.is_dir():
         raise ConfigError(f"run={config.run}: there is no such directory: give the directory of a run")
-    state = newest_state(directory / "checkpoints")
+    state = read_newest_state(directory / "checkpoints")
     if state is None:
         raise ConfigError(f"run={config.run}: it has no whole checkpoint: give another run")
     try:
         learners = [one["lineage"] for one in state["league"]["learners"]]
         counters = state["counters"]
-        return Recorded.of(state["league"], learners[0]), counters["trained_agent_steps"] / counters["matches"]
+        return Recorded.from_league_state(state["league"], learners[0]), counters["trained_agent_steps"] / counters[
+            "matches"
+        ]
     except Exception as error:  # whatever is wrong in the files of a run, the user can only choose another
         raise ConfigError(f"run={config.run}: cannot simulate this run: {error or type(error).__name__}") from error
 
 
-def summary(history: History) -> dict[str, Any]:
+def summary(history: SimulationHistory) -> dict[str, Any]:
     """The figures of one league, by name; None where there is none. Of windows, the mean over the later half."""
     later = history.windows[len(history.windows) // 2 :]
     covered = [window.coverage for window in later if window.coverage is not None]
@@ -131,7 +133,7 @@ def summary(history: History) -> dict[str, Any]:
         "effective_opponents": float(np.mean([window.effective_opponents for window in later])),
         "intruder_found_after": history.hunt.found_after,
         "intruder_beaten_after": history.hunt.beaten_after,
-        "forgetting_time": history.forgetting.time(history.matches),
+        "forgetting_time": history.forgetting.mean_time(history.matches),
         "beaten": history.forgetting.beaten,
         "forgotten": history.forgetting.forgotten,
         "snapshots": history.snapshots,
@@ -169,7 +171,7 @@ def _show(rows: Mapping[str, Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def _write(directory: Path, rows: Mapping[str, Any], results: Mapping[str, History]) -> None:
+def _write(directory: Path, rows: Mapping[str, Any], results: Mapping[str, SimulationHistory]) -> None:
     """The table as JSON, windows as CSV, and how the hardest snapshot is met as a picture."""
     with replacing(directory / "simulate.json") as file:
         file.write_text(to_json(rows, indent=2) + "\n", encoding="utf-8")

@@ -26,15 +26,15 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, key
 from marl_app.metrics.figures import loglog_figure, write_png
 from marl_app.metrics.files import replacing, to_json
-from marl_app.planning.answer import Answer, answer
-from marl_app.planning.opponents import Opponents, opponents
+from marl_app.planning.limits import ActorLimit, simulate_limit
+from marl_app.planning.opponents import Opponents, opponents_by_age
+from marl_app.planning.result import PlanResult, plan_league
 from marl_app.planning.rows import Row
-from marl_app.planning.simulation import Simulated, simulate_actors
+from marl_app.planning.simulation import SimulatedTraffic, simulate_actors
 from marl_app.planning.size import Size
 from marl_app.planning.traffic import DESIGNS, LINKS, NODE, RACK_CACHE, STORE
-from marl_app.planning.walls import Wall, wall
 from marl_app.tasks.plan import Plan
-from marl_app.tasks.stress_tables import show_real, show_simulated, show_walls
+from marl_app.tasks.stress_tables import print_limits, print_real, print_simulated
 
 SIMULATED, REAL = "simulated", "real"
 Lines = dict[str, tuple[Any, Any, list[Any]]]
@@ -48,9 +48,9 @@ class Stress(Plan):
     parts: list[str] = key("What is done.", choices=(SIMULATED, REAL))
     simulated_s: float = key("Seconds that the actors play, after a warm-up of one and a half matches.", above=0)
     simulated_snapshot_bytes: list[float] = key("Sizes of snapshots that are simulated.", above=0)
-    walls_store_gbit_per_s: list[float] = key("What the store sends, where walls are looked for.", above=0)
-    walls_up_to_actors: int = key("Actors that are simulated at most to find a wall.", at_least=1)
-    walls_s: float = key("Seconds that they play.", above=0)
+    limits_store_gbit_per_s: list[float] = key("What the store sends, where limits are looked for.", above=0)
+    limits_up_to_actors: int = key("Actors that are simulated at most to find a wall.", at_least=1)
+    limits_s: float = key("Seconds that they play.", above=0)
     real_actors: list[int] = key("Numbers of processes; the largest is used with every size and pool.", at_least=1)
     real_nodes: int = key("Ray nodes on this machine.", at_least=1)
     real_racks: int = key("Racks that these are in.", at_least=1)
@@ -75,7 +75,7 @@ class Stress(Plan):
         directory, rows, ratio = Path(config.output_dir), [], float("nan")
 
         def picked(pool: int) -> Opponents:
-            return opponents(matchmaker, next(iter(config.league.learners)), pool, size.elo_per_generation)
+            return opponents_by_age(matchmaker, next(iter(config.league.learners)), pool, size.elo_per_generation)
 
         if SIMULATED in self.parts:
             tolerance = config.league.placement_tolerance
@@ -88,7 +88,7 @@ class Stress(Plan):
         print(f"stress: {directory}  (stress.json, stress.csv, pictures)", flush=True)
         return ratio
 
-    # Simulated.
+    # SimulatedTraffic.
 
     def _simulated(
         self, size: Size, picked: Opponents, tolerance: float, seed: int, directory: Path
@@ -98,38 +98,38 @@ class Stress(Plan):
         cases = []
         for snapshot_bytes in self.simulated_snapshot_bytes:
             one = replace(size, snapshot_bytes=snapshot_bytes)
-            planned = answer(one, picked, np.random.default_rng(seed))
+            planned = plan_league(one, picked, np.random.default_rng(seed))
             for name in DESIGNS:
                 rng = np.random.default_rng(seed)
                 found = simulate_actors(one, picked, name, self.simulated_s, rng, tolerance)
                 cases.append((planned, found))
                 rows += list(_simulated_rows(planned, found))
-        show_simulated(cases, time.monotonic() - began)
-        found_walls = self._walls(size, picked, tolerance, seed)
-        show_walls(found_walls)
-        rows += [row for one in found_walls for row in _wall_rows(one)]
-        self._pictures(size, picked, found_walls, cases, directory)
+        print_simulated(cases, time.monotonic() - began)
+        found_limits = self._limits(size, picked, tolerance, seed)
+        print_limits(found_limits)
+        rows += [row for one in found_limits for row in _limit_rows(one)]
+        self._pictures(size, picked, found_limits, cases, directory)
         moved = {found.design: found for planned, found in cases[-len(DESIGNS) :]}
         opponents_of_all = size.actors * size.replica_bytes / self.simulated_s
         return rows, opponents_of_all / max(moved["c"].snapshots[STORE], 1e-9)
 
-    def _walls(self, size: Size, picked: Opponents, tolerance: float, seed: int) -> list[Wall]:
+    def _limits(self, size: Size, picked: Opponents, tolerance: float, seed: int) -> list[ActorLimit]:
         found = []
-        for gbit_per_s in self.walls_store_gbit_per_s:
-            planned = answer(replace(size, store_gbit_per_s=gbit_per_s), picked, np.random.default_rng(seed))
+        for gbit_per_s in self.limits_store_gbit_per_s:
+            planned = plan_league(replace(size, store_gbit_per_s=gbit_per_s), picked, np.random.default_rng(seed))
             for name in DESIGNS:
                 expected = size.actors / planned.used[name][STORE]
                 rng = np.random.default_rng(seed)
-                most = max(self.walls_up_to_actors, size.actors_per_rack)
-                found.append(wall(planned.size, picked, name, expected, most, self.walls_s, rng, tolerance))
+                most = max(self.limits_up_to_actors, size.actors_per_rack)
+                found.append(simulate_limit(planned.size, picked, name, expected, most, self.limits_s, rng, tolerance))
         return found
 
     def _pictures(
         self,
         size: Size,
         picked: Opponents,
-        found: list[Wall],
-        cases: list[tuple[Answer, Simulated]],
+        found: list[ActorLimit],
+        cases: list[tuple[PlanResult, SimulatedTraffic]],
         directory: Path,
     ) -> None:
         """What the store sends against actors, and an actor's memory against the pool; lines are the plan's."""
@@ -154,7 +154,7 @@ class Stress(Plan):
         memory: Lines = {}
         for index, name in enumerate(DESIGNS):
             held = [
-                answer(
+                plan_league(
                     replace(size, pool_snapshots=int(pool)), Opponents(picked.share, np.full(pool, 1 / pool)), _rng()
                 )
                 .designs[index]
@@ -169,7 +169,7 @@ class Stress(Plan):
     # Real.
 
     def _real(self, config: Config, picked: Callable[[int], Opponents], directory: Path) -> tuple[list[Row], float]:
-        from marl_app.tasks.stress_cluster import Case, measure
+        from marl_app.tasks.stress_cluster import Case, measure_designs
 
         actors, pool, size = max(self.real_actors), max(self.real_pool), self.real_snapshot_bytes[0]
         cases = dict.fromkeys(
@@ -180,11 +180,11 @@ class Stress(Plan):
             ]
         )
         store = leaf("store", config.store)
-        found = measure(
+        found = measure_designs(
             store, list(cases), picked, self.real_nodes, self.real_racks, self.real_matches, self.real_memory_bytes,
             np.random.default_rng(config.seed),
         )  # fmt: skip
-        show_real(found)
+        print_real(found)
         by = {(one.design, one.case): one for one in found}
         main = Case(actors, pool, size)
         ratio = by["a", main].bytes[STORE] / max(1, by["c", main].bytes[STORE]) if ("a", main) in by else float("nan")
@@ -209,7 +209,7 @@ def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def _simulated_rows(planned: Answer, found: Simulated) -> Iterator[Row]:
+def _simulated_rows(planned: PlanResult, found: SimulatedTraffic) -> Iterator[Row]:
     design = next(one for one in planned.designs if one.name == found.design)
     note = f"snapshots of {planned.size.snapshot_bytes:g} B"
     yield Row("playing, simulated", found.playing, "share", found.design, note=note)
@@ -225,13 +225,13 @@ def _simulated_rows(planned: Answer, found: Simulated) -> Iterator[Row]:
     yield Row("memory, planned", design.node_bytes / planned.size.actors_per_node, "B", found.design, NODE, note=note)
 
 
-def _wall_rows(one: Wall) -> Iterator[Row]:
+def _limit_rows(one: ActorLimit) -> Iterator[Row]:
     note = f"store of {one.store_gbit_per_s:g} Gbit/s"
-    yield Row("wall, planned", one.expected_actors, "actors", one.design, STORE, note=note)
+    yield Row("actor limit, planned", one.expected_actors, "actors", one.design, STORE, note=note)
     for step in one.steps:
         yield Row("playing, simulated", step.playing, "share", one.design, note=f"{note}, {step.actors} actors")
     if one.actors is not None:
-        yield Row("wall, simulated", one.actors, "actors", one.design, STORE, note=note)
+        yield Row("actor limit, simulated", one.actors, "actors", one.design, STORE, note=note)
 
 
 def _write(directory: Path, rows: list[Row]) -> None:

@@ -22,12 +22,12 @@ from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from marl_app.config.errors import ConfigError
-from marl_app.planning.cold import cold_bytes
+from marl_app.planning.cold import cold_start_bytes
 from marl_app.planning.opponents import Opponents
 from marl_app.planning.rows import Row
 from marl_app.planning.traffic import DESIGNS, RACK_CACHE, STORE
 from marl_app.run import NAMESPACE
-from marl_app.store.codec import encode, views
+from marl_app.store.codec import decode_views, encode
 from marl_app.store.memory import private_bytes
 from marl_app.store.rack_caches import RackCaches
 from marl_app.store.reader import CacheOption, Direct
@@ -52,7 +52,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Measured:
+class DesignMeasurement:
     """What one design took: bytes out of the store and out of the racks' caches, and what was planned of both, memory
     that a process has for itself (mean, and the most), seconds; `note` says why it was left out."""
 
@@ -81,7 +81,7 @@ class Measured:
         yield Row("real: seconds", self.seconds, "s", self.design, note=note)
 
 
-class Player:
+class StressPlayer:
     """A process that loads opponents as an env runner does."""
 
     def begin(self, option: CacheOption, store: Store) -> None:
@@ -105,16 +105,16 @@ class Player:
                 self._load(digest)
 
     def end(self) -> tuple[Traffic, int]:
-        return self._reader.traffic.take(), max(0, private_bytes() - self._before)
+        return self._reader.traffic.pop_totals(), max(0, private_bytes() - self._before)
 
     def _load(self, digest: str) -> None:
-        weights, _ = views(self._reader.get(digest, list(self._held)))
+        weights, _ = decode_views(self._reader.get(digest, list(self._held)))
         for array in weights.values():
             array.sum()  # as a forward pass: every page is looked at
         self._held[digest] = weights
 
 
-def measure(
+def measure_designs(
     store: Store,
     cases: list[Case],
     picked: Callable[[int], Opponents],
@@ -123,7 +123,7 @@ def measure(
     matches: int,
     memory_bytes: float,
     rng: np.random.Generator,
-) -> list[Measured]:
+) -> list[DesignMeasurement]:
     """All designs in all cases. `picked`: number of snapshots -> whom the matchmaker picks of them.
 
     Raises ConfigError if Ray runs in this process already.
@@ -133,7 +133,7 @@ def measure(
     largest = max((case.needs("d") for case in cases if case.needs("d") <= memory_bytes), default=0)
     found = []
     with _cluster(nodes, racks, max(100_000_000, int(SPARE * largest))) as node_ids:
-        actor = ray.remote(num_cpus=0)(Player)
+        actor = ray.remote(num_cpus=0)(StressPlayer)
         where = [NodeAffinitySchedulingStrategy(node_id, soft=False) for node_id in node_ids]
         count = max(case.actors for case in cases)
         players = [actor.options(scheduling_strategy=where[i % nodes]).remote() for i in range(count)]
@@ -145,10 +145,10 @@ def measure(
                 whom = picked(case.pool)
                 plays = _matches(whom, digests[: case.pool], case.actors, matches, rng)
                 for design in DESIGNS:
-                    planned = cold_bytes(design, whom, case.snapshot_bytes, case.actors, nodes, racks, matches)
+                    planned = cold_start_bytes(design, whom, case.snapshot_bytes, case.actors, nodes, racks, matches)
                     if case.needs(design) > memory_bytes:
                         note = f"needs {case.needs(design) / 1e9:.1f} GB of memory (task.real_memory_bytes)"
-                        found.append(Measured(design, case, {}, planned, note=note))
+                        found.append(DesignMeasurement(design, case, {}, planned, note=note))
                     else:
                         pool = digests[: case.pool]
                         found.append(_run(design, case, store, players[: case.actors], pool, plays, planned))
@@ -165,7 +165,7 @@ def _run(
     pool: list[str],
     plays: list[list[str | None]],
     planned: dict[str, float],
-) -> Measured:
+) -> DesignMeasurement:
     option: CacheOption = Direct()
     if design in "cd":
         option = RackCaches(case.needs("d") + 1_000_000, RACK, timeout_s=120, shared=design == "d")
@@ -181,7 +181,7 @@ def _run(
         ray.kill(cache)
     traffic = Traffic.sum(one for one, _ in ends)
     private = [memory for _, memory in ends]
-    return Measured(
+    return DesignMeasurement(
         design,
         case,
         {

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from marl_app.planning.answer import Answer
-from marl_app.planning.simulation import Simulated
+from marl_app.planning.limits import ActorLimit
+from marl_app.planning.result import PlanResult
+from marl_app.planning.simulation import SimulatedTraffic
 from marl_app.planning.traffic import DESIGNS, LINKS, RACK_CACHE, STORE
-from marl_app.planning.walls import Wall
-from marl_app.tasks.plan_tables import WIDTH, empty_table, number, scaled
+from marl_app.tasks.plan_tables import WIDTH, empty_table, format_number, format_scaled
 
 if TYPE_CHECKING:
-    from marl_app.tasks.stress_cluster import Measured
+    from marl_app.tasks.stress_cluster import DesignMeasurement
 
 NAMES = "; ".join(f"{name} = {sentence}" for name, sentence in DESIGNS.items())
 
 
-def show_simulated(cases: Sequence[tuple[Answer, Simulated]], seconds: float) -> None:
-    """Simulated beside planned, by snapshot size, design and link."""
+def print_simulated(cases: Sequence[tuple[PlanResult, SimulatedTraffic]], seconds: float) -> None:
+    """SimulatedTraffic beside planned, by snapshot size, design and link."""
     size = cases[0][0].size
     title = (
         f"{size.actors:,} actors, {size.pool_snapshots} snapshots, simulated in {seconds:.0f} s; bytes of "
@@ -32,16 +32,16 @@ def show_simulated(cases: Sequence[tuple[Answer, Simulated]], seconds: float) ->
     )
     for planned, found in cases:
         design = next(one for one in planned.designs if one.name == found.design)
-        (bytes_each,), unit_each = scaled([planned.size.snapshot_bytes], "B")
+        (bytes_each,), unit_each = format_scaled([planned.size.snapshot_bytes], "B")
         for link in LINKS:
             values = [found.bytes_per_s[link], design.bytes_per_s(link)]
             if not any(values):
                 continue
-            texts, unit = scaled(values, "B/s")
+            texts, unit = format_scaled(values, "B/s")
             error = f"{100 * (values[0] / values[1] - 1):+.1f} %" if values[1] else ""
             first = link == STORE
             hits = f"{100 * found.hit_rate:.2f} %" if first and found.design in "cd" else ""
-            rest = (hits, number(found.fetch_s, 2), f"{100 * found.playing:.1f} %") if first else ("", "", "")
+            rest = (hits, format_number(found.fetch_s, 2), f"{100 * found.playing:.1f} %") if first else ("", "", "")
             shown.add_row(f"{bytes_each} {unit_each}" if first else "", found.design, link, *texts, unit, error, *rest)
     _print(shown)
     for planned, found in cases:
@@ -53,7 +53,7 @@ def show_simulated(cases: Sequence[tuple[Answer, Simulated]], seconds: float) ->
             )
 
 
-def show_walls(found: Sequence[Wall]) -> None:
+def print_limits(found: Sequence[ActorLimit]) -> None:
     """Up to how many actors the store's link is enough."""
     shown = empty_table(
         "Walls of the store's link: actors up to which nobody waits", "design", " store", "unit", " simulated",
@@ -61,18 +61,18 @@ def show_walls(found: Sequence[Wall]) -> None:
     )  # fmt: skip
     for one in found:
         last = one.steps[-1]
-        wall = number(one.actors) if one.actors is not None else f"> {last.actors:,}"
+        wall = format_number(one.actors) if one.actors is not None else f"> {last.actors:,}"
         error = f"{100 * (one.actors / one.expected_actors - 1):+.1f} %" if one.actors is not None else ""
         beyond = f"{last.actors:,} actors play {100 * last.playing:.0f} % of the time"
         shown.add_row(
-            one.design, number(one.store_gbit_per_s), "Gbit/s", wall, number(one.expected_actors), error,
+            one.design, format_number(one.store_gbit_per_s), "Gbit/s", wall, format_number(one.expected_actors), error,
             beyond if one.actors is not None else "",
         )  # fmt: skip
     if found:
         _print(shown)
 
 
-def show_real(found: Sequence[Measured]) -> None:
+def print_real(found: Sequence[DesignMeasurement]) -> None:
     """What really moved."""
     shown = empty_table(
         f"Real: Ray nodes on this machine\n{NAMES}", " processes", " pool", " snapshot", "design", " store", " planned",
@@ -81,24 +81,24 @@ def show_real(found: Sequence[Measured]) -> None:
     left_out = []
     for one in found:
         case = one.case
-        (each,), unit = scaled([case.snapshot_bytes], "B")
+        (each,), unit = format_scaled([case.snapshot_bytes], "B")
         head = str(case.actors), str(case.pool), f"{each} {unit}", one.design
         if one.note:
             left_out.append(f"left out: {', '.join(head)}: {one.note}")
             continue
         store, racks = ((*texts, unit) for texts, unit in (_beside(one, link) for link in (STORE, RACK_CACHE)))
-        (memory,), memory_unit = scaled([one.private], "B")
+        (memory,), memory_unit = format_scaled([one.private], "B")
         error = f"{100 * (one.bytes[STORE] / one.planned[STORE] - 1):+.1f} %" if one.planned[STORE] else ""
         hits = f"{100 * one.hit_rate:.0f} %" if one.design in "cd" else ""
-        shown.add_row(*head, *store, error, *racks, hits, memory, memory_unit, number(one.seconds, 2))
+        shown.add_row(*head, *store, error, *racks, hits, memory, memory_unit, format_number(one.seconds, 2))
     _print(shown, 70)
     for line in left_out:
         print(line)
 
 
-def _beside(one: Measured, link: str) -> tuple[list[str], str]:
+def _beside(one: DesignMeasurement, link: str) -> tuple[list[str], str]:
     """What moved and what was planned, in one unit."""
-    return scaled([one.bytes[link], one.planned[link]], "B")
+    return format_scaled([one.bytes[link], one.planned[link]], "B")
 
 
 def _print(shown: Table, wider: int = 30) -> None:

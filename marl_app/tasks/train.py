@@ -18,7 +18,7 @@ from marl_app.rllib import checkpoint
 from marl_app.rllib.config import MatchConfig
 from marl_app.rllib.match_algorithm import MatchAlgorithm
 from marl_app.run import ray_session
-from marl_app.store.outbox import queued
+from marl_app.store.outbox import count_queued
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 
@@ -133,7 +133,7 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "exploitability": algorithm.exploitability,
         "snapshots": asdict(algorithm.traffic)
         | {
-            "queued": queued(algorithm.store),
+            "queued": count_queued(algorithm.store),
             "runner_private_bytes": algorithm.stats.private_bytes,
             "slot_bytes": algorithm.stats.slot_bytes,
         },

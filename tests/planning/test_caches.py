@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 
 from marl_app.league.matchmakers.pfsp import Pfsp
 from marl_app.league.matchmakers.uniform import Uniform
-from marl_app.planning.caches import filled, simulate
-from marl_app.planning.closed_form import miss_share
-from marl_app.planning.opponents import opponents
+from marl_app.planning.caches import filled_cache, simulate_caches
+from marl_app.planning.closed_form import miss_rate
+from marl_app.planning.opponents import opponents_by_age
 
 POOL, NODES = 100, 5
 UNIFORM = np.full(POOL, 1 / POOL)
-PFSP = opponents(Pfsp(), "main", POOL, 10.0).ages
+PFSP = opponents_by_age(Pfsp(), "main", POOL, 10.0).ages
 RESOLUTION = 0.004  # of Che's approximation itself, with capacities of some dozens and more
 
 
 def test_the_least_recent_leaves():
-    cache = filled(2, [1, 2])
+    cache = filled_cache(2, [1, 2])
     assert [cache.request(item, None) for item in (1, 3, 2, 1)] == [
         True,
         False,
@@ -31,11 +31,11 @@ def test_the_least_recent_leaves():
 @pytest.mark.parametrize("per_interval", [2.0, 30.0, 3000.0])
 @pytest.mark.parametrize("capacity", [10, 50, 100, None])
 def test_simulation_and_formula_agree(ages, per_interval, capacity):
-    found = simulate(ages, per_interval, NODES, capacity, capacity, np.random.default_rng(1))
+    found = simulate_caches(ages, per_interval, NODES, capacity, capacity, np.random.default_rng(1))
     # 1.5 times the 95 % interval: 48 comparisons, so a few lie outside of it.
     for estimate, requests in ((found.rack, per_interval), (found.node, per_interval / NODES)):
         assert estimate.value == pytest.approx(
-            miss_share(ages, requests, capacity), abs=1.5 * estimate.error + RESOLUTION
+            miss_rate(ages, requests, capacity), abs=1.5 * estimate.error + RESOLUTION
         )
 
 
@@ -44,29 +44,32 @@ def test_a_cache_of_the_whole_pool_misses_every_snapshot_once(per_interval):
     # Over its life a snapshot is asked for `per_interval` times on average, and at all with chance 1 - exp(-that).
     expected = (1 - np.exp(-per_interval)) / per_interval
     for ages in (UNIFORM, PFSP):
-        assert miss_share(ages, per_interval, None) == pytest.approx(expected)
+        assert miss_rate(ages, per_interval, None) == pytest.approx(expected)
         # A cache that is large enough for the retired ones too is no different; the integral ends at some size.
-        assert miss_share(ages, per_interval, 3 * POOL) == pytest.approx(expected, abs=0.01)
+        assert miss_rate(ages, per_interval, 3 * POOL) == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("capacity", [1, 20, 50, 99])
 def test_without_turnover_a_uniform_draw_hits_what_fits(capacity):
     # 1e9 requests between two freezes: an LRU cache holds `capacity` of the 100, all equally likely.
-    assert miss_share(UNIFORM, 1e9, capacity) == pytest.approx(1 - capacity / POOL, abs=1e-3)
+    assert miss_rate(UNIFORM, 1e9, capacity) == pytest.approx(1 - capacity / POOL, abs=1e-3)
 
 
 @given(st.floats(0.1, 1e4), st.integers(1, 150), st.integers(0, 100))
 @settings(max_examples=30, deadline=None)
 def test_more_cache_is_never_more_misses(per_interval, capacity, more):
     for ages in (UNIFORM, PFSP):
-        small, large = miss_share(ages, per_interval, capacity), miss_share(ages, per_interval, capacity + more)
-        assert 0 <= miss_share(ages, per_interval, None) <= large + 0.01  # the integral's error, at its worst
+        small, large = miss_rate(ages, per_interval, capacity), miss_rate(ages, per_interval, capacity + more)
+        assert 0 <= miss_rate(ages, per_interval, None) <= large + 0.01  # the integral's error, at its worst
         assert large <= small + 1e-6
 
 
 def test_more_cache_is_never_more_misses_in_the_simulation():
     # LRU has the inclusion property (Mattson et al., 1970): with the same requests, a larger cache holds a smaller one.
-    found = [simulate(PFSP, 40.0, NODES, capacity, capacity, np.random.default_rng(0)) for capacity in (5, 20, 50, 100)]
+    found = [
+        simulate_caches(PFSP, 40.0, NODES, capacity, capacity, np.random.default_rng(0))
+        for capacity in (5, 20, 50, 100)
+    ]
     for small, large in zip(found, found[1:], strict=False):
         assert small.rack.value >= large.rack.value and small.node.value >= large.node.value
         assert small.both.value >= large.both.value - large.both.error  # its requests are not the same
@@ -74,19 +77,19 @@ def test_more_cache_is_never_more_misses_in_the_simulation():
 
 def test_the_start_is_as_if_the_caches_had_run_forever():
     # Without it, 160,000 requests of 50 nodes for 100 snapshots would still fill caches: 5,000 first fetches.
-    found = simulate(UNIFORM, 1e9, 50, None, None, np.random.default_rng(0))
+    found = simulate_caches(UNIFORM, 1e9, 50, None, None, np.random.default_rng(0))
     assert found.rack.value == 0 and found.node.value == 0
     assert found.rack.error == pytest.approx(3 / 160_000)  # what so many requests cannot exclude
 
 
 def test_a_seed_gives_the_same_numbers():
-    one, two = (simulate(UNIFORM, 40.0, NODES, 20, 20, np.random.default_rng(7)) for _ in range(2))
+    one, two = (simulate_caches(UNIFORM, 40.0, NODES, 20, 20, np.random.default_rng(7)) for _ in range(2))
     assert one == two
 
 
 @pytest.mark.parametrize("rule", ["uniform", "pfsp"])
 def test_opponents_by_age(rule):
-    found = opponents({"uniform": Uniform(), "pfsp": Pfsp()}[rule], "main", 50, 10.0)
+    found = opponents_by_age({"uniform": Uniform(), "pfsp": Pfsp()}[rule], "main", 50, 10.0)
     assert found.share == pytest.approx(1) and found.ages.sum() == pytest.approx(1)
     if rule == "uniform":
         assert found.ages == pytest.approx(1 / 50)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from marl_app.planning.cold import cold_bytes
+from marl_app.planning.cold import cold_start_bytes
 from marl_app.planning.opponents import Opponents
 from marl_app.planning.traffic import RACK_CACHE, STORE
 
@@ -34,10 +34,10 @@ def counted(design: str, matches: list[list[int]]) -> tuple[int, int]:
 def test_the_formulas_are_what_is_drawn_on_average(design: str) -> None:
     rng = np.random.default_rng(0)
     mean = np.mean([counted(design, played(rng)) for _ in range(4000)], axis=0)
-    planned = cold_bytes(design, PICKED, 10.0, ACTORS, NODES, RACKS, MATCHES)
+    planned = cold_start_bytes(design, PICKED, 10.0, ACTORS, NODES, RACKS, MATCHES)
     # 4,000 draws of counts up to 42 with deviations of about 3: five standard errors are 0.25.
     assert [planned[STORE] / 10, planned[RACK_CACHE] / 10] == pytest.approx(mean.tolist(), abs=0.25)
 
 
 def test_everything_is_everything() -> None:
-    assert cold_bytes("a", PICKED, 10.0, ACTORS, NODES, RACKS, MATCHES)[STORE] == 12 * 4 * 10
+    assert cold_start_bytes("a", PICKED, 10.0, ACTORS, NODES, RACKS, MATCHES)[STORE] == 12 * 4 * 10

@@ -2,13 +2,13 @@
 
 import pytest
 
-from marl_app.planning.measured import measured
+from marl_app.planning.measured import settings_from_run
 from tests.planning.runs import RUNTIME, write_run
 from tests.planning.sizes import size
 
 
 def test_rates_and_pool_of_a_run(tmp_path):
-    found = measured(write_run(tmp_path / "run"), RUNTIME, sides=2, agents_per_side=1)
+    found = settings_from_run(write_run(tmp_path / "run"), RUNTIME, sides=2, agents_per_side=1)
     assert found == {
         "matches_at_once": 50,
         "match_env_steps": pytest.approx(60),
@@ -26,7 +26,7 @@ def test_rates_and_pool_of_a_run(tmp_path):
 
 
 def test_a_plan_of_the_runs_own_size_gives_its_rates_back(tmp_path):
-    found = measured(write_run(tmp_path / "run"), RUNTIME, sides=2, agents_per_side=1)
+    found = settings_from_run(write_run(tmp_path / "run"), RUNTIME, sides=2, agents_per_side=1)
     plan = size(**{**found, "actors": 2, "nodes": 1, "racks": 1})
     assert plan.env_steps_per_s == pytest.approx(2000)  # 4,000 in 2 s
     assert plan.agent_steps_per_s(self_play=0.5) == pytest.approx(1500)
@@ -34,7 +34,7 @@ def test_a_plan_of_the_runs_own_size_gives_its_rates_back(tmp_path):
 
 
 def test_a_pool_of_one_says_nothing_of_intervals_and_strength(tmp_path):
-    found = measured(write_run(tmp_path / "run", snapshots=1), RUNTIME, sides=2, agents_per_side=1)
+    found = settings_from_run(write_run(tmp_path / "run", snapshots=1), RUNTIME, sides=2, agents_per_side=1)
     assert "snapshot_bytes" in found
     assert not {"freeze_interval_s", "elo_per_generation"} & set(found)
 
@@ -44,7 +44,7 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path):
     torn = run / "checkpoints" / "checkpoint-00000011"
     torn.mkdir()
     (torn / "state.json").write_text("{")
-    assert measured(run, RUNTIME, 2, 1)["snapshot_bytes"] == 10_000
+    assert settings_from_run(run, RUNTIME, 2, 1)["snapshot_bytes"] == 10_000
 
 
 def test_more_agent_steps_than_agents_are_refused(tmp_path):
@@ -53,12 +53,12 @@ def test_more_agent_steps_than_agents_are_refused(tmp_path):
     text = (run / "progress.jsonl").read_text().replace('"learner/batch_rows": 3000', '"learner/batch_rows": 12000')
     (run / "progress.jsonl").write_text(text)
     with pytest.raises(ValueError, match=r"3\.00 agent steps per env step.*task\.agents_per_side"):
-        measured(run, RUNTIME, sides=1, agents_per_side=1)
-    assert measured(run, RUNTIME, sides=1, agents_per_side=3)["agent_steps_per_env_step"] == 1
+        settings_from_run(run, RUNTIME, sides=1, agents_per_side=1)
+    assert settings_from_run(run, RUNTIME, sides=1, agents_per_side=3)["agent_steps_per_env_step"] == 1
 
 
 def test_one_iteration_is_too_few(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "progress.jsonl").write_text((run / "progress.jsonl").read_text().splitlines()[0] + "\n")
     with pytest.raises(ValueError, match="1 finished iterations"):
-        measured(run, RUNTIME, 2, 1)
+        settings_from_run(run, RUNTIME, 2, 1)

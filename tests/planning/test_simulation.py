@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from marl_app.planning.answer import answer
+from marl_app.planning.limits import simulate_limit, with_actors
 from marl_app.planning.opponents import Opponents
+from marl_app.planning.result import plan_league
 from marl_app.planning.simulation import Link, simulate_actors
 from marl_app.planning.traffic import LINKS, STORE
-from marl_app.planning.walls import grown, wall
 from tests.planning.sizes import size
 
 SMALL = {"actors": 400, "nodes": 50, "racks": 10, "pool_snapshots": 50}
@@ -20,13 +20,13 @@ def rng():
 
 def test_a_link_moves_one_after_the_other():
     link = Link(8.0)  # 8 Gbit/s = 1e9 bytes/s
-    assert [link.done_at(0.0, 1e9), link.done_at(0.5, 1e9), link.done_at(5.0, 1e9)] == [1.0, 2.0, 6.0]
+    assert [link.send(0.0, 1e9), link.send(0.5, 1e9), link.send(5.0, 1e9)] == [1.0, 2.0, 6.0]
 
 
 @pytest.mark.parametrize("design", "abcd")
 def test_what_is_planned_is_what_moves(design):
     """Small caches too: 20 of 50 snapshots per rack, 10 per node."""
-    planned = answer(size(**SMALL, rack_cache_snapshots=20, node_cache_snapshots=10), UNIFORM, rng())
+    planned = plan_league(size(**SMALL, rack_cache_snapshots=20, node_cache_snapshots=10), UNIFORM, rng())
     found = simulate_actors(planned.size, UNIFORM, design, 7200, rng())
     expected = next(one for one in planned.designs if one.name == design)
     for link in LINKS:
@@ -56,16 +56,16 @@ def test_an_overloaded_link_sends_all_it_can_and_actors_wait():
 
 def test_the_wall_of_one_opponent_without_caches_is_arithmetic():
     # An actor's 2 x 200 MB per 300 s are 1.333 MB/s: 1 Gbit/s = 125 MB/s is enough for 93.75 of them.
-    found = wall(size(**SMALL, store_gbit_per_s=1.0), UNIFORM, "b", 93.75, 10_000, 3600, rng())
-    # Racks hold 40 actors: the walls are looked for at 40 and 160 of them.
+    found = simulate_limit(size(**SMALL, store_gbit_per_s=1.0), UNIFORM, "b", 93.75, 10_000, 3600, rng())
+    # Racks hold 40 actors: the limits are looked for at 40 and 160 of them.
     assert [step.actors for step in found.steps] == [40, 160]
     assert found.steps[0].playing > 0.98 and found.actors == pytest.approx(93.75, rel=0.03)
 
 
 def test_no_wall_is_met_below_it():
-    found = wall(size(**SMALL), UNIFORM, "c", 75_000, 400, 600, rng())
+    found = simulate_limit(size(**SMALL), UNIFORM, "c", 75_000, 400, 600, rng())
     assert found.actors is None and [step.actors for step in found.steps] == [400]
-    assert grown(size(**SMALL), 79).racks == 2
+    assert with_actors(size(**SMALL), 79).racks == 2
 
 
 @pytest.mark.parametrize("tolerance", [0.1, 0.3])

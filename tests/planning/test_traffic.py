@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_app.config.errors import ConfigError
-from marl_app.planning.caches import Estimate, Misses
-from marl_app.planning.closed_form import miss_share
+from marl_app.planning.caches import Estimate, MissRates
+from marl_app.planning.closed_form import miss_rate
 from marl_app.planning.size import bytes_per_s
-from marl_app.planning.traffic import LINKS, SHARED, STORE, designs, utilization, wall
+from marl_app.planning.traffic import LINKS, SHARED, STORE, actor_limit, compute_designs, utilization
 from tests.planning.sizes import size
 
 racks = st.integers(1, 50)
@@ -32,13 +32,13 @@ def whole_pool(plan, share):
     """The miss shares of caches that hold the whole pool: each snapshot is fetched once."""
     per_rack = plan.actors_per_rack * plan.requests_per_s(share) * plan.freeze_interval_s
     ages = np.full(plan.pool_snapshots, 1 / plan.pool_snapshots)
-    rack = Estimate(miss_share(ages, per_rack, None))
-    return Misses(rack, Estimate(miss_share(ages, per_rack / plan.nodes_per_rack, None)), rack)
+    rack = Estimate(miss_rate(ages, per_rack, None))
+    return MissRates(rack, Estimate(miss_rate(ages, per_rack / plan.nodes_per_rack, None)), rack)
 
 
 @given(sizes, st.floats(0.01, 1))
 def test_the_order_of_the_designs_at_the_store(plan, share):
-    a, b, c, d = (one.snapshots[STORE].value for one in designs(plan, share, whole_pool(plan, share)))
+    a, b, c, d = (one.snapshots[STORE].value for one in compute_designs(plan, share, whole_pool(plan, share)))
     # A cache never asks for more than those behind it, nor for a snapshot twice.
     assert b >= c * (1 - 1e-9) and a >= c * (1 - 1e-9) and c >= d * (1 - 1e-9)
     # Holding the pool moves less than fetching an opponent per match, unless matches are longer than freeze intervals.
@@ -48,7 +48,7 @@ def test_the_order_of_the_designs_at_the_store(plan, share):
 @given(sizes, st.floats(0, 1))
 def test_every_link_sees_as_much_in_a_design_with_more_caches_or_less(plan, share):
     misses = whole_pool(plan, share) if share else None
-    _, b, c, d = designs(plan, share, misses)
+    _, b, c, d = compute_designs(plan, share, misses)
     for link in LINKS:
         if link != "rack cache":  # which sends nothing in b, as there is none
             assert b.bytes_per_s(link) >= c.bytes_per_s(link) * (1 - 1e-9)
@@ -57,7 +57,7 @@ def test_every_link_sees_as_much_in_a_design_with_more_caches_or_less(plan, shar
 
 @given(sizes, st.floats(0.01, 1))
 def test_what_all_racks_receive_is_what_the_store_sends(plan, share):
-    for design in designs(plan, share, whole_pool(plan, share)):
+    for design in compute_designs(plan, share, whole_pool(plan, share)):
         assert plan.racks * design.bytes_per_s("rack uplink") == pytest.approx(design.bytes_per_s(STORE))
 
 
@@ -66,12 +66,12 @@ def test_at_the_wall_the_bottleneck_is_used_up(plan, share):
     # Roomy enough for a wall of thousands of racks, so that it matters little that racks are whole.
     roomy = {"store_gbit_per_s": 1e9, "learner_agent_steps_per_s": 1e13, "node_gbit_per_s": 1e9}
     plan = replace(plan, **roomy, rack_uplink_gbit_per_s=1e9, node_memory_bytes=1e15)
-    for index, design in enumerate(designs(plan, share, whole_pool(plan, share))):
-        actors, resource = wall(plan.actors, utilization(plan, design, 1 - share))
+    for index, design in enumerate(compute_designs(plan, share, whole_pool(plan, share))):
+        actors, resource = actor_limit(plan.actors, utilization(plan, design, 1 - share))
         racks = round(plan.racks * actors / plan.actors)
         grown = {"racks": racks, "nodes": racks * plan.nodes_per_rack, "actors": racks * plan.actors // plan.racks}
         there = replace(plan, **grown)
-        used = utilization(there, designs(there, share, whole_pool(there, share))[index], 1 - share)
+        used = utilization(there, compute_designs(there, share, whole_pool(there, share))[index], 1 - share)
         assert used[resource] == pytest.approx(1, rel=0.51 / racks + 1e-6)
         assert all(used[other] <= 1 + 0.51 / racks + 1e-6 for other in SHARED)
 
@@ -79,8 +79,8 @@ def test_at_the_wall_the_bottleneck_is_used_up(plan, share):
 def test_a_rack_that_is_too_small_has_no_wall():
     # 40 actors of a rack pull 40 x 200 MB / 300 s = 26.7 MB/s twice: more than 0.1 Gbit/s = 12.5 MB/s of an uplink.
     plan = size(rack_uplink_gbit_per_s=0.1)
-    b = designs(plan, 1.0, whole_pool(plan, 1.0))[1]
-    assert wall(plan.actors, utilization(plan, b, 0.0)) == (0, "rack uplink")
+    b = compute_designs(plan, 1.0, whole_pool(plan, 1.0))[1]
+    assert actor_limit(plan.actors, utilization(plan, b, 0.0)) == (0, "rack uplink")
 
 
 def test_twice_the_agents_are_twice_the_agent_steps_and_the_same_bytes():
@@ -88,7 +88,7 @@ def test_twice_the_agents_are_twice_the_agent_steps_and_the_same_bytes():
     assert two.agent_steps(0.5) == 2 * one.agent_steps(0.5)
     assert two.batch_agent_steps(0.5) == 2 * one.batch_agent_steps(0.5)
     assert two.learned_s(0.5) == 2 * one.learned_s(0.5) and two.played_s == one.played_s
-    for before, after in zip(designs(one, 0.5, None), designs(two, 0.5, None), strict=True):
+    for before, after in zip(compute_designs(one, 0.5, None), compute_designs(two, 0.5, None), strict=True):
         assert before.weights == after.weights and before.first_fill_bytes == after.first_fill_bytes
 
 
@@ -97,7 +97,7 @@ def test_self_play_trains_both_sides_and_fetches_nothing():
     assert size().agent_steps_per_s(self_play=0.0) == pytest.approx(32_000)
     assert size().agent_steps_per_s(self_play=1.0) == pytest.approx(64_000)
     assert size(sides=1).agent_steps_per_s(self_play=1.0) == pytest.approx(32_000)  # a team is all there is
-    for design in designs(size(), 0.0, None):
+    for design in compute_designs(size(), 0.0, None):
         assert all(moved.value == 0 for moved in design.snapshots.values()) and design.first_fill_bytes == 0
 
 

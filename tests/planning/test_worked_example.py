@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from marl_app.league.matchmakers.uniform import Uniform
-from marl_app.planning.answer import answer
-from marl_app.planning.opponents import opponents
-from marl_app.planning.traffic import LEARNER, NODE, STORE, UPLINK, wall
+from marl_app.planning.opponents import opponents_by_age
+from marl_app.planning.result import plan_league
+from marl_app.planning.traffic import LEARNER, NODE, STORE, UPLINK, actor_limit
 from tests.planning.sizes import size
 
 
 @pytest.fixture(scope="module")
 def result():
     # Every match is against a snapshot: the example has no self-play.
-    return answer(size(), opponents(Uniform(), "main", 500, 10.0), np.random.default_rng(0))
+    return plan_league(size(), opponents_by_age(Uniform(), "main", 500, 10.0), np.random.default_rng(0))
 
 
 def by_name(result):
@@ -53,10 +53,10 @@ def test_a_rack_cache_fetches_every_new_snapshot_once(result):
     assert by_name(result)["b"].snapshots[STORE].value / by_name(result)["c"].snapshots[STORE].value > 900
 
 
-def test_walls(result):
+def test_limits(result):
     # The store's 100 Gbit/s are 12.5 GB/s. Design b takes 2.667 of snapshots and 2.667 of weights (once per match too):
     # full at 4,000 x 12.5 / 5.333 = 9,375 actors. The learner's 1e5 steps/s are 8 per actor: 12,500.
-    assert wall(4000, result.used["b"]) == (pytest.approx(9375), STORE)
-    assert wall(4000, result.used["c"]) == (pytest.approx(12_500), LEARNER)
+    assert actor_limit(4000, result.used["b"]) == (pytest.approx(9375), STORE)
+    assert actor_limit(4000, result.used["c"]) == (pytest.approx(12_500), LEARNER)
     # A node's four actors with 100 GB each do not fit into 256 GB, however few the nodes.
-    assert wall(4000, result.used["a"]) == (0, "node memory")
+    assert actor_limit(4000, result.used["a"]) == (0, "node memory")

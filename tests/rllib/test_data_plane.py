@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from marl_app import load_agent
 from marl_app.config.compose import compose_job
 from marl_app.rllib.checkpoint import save
-from marl_app.store.garbage import refer_for_run
+from marl_app.store.garbage import write_run_references
 from marl_app.store.store import FACTS, REFERENCES
 from tests.rllib.runs import SMALL, running
 from tests.store.s3 import S3
@@ -35,7 +35,7 @@ def test_training_goes_on_while_the_store_is_away(tmp_path):
         assert algorithm.counters.env_steps == steps + 512 * (algorithm.iteration - iterations)
         assert algorithm.counters.failures == 0  # what an opponent costs is not a failure of the env runner
         assert algorithm.store.queued >= 2 and algorithm.report["snapshots/queued"] >= 2
-        refer_for_run(algorithm.store, tmp_path, [one.digest for one in algorithm.league.snapshots])
+        write_run_references(algorithm.store, tmp_path, [one.digest for one in algorithm.league.snapshots])
 
         server.start()
         deadline = time.monotonic() + 60

@@ -60,13 +60,13 @@ def test_training_goes_on_and_every_fault_is_seen(tmp_path):
 
         # The rack's cache is killed: env runners read the store, and the cache again when it is back.
         [actor] = algorithm._caches
-        _, process = ray.get(actor.place.remote())
+        _, process = ray.get(actor.node_and_pid.remote())
         os.kill(process, signal.SIGKILL)
         bypassed = traffic.bypassed
         say("cache", train_until(lambda: traffic.bypassed > bypassed))
         before = traffic.count["store_to_rack"]
         say("cache back", train_until(lambda: traffic.count["store_to_rack"] > before + 5))
-        assert ray.get(actor.place.remote())[1] != process and ray.get(actor.held_bytes.remote()) > 0
+        assert ray.get(actor.node_and_pid.remote())[1] != process and ray.get(actor.held_bytes.remote()) > 0
 
         # The server stops answering, with connections open, and goes on after half a minute with what it held.
         failed, pool = traffic.failed, len(algorithm.league.snapshots)

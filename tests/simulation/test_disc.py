@@ -6,23 +6,23 @@ import math
 import numpy as np
 import pytest
 
-from marl_app.simulation.disc import Disc, Spot
+from marl_app.simulation.disc import Disc, DiscState
 
 DISC = Disc(elo_per_doubling=100, doubling_agent_steps=1000, cycle_elo=400, sharpness=4, memory_matches=1000)
-SAFE = Spot(0, 0j, 0j)
+SAFE = DiscState(0, 0j, 0j)
 
 
-def at(degrees: float, agent_steps: float = 0) -> Spot:
+def at(degrees: float, agent_steps: float = 0) -> DiscState:
     """Somebody at the rim."""
     place = cmath.rect(1, math.radians(degrees))
-    return Spot(agent_steps, place, place)
+    return DiscState(agent_steps, place, place)
 
 
-def elo(one: Spot, other: Spot) -> float:
+def elo(one: DiscState, other: DiscState) -> float:
     return float(DISC.log_odds(one, [other])[0]) * 400 / math.log(10)
 
 
-def trained(spot: Spot, opponents: list[Spot], rounds: int, disc: Disc = DISC) -> Spot:
+def trained(spot: DiscState, opponents: list[DiscState], rounds: int, disc: Disc = DISC) -> DiscState:
     """After so many rounds of 10 matches with each of the opponents; with none of them, of 10 with itself."""
     for _ in range(rounds):
         met = opponents or [spot]

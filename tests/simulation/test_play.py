@@ -78,7 +78,7 @@ def test_alone_it_forgets_and_among_its_past_it_does_not() -> None:
     soon as it is asin(70 / 200) = 20.6 degrees ahead. Forgotten is who it is half a turn ahead of."""
     alone, past = (simulation(matchmaker, elo_per_doubling=0).run() for matchmaker in (Latest(), Uniform()))
     assert alone.forgetting.forgotten > 100 > 20 > past.forgetting.forgotten
-    held = alone.forgetting.time(alone.matches)
+    held = alone.forgetting.mean_time(alone.matches)
     assert held == pytest.approx((180 - 20.6) / 360 * 2 * np.pi * 1000, rel=0.1)
     assert past.windows[-1].pool_win_rate > 0.55 > alone.windows[-1].pool_win_rate
 

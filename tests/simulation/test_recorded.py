@@ -7,7 +7,7 @@ from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner, Player, Snapshot
 from marl_app.league.schedule import Progress
 from marl_app.league.view import LeagueView, Tally
-from marl_app.simulation.recorded import AsRecorded, Recorded
+from marl_app.simulation.recorded import Recorded, RecordedSchedule
 
 
 def state(results: dict[tuple[int, int], tuple[int, int]], steps: list[int]) -> dict[str, object]:
@@ -22,7 +22,7 @@ def state(results: dict[tuple[int, int], tuple[int, int]], steps: list[int]) -> 
 
 def test_they_play_as_they_did_and_in_between_as_both() -> None:
     cycle = {(1, 0): (90, 10), (2, 1): (90, 10), (2, 0): (10, 90)}
-    players = Recorded.of(state(cycle, [1000, 2000, 4000]), "main")
+    players = Recorded.from_league_state(state(cycle, [1000, 2000, 4000]), "main")
     odds = np.log(90.5 / 10.5)  # a game more, a draw
     assert players.agent_steps.tolist() == [0, 1000, 3000]
     assert players.log_odds(1000, [0, 1000, 3000]) == pytest.approx([odds, 0, -odds])
@@ -36,18 +36,18 @@ def test_they_play_as_they_did_and_in_between_as_both() -> None:
 
 def test_who_never_met_plays_by_rating() -> None:
     ladder = {(1, 0): (7500, 2500), (2, 1): (7500, 2500)}  # odds of 3 and of 3: 9 between the ends
-    players = Recorded.of(state(ladder, [0, 1, 2]), "main")
+    players = Recorded.from_league_state(state(ladder, [0, 1, 2]), "main")
     assert players.log_odds(2, [0]) == pytest.approx([np.log(9)], rel=1e-3)
 
 
 @pytest.mark.parametrize(("results", "steps"), [({}, [0, 1]), ({}, [0]), ({}, [])])
 def test_a_run_that_says_nothing_is_refused(results: dict[tuple[int, int], tuple[int, int]], steps: list[int]) -> None:
     with pytest.raises(ValueError, match="have met|two are the fewest"):
-        Recorded.of(state(results, steps), "main")
+        Recorded.from_league_state(state(results, steps), "main")
 
 
 def test_frozen_when_they_were() -> None:
-    schedule = AsRecorded(np.array([0.0, 1000, 3000]))
+    schedule = RecordedSchedule(np.array([0.0, 1000, 3000]))
 
     def due(snapshots: int, agent_steps: int) -> str | None:
         pool = tuple(Snapshot(Player("main", n), "", 0, None, "") for n in range(snapshots))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import save
 
-from marl_app.store.codec import CorruptBlob, decode, encode, metadata_of, views
+from marl_app.store.codec import CorruptBlob, decode, decode_views, encode, metadata_of
 
 DTYPES = st.sampled_from(["bool", "int8", "uint8", "int32", "int64", "float16", "float32", "float64", ">f4"])
 ARRAYS = DTYPES.flatmap(lambda dtype: arrays(dtype, array_shapes(min_dims=0, min_side=0, max_side=4)))
@@ -35,7 +35,7 @@ def test_round_trip(weights: dict, metadata: dict) -> None:
 @given(WEIGHTS, METADATA)
 def test_views_are_the_same_weights_and_cannot_be_written_to(weights: dict, metadata: dict) -> None:
     data = encode(weights, metadata)
-    seen, seen_metadata = views(memoryview(data))
+    seen, seen_metadata = decode_views(memoryview(data))
     assert seen_metadata == metadata == metadata_of(data)
     for name, array in decode(data)[0].items():
         assert seen[name].dtype == array.dtype and not seen[name].flags.writeable
@@ -81,7 +81,7 @@ BLOB = encode({"w": np.arange(20, dtype=np.float32), "b": np.zeros(3)}, {"player
 
 def test_truncated_anywhere_it_does_not_decode() -> None:
     for size in range(len(BLOB)):
-        for read in (decode, views):
+        for read in (decode, decode_views):
             with pytest.raises(CorruptBlob, match=f"^{size} bytes"):
                 read(BLOB[:size])
 
@@ -92,14 +92,14 @@ def test_a_changed_byte_decodes_or_is_corrupt_but_never_crashes(position: int, c
     """Safetensors has no checksum; that changed weights are noticed is the store's promise, not the codec's."""
     data = bytearray(BLOB)
     data[position] ^= change
-    for read in (decode, views):
+    for read in (decode, decode_views):
         with contextlib.suppress(CorruptBlob):
             read(bytes(data))
 
 
 @given(st.binary(max_size=200))
 def test_noise_is_corrupt(data: bytes) -> None:
-    for read in (decode, views):
+    for read in (decode, decode_views):
         with pytest.raises(CorruptBlob):
             read(data)
 

@@ -25,7 +25,7 @@ class Runner:
 
     def get(self, digest):
         self.held = self.reader.get(digest, [])
-        return digest_of(self.held), self.reader.traffic.take()
+        return digest_of(self.held), self.reader.traffic.pop_totals()
 
 
 def test_env_runners_read_the_store(tmp_path):

@@ -7,7 +7,14 @@ import time
 import pytest
 
 from marl_app.store.disk import DiskStore
-from marl_app.store.garbage import LEAST_GRACE_S, garbage, owner_of, refer, refer_for_run, referred_by_checkpoints
+from marl_app.store.garbage import (
+    MIN_GRACE_S,
+    checkpoint_digests,
+    find_garbage,
+    reference_owner,
+    write_references,
+    write_run_references,
+)
 
 DAY = 86_400.0
 
@@ -25,17 +32,17 @@ def old(store, data):
 
 
 def found(store, *also):
-    return garbage(store, time.time(), DAY, also)
+    return find_garbage(store, time.time(), DAY, also)
 
 
 def test_only_what_is_old_and_unreferred_is_garbage(store):
     mine, guest, shared, loose = (old(store, name) for name in (b"mine", b"guest", b"shared", b"loose"))
     young = store.put(b"young")
-    refer(store, "run_a", [mine, guest, shared], "runs/a")
-    refer(store, "run_b", [shared], "runs/b")
+    write_references(store, "run_a", [mine, guest, shared], "runs/a")
+    write_references(store, "run_b", [shared], "runs/b")
     assert found(store).digests == (loose,)
     assert (found(store).referred, found(store).young) == (3, 1)
-    refer(store, "run_a", [], "runs/a")  # a run says anew what it needs
+    write_references(store, "run_a", [], "runs/a")  # a run says anew what it needs
     assert set(found(store).digests) == {mine, guest, loose}
     assert found(store, mine, guest, loose).digests == ()
     assert young in store.list()
@@ -49,7 +56,7 @@ def test_what_is_put_again_is_young_again(store):
 
 def test_too_short_a_grace_is_refused(store):
     with pytest.raises(ValueError, match="too short"):
-        garbage(store, time.time(), LEAST_GRACE_S - 1)
+        find_garbage(store, time.time(), MIN_GRACE_S - 1)
 
 
 def write_checkpoint(run, iteration, digests, initial=""):
@@ -62,27 +69,27 @@ def write_checkpoint(run, iteration, digests, initial=""):
 
 
 def test_every_checkpoint_counts_and_a_damaged_one_stops_everything(tmp_path):
-    assert referred_by_checkpoints(tmp_path) == set()
+    assert checkpoint_digests(tmp_path) == set()
     write_checkpoint(tmp_path, 1, ["a", "b"])
     second = write_checkpoint(tmp_path, 2, ["b", "c"], initial="d")  # which a learner may start again from
-    assert referred_by_checkpoints(tmp_path) == {"a", "b", "c", "d"}
+    assert checkpoint_digests(tmp_path) == {"a", "b", "c", "d"}
     (second / "state.json").write_text('{"league": {"snap')
     with pytest.raises(ValueError, match=r"checkpoint-00000002.* damaged"):
-        referred_by_checkpoints(tmp_path)
+        checkpoint_digests(tmp_path)
     (second / "state.json").unlink()
     with pytest.raises(ValueError, match="has no state.json"):
-        referred_by_checkpoints(tmp_path)
+        checkpoint_digests(tmp_path)
 
 
 def test_a_run_says_what_its_league_and_its_checkpoints_need(store, tmp_path):
     digests = [old(store, name) for name in (b"in a checkpoint", b"in the league", b"in neither")]
     torn = write_checkpoint(tmp_path, 1, digests[:1])
-    refer_for_run(store, tmp_path, [digests[1]])
+    write_run_references(store, tmp_path, [digests[1]])
     assert found(store).digests == (digests[2],)
     (torn / "state.json").unlink()  # what it needed stays needed
-    refer_for_run(store, tmp_path, [digests[2]])
+    write_run_references(store, tmp_path, [digests[2]])
     assert found(store).digests == ()
 
 
 def test_a_run_keeps_its_name_as_owner(tmp_path):
-    assert owner_of(tmp_path) == owner_of(tmp_path) and len(owner_of(tmp_path)) == 32
+    assert reference_owner(tmp_path) == reference_owner(tmp_path) and len(reference_owner(tmp_path)) == 32

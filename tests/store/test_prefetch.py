@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from marl_app.store.disk import DiskStore
-from marl_app.store.prefetch import Prefetching
+from marl_app.store.prefetch import PrefetchingReader
 from marl_app.store.reader import DirectReader
 from marl_app.store.store import Unavailable
 from marl_app.store.traffic import STORE_TO_RUNNER
@@ -44,15 +44,15 @@ def timed(reader, digest):
 
 def test_what_was_announced_is_there_at_once(store):
     one, two, three = (store.put(text) for text in (b"one", b"two", b"three"))
-    reader = Prefetching(DirectReader(store))
+    reader = PrefetchingReader(DirectReader(store))
     data, seconds = timed(reader, one)
     assert data == b"one" and seconds >= DELAY_S  # nobody had said so
-    reader.announce([two, three], [])
+    reader.prefetch([two, three], [])
     time.sleep(4 * DELAY_S)  # a match
     for digest, text in ((two, b"two"), (three, b"three")):
         data, seconds = timed(reader, digest)
         assert data == text and seconds < DELAY_S / 2
-    traffic = reader.traffic.take()
+    traffic = reader.traffic.pop_totals()
     assert traffic.requests == traffic.count[STORE_TO_RUNNER] == 3 and traffic.bytes[STORE_TO_RUNNER] == 11
     assert traffic.seconds >= 3 * DELAY_S  # what fetching took, whoever waited
     assert len(set(store.threads)) == 1  # readers are for one thread
@@ -60,23 +60,23 @@ def test_what_was_announced_is_there_at_once(store):
 
 def test_who_asks_while_it_is_fetched_waits_for_the_rest_and_nothing_is_fetched_twice(store):
     one = store.put(b"one")
-    reader = Prefetching(DirectReader(store))
-    reader.announce([one, one], [])
-    reader.announce([one], [])
+    reader = PrefetchingReader(DirectReader(store))
+    reader.prefetch([one, one], [])
+    reader.prefetch([one], [])
     assert reader.get(one) == b"one" and len(store.threads) == 1
 
 
 def test_failures_are_those_of_the_reader(store):
     one = store.put(b"one")
-    reader = Prefetching(DirectReader(store, pause_s=0.0))
+    reader = PrefetchingReader(DirectReader(store, pause_s=0.0))
     store.down = frozenset([one])
-    reader.announce([one], [])
+    reader.prefetch([one], [])
     with pytest.raises(Unavailable):
         reader.get(one)
     with pytest.raises(KeyError):
         reader.get("0" * 64)
     store.down = frozenset()
-    assert reader.get(one) == b"one" and reader.traffic.take().failed == 2
+    assert reader.get(one) == b"one" and reader.traffic.pop_totals().failed == 2
 
 
 def test_only_what_is_announced_is_held():
@@ -96,13 +96,13 @@ def test_only_what_is_announced_is_held():
             held.append(weakref.ref(data))
             return memoryview(data)
 
-    reader = Prefetching(Arrays())
+    reader = PrefetchingReader(Arrays())
     for number in range(0, 40, 2):
-        reader.announce([str(number), str(number + 1)], [])
+        reader.prefetch([str(number), str(number + 1)], [])
         taken = reader.get(str(number))
         assert taken[0] == number
     del taken
-    reader.announce([], [])
+    reader.prefetch([], [])
     reader.get("99")  # whatever was on its way has passed
     gc.collect()
     assert len(held) > 20  # those asked for; of the others, those that had begun when they were announced no more

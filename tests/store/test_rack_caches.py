@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from marl_app.store.disk import DiskStore
-from marl_app.store.rack_caches import AWAY_S, RackCaches
+from marl_app.store.rack_caches import STORE_PAUSE_S, RackCaches
 from marl_app.store.store import digest_of
 from marl_app.store.traffic import NODE_TO_RUNNER, STORE_TO_RACK, STORE_TO_RUNNER
 
@@ -41,7 +41,7 @@ class Runner:
 
     def get(self, digest):
         self.held = self.reader.get(digest, [])
-        return digest_of(self.held), self.reader.traffic.take()
+        return digest_of(self.held), self.reader.traffic.pop_totals()
 
     def address(self):
         """Where the bytes lie: inode and offset of the file of shared memory; and whether they cannot be written to."""
@@ -102,11 +102,11 @@ def test_a_rack(tmp_path):
     with pytest.raises(OSError, match="the store is down"):
         ray.get(two.get.remote(blobs[1]))
     (tmp_path / "down").unlink()
-    time.sleep(AWAY_S)
+    time.sleep(STORE_PAUSE_S)
     assert ray.get(two.get.remote(blobs[1]))[0] == blobs[1]
 
     # Killed: env runners read the store until Ray has started it again, empty; then it fills.
-    _, pid = ray.get(cache.place.remote())
+    _, pid = ray.get(cache.node_and_pid.remote())
     os.kill(pid, signal.SIGKILL)
     digest, traffic = ray.get(two.get.remote(blobs[1]))
     assert digest == blobs[1] and traffic.bypassed == 1 == traffic.count[STORE_TO_RUNNER]
@@ -114,7 +114,7 @@ def test_a_rack(tmp_path):
     while ray.get(two.get.remote(blobs[1]))[1].bypassed:
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert ray.get(cache.place.remote())[1] != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
+    assert ray.get(cache.node_and_pid.remote())[1] != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
     assert ray.get(one.get.remote(blobs[1]))[1].hits == 1
     asked(inventory, lambda held: held == {"": frozenset([blobs[1]])})
     for actor in (one, two, cache):

@@ -21,7 +21,7 @@ class Runner:
 
     def get(self, digest):
         data = bytes(self.reader.get(digest, []))
-        return data, self.reader.traffic.take()
+        return data, self.reader.traffic.pop_totals()
 
 
 def test_the_node_of_a_cache_is_lost(tmp_path):
@@ -39,7 +39,7 @@ def test_the_node_of_a_cache_is_lost(tmp_path):
         caches = option.start(store)
         assert len(caches) == 2  # one per rack
         r1 = option._actors["r1"]
-        place, _ = ray.get(r1.place.remote())
+        place, _ = ray.get(r1.node_and_pid.remote())
         lost = next(node for node in nodes if node.node_id == place)
         stays = next(node for node in nodes if node is not lost)
         runner = ray.remote(num_cpus=0)(Runner).options(
@@ -51,7 +51,7 @@ def test_the_node_of_a_cache_is_lost(tmp_path):
         while True:  # the bytes are always right, whoever gives them
             data, traffic = ray.get(runner.get.remote(blob))
             assert data == b"x" * 1_000_000
-            if traffic.hits and ray.get(r1.place.remote())[0] == stays.node_id:
+            if traffic.hits and ray.get(r1.node_and_pid.remote())[0] == stays.node_id:
                 break
             assert time.monotonic() - began < 120
             time.sleep(0.5)

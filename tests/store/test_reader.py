@@ -35,7 +35,7 @@ def store(tmp_path):
 def test_what_moved_is_counted(store):
     reader = DirectReader(store)
     assert [reader.get(ABC) for _ in range(2)] == [b"abc"] * 2
-    traffic = reader.traffic.take()
+    traffic = reader.traffic.pop_totals()
     assert traffic.bytes[STORE_TO_RUNNER] == 6 and traffic.count[STORE_TO_RUNNER] == 2 == traffic.requests
     assert traffic.seconds > 0 and reader.traffic == Traffic()
 

@@ -10,7 +10,7 @@ from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.run import run as run_task
 from marl_app.store.disk import DiskStore
-from marl_app.store.garbage import refer
+from marl_app.store.garbage import write_references
 
 
 def collect(directory, *overrides):
@@ -28,7 +28,7 @@ def finished(tmp_path):
     checkpoint.mkdir(parents=True)
     state = {"league": {"snapshots": [{"player": "main@0000", "digest": digests[0]}]}, "trainees": {}}
     (checkpoint / "state.json").write_text(json.dumps(state))
-    refer(store, "other", [digests[1]], "runs/other")
+    write_references(store, "other", [digests[1]], "runs/other")
     (tmp_path / ".hydra").mkdir()
     leaf = "store: {_target_: marl_app.store.disk.DiskStore, path: '${output_dir}/snapshots'}\n"
     (tmp_path / ".hydra" / "config.yaml").write_text(leaf + "output_dir: ${hydra:runtime.output_dir}\n")

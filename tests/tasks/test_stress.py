@@ -35,7 +35,7 @@ def one(found, quantity, design, link="", note=""):
 
 def test_simulated(tmp_path):
     result = command_line(
-        tmp_path, *SMALL, "task.parts=[simulated]", "task.walls_store_gbit_per_s=[1]", "task.walls_up_to_actors=800",
+        tmp_path, *SMALL, "task.parts=[simulated]", "task.limits_store_gbit_per_s=[1]", "task.limits_up_to_actors=800",
         "task.simulated_snapshot_bytes=[100_000,200_000_000]",
     )  # fmt: skip
     assert result.returncode == 0 and result.stderr == "", result.stderr
@@ -51,7 +51,7 @@ def test_simulated(tmp_path):
             found, "bytes, simulated", "c", "store", size
         )
     # 1 Gbit/s is enough for 93.75 actors of 2 x 200 MB per 300 s each.
-    assert one(found, "wall, simulated", "b", "store") == pytest.approx(93.75, rel=0.1)
+    assert one(found, "actor limit, simulated", "b", "store") == pytest.approx(93.75, rel=0.1)
     with (tmp_path / "stress.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(found)
     assert {"store_bytes_by_actors.png", "memory_by_pool.png"} <= {file.name for file in tmp_path.iterdir()}

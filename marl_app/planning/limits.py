@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from marl_app.planning.opponents import Opponents
-from marl_app.planning.simulation import Simulated, simulate_actors
+from marl_app.planning.simulation import SimulatedTraffic, simulate_actors
 from marl_app.planning.size import Size
 
 OVERLOADED = 0.9  # share of time in play below which a link is clearly the limit
@@ -20,13 +20,13 @@ AROUND = (0.5, 1.5)  # times the expected wall: where all actors should play, an
 
 
 @dataclass(frozen=True)
-class Wall:
+class ActorLimit:
     """A design's wall at a bandwidth of the store: as expected, and what was simulated around it."""
 
     design: str
     store_gbit_per_s: float
     expected_actors: float
-    steps: list[Simulated]
+    steps: list[SimulatedTraffic]
 
     @property
     def actors(self) -> float | None:
@@ -35,13 +35,13 @@ class Wall:
         return last.actors * last.playing if last.playing < OVERLOADED else None
 
 
-def grown(size: Size, actors: float) -> Size:
+def with_actors(size: Size, actors: float) -> Size:
     """The same league with about so many actors, in racks of the same kind."""
     racks = max(1, round(actors / size.actors_per_rack))
     return replace(size, racks=racks, nodes=size.nodes_per_rack * racks, actors=round(size.actors_per_rack * racks))
 
 
-def wall(
+def simulate_limit(
     size: Size,
     opponents: Opponents,
     design: str,
@@ -50,8 +50,10 @@ def wall(
     seconds: float,
     rng: np.random.Generator,
     tolerance: float = 0.0,
-) -> Wall:
+) -> ActorLimit:
     """Simulate so many seconds around the expected wall, but never more than `most_actors`."""
     numbers = sorted({min(most_actors, factor * expected_actors) for factor in AROUND})
-    steps = [simulate_actors(grown(size, actors), opponents, design, seconds, rng, tolerance) for actors in numbers]
-    return Wall(design, size.store_gbit_per_s, expected_actors, steps)
+    steps = [
+        simulate_actors(with_actors(size, actors), opponents, design, seconds, rng, tolerance) for actors in numbers
+    ]
+    return ActorLimit(design, size.store_gbit_per_s, expected_actors, steps)

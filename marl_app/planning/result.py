@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_app.planning.caches import Estimate, Misses, simulate
-from marl_app.planning.closed_form import miss_share
+from marl_app.planning.caches import Estimate, MissRates, simulate_caches
+from marl_app.planning.closed_form import miss_rate
 from marl_app.planning.opponents import Opponents
 from marl_app.planning.size import Size
-from marl_app.planning.traffic import Design, designs, utilization
+from marl_app.planning.traffic import Design, compute_designs, utilization
 
 
 @dataclass(frozen=True)
-class Hit:
+class HitRate:
     """The hit rate of one cache: as simulated, and by the closed form where there is one."""
 
     cache: str
@@ -23,12 +23,12 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PlanResult:
     """A size, whom its matches are against, and what follows. `used` is by design, then by resource."""
 
     size: Size
     opponents: Opponents
-    hits: list[Hit]
+    hits: list[HitRate]
     designs: list[Design]
     used: dict[str, dict[str, float]]
 
@@ -43,16 +43,16 @@ class Answer:
         return max(self.size.played_s, self.size.learned_s(self.self_play))
 
 
-def answer(size: Size, opponents: Opponents, rng: np.random.Generator) -> Answer:
+def plan_league(size: Size, opponents: Opponents, rng: np.random.Generator) -> PlanResult:
     """Everything, for a matchmaker that picks `opponents`; a team without opponents (one side) asks for none."""
     if size.sides == 1:
         opponents = Opponents(0.0, opponents.ages)
     misses, hits = _caches(size, opponents, rng) if opponents.share else (None, [])
-    ways = designs(size, opponents.share, misses)
-    return Answer(size, opponents, hits, ways, {d.name: utilization(size, d, 1 - opponents.share) for d in ways})
+    ways = compute_designs(size, opponents.share, misses)
+    return PlanResult(size, opponents, hits, ways, {d.name: utilization(size, d, 1 - opponents.share) for d in ways})
 
 
-def _caches(size: Size, opponents: Opponents, rng: np.random.Generator) -> tuple[Misses, list[Hit]]:
+def _caches(size: Size, opponents: Opponents, rng: np.random.Generator) -> tuple[MissRates, list[HitRate]]:
     """The miss shares to reckon with, and the hit rates to show.
 
     A cache of the whole pool is reckoned by the closed form: it is exact there, for every matchmaker, while a
@@ -60,17 +60,17 @@ def _caches(size: Size, opponents: Opponents, rng: np.random.Generator) -> tuple
     """
     per_rack = size.actors_per_rack * size.requests_per_s(opponents.share) * size.freeze_interval_s
     in_rack, in_node = size.rack_cache_snapshots, size.node_cache_snapshots
-    simulated = simulate(opponents.ages, per_rack, size.nodes_per_rack, in_node, in_rack, rng)
-    rack = miss_share(opponents.ages, per_rack, in_rack)
-    node = miss_share(opponents.ages, per_rack / size.nodes_per_rack, in_node)
+    simulated = simulate_caches(opponents.ages, per_rack, size.nodes_per_rack, in_node, in_rack, rng)
+    rack = miss_rate(opponents.ages, per_rack, in_rack)
+    node = miss_rate(opponents.ages, per_rack / size.nodes_per_rack, in_node)
     # Behind caches in the nodes, a rack's cache of the whole pool still fetches each snapshot once; else no formula.
     both = rack if in_rack is None else None
     hits = [
-        Hit("c: rack cache", _hit(simulated.rack), 1 - rack),
-        Hit("d: node cache", _hit(simulated.node), 1 - node),
-        Hit("d: node or rack cache", _hit(simulated.both), None if both is None else 1 - both),
+        HitRate("c: rack cache", _hit(simulated.rack), 1 - rack),
+        HitRate("d: node cache", _hit(simulated.node), 1 - node),
+        HitRate("d: node or rack cache", _hit(simulated.both), None if both is None else 1 - both),
     ]
-    misses = Misses(
+    misses = MissRates(
         Estimate(rack) if in_rack is None else simulated.rack,
         Estimate(node) if in_node is None else simulated.node,
         simulated.both if both is None else Estimate(both),
