@@ -82,7 +82,7 @@ tb: setup       ## TensorBoard of all runs
 	$(BIN)/tensorboard --logdir runs
 
 check-env: setup ## check an environment against the contract: make check-env ENV=tic_tac_toe
-	$(BIN)/python -m envs.checker $(ENV) $(ARGS)
+	$(BIN)/python -m marl_app.envs.checker $(ENV) $(ARGS)
 
 bench: setup    ## training speed beside RLlib's own env runner and a bare loop
 	$(BIN)/python -m benchmarks.throughput $(ARGS)

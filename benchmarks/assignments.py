@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from marl_app.build.leaves import league
+from marl_app.assembly.instantiate import league
 from marl_app.config.compose import load
 from marl_app.config.tree import CONF
 from marl_app.league.league import League, Outcomes

@@ -21,8 +21,8 @@ from benchmarks.session import Session, parser
 from benchmarks.settings import sized
 from benchmarks.tables import FIGURES, MODES, Rows, spread
 from benchmarks.turns import take_turns
-from envs.simple_spread import SimpleSpread
 from marl_app.config.schema import available_cores
+from marl_app.envs.simple_spread import SimpleSpread
 
 MATCHES, ROWS = 256, 8192
 """Matches of each env runner, and env steps of a batch; with 12 agents these are 98,304 rows."""

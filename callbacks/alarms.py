@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from marl_app.league.alarms import Alarms, Reading
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.events import MatchCallback
 
 
 class WarnOfAlarms(MatchCallback):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from marl_app.rllib.checkpoint import save
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.match_algorithm import MatchAlgorithm
-from marl_app.rllib.postponed import postponed
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.checkpoint import save
+from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.postponed import postponed
 from marl_app.store.garbage import write_run_references
 
 

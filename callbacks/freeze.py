@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from marl_app.league.schedule import Progress
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.match_algorithm import MatchAlgorithm
-from marl_app.rllib.postponed import postponed
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.postponed import postponed
 
 
 class FreezeAndPublish(MatchCallback):

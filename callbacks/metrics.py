@@ -10,9 +10,9 @@ import numpy as np
 
 from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
 from marl_app.metrics.tensorboard import TensorBoard
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.match_algorithm import MatchAlgorithm
-from marl_app.rllib.postponed import postponed
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.postponed import postponed
 
 
 class LogMetrics(MatchCallback):

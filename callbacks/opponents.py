@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.fragments import Request
-from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.sampling.fragments import Request
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.events import MatchCallback
 
 
 class SampleOpponents(MatchCallback):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.fragments import Fragment
-from marl_app.rllib.match_algorithm import MatchAlgorithm
-from marl_app.rllib.postponed import postponed
+from marl_app.rllib.sampling.fragments import Fragment
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.postponed import postponed
 
 
 class RecordOutcomes(MatchCallback):

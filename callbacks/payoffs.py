@@ -16,10 +16,10 @@ from ray.exceptions import RayError
 from marl_app.evaluation.exploitability import ExactGame, exact_game
 from marl_app.evaluation.play import play_matches
 from marl_app.evaluation.sequence_form import Plans
-from marl_app.rllib.agent import Agent, player_of
-from marl_app.rllib.env_runner import MakeEnv
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.players.agent import Agent, player_of
+from marl_app.rllib.sampling.env_runner import MakeEnv
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.events import MatchCallback
 
 Floats = NDArray[np.float32]
 Result = tuple[float, float, float, float]

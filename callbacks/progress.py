@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from marl_app.metrics.progress import Progress
-from marl_app.rllib.events import MatchCallback
-from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.events import MatchCallback
 
 
 class ShowProgress(MatchCallback):

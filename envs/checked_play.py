@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Group, Ints, Step
-from envs.random_play import random_actions, rows_by_group
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Group, Ints, Step
+from marl_app.envs.random_play import random_actions, rows_by_group
 
 
 class Play:

@@ -1,8 +1,8 @@
 """Check an environment against the whole contract of `envs.batched` by random legal play.
 
-    python -m envs.checker connect_four                                      # an option of conf/env
-    python -m envs.checker pettingzoo name=pettingzoo.classic.go_v5          # with a key changed
-    python -m envs.checker mypkg.games.MyGame board_size=9                   # any class that implements BatchedEnv
+    python -m marl_app.envs.checker connect_four                                      # an option of conf/env
+    python -m marl_app.envs.checker pettingzoo name=pettingzoo.classic.go_v5          # with a key changed
+    python -m marl_app.envs.checker my_package.games.MyGame board_size=9              # any class that is a BatchedEnv
 
 Prints what was checked, or one line that says what is wrong (exit status 1).
 """
@@ -20,9 +20,9 @@ import numpy as np
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Group
-from envs.checked_play import Play, require
-from envs.random_play import random_actions, rows_by_group
+from marl_app.envs.batched import Array, BatchedEnv, Group
+from marl_app.envs.checked_play import Play, require
+from marl_app.envs.random_play import random_actions, rows_by_group
 
 MakeEnv = Callable[[int], BatchedEnv]
 

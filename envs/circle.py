@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.matrix_game import MatrixGame
+from marl_app.envs.matrix_game import MatrixGame
 
 
 def circle_scores(num_strategies: int) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step
 
 Words = NDArray[np.uint64]
 

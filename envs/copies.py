@@ -13,7 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import ActionSpace, Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step, scores_from_returns
+from marl_app.envs.batched import (
+    ActionSpace,
+    Array,
+    BatchedEnv,
+    Bools,
+    Floats,
+    Group,
+    Ints,
+    Openings,
+    Step,
+    scores_from_returns,
+)
 
 
 class Turn(NamedTuple):

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
-from envs.grid import draw_cells, places
-from envs.legal import require_actions
-from envs.settings import require_bool, require_field, require_integer, require_number
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
+from marl_app.envs.grid import draw_cells, places
+from marl_app.envs.legal import require_actions
+from marl_app.envs.settings import require_bool, require_field, require_integer, require_number
 
 NONE, NORTH, SOUTH, WEST, EAST, LOAD = range(6)
 _MOVES: Ints = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.batched import Bools, Ints
+from marl_app.envs.batched import Bools, Ints
 
 
 def places(cells: Ints, columns: int) -> Ints:

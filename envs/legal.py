@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv
+from marl_app.envs.batched import Array, BatchedEnv
 
 
 def require_actions(title: str, env: BatchedEnv, actions: Sequence[Array]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, Bools, Floats, Group, Openings
-from envs.copies import Copies, Copy, Turn
+from marl_app.envs.batched import Array, Bools, Floats, Group, Openings
+from marl_app.envs.copies import Copies, Copy, Turn
 
 
 class OpenSpiel(Copies):

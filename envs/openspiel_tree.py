@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step, scores_from_returns
-from envs.openspiel_adapter import OpenSpielCopy, load_game, stake_of
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step, scores_from_returns
+from marl_app.envs.openspiel_adapter import OpenSpielCopy, load_game, stake_of
 
 TERMINAL, CHANCE = -4, -1  # in the place of a player; OpenSpiel's numbers
 MAX_HISTORIES = 1_000_000

@@ -17,9 +17,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.batched import ActionSpace, Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
-from envs.legal import require_actions
-from envs.settings import require_bool, require_integer
+from marl_app.envs.batched import ActionSpace, Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
+from marl_app.envs.legal import require_actions
+from marl_app.envs.settings import require_bool, require_integer
 
 Doubles = NDArray[np.float64]
 

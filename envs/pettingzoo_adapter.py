@@ -17,10 +17,10 @@ from typing import Any
 
 from gymnasium import spaces
 
-from envs.batched import Openings
-from envs.copies import Copies
-from envs.pettingzoo_copy import AecCopy, ParallelCopy
-from envs.pettingzoo_spaces import group_seats, make_seat, to_float32
+from marl_app.envs.batched import Openings
+from marl_app.envs.copies import Copies
+from marl_app.envs.pettingzoo_copy import AecCopy, ParallelCopy
+from marl_app.envs.pettingzoo_spaces import group_seats, make_seat, to_float32
 
 
 class PettingZoo(Copies):

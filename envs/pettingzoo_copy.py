@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.batched import Array, Bools, Floats
-from envs.copies import Copy, Turn
-from envs.pettingzoo_spaces import Seat
+from marl_app.envs.batched import Array, Bools, Floats
+from marl_app.envs.copies import Copy, Turn
+from marl_app.envs.pettingzoo_spaces import Seat
 
 
 class PettingZooCopy(Copy):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import ActionSpace, Array, Group
+from marl_app.envs.batched import ActionSpace, Array, Group
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
-from envs.legal import require_actions
-from envs.settings import require_field, require_integer, require_number
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
+from marl_app.envs.legal import require_actions
+from marl_app.envs.settings import require_field, require_integer, require_number
 
 RIGHT, DOWN, LEFT, UP, STAY, CATCH = range(6)
 NEEDED = 2

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints
 
 
 def rows_by_group(env: BatchedEnv, chosen: Bools) -> Iterator[tuple[int, Ints, Ints, Ints]]:

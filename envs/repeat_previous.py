@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
-from envs.settings import require_integer
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
+from marl_app.envs.settings import require_integer
 
 
 class RepeatPrevious(BatchedEnv):

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.batched import Array, Floats, Group, Ints
-from envs.particles import (
+from marl_app.envs.batched import Array, Floats, Group, Ints
+from marl_app.envs.particles import (
     ACCELERATION,
     MOVES,
     Doubles,

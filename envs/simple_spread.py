@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.batched import Array, Floats, Group, Ints
-from envs.particles import (
+from marl_app.envs.batched import Array, Floats, Group, Ints
+from marl_app.envs.particles import (
     ACCELERATION,
     MOVES,
     Doubles,
@@ -23,7 +23,7 @@ from envs.particles import (
     joined,
     observation_space,
 )
-from envs.settings import require_integer, require_number
+from marl_app.envs.settings import require_integer, require_number
 
 _SIZE = 0.15
 

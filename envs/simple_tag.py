@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.batched import Array, Floats, Group, Ints
-from envs.particles import (
+from marl_app.envs.batched import Array, Floats, Group, Ints
+from marl_app.envs.particles import (
     MOVES,
     Doubles,
     Particles,
@@ -20,7 +20,7 @@ from envs.particles import (
     joined,
     observation_space,
 )
-from envs.settings import require_integer
+from marl_app.envs.settings import require_integer
 
 
 def fine(away: Doubles) -> Doubles:

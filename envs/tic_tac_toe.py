@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step
 
 # PettingZoo numbers the cells column by column and OpenSpiel row by row. Transposing the board maps rows to columns and
 # each diagonal to itself, so the same action ids give the same lines, and the same winners, in both.

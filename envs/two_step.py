@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
 
 PAYOFFS: Floats = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
 """What both agents get in table 2A, then 2B, for each pair of actions: [2, 2, 2]."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from marl_app.rllib.agent import Agent
+    from marl_app.players.agent import Agent
     from marl_app.store.store import Store
 
 __version__ = "0.1.0"
@@ -26,6 +26,7 @@ def load_agent(run: str | Path, player: str | None = None, store: Store | None =
     store: where the run kept its snapshots, if not in its directory; e.g. a `store.object_store.ObjectStore`.
     Raises FileNotFoundError if `run` holds no checkpoint, KeyError for a player that it does not have.
     """
-    from marl_app.rllib.agent import load_agent
+    from marl_app.players.agent import Agent
+    from marl_app.runs.load import load_bytes
 
-    return load_agent(run, player, store)
+    return Agent(load_bytes(run, player, store))

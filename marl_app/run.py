@@ -18,7 +18,7 @@ NAMESPACE = "marl_app"
 
 def run(config: Config) -> float:
     """Run the configured task and return its objective, which sweepers compare."""
-    from marl_app.build.leaves import task
+    from marl_app.assembly.instantiate import task
 
     random.seed(config.seed)
     np.random.seed(config.seed)

@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from marl_app.cluster import cluster_warnings, join_cluster, nodes_without_folder
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
-from marl_app.rllib.checkpoint import latest
+from marl_app.runs.checkpoints import latest
 from marl_app.store.disk import DiskStore
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from benchmarks.contestant import Steps
 from benchmarks.settings import Settings
-from envs.batched import BatchedEnv
-from envs.connect_four import ConnectFour
-from envs.simple_spread import SimpleSpread
+from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.connect_four import ConnectFour
+from marl_app.envs.simple_spread import SimpleSpread
 
 ILLEGAL = -1e9
 

@@ -1,4 +1,4 @@
-"""The app itself: `LeaguePPO`, composed from `conf/` and built by `marl_app.build` as a run of the app is.
+"""The app itself: `LeaguePPO`, composed from `conf/` and built by `marl_app.assembly` as a run of the app is.
 
 Sampling alone is the app's own collection, with everything it does to ask env runners for fragments and to fetch
 them; one iteration of training is one `train()`, freezing, publishing and match records included.
@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.contestant import Steps
 from benchmarks.settings import Settings
-from marl_app.build.training import build
-from marl_app.rllib.algorithm import LeaguePPO
-from marl_app.rllib.player import encode_player
+from marl_app.assembly.training import build
+from marl_app.players.encoding import encode_player
+from marl_app.rllib.ppo.algorithm import LeaguePPO
 from marl_app.run import ray_session
 
 FACTS = {

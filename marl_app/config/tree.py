@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from marl_app.config.schema import Config
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 ADDED_GROUPS = ("experiment", "sweep", "debug")  # not in the defaults list: chosen with a +
 
 

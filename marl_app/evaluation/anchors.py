@@ -1,24 +1,17 @@
-"""Anchors: opponents that never change, so that scores from different days and runs can be compared.
-
-- `random`: uniform over the legal actions; any environment with two sides or more.
-- `mcts_N`: OpenSpiel's Monte Carlo tree search with N simulations a move (UCT constant 2, one random rollout per leaf,
-  MCTS-Solver). Games that OpenSpiel has, sequential, deterministic, with perfect information and
-  rewards at the end only.
-"""
+"""Scores of a policy against the fixed opponents of `marl_app/players/anchors.py`."""
 
 from __future__ import annotations
 
-import importlib
-import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from envs.batched import BatchedEnv, Ints
-from marl_app.evaluation.play import Follower, play_matches
-from marl_app.evaluation.policy import Policy, RandomPolicy
+from marl_app.envs.batched import BatchedEnv
+from marl_app.evaluation.play import play_matches
 from marl_app.league.payoff import wilson
+from marl_app.players.anchors import make_anchor
+from marl_app.players.policy import Policy
 
 
 class Score(NamedTuple):
@@ -28,45 +21,6 @@ class Score(NamedTuple):
     low: float
     high: float
     games: int
-
-
-def simulations(anchor: str) -> int | None:
-    """N of `mcts_N`, None for `random`. Raises ValueError for any other name."""
-    match = re.fullmatch(r"mcts_([1-9]\d*)", anchor)
-    if match:
-        return int(match[1])
-    if anchor == "random":
-        return None
-    raise ValueError(f"unknown anchor {anchor!r}: use random, or mcts_N with N simulations a move, as in mcts_100")
-
-
-def why_not(env: BatchedEnv, anchor: str) -> str | None:
-    """Why the anchor cannot play this environment, or None if it can. Raises ValueError for an unknown name."""
-    if len(env.sides) < 2:
-        return "the environment has one side, so there is nobody to play against"
-    if simulations(anchor) is None:
-        return None
-    if env.openspiel_game is None:
-        return "the environment names no OpenSpiel game with the same moves"
-    pyspiel = _pyspiel()
-    game = pyspiel.load_game(env.openspiel_game).get_type()
-    wanted = (
-        (game.dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL, "is not sequential"),
-        (game.chance_mode == pyspiel.GameType.ChanceMode.DETERMINISTIC, "has chance events"),
-        (game.information == pyspiel.GameType.Information.PERFECT_INFORMATION, "has hidden information"),
-        (game.reward_model == pyspiel.GameType.RewardModel.TERMINAL, "pays rewards before its end"),
-    )
-    reasons = [reason for good, reason in wanted if not good]
-    return f"{env.openspiel_game} {' and '.join(reasons)}, which tree search cannot play" if reasons else None
-
-
-def make_anchor(env: BatchedEnv, anchor: str) -> Policy | Follower:
-    """The anchor as a player of this environment. Raises ValueError, with the reason, if it cannot play it."""
-    reason = why_not(env, anchor)
-    if reason is not None:
-        raise ValueError(f"anchor {anchor} is not applicable: {reason}")
-    count = simulations(anchor)
-    return RandomPolicy(env) if count is None else Mcts(str(env.openspiel_game), count)
 
 
 def evaluate(
@@ -101,54 +55,3 @@ def evaluate(
         env.close()
     low, high = wilson(score, games)
     return Score(score, float(low), float(high), games)
-
-
-class Mcts:
-    """OpenSpiel's search as a `Follower`: it keeps one OpenSpiel state and one seeded bot per match."""
-
-    def __init__(self, game: str, simulations: int) -> None:
-        self._game = _pyspiel().load_game(game)
-        self._simulations = simulations
-        self._states: list[Any] = []
-        self._bots: list[Any] = []
-
-    def start(self, num_matches: int, rng: np.random.Generator) -> None:
-        """New states and bots; a match's moves depend on its own seed only, not on the other matches."""
-        self._states = [self._game.new_initial_state() for _ in range(num_matches)]
-        self._bots = [self._bot(int(seed)) for seed in rng.integers(2**31, size=num_matches)]
-
-    def choose(self, matches: Ints, agents: Ints) -> Ints:
-        """One search per row. Raises RuntimeError if OpenSpiel's game is not where the environment is."""
-        actions = np.empty(len(matches), np.int64)
-        for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
-            state = self._states[match]
-            if state.current_player() != agent:
-                raise RuntimeError(
-                    f"OpenSpiel's {self._game} says that player {state.current_player()} moves in match {match}, "
-                    f"the environment says {agent}: its openspiel_game has not the same moves"
-                )
-            actions[row] = self._bots[match].step(state)
-        return actions
-
-    def follow(self, matches: Ints, agents: Ints, actions: Ints) -> None:
-        """Make the moves on OpenSpiel's states."""
-        for match, action in zip(matches.tolist(), actions.tolist(), strict=True):
-            self._states[match].apply_action(action)
-
-    def _bot(self, seed: int) -> Any:
-        evaluator = _pyspiel().RandomRolloutEvaluator(n_rollouts=1, seed=seed)
-        return _pyspiel().MCTSBot(
-            self._game,
-            evaluator,
-            uct_c=2.0,
-            max_simulations=self._simulations,
-            max_memory_mb=1000,
-            solve=True,
-            seed=seed,
-            verbose=False,
-        )
-
-
-def _pyspiel() -> Any:
-    """The OpenSpiel module, imported when it is needed: other anchors and games work without it."""
-    return importlib.import_module("pyspiel")

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.batched import BatchedEnv
+from marl_app.envs.batched import BatchedEnv
 from marl_app.evaluation.anchors import Score
-from marl_app.evaluation.play import Follower, play_matches
-from marl_app.evaluation.policy import Policy
+from marl_app.evaluation.play import play_matches
 from marl_app.league.payoff import Floats, wilson
+from marl_app.players.policy import Follower, Policy
 
 CONFIDENCE = 0.975  # of each of two intervals, so that both hold at once in 95 %
 

@@ -15,11 +15,11 @@ from contextlib import closing
 
 import numpy as np
 
-from envs.batched import BatchedEnv
+from marl_app.envs.batched import BatchedEnv
 from marl_app.evaluation.next_pair import next_pair
-from marl_app.evaluation.play import Follower, play_matches
-from marl_app.evaluation.policy import Policy
+from marl_app.evaluation.play import play_matches
 from marl_app.evaluation.results import Batch, Results
+from marl_app.players.policy import Follower, Policy
 
 PlayPair = Callable[[int, int, int], Batch]
 """(first player, second player, number of their batch) -> its matches."""

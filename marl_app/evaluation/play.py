@@ -7,27 +7,13 @@ and nothing starts in the place of one that ended, so all lengths count alike. R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Array, BatchedEnv, Floats, Group, Ints
-from marl_app.evaluation.policy import Policy, best_legal
-
-
-@runtime_checkable
-class Follower(Protocol):
-    """A player that follows the matches move by move instead of looking at observations, such as a tree search."""
-
-    def start(self, num_matches: int, rng: np.random.Generator) -> None:
-        """That many new matches begin. All randomness of the player comes from `rng`."""
-
-    def choose(self, matches: Ints, agents: Ints) -> Ints:
-        """Actions [R] of agents [R] in matches [R], whose turn it is."""
-
-    def follow(self, matches: Ints, agents: Ints, actions: Ints) -> None:
-        """These moves were made, its own among them: match, agent and action, each [R]."""
+from marl_app.envs.batched import Array, BatchedEnv, Floats, Group, Ints
+from marl_app.players.policy import Follower, Policy, best_legal
 
 
 class Played(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.batched import Bools, Floats, Ints
+from marl_app.envs.batched import Bools, Floats, Ints
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats as Doubles
 from marl_app.league.payoff import wilson

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.batched import BatchedEnv
+from marl_app.envs.batched import BatchedEnv
 from marl_app.evaluation.play import play
-from marl_app.evaluation.policy import Policy
+from marl_app.players.policy import Policy
 
 TEAM = "team"
 """In the place of an anchor."""

@@ -13,10 +13,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from envs.circle import Circle
-from marl_app.build.leaves import env_factory, league, named
+from marl_app.assembly.instantiate import env_factory, league, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
+from marl_app.envs.circle import Circle
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.oracles import Draws, History, play_league, self_play

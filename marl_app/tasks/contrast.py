@@ -20,11 +20,11 @@ from typing import ClassVar
 import numpy as np
 from omegaconf import OmegaConf
 
-from marl_app.build.leaves import env_factory, named
+from marl_app.assembly.instantiate import env_factory, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.evaluation import exploiter
-from marl_app.evaluation.contestants import ANCHOR, Contestant, Members, contestants
+from marl_app.evaluation.contestants import ANCHOR, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, seatings
 from marl_app.evaluation.own_past import against_past
 from marl_app.evaluation.ranking import ladder_cyclic_share
@@ -32,6 +32,7 @@ from marl_app.evaluation.results import Results
 from marl_app.league import cycles
 from marl_app.league.payoff import Floats
 from marl_app.league.ratings import bradley_terry
+from marl_app.runs.members import Members
 from marl_app.tasks.contrast_report import ContrastReport, Measured
 from marl_app.tasks.evaluate import able, environment, results_of
 from marl_app.tasks.seeds import grouped, runs_below

@@ -24,12 +24,11 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from envs.batched import BatchedEnv
-from marl_app.build.leaves import env_factory, league, named
+from marl_app.assembly.instantiate import env_factory, league, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
-from marl_app.evaluation.anchors import why_not
-from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, Members, contestants
+from marl_app.envs.batched import BatchedEnv
+from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
 from marl_app.evaluation.ranking import rank
 from marl_app.evaluation.results import Results
@@ -37,6 +36,8 @@ from marl_app.evaluation.why import why
 from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.players import Learner
+from marl_app.players.anchors import why_not
+from marl_app.runs.members import Members
 from marl_app.tasks.evaluate_report import Report
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"

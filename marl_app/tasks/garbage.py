@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from omegaconf import OmegaConf
 
-from marl_app.build.leaves import leaf, named
+from marl_app.assembly.instantiate import leaf, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.store.garbage import MIN_GRACE_S, checkpoint_digests, find_garbage

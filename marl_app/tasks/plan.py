@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from omegaconf import OmegaConf
 
-from marl_app.build.leaves import leaf
+from marl_app.assembly.instantiate import leaf
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, key
 from marl_app.metrics.figures import store_traffic_figure, write_png

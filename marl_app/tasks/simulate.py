@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from marl_app.build.leaves import league, roster
+from marl_app.assembly.instantiate import league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.league.matchmakers.matchmaker import Matchmaker

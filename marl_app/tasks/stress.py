@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_app.build.leaves import leaf
+from marl_app.assembly.instantiate import leaf
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, key
 from marl_app.metrics.figures import loglog_figure, write_png

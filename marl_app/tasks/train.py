@@ -9,15 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from marl_app.build.training import build
+from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.evaluation.team import TEAM
 from marl_app.metrics.summary import write_summary
-from marl_app.rllib import checkpoint
-from marl_app.rllib.config import MatchConfig
-from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.checkpoint import load
+from marl_app.rllib.training.config import MatchConfig
 from marl_app.run import ray_session
+from marl_app.runs import checkpoints
 from marl_app.store.outbox import count_queued
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
@@ -31,10 +32,10 @@ def train(config: Config) -> float:
     Raises KeyboardInterrupt if it was interrupted, after everything has been saved.
     """
     directory = Path(config.output_dir)
-    saved = checkpoint.latest(directory / "checkpoints")
+    saved = checkpoints.latest(directory / "checkpoints")
     if config.resume and saved is None:
         raise ConfigError(f"resume={config.resume}: there is no whole checkpoint in {directory / 'checkpoints'}")
-    if not config.resume and checkpoint.any_in(directory / "checkpoints"):
+    if not config.resume and checkpoints.any_in(directory / "checkpoints"):
         raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
     rllib = build(config)
     with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
@@ -67,10 +68,10 @@ def _built(rllib: MatchConfig) -> Iterator[MatchAlgorithm]:
         algorithm.learner_group.shutdown()
 
 
-def _continue(algorithm: MatchAlgorithm, saved: checkpoint.Checkpoint) -> None:
+def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint) -> None:
     """Go on where the checkpoint was written. Raises ConfigError if it does not fit this configuration."""
     try:
-        checkpoint.load(algorithm, saved)
+        load(algorithm, saved)
     except (KeyError, ValueError) as error:
         algorithm.fire("on_run_end", status=FAILED)
         raise ConfigError(f"resume: {error.args[0]}") from error

@@ -17,7 +17,7 @@ from benchmarks.contestants.bare import ConnectFourLoop, SimpleSpreadLoop  # noq
 from benchmarks.games import GAMES  # noqa: E402
 from benchmarks.settings import QUICK, sized  # noqa: E402
 from benchmarks.tables import Place, spread  # noqa: E402
-from marl_app.rllib.advantages import gae  # noqa: E402
+from marl_app.rllib.ppo.advantages import gae  # noqa: E402
 
 SPREAD = sized("simple_spread", quick=True)
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from callbacks.alarms import WarnOfAlarms
+from marl_app.callbacks.alarms import WarnOfAlarms
 from marl_app.league.league import League, Outcomes
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.payoff import Payoff

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from marl_app.rllib.checkpoint import latest
+from marl_app.runs.checkpoints import latest
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")

@@ -9,7 +9,7 @@ import time
 import pytest
 import ray
 
-from callbacks.evaluation import EvaluateAnchors
+from marl_app.callbacks.evaluation import EvaluateAnchors
 from tests.rllib.runs import running, watch
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(200)]

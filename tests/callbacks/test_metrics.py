@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.metrics import LogMetrics
-from marl_app.rllib.checkpoint import latest, load, save
+from marl_app.callbacks.metrics import LogMetrics
+from marl_app.rllib.training.checkpoint import load, save
+from marl_app.runs.checkpoints import latest
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")

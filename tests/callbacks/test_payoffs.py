@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from marl_app.build.training import build
+from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
-from marl_app.rllib.agent import Agent
+from marl_app.players.agent import Agent
 from tests.rllib.runs import running, small
 
 pytestmark = pytest.mark.usefixtures("ray_here")

@@ -65,7 +65,10 @@ BAD = [  # (command line, what the message says)
     ("algorithm.train_batch_size_per_learner=5000", "give 5120"),
     ("env._target_=null", "env._target_=None: give the path of a class"),
     ("~env._target_", "env._target_ is missing: give the path of a class"),
-    ("env._target_=envs.nope.Nope", "env._target_=envs.nope.Nope: there is no module envs.nope"),
+    (
+        "env._target_=marl_app.envs.nope.Nope",
+        "env._target_=marl_app.envs.nope.Nope: there is no module marl_app.envs.nope",
+    ),
     ("env._target_=nope.nope.Nope", "there is no module nope.nope"),
     ("env.openings._target_=nope", "env.openings._target_=nope: give the path of a class"),
     ("env=openspiel", "env.game has no value: give env.game=..."),

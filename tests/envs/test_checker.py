@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envs.batched import Group, Openings
-from envs.checker import check_env, instantiate, main, read_config
-from envs.connect_four import ConnectFour
-from envs.matrix_game import MatrixGame
-from envs.openspiel_adapter import OpenSpiel
-from envs.tic_tac_toe import TicTacToe
+from marl_app.envs.batched import Group, Openings
+from marl_app.envs.checker import check_env, instantiate, main, read_config
+from marl_app.envs.connect_four import ConnectFour
+from marl_app.envs.matrix_game import MatrixGame
+from marl_app.envs.openspiel_adapter import OpenSpiel
+from marl_app.envs.tic_tac_toe import TicTacToe
 
 OPTIONS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "env").glob("*.yaml"))
 # Keys left at ???, and time limits beyond the steps of the test.
@@ -302,7 +302,7 @@ def test_the_command_prints_what_it_checked(capsys):
 
 
 def test_the_command_takes_a_class_and_its_arguments(capsys):
-    assert main(["envs.matrix_game.MatrixGame", "payoff=[[0, 1], [1, 0]]"]) == 0
+    assert main(["marl_app.envs.matrix_game.MatrixGame", "payoff=[[0, 1], [1, 0]]"]) == 0
     assert "Discrete(2)" in capsys.readouterr().out
 
 
@@ -312,8 +312,8 @@ def test_the_command_takes_a_class_and_its_arguments(capsys):
         (["pettingzoo"], "env.name is not set: give name=..."),
         (["conect_four"], "neither an option of conf/env (biased_rps, circle,"),
         (["openspiel", "game=kuhn_pokr"], "did you mean kuhn_poker"),
-        (["envs.matrix_game.MatrixGame", "payoff=1"], "env.payoff must be a table"),
-        (["envs.matrix_game.MatrixGam"], "MatrixGam"),
+        (["marl_app.envs.matrix_game.MatrixGame", "payoff=1"], "env.payoff must be a table"),
+        (["marl_app.envs.matrix_game.MatrixGam"], "MatrixGam"),
     ],
 )
 def test_the_command_fails_with_one_line(arguments, message, capsys):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from envs.checker import check_env
-from envs.circle import Circle, circle_scores
+from marl_app.envs.checker import check_env
+from marl_app.envs.circle import Circle, circle_scores
 
 
 def score_in_words(a: int, b: int, n: int) -> float:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pettingzoo.classic import connect_four_v3
 
-from envs.connect_four import ConnectFour, has_four
-from envs.random_play import random_actions
+from marl_app.envs.connect_four import ConnectFour, has_four
+from marl_app.envs.random_play import random_actions
 
 
 def play(env: ConnectFour, columns: list[int]):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from envs.checker import check_env, instantiate, read_config
-from envs.foraging import Foraging
+from marl_app.envs.checker import check_env, instantiate, read_config
+from marl_app.envs.foraging import Foraging
 from tests.envs.lbforaging_record import PATH, SETTINGS, record
 
 

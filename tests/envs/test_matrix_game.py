@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.matrix_game import MatrixGame
+from marl_app.envs.matrix_game import MatrixGame
 
 ROCK_PAPER_SCISSORS = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
 BATTLE_OF_THE_SEXES = [[[3, 2], [0, 0]], [[0, 0], [2, 3]]]

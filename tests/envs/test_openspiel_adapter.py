@@ -4,9 +4,9 @@ import numpy as np
 import pyspiel
 import pytest
 
-from envs.batched import Openings
-from envs.openspiel_adapter import OpenSpiel
-from envs.random_play import random_actions
+from marl_app.envs.batched import Openings
+from marl_app.envs.openspiel_adapter import OpenSpiel
+from marl_app.envs.random_play import random_actions
 
 
 def random_value(state: pyspiel.State) -> np.ndarray:

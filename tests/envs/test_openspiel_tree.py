@@ -4,8 +4,8 @@ import numpy as np
 import pyspiel
 import pytest
 
-from envs.openspiel_adapter import OpenSpiel
-from envs.openspiel_tree import OpenSpielTree
+from marl_app.envs.openspiel_adapter import OpenSpiel
+from marl_app.envs.openspiel_tree import OpenSpielTree
 
 GAMES = ("kuhn_poker", "kuhn_poker(players=3)", "leduc_poker", "tiny_bridge_2p", "tiny_hanabi")
 
@@ -84,7 +84,7 @@ def test_who_does_not_move_sees_nothing():
     ],
 )
 def test_a_game_that_is_no_small_tree_is_refused(game, what, monkeypatch):
-    monkeypatch.setattr("envs.openspiel_tree.MAX_HISTORIES", 1000)
+    monkeypatch.setattr("marl_app.envs.openspiel_tree.MAX_HISTORIES", 1000)
     with pytest.raises(ValueError, match=what):
         OpenSpielTree(1, game)
 

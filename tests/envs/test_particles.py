@@ -6,12 +6,12 @@ import mpe2.simple_tag_v3
 import numpy as np
 import pytest
 
-from envs.checker import check_env
-from envs.particles import contact_forces
-from envs.random_play import random_actions
-from envs.simple_speaker_listener import SimpleSpeakerListener
-from envs.simple_spread import SimpleSpread
-from envs.simple_tag import SimpleTag
+from marl_app.envs.checker import check_env
+from marl_app.envs.particles import contact_forces
+from marl_app.envs.random_play import random_actions
+from marl_app.envs.simple_speaker_listener import SimpleSpeakerListener
+from marl_app.envs.simple_spread import SimpleSpread
+from marl_app.envs.simple_tag import SimpleTag
 
 PAIRS = [
     (SimpleSpread, mpe2.simple_spread_v3, {}),

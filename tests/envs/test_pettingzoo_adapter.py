@@ -11,10 +11,10 @@ from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.classic import connect_four_v3, leduc_holdem_v4, tictactoe_v3
 
-from envs.batched import Openings
-from envs.checker import check_env
-from envs.pettingzoo_adapter import PettingZoo, resolve_sides
-from envs.random_play import random_actions
+from marl_app.envs.batched import Openings
+from marl_app.envs.checker import check_env
+from marl_app.envs.pettingzoo_adapter import PettingZoo, resolve_sides
+from marl_app.envs.random_play import random_actions
 
 
 def seeds(rng: np.random.Generator, count: int) -> list[int]:

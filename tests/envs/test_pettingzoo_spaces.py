@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envs.pettingzoo_spaces import group_seats, make_seat
+from marl_app.envs.pettingzoo_spaces import group_seats, make_seat
 
 MOVES = spaces.Discrete(3)
 

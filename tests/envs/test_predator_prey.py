@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from envs.checker import check_env
-from envs.predator_prey import CATCH, PredatorPrey
-from envs.random_play import random_actions
+from marl_app.envs.checker import check_env
+from marl_app.envs.predator_prey import CATCH, PredatorPrey
+from marl_app.envs.random_play import random_actions
 
 MOVES = [(0, 1), (1, 0), (0, -1), (-1, 0), (0, 0), (0, 0)]
 

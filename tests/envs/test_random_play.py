@@ -3,9 +3,9 @@
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import Group
-from envs.matrix_game import MatrixGame
-from envs.random_play import random_actions, rows_by_group
+from marl_app.envs.batched import Group
+from marl_app.envs.matrix_game import MatrixGame
+from marl_app.envs.random_play import random_actions, rows_by_group
 
 
 class Dials(MatrixGame):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from envs.checker import check_env
-from envs.repeat_previous import RepeatPrevious
+from marl_app.envs.checker import check_env
+from marl_app.envs.repeat_previous import RepeatPrevious
 
 
 def play(env, rng, choose):

@@ -5,8 +5,8 @@ import pyspiel
 import pytest
 from pettingzoo.classic import tictactoe_v3
 
-from envs.random_play import random_actions
-from envs.tic_tac_toe import TicTacToe
+from marl_app.envs.random_play import random_actions
+from marl_app.envs.tic_tac_toe import TicTacToe
 
 
 def test_random_games_go_as_in_openspiel_and_pettingzoo():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from envs.matrix_game import MatrixGame
-from envs.two_step import TwoStep
+from marl_app.envs.matrix_game import MatrixGame
+from marl_app.envs.two_step import TwoStep
 
 RNG = np.random.default_rng(0)
 CLIMBING = [[11, -30, 0], [-30, 7, 6], [0, 0, 5]]

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from envs.matrix_game import MatrixGame
 from marl_app.config.compose import compose_job
+from marl_app.envs.matrix_game import MatrixGame
 from marl_app.league.league import League, Outcomes
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
 from marl_app.metrics.records import Records
-from marl_app.rllib.modules.mlp import MLP
-from marl_app.rllib.networks import networks_of
-from marl_app.rllib.player import encode_player
+from marl_app.players.encoding import encode_player
+from marl_app.players.modules.mlp import MLP
+from marl_app.players.networks import networks_of
 from marl_app.store.disk import DiskStore
 
 ROCK, PAPER, SCISSORS = range(3)

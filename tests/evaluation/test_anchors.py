@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from envs.connect_four import ConnectFour
-from envs.openspiel_adapter import OpenSpiel
-from envs.tic_tac_toe import TicTacToe
-from marl_app.evaluation.anchors import Mcts, evaluate, simulations, why_not
+from marl_app.envs.connect_four import ConnectFour
+from marl_app.envs.openspiel_adapter import OpenSpiel
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.evaluation.anchors import evaluate
 from marl_app.evaluation.play import play_matches
-from marl_app.evaluation.policy import RandomPolicy
+from marl_app.players.anchors import Mcts, simulations, why_not
+from marl_app.players.policy import RandomPolicy
 
 
 def rng() -> np.random.Generator:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from envs.matrix_game import MatrixGame
+from marl_app.envs.matrix_game import MatrixGame
 from marl_app.evaluation.anchors import Score
 from marl_app.evaluation.best_response import bound, score_against
-from marl_app.rllib.agent import Agent
+from marl_app.players.agent import Agent
 from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, always
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from envs.matrix_game import MatrixGame
-from marl_app.evaluation.bots import name_of
-from marl_app.evaluation.contestants import Members, contestants, player_bytes, spaced
+from marl_app.envs.matrix_game import MatrixGame
+from marl_app.evaluation.contestants import contestants, player_bytes
 from marl_app.evaluation.play import play_matches
-from marl_app.rllib.agent import Agent, player_of
+from marl_app.players.agent import Agent, player_of
+from marl_app.players.bots import name_of
+from marl_app.runs.members import Members, spaced
 from marl_app.store.codec import decode
 from marl_app.store.disk import DiskStore
 from marl_app.store.store import digest_of

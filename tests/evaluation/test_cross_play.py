@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from envs.connect_four import ConnectFour
-from envs.openspiel_adapter import OpenSpiel
-from envs.pettingzoo_adapter import PettingZoo
-from envs.tic_tac_toe import TicTacToe
-from envs.two_step import TwoStep
-from marl_app.evaluation.anchors import Mcts
+from marl_app.envs.connect_four import ConnectFour
+from marl_app.envs.openspiel_adapter import OpenSpiel
+from marl_app.envs.pettingzoo_adapter import PettingZoo
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.envs.two_step import TwoStep
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
 from marl_app.evaluation.next_pair import next_pair, worth
-from marl_app.evaluation.policy import RandomPolicy
 from marl_app.evaluation.results import Batch, Results
 from marl_app.league.meta.nash import Nash
+from marl_app.players.anchors import Mcts
+from marl_app.players.policy import RandomPolicy
 
 
 def batch(players, scores):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envs.batched import BatchedEnv, Group, Step
-from envs.connect_four import ConnectFour
+from marl_app.envs.batched import BatchedEnv, Group, Step
+from marl_app.envs.connect_four import ConnectFour
 from marl_app.evaluation.play import play_matches
-from marl_app.evaluation.policy import RandomPolicy
+from marl_app.players.policy import RandomPolicy
 
 
 class Countdown(BatchedEnv):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from marl_app.evaluation.policy import RandomPolicy
+from marl_app.players.policy import RandomPolicy
 
 ROWS = 20_000
 AGENTS = np.zeros(ROWS, np.int64)

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from envs.circle import circle_scores
+from marl_app.envs.circle import circle_scores
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.matchmakers.matchmaker import Branch, Matchmaker

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import BatchedEnv, Group, Openings, Step, scores_from_returns
-from envs.matrix_game import MatrixGame
+from marl_app.envs.batched import BatchedEnv, Group, Openings, Step, scores_from_returns
+from marl_app.envs.matrix_game import MatrixGame
 
 RPS = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from gymnasium import spaces
 
-from envs.batched import BatchedEnv
+from marl_app.envs.batched import BatchedEnv
 
 
 @dataclass

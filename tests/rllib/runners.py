@@ -3,13 +3,13 @@
 import numpy as np
 
 from marl_app.league.assignment import Assignment, Opponent
-from marl_app.rllib.algorithm import LeaguePPOConfig
-from marl_app.rllib.env_runner import MatchEnvRunner
-from marl_app.rllib.fragments import Failure, Request
-from marl_app.rllib.modules.mlp import MLP
-from marl_app.rllib.networks import networks_of
-from marl_app.rllib.opponents import numpy_weights
-from marl_app.rllib.player import encode_player
+from marl_app.players.encoding import encode_player
+from marl_app.players.modules.mlp import MLP
+from marl_app.players.networks import networks_of
+from marl_app.rllib.ppo.algorithm import LeaguePPOConfig
+from marl_app.rllib.sampling.env_runner import MatchEnvRunner
+from marl_app.rllib.sampling.fragments import Failure, Request
+from marl_app.rllib.sampling.opponent_slots import numpy_weights
 from tests.rllib.recorder import Recorder
 
 SMALL = MLP(hidden=[8], activation="tanh", vf_share_layers=False, precision="float32")

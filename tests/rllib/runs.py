@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import ray
 
-from marl_app.build.training import build
+from marl_app.assembly.training import build
 from marl_app.config.compose import load
-from marl_app.rllib.match_algorithm import MatchAlgorithm
+from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.store.codec import decode
 
 SMALL = (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_app.rllib.advantages import gae
+from marl_app.rllib.ppo.advantages import gae
 
 
 def chain(rewards, values, last_value, gamma, lambda_, pending=None):

@@ -7,16 +7,16 @@ from gymnasium import spaces
 from pettingzoo.classic import connect_four_v3
 
 import marl_app
-from envs.connect_four import ConnectFour
-from envs.tic_tac_toe import TicTacToe
+from marl_app.envs.connect_four import ConnectFour
+from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.evaluation.anchors import evaluate
-from marl_app.rllib.agent import Agent
-from marl_app.rllib.checkpoint import save
-from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
-from marl_app.rllib.modules.mlp import MLP
-from marl_app.rllib.modules.recurrent import Recurrent
-from marl_app.rllib.networks import networks_of
-from marl_app.rllib.player import encode_player, modules_of
+from marl_app.players.agent import Agent
+from marl_app.players.encoding import encode_player, modules_of
+from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
+from marl_app.players.modules.mlp import MLP
+from marl_app.players.modules.recurrent import Recurrent
+from marl_app.players.networks import networks_of
+from marl_app.rllib.training.checkpoint import save
 from marl_app.store.codec import decode
 from tests.rllib.games import RPS, Names, Relay
 from tests.rllib.runs import blob_weights, running
@@ -269,7 +269,7 @@ def test_a_player_of_another_format_is_refused():
         modules_of(weights, {**metadata, "format": 1})
 
 
-@pytest.mark.parametrize("target", ["subprocess.Popen", "builtins.dict", "marl_app.rllib.agent.Agent"])
+@pytest.mark.parametrize("target", ["subprocess.Popen", "builtins.dict", "marl_app.players.agent.Agent"])
 def test_a_player_names_a_network_and_nothing_else(target):
     """The class stands in the file, and files come from elsewhere: only our networks may be made from it."""
     [network] = networks_of(Names(1, names=3))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from envs.batched import Group
-from envs.simple_tag import SimpleTag
-from envs.tic_tac_toe import TicTacToe
-from marl_app.rllib.central_state import CentralState, state_size
+from marl_app.envs.batched import Group
+from marl_app.envs.simple_tag import SimpleTag
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.central_state import CentralState, state_size
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay
 from tests.rllib.recorder import plain_advantages, untagged

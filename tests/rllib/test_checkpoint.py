@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from marl_app.rllib.checkpoint import LEARNER, MANIFEST, PLAYER, STATE, latest, load, save
+from marl_app.rllib.training.checkpoint import load, save
+from marl_app.runs.checkpoints import LEARNER, MANIFEST, PLAYER, STATE, latest
 from marl_app.store.codec import decode
 from tests.rllib.runs import equal, running
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from marl_app.rllib.checkpoint import latest, load, save
+from marl_app.rllib.training.checkpoint import load, save
+from marl_app.runs.checkpoints import latest
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from marl_app import load_agent
 from marl_app.config.compose import compose_job
-from marl_app.rllib.checkpoint import save
+from marl_app.rllib.training.checkpoint import save
 from marl_app.store.garbage import write_run_references
 from marl_app.store.store import FACTS, REFERENCES
 from tests.rllib.runs import SMALL, running

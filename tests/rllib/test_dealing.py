@@ -9,7 +9,7 @@ from marl_app.league.league import League
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
-from marl_app.rllib.dealing import Dealing
+from marl_app.rllib.training.assignments import Dealing
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Names
 from tests.rllib.runners import against, collect, make_runner, publish, random_weights

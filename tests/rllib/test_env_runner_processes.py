@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from marl_app.rllib.sampling import NoProgress
+from marl_app.rllib.training.sampler import NoProgress
 from tests.rllib.runs import equal, matches, running, watch
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(240)]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from envs.batched import Openings
-from envs.connect_four import ConnectFour
-from envs.matrix_game import MatrixGame
-from envs.tic_tac_toe import TicTacToe
-from marl_app.rllib.actions import to_space
-from marl_app.rllib.fragments import Failure, Request
-from marl_app.rllib.opponents import numpy_weights
+from marl_app.envs.batched import Openings
+from marl_app.envs.connect_four import ConnectFour
+from marl_app.envs.matrix_game import MatrixGame
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.actions import to_space
+from marl_app.rllib.sampling.fragments import Failure, Request
+from marl_app.rllib.sampling.opponent_slots import numpy_weights
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import RPS, Faulty, Relay, Throws
 from tests.rllib.recorder import Recorder, plain_advantages, untagged

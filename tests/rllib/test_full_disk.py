@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from marl_app.rllib.checkpoint import latest
+from marl_app.runs.checkpoints import latest
 from marl_app.store.object_store import ObjectStore
 from marl_app.store.outbox import Outbox
 from marl_app.store.store import REFERENCES

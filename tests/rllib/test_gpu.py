@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from marl_app.build.training import build
+from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
 from tests.rllib.runs import running, small
 

@@ -10,13 +10,13 @@ from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchMultiCategorical,
 )
 
-from envs.tic_tac_toe import TicTacToe
-from marl_app.build.guests import guests
+from marl_app.assembly.guests import guests
 from marl_app.config.compose import load
-from marl_app.evaluation.bots import encode_bot
-from marl_app.rllib.actions import inputs_of, to_space
-from marl_app.rllib.modules.mlp import MLP
-from marl_app.rllib.player import encode_player
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.actions import inputs_of, to_space
+from marl_app.players.bots import encode_bot
+from marl_app.players.encoding import encode_player
+from marl_app.players.modules.mlp import MLP
 from marl_app.store.disk import DiskStore
 from marl_app.store.reader import Direct, DirectReader
 from marl_app.store.store import FACTS

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from marl_app.rllib.modules.heads import CLIP, Memory, Normalize, ValueHead, initialize, orthogonal
+from marl_app.players.modules.heads import CLIP, Memory, Normalize, ValueHead, initialize, orthogonal
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,11 +14,11 @@ from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.torch_utils import clip_gradients as rllibs_clip_gradients
 
-from envs.tic_tac_toe import TicTacToe
-from marl_app.rllib.algorithm import standardized
-from marl_app.rllib.learner import MinibatchPPOLearner, clip_gradients, minibatches
-from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
-from marl_app.rllib.modules.mlp import MLP
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
+from marl_app.players.modules.mlp import MLP
+from marl_app.rllib.ppo.algorithm import standardized
+from marl_app.rllib.ppo.learner import MinibatchPPOLearner, clip_gradients, minibatches
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay
 from tests.rllib.runners import OURS, collect, make_runner, random_weights
@@ -257,7 +257,7 @@ def test_a_gradient_that_is_not_finite_is_left_out(played, caplog, poison, grad_
     before, moments = copy.deepcopy(weights_of(group)), copy.deepcopy(adam(group))
     columns = {**played[2], "advantages": played[2]["advantages"].copy()}
     columns["advantages"][3] = poison
-    with caplog.at_level(logging.WARNING, logger="marl_app.rllib.learner"):
+    with caplog.at_level(logging.WARNING, logger="marl_app.rllib.ppo.learner"):
         update(group, columns)
     assert "a gradient of main is not finite" in caplog.text
     for name, value in weights_of(group).items():

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from marl_app.build.training import build
+from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.league.league import INITIAL
-from marl_app.rllib.checkpoint import latest, load, save
+from marl_app.rllib.training.checkpoint import load, save
+from marl_app.runs.checkpoints import latest
 from marl_app.store.store import FACTS
 from tests.rllib.runs import blob_weights, equal, matches, running, small, watch
 

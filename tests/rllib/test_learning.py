@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from envs.tic_tac_toe import TicTacToe
+from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.evaluation.anchors import evaluate
-from marl_app.rllib.agent import Agent
-from marl_app.rllib.checkpoint import latest, load, save
-from marl_app.rllib.player import encode_player
+from marl_app.players.agent import Agent
+from marl_app.players.encoding import encode_player
+from marl_app.rllib.training.checkpoint import load, save
+from marl_app.runs.checkpoints import latest
 from tests.rllib.runs import matches, running
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]

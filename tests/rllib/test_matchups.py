@@ -8,11 +8,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from envs.batched import Openings
-from envs.tic_tac_toe import TicTacToe
+from marl_app.envs.batched import Openings
+from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.league.assignment import Assignment, Opponent
-from marl_app.rllib.matchups import NO_SLOT_FREE
-from marl_app.rllib.opponents import numpy_weights
+from marl_app.rllib.sampling.matchups import NO_SLOT_FREE
+from marl_app.rllib.sampling.opponent_slots import numpy_weights
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Crowd, Names
 from tests.rllib.runners import SELF, against, collect, make_recorded_runner, publish, random_weights

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from marl_app.rllib.modules.mlp import MLP
+from marl_app.players.modules.mlp import MLP
 from marl_app.store.disk import DiskStore
 from marl_app.store.memory import private_bytes
 from tests.rllib.games import Names

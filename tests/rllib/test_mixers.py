@@ -5,8 +5,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from marl_app.rllib.modules.epsilon_greedy import log_epsilon_greedy
-from marl_app.rllib.modules.mixers import MIXERS
+from marl_app.players.modules.epsilon_greedy import log_epsilon_greedy
+from marl_app.rllib.team_q.mixers import MIXERS
 
 
 def mixer(name, agents=3, state_size=4, normalize=False):

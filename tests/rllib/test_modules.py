@@ -9,11 +9,11 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_app.rllib.modules.actor_critic import Tanh
-from marl_app.rllib.modules.cnn import CNN
-from marl_app.rllib.modules.mlp import MLP
-from marl_app.rllib.modules.precision import in_bfloat16
-from marl_app.rllib.networks import Network
+from marl_app.players.modules.actor_critic import Tanh
+from marl_app.players.modules.cnn import CNN
+from marl_app.players.modules.mlp import MLP
+from marl_app.players.modules.precision import in_bfloat16
+from marl_app.players.networks import Network
 
 FLAT = spaces.Box(-1, 1, (5,), np.float32)
 FOUR = spaces.Discrete(4)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envs.batched import Group
-from envs.matrix_game import MatrixGame
-from envs.simple_tag import SimpleTag
-from envs.tic_tac_toe import TicTacToe
-from marl_app.rllib.networks import module_id, multi_module_spec, networks_of, role_of
+from marl_app.envs.batched import Group
+from marl_app.envs.matrix_game import MatrixGame
+from marl_app.envs.simple_tag import SimpleTag
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.networks import module_id, multi_module_spec, networks_of, role_of
 from tests.rllib.games import Relay
 from tests.rllib.runners import SMALL
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from marl_app.rllib import opponents
-from marl_app.rllib.modules.cnn import CNN
-from marl_app.rllib.modules.mlp import MLP
-from marl_app.rllib.networks import Network
-from marl_app.rllib.opponents import OpponentSlots, numpy_weights
+from marl_app.players.modules.cnn import CNN
+from marl_app.players.modules.mlp import MLP
+from marl_app.players.networks import Network
+from marl_app.rllib.sampling import opponent_slots as opponents
+from marl_app.rllib.sampling.opponent_slots import OpponentSlots, numpy_weights
 from marl_app.store.codec import CorruptBlob, encode
 from marl_app.store.disk import DiskStore
 from marl_app.store.reader import DirectReader

@@ -9,9 +9,9 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
-from marl_app.rllib.modules.recurrent import Recurrent
-from marl_app.rllib.networks import Network
+from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
+from marl_app.players.modules.recurrent import Recurrent
+from marl_app.players.networks import Network
 
 SMALL = {
     cell: Recurrent(cell=cell, hidden=[6], memory=5, max_seq_len=4, precision="float32") for cell in ("gru", "lstm")

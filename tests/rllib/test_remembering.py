@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from envs.batched import Openings
-from envs.simple_spread import SimpleSpread
-from envs.tic_tac_toe import TicTacToe
-from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
-from marl_app.rllib.modules.recurrent import Recurrent
-from marl_app.rllib.player import modules_of
+from marl_app.envs.batched import Openings
+from marl_app.envs.simple_spread import SimpleSpread
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.encoding import modules_of
+from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
+from marl_app.players.modules.recurrent import Recurrent
 from marl_app.store.codec import decode
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from marl_app.rllib.modules.actor_critic import LENGTHS
-from marl_app.rllib.replay import Replay
-from marl_app.rllib.team_collector import TEAM, _segments
+from marl_app.players.modules.actor_critic import LENGTHS
+from marl_app.rllib.team_q.collector import TEAM, _segments
+from marl_app.rllib.team_q.replay import Replay
 
 RNG = np.random.default_rng(0)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from envs.matrix_game import MatrixGame
-from envs.simple_spread import SimpleSpread
-from marl_app.rllib.checkpoint import latest, load, save
-from marl_app.rllib.moments import Moments
+from marl_app.envs.matrix_game import MatrixGame
+from marl_app.envs.simple_spread import SimpleSpread
+from marl_app.rllib.sampling.moments import Moments
+from marl_app.rllib.training.checkpoint import load, save
+from marl_app.runs.checkpoints import latest
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import RPS
 from tests.rllib.runners import collect, make_recorded_runner, make_runner, random_weights

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.rllib.core.columns import Columns
 
-from marl_app.rllib.experience import Experience
-from marl_app.rllib.modules.actor_critic import LENGTHS, MEMORY
-from marl_app.rllib.sequences import sequences
+from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
+from marl_app.rllib.ppo.experience import Experience
+from marl_app.rllib.ppo.sequences import sequences
 
 
 @st.composite

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from marl_app.build.training import build
+from marl_app.assembly.training import build
 from marl_app.config.compose import compose_job, load
 from marl_app.config.errors import ConfigError
 from marl_app.config.resume import expand
 from marl_app.evaluation.exploitability import exact_game
 from marl_app.evaluation.sequence_form import mixed
-from marl_app.rllib.agent import Agent
-from marl_app.rllib.checkpoint import latest, save
-from marl_app.rllib.checkpoint import load as load_checkpoint
+from marl_app.players.agent import Agent
+from marl_app.rllib.training.checkpoint import load as load_checkpoint
+from marl_app.rllib.training.checkpoint import save
 from marl_app.run import run as run_task
+from marl_app.runs.checkpoints import latest
 from tests.rllib.runs import SMALL, matches, running, small
 
 pytestmark = pytest.mark.usefixtures("ray_here")

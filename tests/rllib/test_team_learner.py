@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from marl_app.rllib.modules.actor_critic import LENGTHS
-from marl_app.rllib.team_collector import CLOSING, TEAM
-from marl_app.rllib.team_learner import TeamLearner, action_values
+from marl_app.players.modules.actor_critic import LENGTHS
+from marl_app.rllib.team_q.collector import CLOSING, TEAM
+from marl_app.rllib.team_q.learner import TeamLearner, action_values
 
 TRAINED = torch.tensor([[1.0, 2], [5, 3]])  # values of the actions in situation 0 and 1
 TARGET = torch.tensor([[10.0, 20], [30, 40]])

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from envs.two_step import TwoStep
-from marl_app.build.training import build
+from marl_app.assembly.training import build
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
+from marl_app.envs.two_step import TwoStep
 from marl_app.evaluation.team import evaluate_team
-from marl_app.rllib.agent import Agent
-from marl_app.rllib.checkpoint import latest
-from marl_app.rllib.modules.actor_critic import LENGTHS
-from marl_app.rllib.team_collector import CLOSING, TEAM
-from marl_app.rllib.team_learner import TeamLearner
+from marl_app.players.agent import Agent
+from marl_app.players.modules.actor_critic import LENGTHS
+from marl_app.rllib.team_q.collector import CLOSING, TEAM
+from marl_app.rllib.team_q.learner import TeamLearner
+from marl_app.runs.checkpoints import latest
 from marl_app.tasks.train import train
 from tests.rllib.runs import SMALL_TEAM, running
 

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_app.rllib.turns import Turns
+from marl_app.rllib.training.turns import Turns
 
 
 def play(turns, iterations, batch=lambda learner: 100):

@@ -77,7 +77,7 @@ def test_the_table(whole):
 
 def test_ray_is_not_imported(whole):
     imported = {line.rpartition("|")[2].strip() for line in whole[0].stderr.splitlines()}
-    assert "envs.circle" in imported and "ray" not in imported
+    assert "marl_app.envs.circle" in imported and "ray" not in imported
 
 
 def test_the_files(whole):
@@ -149,7 +149,7 @@ def test_another_seed_plays_another_game(whole, tmp_path):
     [
         (
             "env=tic_tac_toe",
-            "env._target_=envs.tic_tac_toe.TicTacToe: this task plays the circle game: give env=circle",
+            "env._target_=marl_app.envs.tic_tac_toe.TicTacToe: this task plays the circle game: give env=circle",
         ),
         ("env=rock_paper_scissors", "give env=circle"),
         ("env.num_strategies=3", "env.num_strategies must be at least 4, not 3"),

@@ -15,7 +15,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl_app.metrics.summary import KEYS
-from marl_app.rllib.checkpoint import latest
+from marl_app.runs.checkpoints import latest
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -230,7 +230,9 @@ def test_several_runs_in_one_process(tmp_path):
     assert out.count("finished after") == 2 and "Traceback" not in err
     runs = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     assert [path.name for path in runs] == ["0_self_play", "1_self_play"]
-    for run, target in zip(runs, ("envs.openspiel_tree.OpenSpielTree", "envs.matrix_game.MatrixGame"), strict=True):
+    for run, target in zip(
+        runs, ("marl_app.envs.openspiel_tree.OpenSpielTree", "marl_app.envs.matrix_game.MatrixGame"), strict=True
+    ):
         ended = summary(run)
         assert (ended["status"], ended["env_steps"]) == ("finished", 512)
         assert ended["anchors"]["random"]["games"] == 10

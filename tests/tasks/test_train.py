@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.outcomes import RecordOutcomes
+from marl_app.callbacks.outcomes import RecordOutcomes
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
-from marl_app.rllib.checkpoint import latest
+from marl_app.runs.checkpoints import latest
 from marl_app.store.disk import DiskStore
 from marl_app.tasks.train import train
 from tests.rllib.runs import SMALL, matches

@@ -1,0 +1,57 @@
+"""The guests of a run's pool: who they are, looked up and put into the run's store before Ray starts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from marl_app.assembly.instantiate import named
+from marl_app.config.errors import ConfigError
+from marl_app.config.schema import Config
+from marl_app.envs.batched import BatchedEnv
+from marl_app.evaluation.contestants import player_bytes
+from marl_app.league.players import GUEST, Guest, Player
+from marl_app.runs.checkpoints import latest
+from marl_app.store.codec import decode
+from marl_app.store.provenance import publish
+from marl_app.store.store import Store, digest_of
+
+
+def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
+    """`league.guests`, their bytes in the store.
+
+    A resumed run keeps those that it has under the same words: nobody looks where they came from again. Raises
+    ConfigError, naming the key, for somebody who is nowhere or cannot play.
+    """
+    if config.league.guests and len(env.sides) < 2:
+        raise ConfigError("league.guests: the environment has one side, so there is nobody to play against")
+    known = _known(config)
+    found = []
+    for name, source in config.league.guests.items():
+        guest = known.get((name, source))
+        if guest is None or not store.has(guest.digest):
+            data = named(f"league.guests.{name}", functools.partial(player_bytes, env, source, store))
+            digest = _put(store, data, {f"league.guests.{name}": source})
+            guest = Guest(name, digest, source, decode(data)[1].get("side"))
+        found.append(guest)
+    return tuple(found)
+
+
+def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:
+    """Its bytes into the store, with a note of where they come from unless they were there, and so has one."""
+    if store.has(digest_of(data)):
+        return store.put(data)
+    return publish(store, data, config)
+
+
+def _known(config: Config) -> dict[tuple[str, str], Guest]:
+    """The guests of the run that is resumed, by name and source."""
+    saved = latest(Path(config.output_dir) / "checkpoints") if config.resume and config.league.guests else None
+    if saved is None:
+        return {}
+    snapshots = [one for one in saved.state["league"]["snapshots"] if one["role"] == GUEST]
+    guests = [
+        Guest(Player.parse(one["player"]).lineage, one["digest"], one["reason"], one.get("side")) for one in snapshots
+    ]
+    return {(guest.lineage, guest.source): guest for guest in guests}

@@ -1,0 +1,149 @@
+"""A player as bytes: weights, and beside them all that it takes to play with them again.
+
+The same format serves the pool's snapshots and the newest weights in a checkpoint. The metadata names the networks,
+their architecture, their spaces and the agents they play, so that a player needs neither its run nor Ray to be used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from marl_app.config.renamed import current_path
+from marl_app.players.modules.actor_critic import ActorCritic, Architecture
+from marl_app.players.networks import Network
+from marl_app.store.codec import encode
+
+FORMAT = 3
+READABLE_FORMATS = (2, FORMAT)
+"""Format 2 named the network's class by its import path, which changed; format 3 has a name of `REGISTERED`."""
+REGISTERED = {
+    "mlp": "marl_app.players.modules.mlp.MLPModule",
+    "cnn": "marl_app.players.modules.cnn.CNNModule",
+}
+"""Name of a network class in saved players -> its import path now. A user's own class is saved by its import path."""
+NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy")
+NOT_THE_POLICYS = ("precision", "vf_share_layers", "orthogonal_init")
+"""Settings of a model that make no difference to who plays with it."""
+
+
+def encode_player(
+    weights: Mapping[str, NDArray[Any]],
+    networks: Sequence[Network],
+    agents: Sequence[str],
+    architecture: Architecture,
+    facts: Mapping[str, Any],
+) -> bytes:
+    """Bytes of a player; `facts` (who it is, when it was made) go into the metadata as they are."""
+    return encode(weights, {**describe(networks, agents, architecture), **facts})
+
+
+def describe(networks: Sequence[Network], agents: Sequence[str], architecture: Architecture) -> dict[str, Any]:
+    """What the metadata of every player with these networks says of them."""
+    module_class = architecture.module_class
+    return {
+        "format": FORMAT,
+        "module_class": registered_name(f"{module_class.__module__}.{module_class.__qualname__}"),
+        "model_config": architecture.model_config,
+        "agents": list(agents),
+        "networks": [
+            {
+                "name": network.name,
+                "agents": list(network.agents),
+                **network.model_config,
+                "observation_space": _space_to_json(network.observation_space),
+                "action_space": _space_to_json(network.action_space),
+            }
+            for network in networks
+        ],
+    }
+
+
+def registered_name(path: str) -> str:
+    """Return the name under which saved players know the network class at this (old or new) import path."""
+    path = current_path(path)
+    return next((name for name, registered in REGISTERED.items() if registered == path), path)
+
+
+def plays_alike(metadata: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether the policies of two players differ in their weights only, by their metadata (or what `describe` says).
+
+    Metadata that says nothing of networks is taken for that of the other's; then the weights have to fit.
+    """
+    return "networks" not in metadata or _policy(metadata) == _policy(own)
+
+
+def _policy(metadata: Mapping[str, Any]) -> list[Any]:
+    """What makes a policy what it is, beside its weights."""
+    settings = {key: value for key, value in metadata["model_config"].items() if key not in NOT_THE_POLICYS}
+    networks = [
+        {key: value for key, value in network.items() if key not in ("state_size", "critic_sees_observation")}
+        for network in metadata["networks"]
+    ]
+    return [registered_name(metadata["module_class"]), settings, networks]
+
+
+def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:
+    """The networks of a decoded player, by name, with its weights, ready to play (not to train).
+
+    Raises ValueError for another version of the format, and for anything but a network in place of one.
+    """
+    import torch
+
+    if metadata.get("format") not in READABLE_FORMATS:
+        readable = " and ".join(map(str, READABLE_FORMATS))
+        raise ValueError(f"this is a player of format {metadata.get('format')}; this program reads {readable}")
+    registered = registered_name(metadata["module_class"])
+    path, _, name = REGISTERED.get(registered, registered).rpartition(".")
+    module_class = getattr(importlib.import_module(path), name)
+    if not (isinstance(module_class, type) and issubclass(module_class, ActorCritic)):
+        raise ValueError(f"{metadata['module_class']} is not a network: it must be a subclass of ActorCritic")
+    modules = {}
+    for network in metadata["networks"]:
+        with torch.device("meta"):  # without memory for the initial weights, nor time to draw them
+            module = module_class(
+                observation_space=_space_from_json(network["observation_space"]),
+                action_space=_space_from_json(network["action_space"]),
+                model_config=metadata["model_config"] | {key: network[key] for key in NETWORK_KEYS if key in network},
+            )
+        prefix = f"{network['name']}/"
+        own = {key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)}
+        module.to_empty(device="cpu").load_state_dict(own)
+        modules[network["name"]] = module.requires_grad_(False).eval()
+    return modules
+
+
+def _space_to_json(space: spaces.Space) -> dict[str, Any]:
+    if isinstance(space, spaces.Discrete):
+        return {"discrete": int(space.n)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {"multi_discrete": space.nvec.tolist()}
+    assert isinstance(space, spaces.Box)
+    bounds = [_bound(space.low), _bound(space.high)]
+    return {"box": bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+
+
+def _bound(values: NDArray[Any]) -> Any:
+    """A box's bound as JSON: one value where all are the same, infinities as text (JSON has none)."""
+    texts = [repr(value) for value in values.ravel().tolist()]
+    return texts[0] if len(set(texts)) == 1 else texts
+
+
+def _space_from_json(value: Mapping[str, Any]) -> spaces.Space:
+    if "discrete" in value:
+        return spaces.Discrete(value["discrete"])
+    if "multi_discrete" in value:
+        return spaces.MultiDiscrete(value["multi_discrete"])
+    dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
+    low, high = (
+        np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), int(np.prod(shape)))
+        .reshape(shape)
+        .astype(dtype)
+        for bound in ([text] if isinstance(text, str) else text for text in value["box"])
+    )
+    return spaces.Box(low, high, shape, dtype.type)

@@ -1,0 +1,26 @@
+"""A multi-layer perceptron over flattened observations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import nn
+
+from marl_app.players.modules.actor_critic import ActorCritic, Architecture, dense
+
+
+class MLPModule(ActorCritic):
+    """Dense layers of the widths `hidden` in `model_config`."""
+
+    def make_encoder(self) -> tuple[nn.Module, int]:
+        """Flatten, then one dense layer and activation per width."""
+        return dense(int(np.prod(self.observation_space.shape)), self.model_config["hidden"], self.activation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP(Architecture):
+    """The `model=mlp` choice: dense layers of the widths `hidden`."""
+
+    module_class: ClassVar[type[ActorCritic]] = MLPModule

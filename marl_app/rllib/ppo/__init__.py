@@ -1,0 +1,1 @@
+"""PPO over fragments of matches: IPPO and MAPPO too."""

@@ -1,0 +1,1 @@
+"""The env runner: plays matches as arrays and returns fragments of experience."""

@@ -1,0 +1,1 @@
+"""Value decomposition of a cooperative team: VDN and QMIX."""

@@ -1,0 +1,138 @@
+"""The experience of a cooperative team: joint steps, in segments of matches, for a replay buffer.
+
+A segment is what one fragment holds of one match: its steps in the order of time, and after them, unless the match was
+terminated, a *closing* row: what is seen next, from which the last step is bootstrapped. So every step is followed by
+the row it leads to, and nothing is stored twice. Where a match goes on, its next segment opens the next fragment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ray.rllib.core.columns import Columns
+
+from marl_app.envs.batched import Step
+from marl_app.players.modules.actor_critic import ACTION_MASK, LENGTHS, MEMORY, STATE
+from marl_app.rllib.sampling.collector import Batches
+
+if TYPE_CHECKING:
+    from marl_app.rllib.sampling.env_runner import MatchEnvRunner
+
+Array = NDArray[Any]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+TEAM = "(team)"
+"""Beside the networks' columns: those of the team. No network is likely to be called so."""
+CLOSING = "closing"
+"""Rows that only say what the row before leads to: bool [R]."""
+PER_SEGMENT = (LENGTHS, MEMORY)
+"""Columns with one row for each segment."""
+
+
+class TeamCollector:
+    """Rows of all matches at once: of each network what its k agents saw and did, [B, k, ...]; of the team the rest.
+
+    The team's reward is the mean over its agents: the common reward where there is one, and in the units of the
+    returns that are reported. (PyMARL adds the rewards of foraging's players up, which is a change of scale.)
+
+    Raises ValueError if an agent does not act in every step.
+    """
+
+    def __init__(self, runner: MatchEnvRunner) -> None:
+        self._runner = runner
+        self._all = np.arange(runner.env.num_matches)
+        self._parts: dict[tuple[str, str], list[Array]] = {}
+        self._restart()
+
+    def _restart(self) -> None:
+        self._parts.clear()
+        self._ended: list[Bools] = []
+        self._closed: dict[tuple[str, str], list[Array]] = {}
+        self._closings: list[tuple[Ints, Ints]] = []  # (step, match) after which a closing row comes
+
+    def decided(self, index: int, matches: Ints, agents: Ints, columns: dict[str, Array]) -> None:
+        """Note what the agents of a network saw and did."""
+        network = self._runner.networks[index]
+        if len(matches) != len(self._all) * len(network.agents):
+            raise ValueError(
+                "algorithm.mixer: value decomposition needs agents that all act in every step, and here some do not; "
+                "use algorithm=mappo"
+            )
+        for name in (Columns.OBS, Columns.ACTIONS, ACTION_MASK, MEMORY):
+            if name in columns:
+                self._note(self._parts, network.name, name, self._per_match(columns[name], len(network.agents)))
+        if index == 0 and self._runner.config.needs_state:
+            self._note(self._parts, TEAM, STATE, self._state(self._all))
+
+    def stepped(self, step: Step, rewards: Array) -> None:
+        """Note what came of it; close matches that were cut off."""
+        self._note(self._parts, TEAM, Columns.REWARDS, rewards.mean(axis=1).astype(np.float32))
+        ended = step.terminated | step.truncated
+        final = step.terminated if self._runner.config.bootstrap_truncated else ended
+        self._note(self._parts, TEAM, Columns.TERMINATEDS, final.copy())
+        self._ended.append(ended)
+        self._close(np.flatnonzero(ended & ~final))
+
+    def _close(self, matches: Ints) -> None:
+        """Add a closing row to matches."""
+        if not len(matches):
+            return
+        for index, network in enumerate(self._runner.networks):
+            rows, agents = matches.repeat(len(network.agents)), np.tile(network.agents, len(matches))
+            seen, _ = self._runner.seen(index, rows, agents)
+            mask = self._runner.env.action_mask(rows, agents)
+            columns = {Columns.OBS: seen[Columns.OBS], Columns.ACTIONS: np.zeros(len(rows), np.int64)}
+            for name, values in (columns if mask is None else {**columns, ACTION_MASK: mask}).items():
+                self._note(self._closed, network.name, name, self._per_match(values, len(network.agents)))
+        if self._runner.config.needs_state:
+            self._note(self._closed, TEAM, STATE, self._state(matches))
+        self._closings.append((np.full(len(matches), len(self._ended) - 1), matches))
+
+    def take(self) -> tuple[Batches, int]:
+        """All that was noted since the last time, as segments: LENGTHS [S], and the MEMORY [S, k, size] before each."""
+        self._close(np.flatnonzero(~self._ended[-1]))
+        ended = np.stack(self._ended)
+        closings = [np.concatenate(part) for part in zip(*self._closings, strict=True)] or [np.zeros(0, np.int64)] * 2
+        order, lengths = _segments(ended, *closings)
+        first = order[np.cumsum(lengths) - lengths]
+        batches: Batches = {TEAM: {LENGTHS: lengths, CLOSING: order >= ended.size}}
+        for (network, name), parts in self._parts.items():
+            values = np.concatenate(parts)
+            if name == MEMORY:
+                values = values[first]
+            else:
+                after = self._closed.get((network, name))
+                blank = np.zeros((len(closings[0]), *values.shape[1:]), values.dtype)
+                values = np.concatenate([values, *(after or [blank])])[order]
+            batches.setdefault(network, {})[name] = values
+        rows = ended.size * len(self._runner.env.agents)
+        self._restart()
+        return batches, rows
+
+    def _note(self, where: dict[tuple[str, str], list[Array]], network: str, name: str, values: Array) -> None:
+        where.setdefault((network, name), []).append(values)
+
+    def _per_match(self, values: Array, agents: int) -> Array:
+        """Rows in the order of matches, the agents of each together, as [matches, agents, ...]."""
+        return values.reshape(-1, agents, *values.shape[1:])
+
+    def _state(self, matches: Ints) -> Array:
+        return self._runner.central.of(matches, np.zeros_like(matches), self._runner.finished)
+
+
+def _segments(ended: Bools, closed_steps: Ints, closed_matches: Ints) -> tuple[Ints, Ints]:
+    """The order in which rows form segments, int64 [rows], and the lengths of these, int64 [S].
+
+    ended: bool [T, B], whether a match ended with a step. Row t * B + b is step t of match b; after these T * B rows
+    come the closing rows, each after a step of a match.
+    """
+    steps, matches = ended.shape
+    # A match's place, and how many matches ended there before the step.
+    segment = np.arange(matches) * (steps + 1) + np.cumsum(ended, axis=0) - ended
+    step = np.broadcast_to(np.arange(steps)[:, None], ended.shape)
+    segments = np.concatenate([segment.ravel(), segment[closed_steps, closed_matches]])
+    order = np.lexsort((np.concatenate([step.ravel(), closed_steps + 1]), segments))
+    return order, np.unique(segments[order], return_counts=True)[1]

@@ -1,0 +1,1 @@
+"""The algorithm: one iteration of training, in the driver process."""

@@ -1,0 +1,85 @@
+"""Saving a run and continuing it: between a `MatchAlgorithm` and the files of `marl_app/runs/checkpoints.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core.learner.learner import Learner
+
+from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, write
+from marl_app.store.codec import decode, encode
+
+
+def save(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Path:
+    """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`.
+
+    Deleted too are what a killed writer left, and checkpoints of later iterations: a run that was resumed has passed
+    them over, so they are damaged.
+    """
+    arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
+    files = {
+        **{PLAYER.format(name): algorithm.encode_learner(name) for name in algorithm.trainees},
+        LEARNER: encode(arrays, plain),
+        STATE: json.dumps(algorithm.progress_state(), allow_nan=False).encode(),
+    }
+    return write(directory, algorithm.iteration, files, keep)
+
+
+def load(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
+    """Make a freshly built algorithm go on where the checkpoint was written; learners that it has not begin anew.
+
+    Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league or a
+    learner refers to weights that the store does not have.
+    """
+    players = {name: decode(blob)[0] for name, blob in checkpoint.players.items() if name in algorithm.trainees}
+    current = algorithm.weights()
+    for weights in players.values():
+        misfit = set(weights.keys() ^ current.keys()) or {
+            name for name in weights if weights[name].shape != current[name].shape
+        }
+        if misfit:
+            raise ValueError(
+                f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`"
+            )
+    for snapshot in checkpoint.state["league"]["snapshots"]:
+        if not algorithm.store.has(snapshot["digest"]):
+            raise KeyError(f"{checkpoint.path} refers to {snapshot['player']}, which the store does not have")
+    for name, trainee in checkpoint.state["trainees"].items():
+        if name in algorithm.trainees and trainee["initial"] and not algorithm.store.has(trainee["initial"]):
+            raise KeyError(f"{checkpoint.path} refers to the initial weights of {name}, which the store does not have")
+    for learner, weights in players.items():
+        algorithm.set_weights(learner, weights)
+    arrays, plain = decode(checkpoint.learner)
+    algorithm.learner_group.foreach_learner(_load_learner_state, arrays=arrays, plain=plain)
+    algorithm.load_progress_state(checkpoint.state)
+
+
+def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Optimizers, torch's RNG and the learner's own state: arrays, and what is not an array."""
+    arrays, plain = learner.own_state()
+    arrays["rng"] = torch.get_rng_state().numpy()
+    for name, optimizer in learner._named_optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                arrays[f"{name}/{index}/{key}"] = value.cpu().numpy()
+    return arrays, plain
+
+
+def _load_learner_state(
+    learner: Learner, *, arrays: dict[str, np.ndarray], plain: dict[str, Any], **kwargs: Any
+) -> None:
+    """The inverse of `_learner_state`; learning rates and such stay those of the configuration."""
+    torch.set_rng_state(torch.from_numpy(arrays["rng"]))
+    for name, optimizer in learner._named_optimizers.items():
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for path, value in arrays.items():
+            owner, _, rest = path.rpartition("/")[0].rpartition("/")
+            if owner == name:
+                state.setdefault(int(rest), {})[path.rpartition("/")[2]] = torch.from_numpy(value)
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    learner.load_own_state(arrays, plain)

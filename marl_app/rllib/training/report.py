@@ -1,0 +1,148 @@
+"""One iteration in numbers, under the names of `marl_app/metrics/names.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ray.rllib.utils.metrics import ALL_MODULES, LEARNER_RESULTS
+
+from marl_app.store.outbox import count_queued
+
+if TYPE_CHECKING:
+    from marl_app.rllib.training.algorithm import MatchAlgorithm
+
+LEARNER_KEYS = {
+    "policy_loss": "policy_loss",
+    "vf_loss": "vf_loss",
+    "total_loss": "total_loss",
+    "entropy": "entropy",
+    "approx_kl": "mean_kl",
+    "grad_norm": "grad_norm",
+    "default_optimizer_learning_rate": "learning_rate",
+    "explained_variance": "explained_variance",
+    "td_error": "td_error",
+    "q_mean": "q_mean",
+}
+"""The learner's names -> ours; where a player has several networks, the mean over those that report it."""
+
+
+def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of the iteration that has just ended; `result` is RLlib's."""
+    stats, counters = algorithm.stats, algorithm.counters
+    seconds = max(stats.seconds, 1e-9)
+    values = {
+        "iteration": algorithm.iteration,
+        "seconds": counters.seconds,
+        "steps/env_steps": counters.env_steps,
+        "steps/trained_agent_steps": counters.trained_agent_steps,
+        "throughput/env_steps_per_s": stats.env_steps / seconds,
+        "throughput/trained_agent_steps_per_s": stats.rows / seconds,
+        "throughput/sample_wait_share": stats.wait_seconds / seconds,
+        "throughput/learn_share": stats.learn_seconds / seconds,
+        "learner/batch_rows": stats.rows,
+        "learner/rows_per_env_step": stats.rows / stats.env_steps,
+        "policies/parameters": algorithm.num_parameters,
+        "policies/broadcast_bytes": algorithm.broadcast_bytes,
+        "staleness/updates": stats.staleness,
+        "matches/per_s": stats.matches / seconds,
+        "health/env_runner_restarts": counters.restarts,
+        "health/failures": counters.failures,
+    }
+    if stats.matches:
+        values["matches/length"] = stats.match_length
+        values["matches/return"] = stats.returns / stats.matches
+    matches, first = stats.self_play
+    if matches:
+        values["matches/first_side_score"] = first / matches
+    if stats.recorded:
+        values["league/self_play_share"] = matches / stats.recorded
+    return values | _learners(algorithm, result) | _league(algorithm) | _dealt(algorithm) | _snapshots(algorithm)
+
+
+def _dealt(algorithm: MatchAlgorithm) -> dict[str, float]:
+    """The control plane's work, and what placement made of it."""
+    means = algorithm.stats.dealt.means()
+    distortion = means.pop("distortion", None)
+    values = {f"control_plane/{name}": value for name, value in means.items()}
+    if distortion is not None and algorithm.config.placement_tolerance:
+        values["league/placement_distortion"] = distortion
+    return values
+
+
+def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
+    """What the learners that have just trained report: the first one under `learner/`, others under their own names;
+    and where there are several, how far each of them is."""
+    values: dict[str, float] = {}
+    for learner in algorithm.stats.learners:
+        prefix = "learner/" if learner == algorithm.config.learner else f"learners/{learner}/"
+        modules = [
+            figures
+            for name, figures in result.get(LEARNER_RESULTS, {}).items()
+            if name != ALL_MODULES and name.partition(".")[0] == learner
+        ]
+        values |= {
+            prefix + ours: float(np.mean(found))
+            for theirs, ours in LEARNER_KEYS.items()
+            if (found := [figures[theirs] for figures in modules if theirs in figures])
+        }
+    if len(algorithm.trainees) > 1:
+        for learner, trainee in algorithm.trainees.items():
+            values[f"learners/{learner}/env_steps"] = trainee.env_steps
+            values[f"learners/{learner}/trained_agent_steps"] = trainee.agent_steps
+            values[f"learners/{learner}/resets"] = algorithm.league.careers[learner].resets
+            values[f"learners/{learner}/snapshots"] = len(algorithm.league.view.of(learner))
+            values |= {f"learners/{learner}/{name}": value for name, value in _strength(algorithm, learner).items()}
+    return values
+
+
+def _strength(algorithm: MatchAlgorithm, learner: str) -> dict[str, float]:
+    """A learner's win rates and Elo, as far as there are any."""
+    league = algorithm.league
+    pool = [snapshot.player.id for snapshot in league.snapshots]
+    values: dict[str, float] = {}
+    games = league.payoff.games(learner, pool)
+    if games.sum():
+        values["win_rate/pool"] = float(np.average(league.payoff.win_rates(learner, pool), weights=games))
+        values |= {f"win_rate/{band}": score for band, (score, played) in league.bands(learner).items() if played}
+    if pool and learner in (ratings := algorithm.standing().ratings):
+        values["elo"] = ratings[learner]
+    return values
+
+
+def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
+    """What loading opponents moved in the iteration; nothing of links that nothing crossed in the whole run."""
+    stats, traffic = algorithm.stats, algorithm.stats.traffic
+    values: dict[str, float] = {"snapshots/runner_private_bytes": stats.private_bytes}
+    if not algorithm.league.snapshots:
+        return values
+    for link, crossed in algorithm.traffic.count.items():
+        if crossed:
+            values |= {f"snapshots/{link}/bytes": traffic.bytes[link], f"snapshots/{link}/count": traffic.count[link]}
+    if traffic.requests:
+        values["snapshots/hit_rate"] = traffic.hits / traffic.requests
+        values["snapshots/fetch_ms"] = 1000 * traffic.seconds / traffic.requests
+    values["snapshots/wait_share"] = traffic.waited / max(stats.sample_seconds, 1e-9)
+    return values | {
+        "snapshots/slot_bytes": stats.slot_bytes,
+        "snapshots/corrupt": traffic.corrupt,
+        "snapshots/bypassed": traffic.bypassed,
+        "snapshots/failed": traffic.failed,
+        "snapshots/queued": count_queued(algorithm.store),
+    }
+
+
+def _league(algorithm: MatchAlgorithm) -> dict[str, float]:
+    pool = [snapshot.player.id for snapshot in algorithm.league.snapshots]
+    values = {"league/pool_size": float(len(pool))}
+    strength = _strength(algorithm, algorithm.config.learner)
+    values |= {f"league/{name}": value for name, value in strength.items()}
+    if pool:
+        standing = algorithm.standing()
+        values["league/elo_pool_mean"] = float(np.mean([standing.ratings.get(player, 0.0) for player in pool]))
+        if standing.effective_pool_size is not None:
+            values["league/effective_pool_size"] = standing.effective_pool_size
+            values["league/meta_strategy_size"] = standing.meta_strategy_size
+            values["league/cyclic_share"] = standing.cyclic_share
+    return values

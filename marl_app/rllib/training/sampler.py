@@ -1,0 +1,120 @@
+"""Getting fragments out of env runners that may be slow, raise, hang or die."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+
+from marl_app.rllib.sampling.fragments import Failure, Fragment, Request
+
+logger = logging.getLogger(__name__)
+
+SAMPLE, PING = "sample", "ping"
+CONSECUTIVE_FAILURES = 3
+"""An environment may raise now and then; this often in a row, and the run ends with the traceback."""
+
+
+class NoProgress(RuntimeError):
+    """No experience arrives any more; the message says why."""
+
+
+class Sampler:
+    """Requests to the env runners of a group, and their answers. There is at most one request under way per runner.
+
+    No more is asked for than a batch still lacks: a fragment too many would be trained on an update later.
+
+    make_request: called for each request, with the env runner's number. restore: called when nobody answers, to bring
+    back env runners that died.
+    batch_steps, fragment_steps: env steps of a batch, and of one answer.
+    """
+
+    def __init__(
+        self,
+        group: EnvRunnerGroup,
+        make_request: Callable[[int], Request],
+        restore: Callable[[], None],
+        timeout_s: float,
+        batch_steps: int,
+        fragment_steps: int,
+    ) -> None:
+        self._group = group
+        self._make_request = make_request
+        self._restore = restore
+        self._timeout_s = timeout_s
+        self._batch_steps = batch_steps
+        self._fragment_steps = fragment_steps
+        self._in_a_row = 0
+        self.failures = 0
+
+    def request(self, collected: int = 0) -> None:
+        """Have env runners that are alive and idle collect what the batch still lacks beyond `collected` env steps.
+
+        (A local one works while it is collected.)
+        """
+        actors = self._group._worker_manager._remote_actor_states
+        healthy = self._group.healthy_env_runner_ids()
+        idle = [index for index in healthy if not actors[index].get_num_in_flight_requests(SAMPLE)]
+        under_way = (len(healthy) - len(idle)) * self._fragment_steps
+        lacking = math.ceil((self._batch_steps - collected - under_way) / self._fragment_steps)
+        if idle and lacking > 0:
+            idle = idle[:lacking]
+            kwargs = [{"request": self._make_request(runner)} for runner in idle]
+            self._group.foreach_env_runner_async(SAMPLE, tag=SAMPLE, kwargs=kwargs, remote_worker_ids=idle)
+
+    def collect(self) -> list[Fragment]:
+        """Fragments of a batch.
+
+        Raises NoProgress if none arrives for `timeout_s` seconds, or if env runners raise several times in a row.
+        """
+        fragments: list[Fragment] = []
+        deadline = time.monotonic() + self._timeout_s
+        while (collected := sum(fragment.env_steps for fragment in fragments)) < self._batch_steps:
+            for answer in self._answers(collected):
+                if isinstance(answer, Failure):
+                    self._failed(answer)
+                else:
+                    self._in_a_row = 0
+                    fragments.append(answer)
+                    deadline = time.monotonic() + self._timeout_s
+            if time.monotonic() > deadline:
+                raise NoProgress(
+                    f"no experience for {self._timeout_s:.0f} s (runtime.no_progress_timeout_s): "
+                    f"{self._group.num_healthy_remote_env_runners()} of {self._group.num_remote_env_runners()} "
+                    "env runners are alive; a step of the environment may hang"
+                )
+        return fragments
+
+    def revived(self, timeout_s: float = 0.0) -> list[int]:
+        """Env runners that were dead and answer again. If nobody does, it may take `timeout_s` seconds to say so."""
+        began = time.monotonic()
+        actors = self._group._worker_manager
+        dead = [index for index in actors.actor_ids() if not actors.is_actor_healthy(index)]
+        if not dead:
+            return []
+        # At most one is under way for each. (The group would log each that fails, every two seconds.)
+        actors.foreach_actor_async(PING, tag=PING, healthy_only=False, remote_actor_ids=dead)
+        answers = actors.fetch_ready_async_reqs(tags=PING, timeout_seconds=timeout_s, mark_healthy=True)
+        alive = [answer.actor_id for answer in answers if answer.ok]
+        if not alive:  # they may have failed at once
+            time.sleep(max(0.0, min(0.1, began + timeout_s - time.monotonic())))
+        return alive
+
+    def _answers(self, collected: int) -> list[Fragment | Failure]:
+        if self._group.local_env_runner is not None:
+            return [self._group.local_env_runner.sample(request=self._make_request(0))]
+        self.request(collected)
+        answers = self._group.fetch_ready_async_reqs(tags=SAMPLE, timeout_seconds=1.0)
+        if not answers:
+            self._restore()
+        return [answer for _, answer in answers]
+
+    def _failed(self, failure: Failure) -> None:
+        self.failures += 1
+        self._in_a_row += 1
+        logger.error("an env runner raised; its matches start anew\n%s", failure.traceback)
+        if self._in_a_row >= CONSECUTIVE_FAILURES:
+            raise NoProgress(f"env runners raised {self._in_a_row} times in a row; the last time:\n{failure.traceback}")
