@@ -1,10 +1,10 @@
 """When a learner is frozen into the pool.
 
 AlphaStar (Vinyals et al., 2019) freezes a learner 2e9 steps after its last freeze if it beats every opponent that its
-role names in at least 70% of games, and after 4e9 steps anyway. `AlphaStar` and `WinRate` are that rule made to work
+role names in at least 70% of games, and after 4e9 steps anyway. `AlphaStarSchedule` and `WinRate` are that rule made to work
 with few games: a win rate must clear the threshold with confidence (lower end of Wilson's interval) after a minimum of
 games. They differ in what is asked of a learner:
-- `AlphaStar`: to beat each of its opponents. The one it has hardly met holds it up.
+- `AlphaStarSchedule`: to beat each of its opponents. The one it has hardly met holds it up.
 - `WinRate`: one win rate against the pool as it was met. A matchmaker that seeks hard opponents (PFSP) makes it strict.
 """
 
@@ -158,7 +158,7 @@ class Plateau:
         self._best = {learner: (frozen, score, at) for learner, (frozen, score, at) in state.items()}
 
 
-class AlphaStar(WinRate):
+class AlphaStarSchedule(WinRate):
     """As `WinRate`, but each opponent counts: all main agents for a main exploiter, the whole pool for the others.
 
     `min_games` and the intervals are of the effective games of the payoff, which also remembers games from before the

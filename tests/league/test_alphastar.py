@@ -12,14 +12,13 @@ from marl_app.league.matchmakers.alphastar import AlphaStar, kept_by_suffix_rule
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER, Learner
 from marl_app.league.reset import reset_to
-from marl_app.league.schedule import AlphaStar as Gate
-from marl_app.league.schedule import EverySteps
+from marl_app.league.schedule import AlphaStarSchedule, EverySteps
 
 MAIN, RIVAL = Learner("main", MAIN_AGENT), Learner("rival", MAIN_AGENT)
 ME, LE = Learner("me", MAIN_EXPLOITER), Learner("le", LEAGUE_EXPLOITER)
 
 
-def league_of(*learners: Learner, pool: str = "", gate: Gate | None = None) -> League:
+def league_of(*learners: Learner, pool: str = "", gate: AlphaStarSchedule | None = None) -> League:
     """`pool` names the learners that are frozen, in this order."""
     league = League(learners, AlphaStar(), gate or EverySteps(100))
     for number, learner in enumerate(pool.split()):
@@ -139,7 +138,7 @@ def test_suffix_rule_is_the_loop_of_the_paper(win_rates: list[float]) -> None:
     assert kept_by_suffix_rule(np.array(win_rates)) == loop()
 
 
-GATE = Gate(threshold=0.7, min_games=20, agent_steps=100, timeout_factor=2)
+GATE = AlphaStarSchedule(threshold=0.7, min_games=20, agent_steps=100, timeout_factor=2)
 
 
 def due(league: League, learner: str, steps: int = 100) -> str | None:
