@@ -27,7 +27,7 @@ from marl_app.league.meta.uniform import Uniform as UniformMixture
 from marl_app.league.players import MAIN_AGENT, MAIN_EXPLOITER, Guest, Learner
 from marl_app.league.schedule import EverySteps
 from marl_app.league.standing import Standing
-from marl_app.league.thinning.meta import Meta as MetaThinning
+from marl_app.league.thinning.meta import MetaThinning
 
 HUNTER, PREY = Learner("hunter", MAIN_AGENT, side=0), Learner("prey", MAIN_AGENT, side=1)
 TRAPPER = Learner("trapper", MAIN_EXPLOITER, side=0)

@@ -12,14 +12,14 @@ from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.meta.nash import Nash
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
-from marl_app.league.thinning.meta import Meta, distances, dominated, exploitability_without
+from marl_app.league.thinning.meta import MetaThinning, distances, dominated, exploitability_without
 from marl_app.league.thinning.oldest import Oldest
 from marl_app.league.thinning.stride import Stride
 from marl_app.league.thinning.thinning import Drop, Thinning
 from marl_app.league.view import LeagueView
 
 ROCK_PAPER_SCISSORS = np.array([[0, -0.5, 0.5], [0.5, 0, -0.5], [-0.5, 0.5, 0]])
-THINNINGS = {"oldest": Oldest(), "stride": Stride(), "meta": Meta(0.02)}
+THINNINGS = {"oldest": Oldest(), "stride": Stride(), "meta": MetaThinning(0.02)}
 
 
 def make(thinning: Thinning | None, limit: int | None, *lineages: str) -> League:
@@ -95,9 +95,9 @@ def test_stride_keeps_the_first_of_a_lineage_as_long_as_it_can() -> None:
 def test_meta_drops_a_copy_before_anything_else() -> None:
     # Rock, paper, scissors, and paper again, which beats rock a little less.
     view = game([0, 0, 0, 0], [0.5, 0, 0, 0], [-0.5, 0.5, 0, 0], [0.49, 0, -0.5, 0])
-    copies = [drop.player for drop in (Meta(0.02).drop(view, ()), Meta(0.02).drop(view, {"main@0001"}))]
+    copies = [drop.player for drop in (MetaThinning(0.02).drop(view, ()), MetaThinning(0.02).drop(view, {"main@0001"}))]
     assert copies == ["main@0001", "main@0003"]  # the older one first
-    drop = Meta(0.02).drop(view, ())
+    drop = MetaThinning(0.02).drop(view, ())
     # What is left of paper beats rock by 0.49, not 0.5: the mixture of the rest is a little off.
     assert drop.cost == pytest.approx(0.003, abs=0.002)
     assert drop.reason == f"nearly a copy of another; exploitability of the pool {drop.cost:+.3f}"
@@ -114,11 +114,11 @@ def test_meta_drops_the_dominated_before_the_merely_unused() -> None:
     )
     advantage = view.payoff.matrix([s.player.id for s in view.snapshots]) - 0.5
     assert dominated(advantage).tolist() == [False, False, False, True, False]
-    first = Meta(0.02).drop(view, ())
+    first = MetaThinning(0.02).drop(view, ())
     assert first == Drop(
         "main@0003", "another one does as well against everybody; exploitability of the pool +0.000", 0.0
     )
-    second = Meta(0.02).drop(view, {"main@0003"})
+    second = MetaThinning(0.02).drop(view, {"main@0003"})
     assert (second.player, second.cost) == ("main@0004", 0.0)
     assert second.reason.startswith("the Nash mixture of the pool needs it least")
 
@@ -134,7 +134,7 @@ def test_what_the_mixture_needs_costs() -> None:
         [0.5, 0.25, 0.05]
     )
     view = game(*biased.tolist())
-    drop = Meta(0.02).drop(view, ())
+    drop = MetaThinning(0.02).drop(view, ())
     assert drop.player == "main@0002" and drop.cost == pytest.approx(0.05)
 
 
@@ -182,4 +182,4 @@ def test_a_thinning_that_drops_a_protected_one_is_stopped() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="tolerance"):
-        Meta(0.5)
+        MetaThinning(0.5)

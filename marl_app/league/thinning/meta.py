@@ -28,7 +28,7 @@ SUPPORT = 1e-6  # a smaller probability is none
 TRIED = 8  # members of the mixture, those most like others, whose cost is worked out; it takes a linear program each
 
 
-class Meta:
+class MetaThinning:
     """The cheapest snapshot, then a copy or a dominated one, then the one most like another, then the oldest.
 
     Mean scores that differ by at most `tolerance` on average make a copy. A hundred snapshots take about 0.3 s at most,
