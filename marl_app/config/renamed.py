@@ -33,6 +33,7 @@ RENAMED: dict[str, str] = {
     "envs.simple_tag.SimpleTag": "marl_app.envs.simple_tag.SimpleTag",
     "envs.tic_tac_toe.TicTacToe": "marl_app.envs.tic_tac_toe.TicTacToe",
     "envs.two_step.TwoStep": "marl_app.envs.two_step.TwoStep",
+    "marl_app.league.meta.uniform.Uniform": "marl_app.league.meta.uniform.UniformMixture",
     "marl_app.league.schedule.AlphaStar": "marl_app.league.schedule.AlphaStarSchedule",
     "marl_app.league.thinning.meta.Meta": "marl_app.league.thinning.meta.MetaThinning",
     "marl_app.rllib.modules.cnn.CNN": "marl_app.players.modules.cnn.CNN",

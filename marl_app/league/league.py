@@ -27,7 +27,7 @@ from marl_app.league.assignment import Assignment, Candidates, Opponent
 from marl_app.league.lineups import Lineups
 from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load, save
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.meta.uniform import Uniform
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Floats, Payoff
 from marl_app.league.players import GUEST, INITIAL, MAIN_AGENT, Guest, Learner, Player, Snapshot
@@ -88,7 +88,7 @@ class League:
         self.schedule = schedule
         self.payoff = Payoff() if payoff is None else payoff
         self.pool_limit = pool_limit
-        self.meta_strategy = Uniform() if meta_strategy is None else meta_strategy
+        self.meta_strategy = UniformMixture() if meta_strategy is None else meta_strategy
         self.thinning = Oldest() if thinning is None else thinning
         self.dropped: tuple[Drop, ...] = ()  # who left the pool at the last freeze; not saved
         self.careers = {learner: Career() for learner in self.learners}

@@ -1,11 +1,11 @@
-"""When a learner is frozen into the pool.
+"""Schedules: when a learner is frozen into the pool.
 
 AlphaStar (Vinyals et al., 2019) freezes a learner 2e9 steps after its last freeze if it beats every opponent that its
-role names in at least 70% of games, and after 4e9 steps anyway. `AlphaStarSchedule` and `WinRate` are that rule made to work
-with few games: a win rate must clear the threshold with confidence (lower end of Wilson's interval) after a minimum of
-games. They differ in what is asked of a learner:
-- `AlphaStarSchedule`: to beat each of its opponents. The one it has hardly met holds it up.
-- `WinRate`: one win rate against the pool as it was met. A matchmaker that seeks hard opponents (PFSP) makes it strict.
+role names in at least 70% of games, and after 4e9 steps anyway. `AlphaStarSchedule` and `WinRate` apply that rule with
+few games: after a minimum of games, the lower end of Wilson's interval of a win rate must exceed the threshold. They
+differ in which win rate that is:
+- `AlphaStarSchedule`: the win rate against each opponent. An opponent with few games delays the freeze.
+- `WinRate`: one win rate over all games with the pool. A matchmaker that seeks hard opponents (PFSP) makes it strict.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from marl_app.league.matchmakers.meta import Meta
 from marl_app.league.matchmakers.mix import Mix
 from marl_app.league.meta.nash import Nash
-from marl_app.league.meta.uniform import Uniform
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.payoff import Payoff
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -37,7 +37,7 @@ def test_the_defaults() -> None:
     Payoff(settings().league.decay_per_game)
 
 
-@pytest.mark.parametrize(("option", "kind"), [("nash", Nash), ("uniform", Uniform)])
+@pytest.mark.parametrize(("option", "kind"), [("nash", Nash), ("uniform", UniformMixture)])
 def test_the_meta_matchmaker_plays_the_leagues_meta_strategy(option: str, kind: type) -> None:
     matchmaker = build("matchmaker", "league/matchmaker=meta", f"league/meta={option}")
     assert isinstance(matchmaker, Meta) and isinstance(matchmaker.strategy, kind)

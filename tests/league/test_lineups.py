@@ -20,7 +20,7 @@ from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.nash import Nash
 from marl_app.league.meta.projected_replicator import ProjectedReplicator
 from marl_app.league.meta.regret_matching import RegretMatching
-from marl_app.league.meta.uniform import Uniform
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
 
@@ -63,7 +63,7 @@ def test_what_is_missing_is_what_pairs_say() -> None:
 @pytest.mark.parametrize(
     ("solver", "expected", "tolerance"),
     [
-        (Uniform(), 0.5, 1e-12),
+        (UniformMixture(), 0.5, 1e-12),
         (RegretMatching(20_000), 2 / 3, 1e-3),
         (ProjectedReplicator(0.1, 1e-6, 20_000), 2 / 3, 1e-3),
         # OpenSpiel 2.0.2 on this game of three (its gamma 1e-6, dt 1e-3, 2,000 steps), on the way there.
@@ -104,7 +104,7 @@ def test_where_company_does_not_matter_it_is_the_game_of_two(players: int, sides
             lineups.add(lineup, [(pairs[seat, seats].sum() - 0.5) / (sides - 1) for seat in seats])
     table = lineups.game(pool, pairs)
     assert table.shape == (players,) * sides
-    for solver in (Uniform(), RegretMatching(300), ProjectedReplicator(0.1, 1e-6, 300)):
+    for solver in (UniformMixture(), RegretMatching(300), ProjectedReplicator(0.1, 1e-6, 300)):
         assert solver.solve(table) == pytest.approx(solver.solve(pairs), abs=1e-6)
 
 

@@ -15,7 +15,7 @@ from marl_app.league.matchmakers.mix import Mix
 from marl_app.league.matchmakers.pfsp import WEIGHTINGS, Pfsp, pfsp_weights
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.meta.nash import Nash
-from marl_app.league.meta.uniform import Uniform as Evenly
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import MAIN_AGENT, Guest, Learner, Player, Snapshot
 from marl_app.league.schedule import EverySteps
@@ -84,7 +84,7 @@ def test_meta_plays_the_pools_equilibrium_whatever_the_learner_wins() -> None:
     assert branch.opponents == (rock, paper, scissors)
     assert branch.probabilities == pytest.approx([0.0625, 0.625, 0.3125])
     assert branch.win_rates == pytest.approx([0.1, 0.5, 0.9])  # the learner's own
-    (branch,) = Meta(Evenly()).branches(view, "main")
+    (branch,) = Meta(UniformMixture()).branches(view, "main")
     assert branch.probabilities == pytest.approx([1 / 3] * 3)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_app.league.meta.nash import Nash
-from marl_app.league.meta.uniform import Uniform
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
 from marl_app.league.view import LeagueView
@@ -26,8 +26,8 @@ def win_rates(draw: st.DrawFn, max_size: int = 8) -> np.ndarray:
 
 
 def test_uniform() -> None:
-    assert Uniform().solve(BIASED).tolist() == [1 / 3] * 3
-    assert Uniform().solve(np.array([[0.5]])).tolist() == [1.0]
+    assert UniformMixture().solve(BIASED).tolist() == [1 / 3] * 3
+    assert UniformMixture().solve(np.array([[0.5]])).tolist() == [1.0]
 
 
 def test_rock_paper_scissors() -> None:
@@ -109,5 +109,5 @@ def test_win_rates_that_are_no_numbers_are_refused(value: float) -> None:
 
 def test_an_empty_pool_has_no_mixture() -> None:
     view = LeagueView((Learner("main"),), (), Payoff(), {})
-    for strategy in (Uniform(), Nash()):
+    for strategy in (UniformMixture(), Nash()):
         assert view.mixture(strategy).shape == (0,)

@@ -10,13 +10,13 @@ from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.nash import Nash, maximin
 from marl_app.league.meta.projected_replicator import ProjectedReplicator, project
 from marl_app.league.meta.regret_matching import RegretMatching
-from marl_app.league.meta.uniform import Uniform
+from marl_app.league.meta.uniform import UniformMixture
 
 ROCK_PAPER_SCISSORS = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
 BIASED = 0.5 + np.array([[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]])
 
 SOLVERS = [
-    Uniform(),
+    UniformMixture(),
     Nash(),
     RegretMatching(500),
     ProjectedReplicator(0.01, 1e-6, 500),
@@ -127,7 +127,7 @@ def test_two_populations() -> None:
 
 @every_solver
 def test_what_is_no_table_of_players_is_refused(solver: MetaStrategy) -> None:
-    if isinstance(solver, Uniform):
+    if isinstance(solver, UniformMixture):
         return
     with pytest.raises(ValueError, match=r"scores must be \[n, n\]"):
         solver.solve(np.zeros((2, 3)))

@@ -12,7 +12,7 @@ from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.matchmakers.matchmaker import Branch, Matchmaker
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.meta.nash import Nash
-from marl_app.league.meta.uniform import Uniform as Evenly
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.oracles import Draws, History, best_response, play_league, self_play, strength
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
@@ -28,7 +28,7 @@ def played(matchmaker: Matchmaker) -> tuple[list[int], History, League]:
     pair = self_play(SCORES, ROUNDS, draws)
     learners = [Learner(f"main_{number}") for number in range(LEARNERS)]
     league = League(learners, matchmaker, EverySteps(1), Payoff(1e-9), POOL)
-    meta = {"uniform": Evenly(), "nash": Nash()}
+    meta = {"uniform": UniformMixture(), "nash": Nash()}
     return pair, play_league(SCORES, league, meta, ROUNDS, OPPONENTS, draws), league
 
 
@@ -114,7 +114,7 @@ def test_the_payoff_of_the_pool_is_that_of_its_strategies(matchmaker: Matchmaker
     learners = [Learner(f"main_{number}") for number in range(LEARNERS)]
     for rounds in (1, 2, 8):
         league = League(learners, matchmaker, EverySteps(1), Payoff(1e-9), 23)
-        play_league(SCORES, league, {"uniform": Evenly()}, rounds, OPPONENTS, Draws(SEED))
+        play_league(SCORES, league, {"uniform": UniformMixture()}, rounds, OPPONENTS, Draws(SEED))
         strategies = [int(snapshot.digest) for snapshot in league.snapshots]
         assert len(strategies) == min(23, LEARNERS * (rounds + 1))
         matrix = league.payoff.matrix([snapshot.player.id for snapshot in league.snapshots])

@@ -8,14 +8,14 @@ import pytest
 from marl_app.league.league import League, Progress
 from marl_app.league.matchmakers.meta import Meta
 from marl_app.league.meta.nash import Nash
-from marl_app.league.meta.uniform import Uniform
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.players import Learner
 from marl_app.league.schedule import Plateau
 
 
 def make_league(**settings: float) -> League:
     plateau = Plateau(
-        Uniform(),
+        UniformMixture(),
         **{"agent_steps": 100, "patience": 50, "min_gain": 0.01, "budget": 500, **settings},  # type: ignore[arg-type]
     )
     league = League([Learner("main")], Meta(Nash()), plateau, meta_strategy=Nash())

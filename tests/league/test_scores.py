@@ -11,7 +11,7 @@ from marl_app.league.league import League, Outcomes
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.matchmakers.rectified import Rectified
 from marl_app.league.meta.nash import Nash
-from marl_app.league.meta.uniform import Uniform
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
@@ -81,7 +81,7 @@ def test_the_meta_strategy_is_that_of_the_payoffs_not_of_the_wins() -> None:
 def test_who_is_not_lost_to_goes_by_payoff() -> None:
     league = biased_league()
     league.payoff.add("main", "main@0002", 40, 0, 60, 70.0)  # loses more often than not, and yet gains
-    [branch] = Rectified(Uniform()).branches(league.view, "main")
+    [branch] = Rectified(UniformMixture()).branches(league.view, "main")
     assert branch.probabilities.tolist() == [0.5, 0.0, 0.5]  # unplayed, lost to, gained from
 
 

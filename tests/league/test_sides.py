@@ -23,7 +23,7 @@ from marl_app.league.meta.alpha_rank import AlphaRank
 from marl_app.league.meta.nash import Nash
 from marl_app.league.meta.projected_replicator import ProjectedReplicator
 from marl_app.league.meta.regret_matching import RegretMatching
-from marl_app.league.meta.uniform import Uniform as UniformMixture
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.players import MAIN_AGENT, MAIN_EXPLOITER, Guest, Learner
 from marl_app.league.schedule import EverySteps
 from marl_app.league.standing import Standing

@@ -7,7 +7,7 @@ import numpy as np
 from marl_app.league.payoff import Floats
 
 
-class Uniform:
+class UniformMixture:
     """The same probability for everybody."""
 
     def solve(self, scores: Floats) -> Floats:
