@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marl_app.league.schedule import Progress
+from marl_app.league.schedule import TrainingProgress
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.events import MatchCallback
 from marl_app.rllib.training.postponed import postponed
@@ -19,7 +19,7 @@ class FreezeAndPublish(MatchCallback):
     def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Carry out the league's decisions."""
         steps = {learner: trainee.agent_steps for learner, trainee in algorithm.trainees.items()}
-        for decision in algorithm.league.tick(Progress(steps, algorithm.iteration), algorithm.rng):
+        for decision in algorithm.league.tick(TrainingProgress(steps, algorithm.iteration), algorithm.rng):
             snapshot = None
             with postponed(algorithm, f"freezing {decision.learner}"):
                 snapshot = algorithm.freeze(decision)

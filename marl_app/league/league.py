@@ -33,12 +33,12 @@ from marl_app.league.payoff import Floats, Payoff
 from marl_app.league.players import GUEST, INITIAL, MAIN_AGENT, Guest, Learner, Player, Snapshot
 from marl_app.league.ratings import bradley_terry
 from marl_app.league.reset import Freeze, reset_to
-from marl_app.league.schedule import Progress, Remembering, Schedule
+from marl_app.league.schedule import Remembering, Schedule, TrainingProgress
 from marl_app.league.thinning.oldest import Oldest
 from marl_app.league.thinning.thinning import Drop, Thinning
 from marl_app.league.view import LeagueView, Mixtures, Tally
 
-__all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "Progress"]
+__all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "TrainingProgress"]
 
 STATE_VERSION = 5
 
@@ -200,7 +200,7 @@ class League:
                     pairs.append((b, a) if newer.side == 0 or older.side == 1 else (a, b))
         return pairs
 
-    def tick(self, progress: Progress, rng: np.random.Generator | None = None) -> list[Freeze]:
+    def tick(self, progress: TrainingProgress, rng: np.random.Generator | None = None) -> list[Freeze]:
         """Who is to be frozen now, by the schedule, and what then. A question, asked once per iteration: it
         changes nothing but `rng` and what the schedule remembers.
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marl_app.league.league import League, Outcomes, Progress
+from marl_app.league.league import League, Outcomes, TrainingProgress
 from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats
@@ -106,7 +106,7 @@ def _meet_and_freeze(scores: Floats, league: League, now: Mapping[str, int], ste
     pool = {snapshot.player.id: int(snapshot.digest) for snapshot in league.snapshots}
     for learner in league.learners:
         league.record(_results(scores, learner, {**pool, **now}))
-    for freeze in league.tick(Progress(agent_steps=steps, iteration=steps)):
+    for freeze in league.tick(TrainingProgress(agent_steps=steps, iteration=steps)):
         league.add_snapshot(freeze.learner, str(now[freeze.learner]), steps, freeze.reason)
 
 

@@ -21,7 +21,7 @@ from marl_app.league.view import LeagueView
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a run is since it began: agent steps that learners have trained on, and iterations.
 
     `agent_steps` goes by learner id; a single number stands for every learner.
@@ -38,7 +38,7 @@ class Progress:
 class Schedule(Protocol):
     """A rule that says when a learner is frozen."""
 
-    def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
+    def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         """Why the learner should be frozen now, as a sentence for humans; None if it should not."""
         ...
 
@@ -64,7 +64,7 @@ class EverySteps:
             raise ValueError(f"agent_steps must be > 0, not {agent_steps}")
         self.agent_steps = agent_steps
 
-    def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
+    def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         steps = progress.steps(learner) - view.last_freeze(learner)
         return f"{steps:,} agent steps since the last freeze" if steps >= self.agent_steps else None
 
@@ -97,7 +97,7 @@ class WinRate:
         self.timeout_factor = timeout_factor
         self.confidence = confidence
 
-    def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
+    def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         steps = progress.steps(learner) - view.last_freeze(learner)
         if steps >= self.agent_steps and (reason := self.beats(view, learner)):
             return reason
@@ -135,7 +135,7 @@ class Plateau:
         self.budget = budget
         self._best: dict[str, tuple[int, float, int]] = {}  # learner: its last freeze, best score since, and when
 
-    def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
+    def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         now, frozen = progress.steps(learner), view.last_freeze(learner)
         pool = [snapshot.player.id for snapshot in view.facing(learner)]
         mixture = view.mixture(self.strategy, view.faced_side(learner))

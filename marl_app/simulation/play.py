@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import expit
 
-from marl_app.league.league import INITIAL, League, Outcomes, Progress
+from marl_app.league.league import INITIAL, League, Outcomes, TrainingProgress
 from marl_app.league.outcomes import Ints
 from marl_app.league.payoff import Floats
 from marl_app.league.players import MAIN_EXPLOITER, Learner
@@ -174,7 +174,7 @@ class Simulation:
                 INTRUDER.lineage, SimulatedPlayer(self._now[self.watched].state, tricky=True, knows=1.0), "implanted"
             )
         steps = {name: int(steps) for name, steps in self._agent_steps.items()}
-        for freeze in self.league.tick(Progress(steps, iteration), self._rng):
+        for freeze in self.league.tick(TrainingProgress(steps, iteration), self._rng):
             if freeze.learner not in self._now:
                 continue
             self._join(freeze.learner, self._now[freeze.learner], freeze.reason)

@@ -17,7 +17,7 @@ from marl_app.league.outcomes import Ints
 from marl_app.league.payoff import Floats, Payoff
 from marl_app.league.players import Player
 from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry
-from marl_app.league.schedule import Progress
+from marl_app.league.schedule import TrainingProgress
 from marl_app.league.view import LeagueView
 
 
@@ -82,7 +82,7 @@ class RecordedSchedule:
     def __init__(self, agent_steps: Floats) -> None:
         self._agent_steps = agent_steps
 
-    def due(self, view: LeagueView, learner: str, progress: Progress) -> str | None:
+    def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         line = view.of(learner)
         number = (line[-1].player.generation or 0) + 1 if line else 0
         if number < len(self._agent_steps) and progress.steps(learner) >= self._agent_steps[number]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_app.league.league import INITIAL, Freeze, League, Outcomes, Progress
+from marl_app.league.league import INITIAL, Freeze, League, Outcomes, TrainingProgress
 from marl_app.league.matchmakers.alphastar import AlphaStar, kept_by_suffix_rule
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER, Learner
@@ -142,7 +142,7 @@ GATE = AlphaStarSchedule(threshold=0.7, min_games=20, agent_steps=100, timeout_f
 
 
 def due(league: League, learner: str, steps: int = 100) -> str | None:
-    return GATE.due(league.view, learner, Progress({learner: steps}, 0))
+    return GATE.due(league.view, learner, TrainingProgress({learner: steps}, 0))
 
 
 def test_a_main_agent_is_due_when_it_surely_beats_everybody() -> None:
@@ -174,12 +174,12 @@ def test_an_exploiter_has_to_beat_the_mains_and_a_league_exploiter_the_pool() ->
 
 def test_each_learner_has_its_own_steps() -> None:
     league = league_of(MAIN, ME, pool="main me", gate=GATE)
-    assert league.tick(Progress({"main": 199, "me": 200}, 0)) == [
+    assert league.tick(TrainingProgress({"main": 199, "me": 200}, 0)) == [
         Freeze("me", "timeout: 200 agent steps since the last freeze", INITIAL)
     ]
-    assert [freeze.learner for freeze in league.tick(Progress(200, 0))] == ["main", "me"]
+    assert [freeze.learner for freeze in league.tick(TrainingProgress(200, 0))] == ["main", "me"]
     with pytest.raises(KeyError, match="me"):
-        league.tick(Progress({"main": 1}, 0))
+        league.tick(TrainingProgress({"main": 1}, 0))
 
 
 def test_exploiters_start_again_and_main_agents_go_on() -> None:
@@ -205,7 +205,7 @@ def test_an_exploiter_may_start_from_a_snapshot() -> None:
 
 def test_the_first_generation_is_not_reset_for_it_is_the_initial_one() -> None:
     league = league_of(MAIN, ME, LE)
-    assert [freeze.reset_to for freeze in league.tick(Progress(0, 0))] == [None] * 3  # nor is a generator needed
+    assert [freeze.reset_to for freeze in league.tick(TrainingProgress(0, 0))] == [None] * 3  # no generator is needed
 
 
 def test_a_reset_learner_has_no_past() -> None:
@@ -259,7 +259,7 @@ def test_a_whole_league_runs_and_resumes() -> None:
                     wins = int(rng.binomial(n, 0.8))
                     league.record(outcome(learner, opponent.player, wins, int(n) - wins))
             steps = {"main": iteration * 40, "me": iteration * 30, "le": iteration * 30}
-            for freeze in league.tick(Progress(steps, iteration), rng):
+            for freeze in league.tick(TrainingProgress(steps, iteration), rng):
                 league.add_snapshot(freeze.learner, f"{iteration:064x}", steps[freeze.learner], freeze.reason)
                 if freeze.reset_to is not None:
                     league.reset(freeze.learner, freeze.reset_to)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from marl_app.league.league import League, Progress
+from marl_app.league.league import League, TrainingProgress
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.players import GUEST, Guest, Learner
 from marl_app.league.schedule import EverySteps
@@ -24,7 +24,7 @@ def make_league(*guests: Guest, **settings: object) -> League:
 
 
 def freeze(league: League, steps: int) -> None:
-    for decision in league.tick(Progress(steps, 1)):
+    for decision in league.tick(TrainingProgress(steps, 1)):
         league.add_snapshot(decision.learner, f"{steps:064d}", steps, decision.reason)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_app.league.league import Assignment, League, Outcomes, Progress
+from marl_app.league.league import Assignment, League, Outcomes, TrainingProgress
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.matchmakers.mix import Mix
 from marl_app.league.matchmakers.pfsp import Pfsp
@@ -47,7 +47,7 @@ def run(league: League, rng: np.random.Generator, iterations: range) -> list[str
         assignment = league.assign("main", 3, rng)
         log.append(f"{assignment.opponents} {assignment.shares.tolist()}")
         league.record(play(league, assignment, rng))
-        for freeze in league.tick(Progress(iteration * 30, iteration)):
+        for freeze in league.tick(TrainingProgress(iteration * 30, iteration)):
             snapshot = league.add_snapshot(freeze.learner, f"{iteration:064x}", iteration * 30, freeze.reason)
             log.append(str(snapshot))
     return log
@@ -74,12 +74,12 @@ def test_a_resumed_league_is_the_league_that_stopped(limit: int | None) -> None:
 
 def test_the_first_generation_is_due_at_once_then_the_schedule_decides() -> None:
     league = make_league()
-    (freeze,) = league.tick(Progress(0, 0))
+    (freeze,) = league.tick(TrainingProgress(0, 0))
     assert (freeze.learner, freeze.reason) == ("main", "the first generation")
-    assert league.tick(Progress(0, 0)) == [freeze] and league.snapshots == ()  # asking changes nothing
+    assert league.tick(TrainingProgress(0, 0)) == [freeze] and league.snapshots == ()  # asking changes nothing
     league.add_snapshot("main", "a" * 64, 0, freeze.reason)
-    assert league.tick(Progress(99, 1)) == []
-    assert [f.reason for f in league.tick(Progress(100, 2))] == ["100 agent steps since the last freeze"]
+    assert league.tick(TrainingProgress(99, 1)) == []
+    assert [f.reason for f in league.tick(TrainingProgress(100, 2))] == ["100 agent steps since the last freeze"]
 
 
 def test_snapshots_know_their_past_and_inherit_the_record() -> None:
@@ -290,7 +290,7 @@ def test_learners_come_and_go_between_two_sessions() -> None:
     )
     assert resumed.payoff.games("main", ["main@0000"]).tolist() == [0]
     assert resumed.careers["late"].matches == 0 and resumed.matches == league.matches
-    assert [decision.learner for decision in resumed.tick(Progress(0, 0))] == ["other", "late"]
+    assert [decision.learner for decision in resumed.tick(TrainingProgress(0, 0))] == ["other", "late"]
     resumed.add_snapshot("other", "d" * 64, 0, "")
     assert set(resumed.ratings()) == {"other", "late", "main@0000", "main@0001", "other@0000"}
     back = make_league()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from marl_app.league.league import League, Progress
+from marl_app.league.league import League, TrainingProgress
 from marl_app.league.matchmakers.meta import Meta
 from marl_app.league.meta.nash import Nash
 from marl_app.league.meta.uniform import UniformMixture
@@ -26,7 +26,7 @@ def make_league(**settings: float) -> League:
 def ask(league: League, steps: int, score: float) -> str | None:
     """Why main is frozen, if its score against main@0000 is this after so many agent steps."""
     league.payoff.replace("main", "main@0000", 1000 * score, 0, 1000 * (1 - score), 1000 * score)
-    decisions = league.tick(Progress(steps, 0))
+    decisions = league.tick(TrainingProgress(steps, 0))
     return decisions[0].reason if decisions else None
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
-from marl_app.league.schedule import EverySteps, Progress, WinRate
+from marl_app.league.schedule import EverySteps, TrainingProgress, WinRate
 from marl_app.league.view import LeagueView, Tally
 
 
@@ -15,8 +15,8 @@ def view_of(tally: Tally, frozen_at: int = 1000) -> LeagueView:
 
 def test_every_steps_counts_from_the_last_freeze() -> None:
     schedule = EverySteps(500)
-    assert schedule.due(view_of(Tally()), "main", Progress(1499, 1)) is None
-    assert schedule.due(view_of(Tally()), "main", Progress(1500, 1)) == "500 agent steps since the last freeze"
+    assert schedule.due(view_of(Tally()), "main", TrainingProgress(1499, 1)) is None
+    assert schedule.due(view_of(Tally()), "main", TrainingProgress(1500, 1)) == "500 agent steps since the last freeze"
 
 
 GATE = WinRate(threshold=0.7, min_games=1000, agent_steps=100, timeout_factor=50)
@@ -24,12 +24,12 @@ GATE = WinRate(threshold=0.7, min_games=1000, agent_steps=100, timeout_factor=50
 
 def test_win_rate_says_why() -> None:
     # 0.78 over 1204 games: Wilson at 95% is [0.756, 0.802]
-    reason = GATE.due(view_of(Tally(899, 80, 225)), "main", Progress(1100, 1))
+    reason = GATE.due(view_of(Tally(899, 80, 225)), "main", TrainingProgress(1100, 1))
     assert reason == "win rate 0.78 [0.76, 0.80] over 1,204 games"
 
 
 def test_the_minimum_itself_is_enough() -> None:
-    assert GATE.due(view_of(Tally(1000, 0, 0)), "main", Progress(1100, 1)) is not None
+    assert GATE.due(view_of(Tally(1000, 0, 0)), "main", TrainingProgress(1100, 1)) is not None
 
 
 @pytest.mark.parametrize(
@@ -42,23 +42,23 @@ def test_the_minimum_itself_is_enough() -> None:
     ],
 )
 def test_win_rate_waits(tally: Tally, steps: int) -> None:
-    assert GATE.due(view_of(tally), "main", Progress(steps, 1)) is None
+    assert GATE.due(view_of(tally), "main", TrainingProgress(steps, 1)) is None
 
 
 def test_more_games_make_the_same_rate_enough() -> None:
-    reason = GATE.due(view_of(Tally(72_000, 0, 28_000)), "main", Progress(2000, 1))
+    reason = GATE.due(view_of(Tally(72_000, 0, 28_000)), "main", TrainingProgress(2000, 1))
     assert reason == "win rate 0.72 [0.72, 0.72] over 100,000 games"
 
 
 def test_timeout() -> None:
     losing = view_of(Tally(0, 0, 9999))
-    assert GATE.due(losing, "main", Progress(5999, 1)) is None
-    assert GATE.due(losing, "main", Progress(6000, 1)) == "timeout: 5,000 agent steps since the last freeze"
+    assert GATE.due(losing, "main", TrainingProgress(5999, 1)) is None
+    assert GATE.due(losing, "main", TrainingProgress(6000, 1)) == "timeout: 5,000 agent steps since the last freeze"
     at_once = WinRate(threshold=0.7, min_games=1, agent_steps=100, timeout_factor=1)
-    assert at_once.due(losing, "main", Progress(1099, 1)) is None
-    assert at_once.due(losing, "main", Progress(1100, 1)) == "timeout: 100 agent steps since the last freeze"
+    assert at_once.due(losing, "main", TrainingProgress(1099, 1)) is None
+    assert at_once.due(losing, "main", TrainingProgress(1100, 1)) == "timeout: 100 agent steps since the last freeze"
     patient = WinRate(threshold=0.7, min_games=1, agent_steps=1)
-    assert patient.due(losing, "main", Progress(10**12, 1)) is None
+    assert patient.due(losing, "main", TrainingProgress(10**12, 1)) is None
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner, Player, Snapshot
-from marl_app.league.schedule import Progress
+from marl_app.league.schedule import TrainingProgress
 from marl_app.league.view import LeagueView, Tally
 from marl_app.simulation.recorded import Recorded, RecordedSchedule
 
@@ -52,7 +52,7 @@ def test_frozen_when_they_were() -> None:
     def due(snapshots: int, agent_steps: int) -> str | None:
         pool = tuple(Snapshot(Player("main", n), "", 0, None, "") for n in range(snapshots))
         view = LeagueView((Learner("main"),), pool, Payoff(), {"main": Tally()})
-        return schedule.due(view, "main", Progress(agent_steps, 1))
+        return schedule.due(view, "main", TrainingProgress(agent_steps, 1))
 
     assert due(0, 0) == "as generation 0 was"
     assert due(1, 999) is None and due(1, 1000) and due(2, 2999) is None and due(2, 3000)
