@@ -44,7 +44,7 @@ class Draws:
 
 
 @dataclass
-class History:
+class OracleHistory:
     """What a league's pool was after each round: its strength by meta-strategy, and its different strategies."""
 
     strength: dict[str, list[float]]
@@ -78,7 +78,7 @@ def play_league(
     rounds: int,
     opponents: int,
     draws: Draws,
-) -> History:
+) -> OracleHistory:
     """Each round every learner responds to so many draws of the matchmaker from the pool as the round found it.
 
     Then everybody meets everybody once, and whom the schedule freezes joins the pool. A round is one agent step.
@@ -86,7 +86,7 @@ def play_league(
     size = len(scores)
     now = {learner: draws.strategy(size) for learner in league.learners}
     _meet_and_freeze(scores, league, now, 0)
-    history = History({name: [] for name in meta_strategies})
+    history = OracleHistory({name: [] for name in meta_strategies})
     for number in range(1, rounds + 1):
         view = league.view
         known = {snapshot.player.id: int(snapshot.digest) for snapshot in view.snapshots} | now

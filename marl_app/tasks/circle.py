@@ -19,7 +19,7 @@ from marl_app.config.schema import Config, Section, key
 from marl_app.envs.circle import Circle
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.oracles import Draws, History, play_league, self_play
+from marl_app.league.oracles import Draws, OracleHistory, play_league, self_play
 from marl_app.league.players import Learner
 from marl_app.metrics.figures import Pixels, curves_figure, write_png
 from marl_app.metrics.files import replacing
@@ -76,7 +76,7 @@ class CircleGame(Section):
 class Results:
     """The strategies of the pair's agent, their strength, and what became of each league; all per round."""
 
-    def __init__(self, pair: Sequence[int], pair_strength: Sequence[float], leagues: dict[str, History]) -> None:
+    def __init__(self, pair: Sequence[int], pair_strength: Sequence[float], leagues: dict[str, OracleHistory]) -> None:
         self.pair, self.leagues, self.rounds = pair, leagues, range(1, len(pair) + 1)
         self.strength = {
             meta: {SINGLE: pair_strength} | {name: history.strength[meta] for name, history in leagues.items()}

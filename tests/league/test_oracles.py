@@ -13,7 +13,7 @@ from marl_app.league.matchmakers.matchmaker import Branch, Matchmaker
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.meta.nash import Nash
 from marl_app.league.meta.uniform import UniformMixture
-from marl_app.league.oracles import Draws, History, best_response, play_league, self_play, strength
+from marl_app.league.oracles import Draws, OracleHistory, best_response, play_league, self_play, strength
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
@@ -22,7 +22,7 @@ SEED, SIZE, ROUNDS, LEARNERS, OPPONENTS, POOL = 7, 30, 60, 5, 12, 150
 SCORES = circle_scores(SIZE)
 
 
-def played(matchmaker: Matchmaker) -> tuple[list[int], History, League]:
+def played(matchmaker: Matchmaker) -> tuple[list[int], OracleHistory, League]:
     """The pair, and then, with the same luck, the league; its pool is played uniformly and by its equilibrium."""
     draws = Draws(SEED)
     pair = self_play(SCORES, ROUNDS, draws)
@@ -33,12 +33,12 @@ def played(matchmaker: Matchmaker) -> tuple[list[int], History, League]:
 
 
 @pytest.fixture(scope="module")
-def tutorial() -> tuple[list[int], History, League]:
+def tutorial() -> tuple[list[int], OracleHistory, League]:
     """As in the tutorial on this game: each learner responds to a uniform sample of the pool."""
     return played(Uniform())
 
 
-def test_the_published_table(tutorial: tuple[list[int], History, League]) -> None:
+def test_the_published_table(tutorial: tuple[list[int], OracleHistory, League]) -> None:
     """What the tutorial prints (Python 3.11's `random`, seed 7), to its three decimals."""
     pair, history, _ = tutorial
     assert [1 - SCORES[:, agent].max() for agent in pair] == [0.0] * ROUNDS  # every pure strategy is beaten
@@ -78,7 +78,7 @@ def in_plain_python() -> tuple[list[int], list[float], list[int]]:
     return agents, strengths, distinct
 
 
-def test_every_round_is_as_in_plain_python(tutorial: tuple[list[int], History, League]) -> None:
+def test_every_round_is_as_in_plain_python(tutorial: tuple[list[int], OracleHistory, League]) -> None:
     pair, history, _ = tutorial
     agents, strengths, distinct = in_plain_python()
     assert pair == agents
@@ -86,12 +86,14 @@ def test_every_round_is_as_in_plain_python(tutorial: tuple[list[int], History, L
     assert history.distinct == distinct
 
 
-def test_the_pair_never_stands_still(tutorial: tuple[list[int], History, League]) -> None:
+def test_the_pair_never_stands_still(tutorial: tuple[list[int], OracleHistory, League]) -> None:
     pair, _, _ = tutorial
     assert all(now != before for before, now in zip(pair, pair[1:], strict=False))
 
 
-def test_the_equilibrium_of_the_same_pool_cannot_be_exploited(tutorial: tuple[list[int], History, League]) -> None:
+def test_the_equilibrium_of_the_same_pool_cannot_be_exploited(
+    tutorial: tuple[list[int], OracleHistory, League],
+) -> None:
     """A strategy and the one opposite, half each, are safe: each other one beats one of them and loses to the other.
 
     Such pairs are in the pool early. It has other equilibria, though, which only somebody outside of it beats; in a few
