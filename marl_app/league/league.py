@@ -96,7 +96,7 @@ class League:
         self._tallies = {learner: Tally() for learner in self.learners}
         self._measured: set[tuple[str, str]] = set()  # pairs of the pool, sorted
         self._lineups = Lineups()
-        self._zero: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
+        self._elo_origin: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
         # Worked out from the league as it is: whoever changes it clears the first, whoever changes the pool both.
         # (What learners win says nothing of the payoff within the pool, which meta-strategies are solved from.)
         self._candidates: dict[str, Candidates] = {}  # by learner
@@ -261,8 +261,8 @@ class League:
         self.payoff.copy_row(learner, player.id)
         self._tallies[learner] = Tally()
         self.careers[learner].origin = digest
-        if self._zero is None and learner == next(iter(self.learners)):
-            self._zero = (player.id, 0.0)
+        if self._elo_origin is None and learner == next(iter(self.learners)):
+            self._elo_origin = (player.id, 0.0)
         self.dropped = tuple(self._thin())
         return snapshot
 
@@ -293,12 +293,12 @@ class League:
             drop = self.thinning.drop(view, staying)
             if drop.player not in self._pool or drop.player in staying:
                 raise ValueError(f"{type(self.thinning).__name__} drops {drop.player}, which may not leave the pool")
-            if self._zero is not None and drop.player == self._zero[0]:
+            if self._elo_origin is not None and drop.player == self._elo_origin[0]:
                 # The oldest snapshot of the lineage takes over, at the Elo it has now, so that ratings go on.
                 lineage = Player.parse(drop.player).lineage
                 others = [s.player for s in self.snapshots if s.player.id != drop.player]
                 heir = next((player for player in others if player.lineage == lineage), others[0]).id
-                self._zero = (heir, self.ratings()[heir])
+                self._elo_origin = (heir, self.ratings()[heir])
             self._leave(drop.player)
             yield drop
 
@@ -318,7 +318,7 @@ class League:
         players = [*self.learners, *self._pool]
         wins, _ = self.payoff.counts(players)
         ratings = bradley_terry(wins)
-        origin, elo = self._zero or (players[0], 0.0)
+        origin, elo = self._elo_origin or (players[0], 0.0)
         ratings += elo - ratings[players.index(origin)]
         return dict(zip(players, ratings.tolist(), strict=True))
 
@@ -348,7 +348,7 @@ class League:
             "tallies": {learner: asdict(tally) for learner, tally in self._tallies.items()},
             "matches": self.matches,  # for who reads a checkpoint; the careers have it by learner
             "careers": {learner: asdict(career) for learner, career in self.careers.items()},
-            "zero": self._zero,
+            "zero": self._elo_origin,
             "measured": sorted(self._measured),
             "lineups": self._lineups.state_dict(),
             "payoff": self.payoff.state_dict(),
@@ -371,7 +371,7 @@ class League:
         self._tallies = {learner: tallies.get(learner, Tally()) for learner in self.learners}
         careers = {learner: Career(**fields) for learner, fields in state["careers"].items()}
         self.careers = {learner: Career() for learner in self.learners} | careers
-        self._zero = tuple(state["zero"]) if state["zero"] else None
+        self._elo_origin = tuple(state["zero"]) if state["zero"] else None
         self._measured = {(first, second) for first, second in state["measured"]}
         self._lineups.load_state_dict(state["lineups"])
         self.payoff.load_state_dict(state["payoff"])

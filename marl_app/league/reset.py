@@ -17,7 +17,10 @@ import numpy as np
 from marl_app.league.players import INITIAL, LEAGUE_EXPLOITER, MAIN_EXPLOITER, Learner
 from marl_app.league.view import LeagueView
 
-CHANCES = {MAIN_EXPLOITER: 1.0, LEAGUE_EXPLOITER: 0.25}  # of starting again after a freeze; other roles never do
+RESET_PROBABILITY = {
+    MAIN_EXPLOITER: 1.0,
+    LEAGUE_EXPLOITER: 0.25,
+}  # of starting again after a freeze; other roles never do
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def reset_to(learner: Learner, view: LeagueView, rng: np.random.Generator | None
     A snapshot that is not in the pool, or not any more, is replaced by the newest of its lineage; where there is none,
     INITIAL. Draws a number only where it is a matter of chance; then ValueError without a generator.
     """
-    chance = CHANCES.get(learner.role, 0.0)
+    chance = RESET_PROBABILITY.get(learner.role, 0.0)
     if 0 < chance < 1:
         if rng is None:
             raise ValueError(f"whether a {learner.role} is reset is a matter of chance: give a random generator")

@@ -26,7 +26,7 @@ from marl_app.league.alarms import Reading
 from marl_app.league.assignment import Assignment
 from marl_app.league.league import INITIAL, Freeze, League
 from marl_app.league.players import Snapshot
-from marl_app.league.reset import CHANCES
+from marl_app.league.reset import RESET_PROBABILITY
 from marl_app.league.standing import Standing
 from marl_app.metrics.records import Records
 from marl_app.players.agent import player_of
@@ -99,7 +99,7 @@ class MatchAlgorithm(Algorithm):
         self._broadcast: dict[str, Any] = {}
         for learner, trainee in self.trainees.items():
             self._weights_changed(learner)
-            if self.league.learners[learner].role in CHANCES:
+            if self.league.learners[learner].role in RESET_PROBABILITY:
                 trainee.initial = self._publish(self.encode_learner(learner))
         self._clock = time.monotonic()
 
