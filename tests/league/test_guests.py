@@ -9,7 +9,7 @@ from marl_app.league.league import League, TrainingProgress
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.players import GUEST, Guest, Learner
 from marl_app.league.schedule import EverySteps
-from marl_app.league.thinning.meta import Meta
+from marl_app.league.thinning.meta import MetaThinning
 from marl_app.league.thinning.oldest import Oldest
 from marl_app.league.thinning.stride import Stride
 from tests.league.test_league import outcomes
@@ -46,7 +46,7 @@ def test_a_guest_is_met_rated_and_recorded_like_any_snapshot() -> None:
     assert [games for _, games in league.bands("main").values()] == [0]  # guests have no age
 
 
-@pytest.mark.parametrize("thinning", [Oldest(), Stride(), Meta(0.02)], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("thinning", [Oldest(), Stride(), MetaThinning(0.02)], ids=lambda rule: type(rule).__name__)
 def test_guests_stay_and_do_not_count(thinning: object) -> None:
     league = make_league(BOT, pool_limit=2, thinning=thinning)
     for steps in range(0, 600, 100):

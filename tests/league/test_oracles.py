@@ -91,7 +91,7 @@ def test_the_pair_never_stands_still(tutorial: tuple[list[int], OracleHistory, L
     assert all(now != before for before, now in zip(pair, pair[1:], strict=False))
 
 
-def test_the_equilibrium_of_the_same_pool_cannot_be_exploited(
+def test_the_equilibrium_of_the_same_pool_is_not_exploitable(
     tutorial: tuple[list[int], OracleHistory, League],
 ) -> None:
     """A strategy and the one opposite, half each, are safe: each other one beats one of them and loses to the other.
