@@ -11,11 +11,11 @@ import numpy as np
 import ray
 from ray.exceptions import RayError
 
+from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.anchors import Score, evaluate
 from marl_app.evaluation.team import TEAM, Return, evaluate_team
 from marl_app.players.agent import Agent
 from marl_app.players.anchors import why_not
-from marl_app.rllib.sampling.env_runner import MakeEnv
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.events import MatchCallback
 

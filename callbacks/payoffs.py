@@ -13,11 +13,11 @@ import ray
 from numpy.typing import NDArray
 from ray.exceptions import RayError
 
+from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.exploitability import ExactGame, exact_game
 from marl_app.evaluation.play import play_matches
 from marl_app.evaluation.sequence_form import Plans
 from marl_app.players.agent import Agent, player_of
-from marl_app.rllib.sampling.env_runner import MakeEnv
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.events import MatchCallback
 

@@ -22,7 +22,7 @@ All randomness (chance nodes, random starts) comes from the `numpy.random.Genera
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,6 +151,10 @@ class BatchedEnv(ABC):
 
     def close(self) -> None:  # noqa: B027 - most environments hold nothing
         """Release what the environment holds (windows, processes)."""
+
+
+MakeEnv = Callable[[int], BatchedEnv]
+"""Number of matches -> an environment of that many matches."""
 
 
 def scores_from_returns(returns: Floats, sides: Sequence[Sequence[int]], stake: float | None = None) -> Floats:

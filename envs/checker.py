@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +20,9 @@ import numpy as np
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Group
+from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
 from marl_app.envs.checked_play import Play, require
 from marl_app.envs.random_play import random_actions, rows_by_group
-
-MakeEnv = Callable[[int], BatchedEnv]
 
 
 class Report(NamedTuple):

@@ -17,7 +17,7 @@ from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
 
 if TYPE_CHECKING:
-    from marl_app.envs.batched import BatchedEnv
+    from marl_app.envs.batched import MakeEnv
 
 Leaf = Mapping[str, Any]
 Task = Callable[[Config], float]
@@ -31,7 +31,7 @@ def task(config: Config) -> Task:
     return made
 
 
-def env_factory(content: Leaf) -> Callable[[int], BatchedEnv]:
+def env_factory(content: Leaf) -> MakeEnv:
     """Number of matches -> environment; can be sent to another process."""
     arguments = {
         key: leaf(f"env.{key}", value) if isinstance(value, Mapping) and "_target_" in value else value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.play import play_matches
 from marl_app.league.payoff import wilson
 from marl_app.players.anchors import make_anchor
@@ -24,7 +24,7 @@ class Score(NamedTuple):
 
 
 def evaluate(
-    make_env: Callable[[int], BatchedEnv],
+    make_env: MakeEnv,
     policies: Sequence[Policy],
     anchor: str,
     games: int,

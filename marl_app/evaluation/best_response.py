@@ -7,13 +7,13 @@ opponent's gain is a lower bound of it; one that was trained for the purpose com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.anchors import Score
 from marl_app.evaluation.play import play_matches
 from marl_app.league.payoff import Floats, wilson
@@ -44,7 +44,7 @@ def bound(score: Score, stake: float | None) -> Bound:
 
 
 def score_against(
-    make_env: Callable[[int], BatchedEnv],
+    make_env: MakeEnv,
     exploiters: Sequence[Policy],
     targets: Sequence[Policy | Follower],
     probabilities: Floats,

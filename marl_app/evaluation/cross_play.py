@@ -15,7 +15,7 @@ from contextlib import closing
 
 import numpy as np
 
-from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.next_pair import next_pair
 from marl_app.evaluation.play import play_matches
 from marl_app.evaluation.results import Batch, Results
@@ -53,7 +53,7 @@ class Matches:
 
     def __init__(
         self,
-        make_env: Callable[[int], BatchedEnv],
+        make_env: MakeEnv,
         players: Sequence[Policy | Follower],
         batch: int,
         seed: int,

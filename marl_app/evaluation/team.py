@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.play import play
 from marl_app.players.policy import Policy
 
@@ -28,9 +27,7 @@ class Return(NamedTuple):
     games: int
 
 
-def evaluate_team(
-    make_env: Callable[[int], BatchedEnv], policy: Policy, games: int, rng: np.random.Generator, *, greedy: bool
-) -> Return:
+def evaluate_team(make_env: MakeEnv, policy: Policy, games: int, rng: np.random.Generator, *, greedy: bool) -> Return:
     """Returns of `policy` in `games` matches in which it plays every side. `make_env(num_matches)` is closed again."""
     env = make_env(games)
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from rich.progress import track
 from marl_app.assembly.instantiate import env_factory, league, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
-from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.batched import BatchedEnv, MakeEnv
 from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
 from marl_app.evaluation.ranking import rank
@@ -98,7 +98,7 @@ class Evaluate(Section):
         report.print(directory)
         return dict(zip(results.players, ranking.elo.tolist(), strict=True))
 
-    def _players(self, make_env: Callable[[int], BatchedEnv], members: Members) -> list[Contestant]:
+    def _players(self, make_env: MakeEnv, members: Members) -> list[Contestant]:
         with closing(named("run", lambda: make_env(1))) as env:
             if len(env.sides) < 2:
                 raise ConfigError(
@@ -111,9 +111,7 @@ class Evaluate(Section):
             raise ConfigError(f"task.players={self.players}: only {names} would play; there are {members.there()}")
         return found
 
-    def _play(
-        self, make_env: Callable[[int], BatchedEnv], players: Sequence[Contestant], results: Results, seed: int
-    ) -> None:
+    def _play(self, make_env: MakeEnv, players: Sequence[Contestant], results: Results, seed: int) -> None:
         """As many matches a pair as asked for, on average, and at least a batch, in which everybody sits everywhere."""
         with closing(make_env(1)) as env:
             batch = self.batch + -self.batch % seatings(len(env.sides))

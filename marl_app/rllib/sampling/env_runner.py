@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -41,9 +41,6 @@ from marl_app.store.prefetch import PrefetchingReader
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
-
-MakeEnv = Callable[[int], BatchedEnv]
-"""Number of matches -> the environment."""
 
 
 class MatchEnvRunner(EnvRunner, Checkpointable):

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.batched import MakeEnv
 from marl_app.players import bots
 from marl_app.players.actions import inputs_of
 from marl_app.players.agent import player_of
@@ -37,7 +37,7 @@ class Guests:
 
     def __init__(
         self,
-        make_env: Callable[[int], BatchedEnv],
+        make_env: MakeEnv,
         num_matches: int,
         num_sides: int,
         networks: Sequence[Network],

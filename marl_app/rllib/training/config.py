@@ -9,13 +9,14 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 
 from marl_app.config.schema import StopConfig
+from marl_app.envs.batched import MakeEnv
 from marl_app.league.league import League
 from marl_app.league.players import Guest
 from marl_app.players.modules.actor_critic import Architecture
 from marl_app.players.networks import Network, module_id, multi_module_spec
 from marl_app.rllib.ppo.learner import MinibatchPPOLearner
 from marl_app.rllib.sampling.collector import Collector, RowCollector
-from marl_app.rllib.sampling.env_runner import MakeEnv, MatchEnvRunner
+from marl_app.rllib.sampling.env_runner import MatchEnvRunner
 from marl_app.store.reader import CacheOption, Direct
 from marl_app.store.store import Store
 

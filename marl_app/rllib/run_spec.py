@@ -1,0 +1,56 @@
+"""What one run consists of: its checked configuration and the objects made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from marl_app.config.schema import Config
+from marl_app.envs.batched import MakeEnv
+from marl_app.league.league import League
+from marl_app.league.players import Guest
+from marl_app.players.modules.actor_critic import Architecture
+from marl_app.players.networks import Network, module_id
+from marl_app.store.reader import CacheOption
+from marl_app.store.store import Store
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run as `marl_app.assembly` builds it, once. Every process of the run has a copy, and nothing in it changes.
+
+    settings: the configuration; its keys are read here and are restated nowhere else.
+    make_env: number of matches -> environment. make_league: a new league, without results.
+    architecture, networks, agents: the networks of every player, and the names of the environment's agents.
+    guests: members of the pool from the beginning; their bytes are in the store.
+    """
+
+    settings: Config
+    make_env: MakeEnv
+    make_league: Callable[[], League]
+    store: Store
+    cache: CacheOption
+    architecture: Architecture
+    agents: tuple[str, ...]
+    networks: tuple[Network, ...]
+    guests: tuple[Guest, ...] = ()
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's directory, absolute."""
+        return Path(self.settings.output_dir).absolute()
+
+    @property
+    def learner_shares(self) -> dict[str, float]:
+        """Learner -> its share of the env steps, relative to the other learners'."""
+        return {name: learner.share for name, learner in self.settings.league.learners.items()}
+
+    @property
+    def main_learner(self) -> str:
+        """The first learner: it is evaluated, and its curves come first."""
+        return next(iter(self.settings.league.learners))
+
+    def module_ids(self, learner: str) -> dict[str, str]:
+        """Network name -> the id of this learner's network in RLlib's learner."""
+        return {network.name: module_id(learner, network.name, self.networks) for network in self.networks}
