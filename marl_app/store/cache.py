@@ -1,4 +1,4 @@
-"""A cache of blobs for several threads: bounded in bytes, and one fetch for all who ask at the same time."""
+"""A thread-safe cache of blobs: bounded in bytes, and concurrent requests for one digest share one fetch."""
 
 from __future__ import annotations
 
@@ -13,58 +13,62 @@ V = TypeVar("V")
 
 
 class Cache(Generic[V]):
-    """`fetch(digest) -> (value, bytes)` is called for what is not held, by one thread for each digest at a time.
+    """An LRU cache in front of `fetch(digest) -> (value, bytes)`.
 
-    The others that ask for it meanwhile wait for the same value, or get the same exception; the next one asks anew.
+    Only one thread at a time fetches a digest. Other threads that request it meanwhile wait and get the same value or
+    the same exception; exceptions are not cached, so the next request fetches again.
     """
 
     def __init__(self, fetch: Callable[[str], tuple[V, int]], capacity_bytes: int) -> None:
         self._fetch = fetch
-        self._held: Lru[str, V] = Lru(capacity_bytes)
-        self._under_way: dict[str, Future[V]] = {}
+        self._cached: Lru[str, V] = Lru(capacity_bytes)
+        # digest -> the result of the fetch in progress; guarded by `_lock`, as `_cached` is
+        self._in_progress: dict[str, Future[V]] = {}
         self._lock = threading.Lock()
 
     @property
     def size(self) -> float:
-        """Bytes held."""
-        return self._held.size
+        """Bytes in the cache."""
+        return self._cached.size
 
     def get(self, digest: str) -> tuple[V, bool]:
-        """The value, and whether it cost no fetch of this caller. Raises what `fetch` raises."""
+        """Return (value, hit): hit is False only for the caller that fetched. Raises what `fetch` raises."""
         with self._lock:
-            value = self._held.get(digest)
+            value = self._cached.get(digest)
             if value is not None:
                 return value, True
-            coming = self._under_way.get(digest)
-            mine = coming is None
-            if coming is None:
-                coming = self._under_way[digest] = Future()
-        if not mine:
-            return coming.result(), True
+            pending = self._in_progress.get(digest)
+            fetches_here = pending is None
+            if pending is None:
+                pending = self._in_progress[digest] = Future()
+        if not fetches_here:
+            return pending.result(), True
+        # Fetch without the lock, so that hits on other digests do not wait for it.
         try:
             value, size = self._fetch(digest)
         except BaseException as error:
+            # Remove the entry before the waiting threads wake up: their next request starts a new fetch.
             with self._lock:
-                del self._under_way[digest]
-            coming.set_exception(error)
+                del self._in_progress[digest]
+            pending.set_exception(error)
             raise
         with self._lock:
-            del self._under_way[digest]
-            self._held.add(digest, value, size)
-        coming.set_result(value)
+            del self._in_progress[digest]
+            self._cached.add(digest, value, size)
+        pending.set_result(value)
         return value, False
 
     def digests(self) -> list[str]:
-        """The digests of what is held now."""
+        """Return the digests in the cache, least recently used first."""
         with self._lock:
-            return list(self._held)
+            return list(self._cached)
 
     def drop(self, digest: str) -> None:
-        """Forget a value, so that the next one who asks fetches it."""
+        """Remove a value, so that the next request fetches it again."""
         with self._lock:
-            self._held.drop(digest)
+            self._cached.drop(digest)
 
     def pin(self, owner: str, digests: Iterable[str]) -> None:
-        """What `owner` uses now stays until it uses something else."""
+        """Protect the digests that `owner` uses from eviction; replaces those that it pinned before."""
         with self._lock:
-            self._held.pin(owner, digests)
+            self._cached.pin(owner, digests)

@@ -1,11 +1,11 @@
-"""Weights <-> bytes, in the safetensors format: a JSON header and raw arrays. Nothing in it can run code (no pickle).
+"""Weights <-> bytes, in the safetensors format: a JSON header and raw arrays. Decoding cannot run code (no pickle).
 
-The same weights and metadata always give the same bytes, so that their digest names them. Two things see to that:
-the metadata is one entry of canonical JSON, because safetensors writes several entries in random order; and the
-arrays are written contiguous and little-endian, whatever their layout in memory.
+Encoding is deterministic: the same weights and metadata always give the same bytes, so their digest can name them. To
+this end the metadata is one entry of canonical JSON (safetensors writes several entries in random order), and arrays
+are written contiguous and little-endian, whatever their layout in memory.
 
-Safetensors has no checksum: changed weights decode without an error. Whoever decodes must have verified the digest,
-as `Store.get` does.
+Safetensors has no checksum: corrupted weights may decode without an error. Verify the digest before decoding, as
+`Store.get` does.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from safetensors.numpy import load, save
 METADATA_KEY = "marl_app"
 
 Buffer = bytes | memoryview
-"""Encoded weights, wherever they lie: in a process's own memory, or in memory that several share."""
+"""Encoded weights, in private memory (bytes) or in shared memory (memoryview)."""
 
+# safetensors dtype -> numpy dtype string, little-endian
 _DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
     "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
@@ -32,26 +33,28 @@ _DTYPES = {
 
 
 class CorruptBlob(ValueError):
-    """These bytes are not what was stored, or no encoded weights at all."""
+    """Bytes that differ from what was stored, or that are not encoded weights."""
 
 
 def encode(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
-    """Weights (bool, integer, float16, float32 or float64 arrays of any shape) and JSON metadata as bytes.
+    """Encode weights (bool, integer, float16, float32 or float64 arrays of any shape) and JSON metadata.
 
     Raises TypeError for arrays of another dtype and for metadata that is not JSON; ValueError for NaN in metadata
-    and for weights named `__metadata__`, which safetensors would confuse with its own.
+    and for weights named `__metadata__`, a key that safetensors reserves.
     """
     if "__metadata__" in weights:
         raise ValueError("weights cannot be named '__metadata__'")
-    arrays = {name: _plain(name, weights[name]) for name in sorted(weights)}
+    # Sorted names and canonical JSON make the bytes independent of insertion order.
+    arrays = {name: _canonical(name, weights[name]) for name in sorted(weights)}
     text = json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return save(arrays, metadata={METADATA_KEY: text})
 
 
 def decode(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """The weights, as writable arrays of their own, and the metadata. Raises CorruptBlob for anything malformed."""
+    """Return the weights as writable copies, and the metadata. Raises CorruptBlob for malformed bytes."""
     try:
         weights = load(data)
+        # safetensors layout: header length (uint64, little-endian), JSON header, arrays
         (header_bytes,) = struct.unpack_from("<Q", data)
         metadata = json.loads(json.loads(data[8 : 8 + header_bytes])["__metadata__"][METADATA_KEY])
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
@@ -62,12 +65,16 @@ def decode(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def metadata_of(data: Buffer) -> dict[str, Any]:
-    """The metadata alone. Raises CorruptBlob for anything malformed."""
+    """Return only the metadata. Raises CorruptBlob for malformed bytes."""
     return _header(memoryview(data).cast("B"))[1]
 
 
 def decode_views(data: Buffer) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """As `decode`, without copying: the weights are read-only views of `data`, which lives as long as they do."""
+    """Decode without copying: the weights are read-only views of `data`, and keep it alive.
+
+    Raises CorruptBlob for malformed bytes, as `decode` does.
+    """
+    # Read-only, because several processes may map the same memory.
     memory = memoryview(data).cast("B").toreadonly()
     header, metadata, start = _header(memory)
     weights = {}
@@ -76,8 +83,10 @@ def decode_views(data: Buffer) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]
             dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
             first, last = entry["data_offsets"]
             count = int(np.prod(shape, dtype=np.int64))
+            # Offsets come from an unverified header: check them before numpy reads there.
             if first < 0 or last - first != count * dtype.itemsize or start + last > len(memory):
-                raise ValueError(f"{name!r} does not lie where its header says")
+                raise ValueError(f"the data offsets of {name!r} do not match its dtype and shape")
+            # frombuffer rejects an offset at the very end, which an empty last array would have: use 0 instead.
             weights[name] = np.frombuffer(memory, dtype, count, start + first if count else 0).reshape(shape)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CorruptBlob(f"{len(memory)} bytes are not encoded weights: {type(error).__name__}: {error}") from error
@@ -85,7 +94,7 @@ def decode_views(data: Buffer) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
 def _header(memory: memoryview) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """The entries of the arrays by name, the metadata, and where the arrays begin."""
+    """Return the header entries of the arrays by name, the metadata, and the byte offset of the first array."""
     try:
         (header_bytes,) = struct.unpack_from("<Q", memory)
         if 8 + header_bytes > len(memory):
@@ -99,8 +108,8 @@ def _header(memory: memoryview) -> tuple[dict[str, Any], dict[str, Any], int]:
     return header, metadata, 8 + header_bytes
 
 
-def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """The same array, contiguous and little-endian."""
+def _canonical(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array contiguous and little-endian; TypeError for a dtype that cannot be stored."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(f"weights {name!r} are {array.dtype}: only bool, integer and float arrays can be stored")
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")

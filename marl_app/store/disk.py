@@ -1,14 +1,14 @@
 """A store in a folder: one file per blob, named by its digest; notes in the folders `facts` and `references`.
 
 What it survives, and how:
-- A crash, a kill or a full disk in the middle of `put`: bytes go to a temporary file in the same folder, are synced,
-  and only then get their name (rename is atomic on POSIX file systems); then the folder is synced, without which a
-  power cut may leave an empty file. A blob is there as a whole or not at all; a killed writer leaves at most a hidden
-  temporary file, which nothing reads.
-- Writers at the same time: they write the same bytes, and whoever renames last changes nothing.
-- Bytes that rot or were swapped: every `get` hashes what it read. Wrong bytes are moved aside to `<digest>.corrupt`, to
-  be looked at, and never handed out; the next `put` of the right ones repairs the store.
-- Odd names: only 64 hexadecimal characters name a blob, so no name leads out of the folder; a symbolic link in the
+- A crash, a kill or a full disk during `put`: bytes go to a temporary file in the same folder, which is synced and then
+  renamed (rename is atomic on POSIX file systems). Then the folder is synced, because without it a power cut may
+  leave an empty file. A blob exists completely or not at all; a killed writer leaves at most a hidden temporary file,
+  which is never read.
+- Concurrent writers: all of them write the same bytes, so the order of their renames does not matter.
+- Corrupted or swapped files: every `get` hashes what it read. Wrong bytes are never returned; the file is moved to
+  `<digest>.corrupt` for inspection, and the next `put` of the right bytes repairs the store.
+- Unsafe names: only 64 hexadecimal characters name a blob, so no name leads out of the folder. A symbolic link in the
   place of a blob is not followed and counts as corrupt.
 """
 
@@ -27,27 +27,29 @@ from marl_app.store.store import FACTS, checked_digest, digest_of, is_digest, no
 
 
 class DiskStore:
-    """Satisfies `store.Store`. The folder is made if it is missing; any number of processes may share it."""
+    """A folder as a `store.Store`. It is created if missing; any number of processes may share it."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
 
     def put(self, data: bytes) -> str:
-        """See `Store.put`. OSError (e.g. no space left) leaves the store as it was."""
+        """See `Store.put`. An OSError (e.g. no space left) leaves the store unchanged."""
         digest = digest_of(data)
         final = self._file(digest)
         if _read(final) == data:
+            # Already stored: a new modification time makes it count as new, which protects it from garbage collection.
             os.utime(final)
         else:
             self._write(final, data)
         return digest
 
     def get(self, digest: str) -> bytes:
-        """See `Store.get`. A corrupt file is moved aside; the error names it."""
+        """See `Store.get`. A corrupt file is moved to `<digest>.corrupt`, which the error names."""
         file = self._file(digest)
         data = _read(file)
         if data is None:
+            # lexists: a symbolic link or folder in the place of the blob counts as corrupt, not as missing.
             if not os.path.lexists(file):
                 raise KeyError(f"no blob {digest} in {self.path}")
         elif digest_of(data) == digest:
@@ -64,7 +66,7 @@ class DiskStore:
             if is_digest(name):
                 try:
                     found[name] = (self.path / name).lstat().st_mtime
-                except FileNotFoundError:  # deleted or moved aside a moment ago
+                except FileNotFoundError:  # deleted or quarantined since listdir
                     continue
         return found
 
@@ -79,16 +81,18 @@ class DiskStore:
         self._write(file, json.dumps(content).encode())
 
     def notes(self, kind: str) -> dict[str, dict[str, Any]]:
+        # "[!.]*" skips the hidden temporary files of writers in progress.
         files = sorted((self.path / kind).glob("[!.]*.json"))
         contents = {file.stem: _read(file) for file in files}
-        return {name: json.loads(data) for name, data in contents.items() if data is not None}  # None: just removed
+        return {name: json.loads(data) for name, data in contents.items() if data is not None}  # None: removed
 
     def _file(self, digest: str) -> Path:
         name = checked_digest(digest)
         return self.path / name
 
     def _write(self, file: Path, data: bytes) -> None:
-        """A file as a whole, durable, or not at all."""
+        """Write a file completely and durably, or not at all."""
+        # A random name, so that concurrent writers do not share a temporary file.
         temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}.tmp"
         try:
             with temporary.open("xb") as stream:
@@ -101,18 +105,22 @@ class DiskStore:
         self._sync(file.parent)
 
     def _quarantine(self, digest: str) -> bytes:
-        """Move the blob aside and raise CorruptBlob, unless somebody has just repaired it: then put it back."""
+        """Move a corrupt file to `<digest>.corrupt` and raise CorruptBlob.
+
+        If another process repaired the file in the meantime, move it back and return its bytes.
+        """
         file, aside = self._file(digest), self.path / f"{digest}.corrupt"
         try:
             file.replace(aside)
         except FileNotFoundError:
-            raise CorruptBlob(f"{file} was corrupt and somebody else has moved it aside") from None
+            raise CorruptBlob(f"{file} was corrupt, and another process has moved it aside") from None
+        # Check what was moved, not what was read before: a `put` may have come in between.
         data = _read(aside)
         if data is not None and digest_of(data) == digest:
             aside.replace(file)
             return data
         self._sync()
-        raise CorruptBlob(f"{file} does not hold the bytes of its name; moved to {aside.name}")
+        raise CorruptBlob(f"{file} does not have the digest that names it; moved to {aside.name}")
 
     def _sync(self, folder: Path | None = None) -> None:
         """Make renames and removals in the folder durable."""
@@ -124,7 +132,7 @@ class DiskStore:
 
 
 def _read(file: Path) -> bytes | None:
-    """The content of a regular file; None if there is none, or a symbolic link or folder in its place."""
+    """Return the content of a regular file; None if it is missing, a symbolic link or a folder."""
     try:
         with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW)) as stream:
             return stream.read()

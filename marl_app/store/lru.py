@@ -1,6 +1,6 @@
-"""The least recently used leave: what the real caches hold, and what planned and simulated ones would hold.
+"""Least-recently-used (LRU) eviction, for the real caches and for planned and simulated ones.
 
-One class for all of them, so that a plan speaks of the caches that run.
+All of them share this class, so that a plan describes the caches that a run uses.
 """
 
 from __future__ import annotations
@@ -14,81 +14,82 @@ V = TypeVar("V")
 
 
 class Lru(Generic[K, V]):
-    """Values whose sizes add up to at most `capacity` (bytes, or any unit; None = no limit).
+    """Values whose sizes add up to at most `capacity` (bytes, or any unit; None = unlimited).
 
-    An entry that is pinned does not leave; if that makes the pinned ones more than fits, `size` is above the capacity.
-    Not for several threads at once.
+    Pinned entries are not evicted; if they do not fit, `size` exceeds the capacity. Not thread-safe.
     """
 
     def __init__(self, capacity: float | None) -> None:
         self.capacity = capacity
         self.size = 0.0
-        self._held: OrderedDict[K, tuple[V, float]] = OrderedDict()
-        self._pins: dict[str, frozenset[K]] = {}
-        self._pinned: Counter[K] = Counter()
+        self._entries: OrderedDict[K, tuple[V, float]] = OrderedDict()  # (value, size), least recently used first
+        self._pins: dict[str, frozenset[K]] = {}  # owner -> its pinned keys
+        self._pin_counts: Counter[K] = Counter()  # key -> number of owners that pin it
 
     def __contains__(self, key: K) -> bool:
-        return key in self._held
+        return key in self._entries
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[K]:
-        return iter(self._held)
+        return iter(self._entries)
 
     def get(self, key: K) -> V | None:
-        """The value, which is now the most recently used; None if it is not there."""
-        entry = self._held.get(key)
+        """Return the value and mark it as most recently used; None if the key is absent."""
+        entry = self._entries.get(key)
         if entry is None:
             return None
-        self._held.move_to_end(key)
+        self._entries.move_to_end(key)
         return entry[0]
 
     def add(self, key: K, value: V, size: float = 1.0) -> None:
-        """Hold a value as the most recently used. One that is larger than the capacity is not held."""
+        """Insert a value as most recently used. A value larger than the capacity is not inserted."""
         self.drop(key)
         if self.capacity is not None and size > self.capacity:
             return
-        self._held[key] = value, size
+        self._entries[key] = value, size
         self.size += size
         self._evict()
 
     def fill(self, keys: Iterable[K], value: V) -> None:
-        """Hold these of size 1, one after the other, each with the same value."""
-        self._held.update(dict.fromkeys(keys, (value, 1.0)))
-        self.size = sum(size for _, size in self._held.values())
+        """Insert keys of size 1 in this order, all with the same value."""
+        self._entries.update(dict.fromkeys(keys, (value, 1.0)))
+        self.size = sum(size for _, size in self._entries.values())
         self._evict()
 
     def request(self, key: K, value: V, size: float = 1.0) -> bool:
-        """Whether the key was there; it is afterwards, as the most recently used."""
-        if key in self._held:
-            self._held.move_to_end(key)
+        """Return whether the key is a hit; insert it after a miss. It becomes the most recently used."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
             return True
         self.add(key, value, size)
         return False
 
     def drop(self, key: K) -> None:
-        """Forget an entry, pinned or not, if it is there."""
-        entry = self._held.pop(key, None)
+        """Remove an entry, pinned or not; does nothing if the key is absent."""
+        entry = self._entries.pop(key, None)
         if entry is not None:
             self.size -= entry[1]
 
     def pin(self, owner: str, keys: Iterable[K]) -> None:
-        """Pin these for `owner`, in the place of those that it pinned before; they may come later than their pin."""
-        self._pinned.subtract(self._pins.pop(owner, frozenset()))
-        self._pinned = +self._pinned
+        """Replace the keys that `owner` pins. Keys may be pinned before they are inserted."""
+        self._pin_counts.subtract(self._pins.pop(owner, frozenset()))
+        # Unary plus removes the keys whose count has become zero.
+        self._pin_counts = +self._pin_counts
         if pinned := frozenset(keys):
             self._pins[owner] = pinned
-            self._pinned.update(pinned)
+            self._pin_counts.update(pinned)
         self._evict()
 
     def _evict(self) -> None:
         while self.capacity is not None and self.size > self.capacity:
-            oldest: K | None = next(iter(self._held), None)
-            if self._pinned:
-                newest = next(reversed(self._held), None)
-                free = (key for key in self._held if key not in self._pinned and key != newest)
-                oldest = next(free, None)
+            oldest: K | None = next(iter(self._entries), None)
+            if self._pin_counts:
+                # The newest entry was just requested: keep it, even if all others are pinned.
+                newest = next(reversed(self._entries), None)
+                evictable = (key for key in self._entries if key not in self._pin_counts and key != newest)
+                oldest = next(evictable, None)
             if oldest is None:
                 return
             self.drop(oldest)

@@ -1,4 +1,4 @@
-"""How much memory a process has for itself."""
+"""Private memory of a process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 
 def private_bytes() -> int:
-    """Memory that no other process shares: libraries and Ray's shared memory are not in it. 0 where there is no Linux.
+    """Return the bytes that no other process shares, without libraries and Ray's shared memory. 0 except on Linux.
 
-    Linux's RssAnon, in 0.05 ms; what it counts twice, memory that is shared with a fork until written to, Ray has not.
+    This is Linux's RssAnon, read in 0.05 ms. It also counts pages that a fork shares until one side writes to them,
+    which Ray's processes do not have.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return 0
+    # The line reads "RssAnon:    1234 kB".
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)

@@ -1,9 +1,9 @@
-"""A store in S3, Google Cloud Storage, Azure or whatever else obstore speaks to: one object per blob.
+"""A store in S3, Google Cloud Storage, Azure or any other service that obstore supports: one object per blob.
 
-A publish is one conditional put ("create this, unless it is there"), so writers at the same time cannot spoil each
-other's work, and an object appears whole or not at all. What cannot be reached is tried again, with growing pauses and
-for a bounded time, by obstore itself; then it is `Unavailable`. Credentials come from where the cloud's own tools look
-for them (AWS_ACCESS_KEY_ID, instance roles, ...), never from the configuration, which is written to many files.
+A publish is one conditional put ("create unless it exists"), so concurrent writers do not overwrite each other, and an
+object appears completely or not at all. obstore retries failing requests with growing pauses for a bounded time; after
+that the store is `Unavailable`. Credentials come from the standard places of the cloud's tools (AWS_ACCESS_KEY_ID,
+instance roles, ...), never from the configuration, which is written to many files.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from marl_app.store.store import FACTS, Unavailable, checked_digest, digest_of, 
 
 T = TypeVar("T")
 RENEW_S = 3600.0
-"""A blob that is put again is written again if it is older: it counts as new then. Less than the grace of `garbage`."""
+"""A blob older than this is written again by a repeated `put`, so that it counts as new. It must be shorter than the
+grace period of `garbage`, which could otherwise delete a blob that has just been put again."""
 
 
 class ObjectStore:
-    """Satisfies `store.Store`.
+    """A bucket as a `store.Store`.
 
-    url: the bucket, and a prefix in it, e.g. s3://bucket/league; also gs://, az://, file:///, memory://.
-    timeout_s: of one request. retry_s: how long a request that fails is repeated before it counts as `Unavailable`.
-    options: obstore's for this kind of store, e.g. {aws_endpoint: http://127.0.0.1:5000, aws_region: us-east-1}.
-    Raises ImportError without obstore (pip install 'marl_app[object-store]'), ValueError for a URL that cannot be, and
-    `Unavailable` if nobody answers there.
+    url: bucket and prefix, e.g. s3://bucket/league; also gs://, az://, file:///, memory://.
+    timeout_s: of one request. retry_s: how long a failing request is retried before the store counts as `Unavailable`.
+    options: of obstore for this kind of store, e.g. {aws_endpoint: http://127.0.0.1:5000, aws_region: us-east-1}.
+    Raises ImportError without obstore (pip install 'marl_app[object-store]'), ValueError for an invalid URL, and
+    `Unavailable` if the store does not answer.
     """
 
     def __init__(
@@ -39,34 +40,37 @@ class ObjectStore:
     ) -> None:
         self.url = url
         self._settings = timeout_s, retry_s, dict(options or {})
-        self._ask(lambda: self._obstore.list_with_delimiter(self._client))
+        # One cheap request, so that a wrong URL or missing credentials fail here and not at the first snapshot.
+        self._request(lambda: self._obstore.list_with_delimiter(self._client))
 
     def put(self, data: bytes) -> str:
         digest = digest_of(data)
         try:
+            # The server decides which of several writers creates the object.
             self._write(digest, data, "create")
         except FileExistsError:
-            there = self._ask(lambda: self._obstore.head(self._client, digest))
-            if there["size"] != len(data) or time.time() - there["last_modified"].timestamp() > RENEW_S:
+            # Overwrite a truncated object, and an old one to renew its age; the bytes are the same otherwise.
+            existing = self._request(lambda: self._obstore.head(self._client, digest))
+            if existing["size"] != len(data) or time.time() - existing["last_modified"].timestamp() > RENEW_S:
                 self._write(digest, data, "overwrite")
         return digest
 
     def get(self, digest: str) -> bytes:
-        """See `Store.get`. A corrupt object stays where it is: it may have been spoiled on the way."""
+        """See `Store.get`. A corrupt object is not moved: the bytes may have been corrupted in transit."""
         data = self._read(checked_digest(digest))
         if digest_of(data) != digest:
-            raise CorruptBlob(f"{self.url}/{digest} came back as other bytes than those of its name")
+            raise CorruptBlob(f"{self.url}/{digest} returned bytes with another digest")
         return data
 
     def has(self, digest: str) -> bool:
         try:
-            self._ask(lambda: self._obstore.head(self._client, checked_digest(digest)))
+            self._request(lambda: self._obstore.head(self._client, checked_digest(digest)))
         except KeyError:
             return False
         return True
 
     def list(self) -> dict[str, float]:
-        objects = self._ask(lambda: self._obstore.list_with_delimiter(self._client))["objects"]
+        objects = self._request(lambda: self._obstore.list_with_delimiter(self._client))["objects"]
         return {
             item["path"]: item["last_modified"].timestamp()
             for item in sorted(objects, key=lambda item: item["path"])
@@ -76,13 +80,13 @@ class ObjectStore:
     def delete(self, digest: str) -> None:
         for path in (checked_digest(digest), note_path(FACTS, digest)):
             with contextlib.suppress(KeyError):
-                self._ask(functools.partial(self._obstore.delete, self._client, path))
+                self._request(functools.partial(self._obstore.delete, self._client, path))
 
     def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         self._write(note_path(kind, name), json.dumps(content).encode(), "overwrite")
 
     def notes(self, kind: str) -> dict[str, dict[str, Any]]:
-        objects = self._ask(lambda: self._obstore.list_with_delimiter(self._client, f"{kind}/"))["objects"]
+        objects = self._request(lambda: self._obstore.list_with_delimiter(self._client, f"{kind}/"))["objects"]
         return {
             item["path"].rpartition("/")[2].removesuffix(".json"): json.loads(self._read(item["path"]))
             for item in objects
@@ -90,15 +94,18 @@ class ObjectStore:
 
     def _write(self, path: str, data: bytes, mode: str) -> None:
         try:
-            self._ask(lambda: self._obstore.put(self._client, path, data, mode=mode))
-        except KeyError as error:  # it is the bucket that is not there
+            self._request(lambda: self._obstore.put(self._client, path, data, mode=mode))
+        except KeyError as error:  # a put has no missing object: the bucket is missing
             raise Unavailable(f"store.url={self.url}: {error.args[0]}") from None
 
     def _read(self, path: str) -> bytes:
-        return self._ask(lambda: bytes(self._obstore.get(self._client, path).bytes()))
+        return self._request(lambda: bytes(self._obstore.get(self._client, path).bytes()))
 
-    def _ask(self, request: Callable[[], T]) -> T:
-        """The answer; KeyError for what is not there, FileExistsError for what is, `Unavailable` for none at all."""
+    def _request(self, request: Callable[[], T]) -> T:
+        """Return the result of a request to obstore, with its exceptions translated.
+
+        KeyError: no such object. FileExistsError: a conditional put found one. `Unavailable`: any other failure.
+        """
         try:
             return request()
         except FileNotFoundError as error:
@@ -132,9 +139,10 @@ class ObjectStore:
                     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
                 },
             )
-        except Exception as error:  # obstore's own kinds, and ValueError
+        except Exception as error:  # exceptions of obstore, or ValueError
             raise ValueError(f"store.url={self.url} cannot be opened: {_first_line(error)}") from error
 
+    # The client cannot be pickled: another process makes its own from the same settings.
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url, "_settings": self._settings}
 

@@ -1,8 +1,8 @@
-"""A store that may be away for a while: what is published waits in a folder until it can be delivered.
+"""A store that may be unavailable for a while: publishes wait in a folder until they can be delivered.
 
-Every blob and note is written to the folder first, durably, and leaves it when the store has it. So a publish neither
-fails nor is lost while the store is down, nor when this process dies: the next one that opens the folder delivers it.
-Where the folder has no room, the store has to take it at once; only if neither does, a publish fails.
+Every blob and note is first written durably to the folder, and removed from it once the store has it. So a publish
+neither fails nor is lost while the store is down or if this process dies: the next process that opens the folder
+delivers it. If the folder has no room, the publish goes directly to the store; it fails only if that fails as well.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Satisfies `store.Store`, in the process that publishes; pickled, it becomes the store behind it.
+    """A `store.Store` for the publishing process; pickling it gives the store behind it.
 
-    first_pause_s, longest_pause_s: between two attempts to deliver; the pause doubles.
+    first_pause_s, longest_pause_s: pause between two delivery attempts, which doubles from the first to the longest.
     """
 
     def __init__(
@@ -33,21 +33,21 @@ class Outbox:
         self.store = store
         self._folder = DiskStore(folder)
         self._pauses = first_pause_s, longest_pause_s
-        self._delivering = threading.Lock()
-        self._state = threading.Lock()  # of the notes in the folder, and of `_thread`; never held for long
+        self._delivering = threading.Lock()  # one delivery at a time; held during requests to the store
+        self._state = threading.Lock()  # guards the notes in the folder and `_thread`; never held during a request
         self._thread: threading.Thread | None = None
         self._deliver_or_wait()
 
     @property
     def queued(self) -> int:
-        """Blobs that the store does not have yet."""
+        """Number of blobs that wait for delivery."""
         return len(self._folder.list())
 
     def put(self, data: bytes) -> str:
         try:
             digest = self._folder.put(data)
         except OSError as error:
-            logger.warning("%s: past the outbox, to the store", error)
+            logger.warning("%s: bypassing the outbox, publishing directly to the store", error)
             return self.store.put(data)
         self._deliver_or_wait()
         return digest
@@ -74,7 +74,7 @@ class Outbox:
                 self._folder.note(kind, name, content)
         except OSError:
             self.store.note(kind, name, content)
-            with self._state:  # an older one must not take its place
+            with self._state:  # an older note in the folder must not overwrite it later
                 (self._folder.path / note_path(kind, name)).unlink(missing_ok=True)
             return
         self._deliver_or_wait()
@@ -83,14 +83,14 @@ class Outbox:
         return {**self.store.notes(kind), **self._folder.notes(kind)}
 
     def _deliver_or_wait(self) -> None:
-        """Deliver now, or leave it to a thread that tries until it can."""
+        """Deliver now; if the store is unavailable, start a thread that retries until it succeeds."""
         with self._state:
             if self._thread is not None:
                 return
         try:
             self._deliver()
         except Unavailable as error:
-            logger.warning("%s; what is published waits in %s", error, self._folder.path)
+            logger.warning("%s; publishes wait in %s", error, self._folder.path)
             with self._state:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._keep_trying, name="outbox", daemon=True)
@@ -103,55 +103,58 @@ class Outbox:
             wait(pause)
             try:
                 self._deliver()
-            except Exception as error:  # this thread must not end before everything is delivered
+            except Exception as error:  # the thread must survive until everything is delivered
                 if not isinstance(error, Unavailable):
-                    logger.exception("cannot deliver what waits in %s", self._folder.path)
+                    logger.exception("cannot deliver the publishes in %s", self._folder.path)
                 pause = min(2 * pause, longest)
                 continue
-            with self._state:  # whoever writes after this finds no thread, and delivers itself
+            # Under the lock: a publish that comes later finds no thread, and delivers itself.
+            with self._state:
                 if not self._folder.list() and not any(self._folder.notes(kind) for kind in KINDS):
                     self._thread = None
-                    logger.warning("the store answers again; everything that waited is delivered")
+                    logger.warning("the store answers again; all waiting publishes are delivered")
                     return
 
     def _deliver(self) -> None:
-        """Everything in the folder: blobs first, then the notes, which speak of them."""
+        """Deliver everything in the folder: blobs first, then the notes that refer to them."""
         with self._delivering:
             for digest in self._folder.list():
                 try:
                     blob = self._folder.get(digest)
-                except (KeyError, CorruptBlob) as error:  # another process has delivered it; or it rotted, and is aside
+                except (KeyError, CorruptBlob) as error:  # delivered by another process, or quarantined
                     logger.error("cannot deliver %s: %s", digest, error)
                     continue
+                # Remove the file only after the store has the blob; a crash in between only repeats the put.
                 self.store.put(blob)
                 (self._folder.path / digest).unlink(missing_ok=True)
             for kind in KINDS:
                 for name, content in self._folder.notes(kind).items():
                     self.store.note(kind, name, content)
                     with self._state:
-                        if self._folder.notes(kind).get(name) == content:  # else somebody has just replaced it
+                        if self._folder.notes(kind).get(name) == content:  # else it was replaced meanwhile
                             (self._folder.path / note_path(kind, name)).unlink(missing_ok=True)
 
     def __deepcopy__(self, memo: Any) -> Outbox:
-        return self  # one folder, one outbox
+        return self  # one outbox per folder: copies of a configuration share it
 
     def __reduce__(self) -> tuple[Any, tuple[Store]]:
-        return _itself, (self.store,)
+        # Other processes read the store; only this one uses the folder.
+        return _identity, (self.store,)
 
 
 def count_queued(store: Store) -> int:
-    """How many snapshots wait to be delivered to a store."""
+    """Return the number of blobs that wait for delivery to a store; 0 for a store without an outbox."""
     return store.queued if isinstance(store, Outbox) else 0
 
 
-def _itself(store: Store) -> Store:
+def _identity(store: Store) -> Store:
     return store
 
 
 def object_store(
     url: str | None, outbox: str, timeout_s: float, retry_s: float, options: Mapping[str, str] | None
 ) -> Outbox:
-    """The leaf `store=object_store`: an `ObjectStore`, and an outbox in the run's directory."""
+    """Make the option `store=object_store`: an `ObjectStore` behind an outbox in the run directory."""
     if not url:
-        raise ValueError("store.url is not given: e.g. store.url=s3://bucket/league")
+        raise ValueError("store.url is not given: give a URL such as store.url=s3://bucket/league")
     return Outbox(ObjectStore(url, timeout_s, retry_s, options), outbox)

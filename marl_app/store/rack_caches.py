@@ -1,14 +1,14 @@
-"""A cache in every rack of a Ray cluster, and one copy per node: the only file of the data plane that knows Ray.
+"""A cache in every rack of a Ray cluster, and one copy per node: the only file of the data plane that uses Ray.
 
-A node label says which rack a node is in (`ray start --labels rack=r7`); nodes without it are one rack together. In
-each rack an actor holds the blobs that were asked for last, in the shared memory of its node. An env runner asks the
-actor of its rack and is given a reference; the first on its node that resolves it has Ray copy the bytes there, and all
-others read that copy: the weights of large networks are played from it as they lie. So a snapshot crosses the store's
-link once per rack and the rack's once per node.
+A node label names the rack of a node (`ray start --labels rack=r7`); nodes without it form one rack. In each rack an
+actor holds the most recently requested blobs in the shared memory of its node. An env runner requests a blob from the
+actor of its rack and receives a Ray reference. When the first env runner on a node resolves it, Ray copies the bytes to
+that node; all others on the node read the same copy, and large networks use the weights in it without copying them. So
+a snapshot crosses the store's link once per rack, and the link of the rack's cache once per node.
 
-An actor that dies, or whose node does, is started again in its rack by Ray, empty, and filled by what is asked for.
-Meanwhile, and whatever else is wrong with it, env runners read the store. Bytes are checked against the digest when
-they enter a rack and again by each env runner.
+If an actor or its node dies, Ray restarts the actor in the same rack with an empty cache. While it is unavailable for
+any reason, env runners read the store. Bytes are verified against the digest when they enter a rack, and again by each
+env runner.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from marl_app.store.traffic import NODE_TO_RUNNER, RACK_TO_NODE, STORE_TO_RACK, 
 logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT_REQUESTS = 16
-"""Requests that an actor works on at the same time; others wait their turn."""
+"""Requests that an actor handles in parallel (Ray threads); further requests queue."""
 STORE_PAUSE_S = 5.0
-"""A store that does not answer is not asked for anything for so long: each request would wait for it anew."""
+"""Pause after the store did not answer, in which misses fail immediately instead of each waiting for its timeout."""
 RUNNER_TIMEOUT_S = 900.0
-"""An env runner that has not asked for so long may be gone: what it played need not be kept for it."""
+"""An env runner without a request for this long counts as gone: its pins are released."""
 
 
 class RackCaches:
-    """A leaf of `conf/cache`, see `reader.CacheOption`.
+    """The option `cache=rack`, see `reader.CacheOption`.
 
-    capacity_bytes: of each rack's cache. It lies in the shared memory of one node, so Ray's object store must have room
-    for it (`ray start --object-store-memory`), or Ray writes to disk what does not fit.
+    capacity_bytes: of each rack's cache. It is in the shared memory of one node, so Ray's object store must have room
+    for it (`ray start --object-store-memory`); otherwise Ray spills the rest to disk.
     rack_label: the node label that names the rack.
-    timeout_s: an actor that has not answered for so long is passed over.
-    shared: False hands every env runner its own copy, to see what sharing is worth (`task=stress`).
+    timeout_s: of a request to an actor; after that the env runner reads the store.
+    shared: False sends every env runner a private copy, to measure the effect of sharing (`task=stress`).
     """
 
     def __init__(self, capacity_bytes: int, rack_label: str, timeout_s: float, shared: bool = True) -> None:
@@ -63,11 +63,16 @@ class RackCaches:
         self._actors: dict[str, Any] = {}
 
     def start(self, store: Store) -> list[Any]:
-        """One actor for each rack that has a node now. They live as long as their handles, which readers get with this
-        object (looked up by name, they would depend on Ray loading the actor's class in every process)."""
+        """Start one actor in each rack that has a node now; return their handles.
+
+        The actors live as long as their handles. Readers receive the handles with this object; looking actors up by
+        name would depend on Ray loading the actor's class in every process.
+        """
         labels = [node.get("Labels", {}) for node in ray.nodes() if node["Alive"]]
+        # No CPU is reserved, so that a full rack still has room for its cache.
         actor = ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=MAX_CONCURRENT_REQUESTS)(_RackCache)
         for rack in sorted({label.get(self._rack_label, "") for label in labels}):
+            # Restarts obey the selector too: the actor stays in its rack.
             where = {"label_selector": {self._rack_label: rack}} if rack else {}
             self._actors[rack] = actor.options(**where).remote(store, self._capacity_bytes)
         return list(self._actors.values())
@@ -77,35 +82,41 @@ class RackCaches:
         return RackReader(store, self._actors.get(rack), self._timeout_s, self._shared, rack=rack)
 
     def inventory(self) -> Inventory:
-        return _Inventory(self._actors)
+        return _RackInventory(self._actors)
 
 
-class _Inventory:
-    """What the caches say they hold. One question to each is under way; who does not answer still holds what it did."""
+class _RackInventory:
+    """The contents of the caches as last reported. Each cache has one pending request; until it answers, its previous
+    report counts."""
 
     def __init__(self, actors: Mapping[str, Any]) -> None:
         self._actors = actors
-        self._asked: dict[str, ObjectRef] = {}
-        self._held: dict[str, frozenset[str]] = {}
+        self._pending: dict[str, ObjectRef] = {}  # rack -> the answer that is awaited
+        self._contents: dict[str, frozenset[str]] = {}  # rack -> digests
 
     def __call__(self) -> Mapping[str, frozenset[str]]:
         for rack, actor in self._actors.items():
-            question = self._asked.pop(rack, None)
-            if question is not None:
-                if not ray.wait([question], timeout=0)[0]:
-                    self._asked[rack] = question
+            pending = self._pending.pop(rack, None)
+            if pending is not None:
+                # timeout=0 polls: a slow or dead cache never blocks training.
+                if not ray.wait([pending], timeout=0)[0]:
+                    self._pending[rack] = pending
                     continue
                 try:
-                    self._held[rack] = frozenset(ray.get(question))
-                except RayError:  # it died, and comes back empty
-                    self._held.pop(rack, None)
-            self._asked[rack] = actor.held_digests.remote()
-        return self._held
+                    self._contents[rack] = frozenset(ray.get(pending))
+                except RayError:  # the actor died and restarts empty
+                    self._contents.pop(rack, None)
+            self._pending[rack] = actor.held_digests.remote()
+        return self._contents
 
 
 @dataclass
 class _Entry:
-    """A blob in shared memory, and the nodes that have been given it."""
+    """A blob in shared memory, and the nodes that hold a copy.
+
+    As long as the cache holds `ref`, Ray's reference count keeps the bytes alive. After eviction they are freed once no
+    env runner uses them any more.
+    """
 
     ref: ObjectRef
     size: int
@@ -114,7 +125,10 @@ class _Entry:
 
 @dataclass
 class _Answer:
-    """What an actor answers: a reference (or, unshared, the bytes) or the error; and what that moved."""
+    """An actor's answer: the blob or the error, and the traffic of the request.
+
+    blob: [reference] if shared (in a list, because Ray resolves a bare reference before delivery), else the bytes.
+    """
 
     blob: Any
     error: Exception | None
@@ -122,17 +136,21 @@ class _Answer:
 
 
 class _RackCache:
-    """The actor of a rack. Its methods are called by several threads."""
+    """The actor of a rack. Ray calls its methods from several threads."""
 
     def __init__(self, store: Store, capacity_bytes: int) -> None:
         self._store = store
         self._node = ray.get_runtime_context().get_node_id()
         self._cache: Cache[_Entry] = Cache(self._fetch, capacity_bytes)
+        # digest -> traffic of its fetch; popped once, by the thread that fetched or the first that sees its error
         self._fetched: dict[str, Traffic] = {}
-        self._away: tuple[float, OSError | None] = 0.0, None
-        self._heard: dict[str, float] = {}  # when each env runner asked last
+        # (monotonic time until which the store counts as down, the exception to raise); replaced as a whole, so that
+        # threads never see half of an update
+        self._store_failure: tuple[float, OSError | None] = 0.0, None
+        self._last_request: dict[str, float] = {}  # env runner -> monotonic time
 
     def get(self, digest: str, node: str, runner: str, in_use: Sequence[str], shared: bool) -> _Answer:
+        """Return a blob for an env runner on `node`, which plays the digests `in_use` now."""
         self._pin(runner, in_use)
         traffic = Traffic()
         try:
@@ -142,6 +160,7 @@ class _RackCache:
             return _Answer(None, error, traffic)
         traffic.accumulate(Traffic() if hit else self._fetched.pop(digest, Traffic()))
         traffic.hits = int(hit)
+        # A shared blob crosses the link once per node, an unshared one with each request; neither to its own node.
         if node not in entry.nodes or not shared:
             entry.nodes.add(node)
             if node != self._node:
@@ -149,59 +168,64 @@ class _RackCache:
         return _Answer([entry.ref] if shared else ray.get(entry.ref), None, traffic)
 
     def drop(self, digest: str) -> None:
+        """Remove a blob whose bytes an env runner found corrupt."""
         self._cache.drop(digest)
 
     def held_bytes(self) -> int:
+        """Return the bytes in the cache."""
         return int(self._cache.size)
 
     def held_digests(self) -> list[str]:
+        """Return the digests in the cache."""
         return self._cache.digests()
 
     def node_and_pid(self) -> tuple[str, int]:
-        """Its node and process."""
+        """Return the id of the actor's node, and its process id."""
         return self._node, os.getpid()
 
     def _pin(self, runner: str, in_use: Sequence[str]) -> None:
-        """Keep what an env runner plays; forget what those play that are not heard of any more."""
+        """Pin what an env runner plays; release the pins of env runners that have stopped sending requests."""
         now = time.monotonic()
-        self._heard[runner] = now
+        self._last_request[runner] = now
         self._cache.pin(runner, in_use)
-        for other, heard in list(self._heard.items()):
-            if now - heard > RUNNER_TIMEOUT_S:
+        # A copy of the items, because other threads may insert meanwhile.
+        for other, last in list(self._last_request.items()):
+            if now - last > RUNNER_TIMEOUT_S:
                 self._cache.pin(other, ())
-                self._heard.pop(other, None)
+                self._last_request.pop(other, None)
 
     def _fetch(self, digest: str) -> tuple[_Entry, int]:
         traffic = self._fetched[digest] = Traffic()
-        until, away = self._away
-        if away is not None and time.monotonic() < until:
-            raise away.with_traceback(None)
+        until, failure = self._store_failure
+        if failure is not None and time.monotonic() < until:
+            raise failure.with_traceback(None)
         try:
             data = fetch(self._store, digest, traffic, STORE_TO_RACK)
         except OSError as error:
-            self._away = time.monotonic() + STORE_PAUSE_S, error
+            self._store_failure = time.monotonic() + STORE_PAUSE_S, error
             raise
-        self._away = 0.0, None
-        # An array, which readers get without a copy (bytes are copied), put once.
+        self._store_failure = 0.0, None
+        # As an array, which readers map without a copy (Ray copies bytes objects). The view of `data` is read-only.
         return _Entry(ray.put(np.frombuffer(data, np.uint8)), len(data), {self._node}), len(data)
 
 
 class RackReader:
-    """Satisfies `reader.Reader`: asks the actor of the rack (None: there is none), and the store where it cannot."""
+    """A reader that requests blobs from the rack's actor, and reads the store if `actor` is None or unavailable."""
 
     def __init__(
         self, store: Store, actor: Any, timeout_s: float, shared: bool, pause_s: float = RETRY_PAUSE_S, rack: str = ""
     ) -> None:
         self.rack = rack
         self._direct = DirectReader(store, pause_s)
-        self.traffic = self._direct.traffic
+        self.traffic = self._direct.traffic  # one object: bypassed requests are counted in it too
         self._actor = actor
         self._timeout_s = timeout_s
         self._shared = shared
         self._pause_s = pause_s
         self._node = ray.get_runtime_context().get_node_id()
         self._runner = uuid.uuid4().hex
-        self._without_until = 0.0
+        self._bypass_until = 0.0
+        # digest -> (monotonic time until which requests are refused, the exception to raise)
         self._failed: dict[str, tuple[float, Exception]] = {}
 
     def get(self, digest: str, in_use: Iterable[str] = ()) -> Buffer:
@@ -209,28 +233,29 @@ class RackReader:
         until, error = self._failed.get(digest, (began, None))
         if error is not None and began < until:
             raise error.with_traceback(None)
-        if self._actor is None or began < self._without_until:
+        if self._actor is None or began < self._bypass_until:
             return self._bypass(digest)
         try:
-            answer = self._ask(digest, list(in_use))
+            answer = self._request(digest, list(in_use))
         except RayError as problem:
-            self._without_until = time.monotonic() + self._pause_s
-            logger.warning("no cache in this rack, reading the store for now: %s", str(problem).partition("\n")[0])
+            self._bypass_until = time.monotonic() + self._pause_s
+            line = str(problem).partition("\n")[0]
+            logger.warning("the cache of this rack is unavailable, reading the store for now: %s", line)
             return self._bypass(digest)
-        if answer is None:
+        if answer is None:  # only corrupt bytes: fetch from the store instead
             return self._bypass(digest)
         self.traffic.requests += 1
         self.traffic.seconds += time.monotonic() - began
         if isinstance(answer, Exception):
             self.traffic.failed += 1
             self._failed[digest] = time.monotonic() + self._pause_s, answer
-            logger.warning("no snapshot %s for now, going on without it: %s", digest[:12], answer)
+            logger.warning("cannot fetch snapshot %s, matches go on without it: %s", digest[:12], answer)
             raise answer
         self.traffic.record_transfer(NODE_TO_RUNNER, len(answer))
         return answer
 
-    def _ask(self, digest: str, in_use: list[str]) -> memoryview | Exception | None:
-        """What the actor has, verified; its error; or None if it has only corrupt bytes."""
+    def _request(self, digest: str, in_use: list[str]) -> memoryview | Exception | None:
+        """Return the verified bytes from the actor, or its error, or None if the bytes were corrupt twice."""
         for _ in range(2):
             request = self._actor.get.remote(digest, self._node, self._runner, in_use, self._shared)
             answer: _Answer = ray.get(request, timeout=self._timeout_s)
@@ -238,13 +263,15 @@ class RackReader:
             if answer.error is not None:
                 return answer.error
             blob: Any = ray.get(answer.blob[0], timeout=self._timeout_s) if self._shared else np.array(answer.blob)
+            # The array maps shared memory, which Ray makes read-only; an unshared blob is a private copy.
             if digest_of(blob) == digest:
                 return memoryview(blob)
             self.traffic.corrupt += 1
-            logger.error("the rack's cache gave other bytes than those of %s: dropped, and fetched again", digest)
+            logger.error("the rack's cache returned corrupt bytes for %s: dropped there and fetched again", digest)
             ray.get(self._actor.drop.remote(digest), timeout=self._timeout_s)
         return None
 
     def _bypass(self, digest: str) -> Buffer:
+        """Read the store instead of the rack's cache."""
         self.traffic.bypassed += 1
         return self._direct.get(digest)

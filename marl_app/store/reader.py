@@ -1,7 +1,7 @@
-"""How an env runner gets snapshots: from the store itself, or from a cache in front of it.
+"""An env runner's access to snapshots: directly from the store, or through a cache in front of it.
 
-`conf/cache` chooses. `Direct` is the default: on one machine a store is a folder, which the operating system caches
-already, and a process in between would only cost time. A cluster wants `rack_caches`.
+`conf/cache` chooses. `Direct` is the default: on one machine the store is a folder, which the operating system already
+caches, and a process in between would only cost time. On a cluster use `rack_caches`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from marl_app.store.traffic import STORE_TO_RUNNER, Traffic
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-"""How often bytes are fetched that come back corrupt."""
+"""Attempts to fetch a blob whose bytes arrive corrupt."""
 STORE = "the store"
+"""Key of `DirectReader._failed` for a store that does not answer; all others are digests."""
 FETCH_ERRORS = (KeyError, CorruptBlob, OSError)
-"""What a reader raises if bytes cannot be had now: they are not there, not intact, or the store does not answer."""
+"""Exceptions of a fetch: the blob is missing, it is corrupt, or the store is unreachable."""
 RETRY_PAUSE_S = 30.0
-"""A snapshot that could not be had is not asked for again for so long: matches go on with what is there."""
+"""Pause after a failed fetch before the snapshot is requested again; meanwhile matches go on with other opponents."""
 
 
 class Reader(Protocol):
-    """For one thread. `traffic` counts what moved; `rack` names the rack it is in, "" where there are none."""
+    """Access to snapshots, for one thread. `traffic` counts transfers; `rack` names its rack, "" without racks."""
 
     rack: str
 
@@ -35,38 +36,38 @@ class Reader(Protocol):
     def traffic(self) -> Traffic: ...
 
     def get(self, digest: str, in_use: Iterable[str]) -> Buffer:
-        """The verified bytes, which must not be written to. `in_use`: the snapshots that the caller holds and plays.
+        """Return the verified bytes, which must not be written to. `in_use`: digests that the caller plays now.
 
-        Raises one of `FETCH_ERRORS` if they cannot be had now.
+        Raises one of `FETCH_ERRORS` if the fetch fails.
         """
         ...
 
 
 Inventory = Callable[[], Mapping[str, frozenset[str]]]
-"""The digests that the caches hold, by rack, as far as they have said so; called now and then, it asks them anew."""
+"""A function that returns the digests in each rack's cache, as last reported; each call also requests an update."""
 
 
 class CacheOption(Protocol):
-    """A leaf of `conf/cache`."""
+    """An option of `conf/cache`."""
 
     def start(self, store: Store) -> Any:
-        """In the algorithm's process: whatever has to run, as an object that keeps it running."""
+        """In the algorithm's process: start the caches; return an object that keeps them alive."""
         ...
 
     def reader(self, store: Store) -> Reader:
-        """In an env runner: its way to the snapshots."""
+        """In an env runner: make its reader."""
         ...
 
     def inventory(self) -> Inventory:
-        """In the algorithm's process, after `start`: what the caches hold, without waiting for them."""
+        """In the algorithm's process, after `start`: return the inventory of the caches, which does not block."""
         ...
 
 
 class Direct:
-    """No cache: every env runner reads the store."""
+    """The option without a cache: every env runner reads the store."""
 
     def start(self, store: Store) -> None:
-        """Nothing has to run."""
+        """Do nothing: no process is needed."""
 
     def reader(self, store: Store) -> DirectReader:
         return DirectReader(store)
@@ -76,9 +77,9 @@ class Direct:
 
 
 class DirectReader:
-    """Reads a store. What fails is not tried again for `RETRY_PAUSE_S`; the same exception is raised meanwhile.
+    """A reader of a store. After a failure, requests for the same digest raise the same exception for `pause_s`.
 
-    A store that does not answer is not asked for anything else either: each request would wait as long.
+    If the store does not answer, this holds for all digests, because each request would wait for its timeout.
     """
 
     rack = ""
@@ -87,13 +88,15 @@ class DirectReader:
         self.traffic = Traffic()
         self._store = store
         self._pause_s = pause_s
-        self._failed: dict[str, tuple[float, Exception]] = {}  # by digest, or STORE: until when, and why
+        # digest or STORE -> (monotonic time until which requests are refused, the exception to raise)
+        self._failed: dict[str, tuple[float, Exception]] = {}
 
     def get(self, digest: str, in_use: Iterable[str] = ()) -> Buffer:
         began = time.monotonic()
+        # A failure of the store takes precedence over a failure of the digest.
         until, error = self._failed.get(STORE, self._failed.get(digest, (began, None)))
         if error is not None and began < until:
-            raise error.with_traceback(None)  # raised again and again, it would collect frames
+            raise error.with_traceback(None)  # else each raise would add frames to its traceback
         self.traffic.requests += 1
         try:
             data = fetch(self._store, digest, self.traffic, STORE_TO_RUNNER)
@@ -101,7 +104,7 @@ class DirectReader:
             self.traffic.failed += 1
             what = STORE if isinstance(failure, OSError) else digest
             self._failed[what] = time.monotonic() + self._pause_s, failure
-            logger.warning("no snapshot %s for now, going on without it: %s", digest[:12], failure)
+            logger.warning("cannot fetch snapshot %s, matches go on without it: %s", digest[:12], failure)
             raise
         self._failed.pop(digest, None)
         self._failed.pop(STORE, None)
@@ -110,7 +113,10 @@ class DirectReader:
 
 
 def fetch(store: Store, digest: str, traffic: Traffic, link: str) -> bytes:
-    """Verified bytes from the store; corrupt ones are counted, thrown away and fetched again, `MAX_ATTEMPTS` in all."""
+    """Fetch verified bytes from the store and count them in `traffic`.
+
+    Corrupt bytes are counted, discarded and fetched again, up to `MAX_ATTEMPTS` times. Raises one of `FETCH_ERRORS`.
+    """
     corrupt: CorruptBlob | None = None
     for attempt in range(MAX_ATTEMPTS):
         try:
@@ -122,7 +128,7 @@ def fetch(store: Store, digest: str, traffic: Traffic, link: str) -> bytes:
         except KeyError:
             if corrupt is None:
                 raise
-            break  # the store has moved it aside, and nobody has put it again yet
+            break  # the store has quarantined the blob, and it has not been put again: report the corruption
         else:
             traffic.record_transfer(link, len(data))
             return data

@@ -1,4 +1,4 @@
-"""What moved: bytes and numbers of snapshots over each link, and how it went."""
+"""Counters of transfers: bytes and numbers of snapshots over each link, hits, failures and times."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ STORE_TO_RUNNER, STORE_TO_RACK, RACK_TO_NODE, NODE_TO_RUNNER = (
     "store_to_runner", "store_to_rack", "rack_to_node", "node_to_runner",
 )  # fmt: skip
 LINKS = (STORE_TO_RUNNER, STORE_TO_RACK, RACK_TO_NODE, NODE_TO_RUNNER)
-"""Past the caches; into a rack's cache; from there into a node's shared memory; and from there into use."""
+"""In this order: directly from the store; into a rack's cache; from there into a node's shared memory; from there into
+an env runner."""
 
 
 @dataclass
 class Traffic:
-    """Sums since the last `take`.
+    """Totals since the last `pop_totals`.
 
-    bytes, count: by link. requests: snapshots that were asked for, `hits` of them answered by a rack's cache that held
-    them; `seconds` is what the answers took, and `waited` the part of it in which matches stood still. corrupt: answers
-    with other bytes than those of the digest, which are thrown away. bypassed: requests for which the rack's cache was
-    not to be had. failed: requests without an answer.
+    bytes, count: transfers by link. requests: snapshots requested; hits: requests answered from a rack's cache.
+    seconds: time that the answers took; waited: the part of it in which matches stood still. corrupt: answers whose
+    bytes did not match the digest, which are discarded. bypassed: requests that went to the store because the rack's
+    cache was unavailable. failed: requests without an answer.
     """
 
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LINKS, 0))
@@ -33,28 +34,32 @@ class Traffic:
     failed: int = 0
 
     def record_transfer(self, link: str, size: int) -> None:
+        """Count one transfer of `size` bytes over a link."""
         self.bytes[link] += size
         self.count[link] += 1
 
     def accumulate(self, other: Traffic) -> None:
+        """Add the totals of `other`."""
         for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            if isinstance(mine, dict):
-                for link, value in theirs.items():
-                    mine[link] = mine.get(link, 0) + value
+            total, part = getattr(self, item.name), getattr(other, item.name)
+            if isinstance(total, dict):
+                for link, value in part.items():
+                    total[link] = total.get(link, 0) + value
             else:
-                setattr(self, item.name, mine + theirs)
+                setattr(self, item.name, total + part)
 
     @classmethod
     def sum(cls, parts: Iterable[Traffic]) -> Traffic:
+        """Return the sum of the parts."""
         total = cls()
         for part in parts:
             total.accumulate(part)
         return total
 
     def pop_totals(self) -> Traffic:
-        """These sums, which begin anew."""
-        taken = Traffic()
-        taken.accumulate(self)
+        """Return the totals and reset them to zero."""
+        totals = Traffic()
+        totals.accumulate(self)
+        # In place, because readers share this object.
         self.__init__()  # type: ignore[misc]
-        return taken
+        return totals

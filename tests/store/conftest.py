@@ -1,4 +1,4 @@
-"""One S3-speaking server for all tests of the session that need it; one that is stopped is started again."""
+"""Fixtures: one S3 server (moto) for all tests of the session, and a store on it."""
 
 import pytest
 
@@ -15,5 +15,5 @@ def s3():
 
 @pytest.fixture
 def object_store(s3, tmp_path):
-    """An empty store in a prefix of its own."""
+    """An empty store under a prefix that no other test uses."""
     return ObjectStore(f"{s3.url}/{tmp_path.name}", timeout_s=5, retry_s=0.5, options=s3.options)

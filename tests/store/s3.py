@@ -1,4 +1,4 @@
-"""A real server that speaks S3, on this machine: moto's, as a process of its own."""
+"""A real S3 server on this machine: moto's, as a separate process."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ BUCKET = "league"
 
 
 class S3:
-    """`url` and `options` are those of `ObjectStore`. What it holds is lost when it stops."""
+    """An S3 server; `url` and `options` are arguments of `ObjectStore`. Its content is lost when it stops."""
 
     url = f"s3://{BUCKET}/snapshots"
 

@@ -1,4 +1,4 @@
-"""One fetch for all who ask at the same time, and errors for those only."""
+"""Concurrent requests share one fetch, and its error; errors are not cached."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from marl_app.store.cache import Cache
 
 
 class Origin:
-    """Hands out `name -> NAME` of 10 bytes each, slowly, and counts."""
+    """A source of values `name -> NAME`, 10 bytes each: records the fetches, and may be slow or down."""
 
     def __init__(self, pause_s=0.0):
         self.fetched, self.pause_s, self.down = [], pause_s, False
@@ -23,13 +23,13 @@ class Origin:
         return digest.upper(), 10
 
 
-def test_hits_misses_and_the_bound():
+def test_hits_misses_and_capacity():
     origin = Origin()
     cache = Cache(origin.fetch, 20)
     assert [cache.get(name) for name in "aab"] == [("A", False), ("A", True), ("B", False)]
     cache.pin("runner", ["a"])
     cache.get("c")
-    assert cache.size == 20 and cache.get("a") == ("A", True)  # b left, a is in use
+    assert cache.size == 20 and cache.get("a") == ("A", True)  # b was evicted, a is pinned
     cache.drop("a")
     assert cache.get("a") == ("A", False)
     assert origin.fetched == ["a", "b", "c", "a"]
@@ -40,17 +40,17 @@ def test_sixteen_threads_cost_one_fetch():
     cache = Cache(origin.fetch, 100)
     together = threading.Barrier(16)
 
-    def ask(_):
+    def request(_):
         together.wait()
         return cache.get("a")
 
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(ask, range(16)))
+        answers = list(pool.map(request, range(16)))
     assert origin.fetched == ["a"]
     assert {value for value, _ in answers} == {"A"} and [hit for _, hit in answers].count(False) == 1
 
 
-def test_an_error_reaches_all_who_waited_and_is_not_kept():
+def test_an_error_reaches_all_waiting_threads_and_is_not_cached():
     origin = Origin(pause_s=0.3)
     origin.down = True
     cache = Cache(origin.fetch, 100)
@@ -61,7 +61,7 @@ def test_an_error_reaches_all_who_waited_and_is_not_kept():
     assert cache.get("a") == ("A", False)
 
 
-def test_what_is_held_is_served_while_the_origin_is_down():
+def test_cached_values_are_served_while_the_origin_is_down():
     origin = Origin()
     cache = Cache(origin.fetch, 100)
     cache.get("a")

@@ -1,4 +1,4 @@
-"""The same weights give the same bytes, bytes give the weights back, and nothing else decodes."""
+"""Encoding is deterministic, decoding inverts it, and malformed bytes raise CorruptBlob."""
 
 import contextlib
 import pickle
@@ -29,18 +29,18 @@ def test_round_trip(weights: dict, metadata: dict) -> None:
     for name, array in weights.items():
         assert decoded[name].dtype == array.dtype.newbyteorder("=") and decoded[name].shape == array.shape
         np.testing.assert_array_equal(decoded[name], array)
-        decoded[name][...] = 0  # the arrays are the caller's own
+        decoded[name][...] = 0  # the arrays are writable copies
 
 
 @given(WEIGHTS, METADATA)
-def test_views_are_the_same_weights_and_cannot_be_written_to(weights: dict, metadata: dict) -> None:
+def test_views_are_the_same_weights_and_read_only(weights: dict, metadata: dict) -> None:
     data = encode(weights, metadata)
-    seen, seen_metadata = decode_views(memoryview(data))
-    assert seen_metadata == metadata == metadata_of(data)
+    viewed, viewed_metadata = decode_views(memoryview(data))
+    assert viewed_metadata == metadata == metadata_of(data)
     for name, array in decode(data)[0].items():
-        assert seen[name].dtype == array.dtype and not seen[name].flags.writeable
-        np.testing.assert_array_equal(seen[name], array)
-    assert seen.keys() == weights.keys()
+        assert viewed[name].dtype == array.dtype and not viewed[name].flags.writeable
+        np.testing.assert_array_equal(viewed[name], array)
+    assert viewed.keys() == weights.keys()
 
 
 @given(WEIGHTS, METADATA)
@@ -58,11 +58,11 @@ def test_the_layout_in_memory_does_not_matter() -> None:
 def test_no_weights_and_no_elements() -> None:
     assert decode(encode({}, {})) == ({}, {})
     assert decode(encode({"w": np.zeros((0, 3), np.float16)}, {}))[0]["w"].shape == (0, 3)
-    assert decode(encode({"w": np.array(3.5)}, {}))[0]["w"].shape == ()  # a scalar stays one
+    assert decode(encode({"w": np.array(3.5)}, {}))[0]["w"].shape == ()  # a scalar stays a scalar
 
 
 @pytest.mark.parametrize("array", [np.array([object()]), np.array(["text"]), np.array([1j])])
-def test_arrays_that_are_no_weights_are_refused(array: np.ndarray) -> None:
+def test_arrays_of_other_dtypes_are_refused(array: np.ndarray) -> None:
     with pytest.raises(TypeError, match="'w'"):
         encode({"w": array}, {})
 
@@ -79,7 +79,7 @@ def test_metadata_that_is_not_json_is_refused() -> None:
 BLOB = encode({"w": np.arange(20, dtype=np.float32), "b": np.zeros(3)}, {"player": "main@0003"})
 
 
-def test_truncated_anywhere_it_does_not_decode() -> None:
+def test_truncated_bytes_are_corrupt() -> None:
     for size in range(len(BLOB)):
         for read in (decode, decode_views):
             with pytest.raises(CorruptBlob, match=f"^{size} bytes"):
@@ -88,8 +88,8 @@ def test_truncated_anywhere_it_does_not_decode() -> None:
 
 @settings(max_examples=200)
 @given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
-def test_a_changed_byte_decodes_or_is_corrupt_but_never_crashes(position: int, change: int) -> None:
-    """Safetensors has no checksum; that changed weights are noticed is the store's promise, not the codec's."""
+def test_a_changed_byte_decodes_or_raises_corrupt_blob(position: int, change: int) -> None:
+    """Safetensors has no checksum: the store detects changed weights, not the codec."""
     data = bytearray(BLOB)
     data[position] ^= change
     for read in (decode, decode_views):
@@ -98,7 +98,7 @@ def test_a_changed_byte_decodes_or_is_corrupt_but_never_crashes(position: int, c
 
 
 @given(st.binary(max_size=200))
-def test_noise_is_corrupt(data: bytes) -> None:
+def test_random_bytes_are_corrupt(data: bytes) -> None:
     for read in (decode, decode_views):
         with pytest.raises(CorruptBlob):
             read(data)
@@ -107,10 +107,10 @@ def test_noise_is_corrupt(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        save({"w": np.zeros(1)}),  # safetensors, but no metadata of ours
+        save({"w": np.zeros(1)}),  # safetensors without our metadata
         save({}, {"marl_app": "not json"}),
         save({}, {"marl_app": "[]"}),  # JSON, but no object
-        save({}, {"marl_app": "[" * 100_000}),  # deeper than Python recurses
+        save({}, {"marl_app": "[" * 100_000}),  # deeper than Python's recursion limit
         BLOB + b"\0",
     ],
 )
@@ -119,7 +119,7 @@ def test_foreign_bytes_are_corrupt(data: bytes) -> None:
         decode(data)
 
 
-class Planted:
+class MaliciousPickle:
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -127,11 +127,11 @@ class Planted:
         return Path.touch, (self.path,)
 
 
-def test_a_planted_pickle_does_not_run(tmp_path: Path) -> None:
-    planted = pickle.dumps(Planted(tmp_path / "ran"))
-    for data in (planted, len(planted).to_bytes(8, "little") + planted):
+def test_a_malicious_pickle_does_not_run(tmp_path: Path) -> None:
+    pickled = pickle.dumps(MaliciousPickle(tmp_path / "ran"))
+    for data in (pickled, len(pickled).to_bytes(8, "little") + pickled):
         with pytest.raises(CorruptBlob):
             decode(data)
     assert not (tmp_path / "ran").exists()
-    pickle.loads(planted)
-    assert (tmp_path / "ran").exists()  # the bait was live
+    pickle.loads(pickled)
+    assert (tmp_path / "ran").exists()  # the pickle does run code when unpickled

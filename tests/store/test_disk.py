@@ -1,4 +1,4 @@
-"""Bytes come back as they were put, or not at all."""
+"""`DiskStore` returns the bytes that were put, or raises."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def names(store: DiskStore) -> list[str]:
 def test_put_get_has_list_delete(store: DiskStore) -> None:
     contract: Store = store
     assert contract.put(b"abc") == ABC
-    assert contract.put(b"abc") == ABC  # harmless to repeat
+    assert contract.put(b"abc") == ABC  # idempotent
     assert contract.get(ABC) == b"abc" and contract.has(ABC) and list(contract.list()) == [ABC]
     assert DiskStore(store.path).get(ABC) == b"abc"  # on disk, not in memory
     contract.delete(ABC)
@@ -46,7 +46,7 @@ def test_the_empty_blob(store: DiskStore) -> None:
     assert store.get(store.put(b"")) == b""
 
 
-def test_every_truncation_and_every_flipped_bit_is_caught(store: DiskStore) -> None:
+def test_every_truncation_and_every_flipped_bit_is_detected(store: DiskStore) -> None:
     data = bytes(range(64))
     digest = store.put(data)
     damaged = [data[:n] for n in range(64)] + [data[:n] + bytes([data[n] ^ 1]) + data[n + 1 :] for n in range(64)]
@@ -54,15 +54,15 @@ def test_every_truncation_and_every_flipped_bit_is_caught(store: DiskStore) -> N
         (store.path / digest).write_bytes(bad)
         with pytest.raises(CorruptBlob, match=digest):
             store.get(digest)
-        assert names(store) == [f"{digest}.corrupt"]  # aside, to be looked at
+        assert names(store) == [f"{digest}.corrupt"]  # quarantined for inspection
         assert (store.path / f"{digest}.corrupt").read_bytes() == bad
         with pytest.raises(KeyError):
             store.get(digest)
-        store.put(data)  # refetched from elsewhere: all is well
+        store.put(data)  # put again from another copy: repaired
         assert store.get(digest) == data
 
 
-def test_swapped_files_are_caught(store: DiskStore) -> None:
+def test_swapped_files_are_detected(store: DiskStore) -> None:
     a, b = store.put(b"a"), store.put(b"b")
     (store.path / a).rename(store.path / "x")
     (store.path / b).rename(store.path / a)
@@ -73,12 +73,12 @@ def test_swapped_files_are_caught(store: DiskStore) -> None:
 
 
 def test_put_replaces_a_corrupt_file(store: DiskStore) -> None:
-    (store.path / ABC).write_bytes(b"")  # what a power cut leaves of a rename without fsync
+    (store.path / ABC).write_bytes(b"")  # as after a power cut, without fsync before the rename
     assert store.put(b"abc") == ABC and store.get(ABC) == b"abc"
 
 
-def test_a_repair_while_it_is_moved_aside_is_not_lost(store: DiskStore) -> None:
-    """get() saw wrong bytes, but before it moves them aside, another process has put the right ones."""
+def test_a_repair_during_the_quarantine_is_not_lost(store: DiskStore) -> None:
+    """get() read wrong bytes, but another process puts the right ones before they are quarantined."""
     store.put(b"abc")
     assert store._quarantine(ABC) == b"abc"
     assert store.get(ABC) == b"abc" and names(store) == [ABC]
@@ -87,14 +87,14 @@ def test_a_repair_while_it_is_moved_aside_is_not_lost(store: DiskStore) -> None:
 @pytest.mark.parametrize(
     "name", ["", "x", "../" + ABC, ABC + "/..", ABC.upper(), ABC + "\n", ABC + "\0", "CON", "\u0660" * 64, "a" * 300]
 )
-def test_only_digests_are_names(store: DiskStore, name: str) -> None:
+def test_only_digests_are_valid_names(store: DiskStore, name: str) -> None:
     for call in (store.get, store.has, store.delete):
         with pytest.raises(ValueError, match="64 lowercase"):
             call(name)
 
 
 @given(st.text(max_size=70))
-def test_no_text_reaches_outside(name: str) -> None:
+def test_no_name_leads_out_of_the_folder(name: str) -> None:
     with pytest.raises(ValueError):
         DiskStore._file(DiskStore.__new__(DiskStore), name)
 
@@ -117,8 +117,8 @@ def test_links_and_folders_in_the_place_of_a_blob_are_not_followed(store: DiskSt
     assert secret.read_bytes() == b"abc"
 
 
-def test_other_files_are_no_blobs(store: DiskStore) -> None:
-    (store.path / f".{ABC}.1234.tmp").write_bytes(b"ab")  # what a killed writer leaves
+def test_other_files_are_not_blobs(store: DiskStore) -> None:
+    (store.path / f".{ABC}.1234.tmp").write_bytes(b"ab")  # the temporary file of a killed writer
     assert store.list() == {} and not store.has(ABC)
 
 
@@ -133,7 +133,7 @@ def test_eight_threads_put_and_get_the_same_bytes(store: DiskStore) -> None:
     assert names(store) == [digest_of(data)]
 
 
-def test_processes_put_at_the_same_time(store: DiskStore) -> None:
+def test_concurrent_processes_put_the_same_blobs(store: DiskStore) -> None:
     code = (
         "import sys; from marl_app.store.disk import DiskStore; s = DiskStore(sys.argv[1])\n"
         "for i in range(20): assert s.get(s.put(bytes([i]) * 50_000)) == bytes([i]) * 50_000"
@@ -143,8 +143,8 @@ def test_processes_put_at_the_same_time(store: DiskStore) -> None:
     assert names(store) == sorted(digest_of(bytes([i]) * 50_000) for i in range(20))
 
 
-def test_a_full_disk_leaves_nothing_behind(store: DiskStore) -> None:
-    """A limit on the file size fails the write half-way, as a full disk does."""
+def test_a_full_disk_leaves_no_files(store: DiskStore) -> None:
+    """A limit on the file size makes the write fail half-way, as on a full disk."""
     code = (
         "import resource, sys; from marl_app.store.disk import DiskStore; s = DiskStore(sys.argv[1])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_nothing_behind(store: DiskStore) -> None:
     assert done.returncode == 7 and names(store) == []
 
 
-def test_a_writer_killed_half_way_leaves_no_blob(store: DiskStore) -> None:
+def test_a_killed_writer_leaves_no_blob(store: DiskStore) -> None:
     code = (
         "import os, sys; from marl_app.store.disk import DiskStore\n"
         "os.fsync = lambda _: os.kill(os.getpid(), 9)  # after the write, before the rename\n"

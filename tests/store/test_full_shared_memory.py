@@ -1,4 +1,4 @@
-"""A rack's cache that is larger than Ray's shared memory, and the disk that Ray moves to from there is full as well."""
+"""A rack's cache larger than Ray's shared memory, while the disk that Ray spills to is full as well."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ MB = 1_000_000
 
 
 class Runner:
-    """An env runner as far as snapshots go, which plays one at a time."""
+    """The snapshot handling of an env runner that plays one opponent at a time."""
 
     def __init__(self, option, store):
         self.reader = option.reader(store)
@@ -28,13 +28,13 @@ class Runner:
         return digest_of(self.held), self.reader.traffic.pop_totals()
 
 
-def test_env_runners_read_the_store(tmp_path):
+def test_env_runners_bypass_the_full_cache(tmp_path):
     if ray.is_initialized():
-        pytest.skip("a Ray of its own needs a session of its own: run this file alone")
+        pytest.skip("this test starts its own Ray: run the file alone")
     spill = tmp_path / "spill"
     spill.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", str(spill)], capture_output=True).returncode:
-        pytest.skip("cannot mount here")
+        pytest.skip("mounting is not permitted")
     logging.getLogger("ray").setLevel(logging.ERROR)
     memory = {"object_store_memory": 80 * MB, "object_spilling_directory": str(spill)}
     try:
@@ -52,13 +52,13 @@ def test_env_runners_read_the_store(tmp_path):
             digest, traffic = ray.get(runner.get.remote(blob))
             assert digest == blob and not traffic.failed
             bypassed += traffic.bypassed
-        # 80 MB of shared memory and 30 MB of disk hold some of the 200 MB; the others were read past the cache.
+        # 80 MB of shared memory and 30 MB of disk hold some of the 200 MB; the rest was read from the store.
         held = ray.get(cache.held_bytes.remote())
-        print(f"held {held // MB} MB, {bypassed} of {len(blobs)} past the cache")
+        print(f"held {held // MB} MB, {bypassed} of {len(blobs)} bypassed the cache")
         assert 0 < held < 200 * MB and bypassed > 0
         time.sleep(0.5)
         digest, traffic = ray.get(runner.get.remote(blobs[0]))
-        assert digest == blobs[0] and traffic.hits == 1  # it serves what it holds
+        assert digest == blobs[0] and traffic.hits == 1  # cached blobs are still served
     finally:
         ray.shutdown()
         subprocess.run(["umount", "-l", str(spill)], check=True)

@@ -1,4 +1,4 @@
-"""The promises of a store, kept by a server that speaks S3 (moto's, see s3.py)."""
+"""`ObjectStore` on a real S3 server (moto's, see s3.py) keeps the guarantees of a store."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ from marl_app.store.store import FACTS, REFERENCES, Store, Unavailable, digest_o
 ABC = digest_of(b"abc")
 
 
-def spoil(store, digest, data):
+def corrupt(store, digest, data):
     obstore.put(store._client, digest, data)
 
 
@@ -53,33 +53,33 @@ def test_eight_threads_publish_the_same_bytes(object_store):
     assert object_store.get(digest_of(data)) == data
 
 
-def test_spoiled_and_truncated_objects_are_noticed_and_put_repairs_the_short_ones(object_store):
+def test_corrupt_objects_are_detected_and_put_repairs_truncated_ones(object_store):
     object_store.put(b"abc")
-    spoil(object_store, ABC, b"abd")
+    corrupt(object_store, ABC, b"abd")
     with pytest.raises(CorruptBlob, match=ABC):
         object_store.get(ABC)
-    spoil(object_store, ABC, b"ab")
+    corrupt(object_store, ABC, b"ab")
     with pytest.raises(CorruptBlob):
         object_store.get(ABC)
     object_store.put(b"abc")
     assert object_store.get(ABC) == b"abc"
 
 
-def test_what_cannot_be_opened_says_which_key(s3):
+def test_errors_of_opening_name_the_key(s3):
     with pytest.raises(ValueError, match=r"store.url=nonsense cannot be opened"):
         ObjectStore("nonsense")
     with pytest.raises(OSError, match=r"store.url=s3://no_such_bucket: .*"):
         ObjectStore("s3://no_such_bucket", retry_s=0.2, options=s3.options)
 
 
-def test_a_bucket_that_is_gone_may_come_back(object_store):
+def test_a_missing_bucket_is_unavailable_not_an_error_of_the_blob(object_store):
     object_store.url = "s3://gone"
-    del object_store._client  # was made for the other URL
+    del object_store._client  # made for the old URL
     with pytest.raises(Unavailable, match="store.url=s3://gone"):
         object_store.put(b"abc")
 
 
-def test_nobody_there_and_somebody_who_never_answers(s3):
+def test_no_server_and_a_silent_server_are_unavailable_after_bounded_time(s3):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         for listening in (False, True):

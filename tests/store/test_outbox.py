@@ -1,4 +1,4 @@
-"""What is published while the store is away arrives when it is back: the server is really stopped."""
+"""Publishes made while the store is down are delivered when it is back; the server is really stopped."""
 
 import copy
 import pickle
@@ -15,20 +15,20 @@ from tests.store.test_codec import BLOB
 
 @pytest.fixture
 def stopped(s3, object_store):
-    """The store whose server has just been stopped; started again afterwards."""
+    """The store, with its server stopped; the server is started again afterwards."""
     s3.stop()
     yield object_store
     s3.start() if s3._process is None else None
 
 
-def wait_until(true, seconds=20):
+def wait_until(condition, seconds=20):
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_nothing_waits_while_the_store_answers(object_store, tmp_path):
+def test_nothing_is_queued_while_the_store_answers(object_store, tmp_path):
     outbox = Outbox(object_store, tmp_path / "outbox")
     digest = publish(outbox, BLOB, {"seed": 3})
     assert outbox.queued == 0 and object_store.get(digest) == BLOB == outbox.get(digest)
@@ -39,26 +39,26 @@ def test_nothing_waits_while_the_store_answers(object_store, tmp_path):
     assert not outbox.has(digest) and outbox.notes(FACTS) == {}
 
 
-def test_publishes_wait_and_are_delivered(stopped, s3, tmp_path):
+def test_publishes_are_queued_and_delivered(stopped, s3, tmp_path):
     outbox = Outbox(stopped, tmp_path / "outbox", first_pause_s=0.1, longest_pause_s=0.2)
     began = time.monotonic()
     digests = [publish(outbox, BLOB, {}), outbox.put(b"two"), outbox.put(b"three")]
-    assert time.monotonic() - began < 5  # only the first one waits for the retries
+    assert time.monotonic() - began < 5  # only the first publish waits for the retries
     assert outbox.queued == 3 and outbox.get(digests[0]) == BLOB and outbox.has(digests[1])
     with pytest.raises(Unavailable):
         stopped.get(digests[0])
 
-    # The process dies; the next one finds what waits, and goes on.
+    # The process dies; the next process finds the queue and delivers it.
     next_process = Outbox(stopped, tmp_path / "outbox", first_pause_s=0.1, longest_pause_s=0.2)
     assert next_process.queued == 3
     s3.start()
     wait_until(lambda: next_process.queued == 0 and next_process._thread is None and outbox._thread is None)
     assert sorted(digests) == list(stopped.list()) and stopped.get(digests[0]) == BLOB
     assert list(stopped.notes(FACTS)) == [digests[0]]
-    assert stopped.get(next_process.put(b"after")) == b"after"  # at once again
+    assert stopped.get(next_process.put(b"after")) == b"after"  # delivered immediately again
 
 
-def test_others_get_the_store_and_never_the_folder(object_store, tmp_path):
+def test_other_processes_get_the_store_without_the_outbox(object_store, tmp_path):
     outbox = Outbox(object_store, tmp_path / "outbox")
     assert type(pickle.loads(pickle.dumps(outbox))) is ObjectStore
-    assert copy.deepcopy(outbox) is outbox  # RLlib copies its configuration
+    assert copy.deepcopy(outbox) is outbox  # RLlib deep-copies its configuration

@@ -1,4 +1,4 @@
-"""What is announced is there when it is asked for, is held no longer than announced, and fails as it would have."""
+"""Prefetched snapshots are returned immediately, held only while announced, and fail as the reader does."""
 
 import gc
 import threading
@@ -18,7 +18,7 @@ DELAY_S = 0.15
 
 
 class Slow(DiskStore):
-    """A store that takes its time; a digest in `down` is not to be had."""
+    """A slow store; digests in `down` are unavailable."""
 
     down: frozenset = frozenset()
     threads: tuple = ()
@@ -42,23 +42,23 @@ def timed(reader, digest):
     return data, time.monotonic() - began
 
 
-def test_what_was_announced_is_there_at_once(store):
+def test_prefetched_snapshots_are_returned_immediately(store):
     one, two, three = (store.put(text) for text in (b"one", b"two", b"three"))
     reader = PrefetchingReader(DirectReader(store))
     data, seconds = timed(reader, one)
-    assert data == b"one" and seconds >= DELAY_S  # nobody had said so
+    assert data == b"one" and seconds >= DELAY_S  # not announced
     reader.prefetch([two, three], [])
-    time.sleep(4 * DELAY_S)  # a match
+    time.sleep(4 * DELAY_S)  # as long as a match takes
     for digest, text in ((two, b"two"), (three, b"three")):
         data, seconds = timed(reader, digest)
         assert data == text and seconds < DELAY_S / 2
     traffic = reader.traffic.pop_totals()
     assert traffic.requests == traffic.count[STORE_TO_RUNNER] == 3 and traffic.bytes[STORE_TO_RUNNER] == 11
-    assert traffic.seconds >= 3 * DELAY_S  # what fetching took, whoever waited
+    assert traffic.seconds >= 3 * DELAY_S  # the time of the fetches, waited for or not
     assert len(set(store.threads)) == 1  # readers are for one thread
 
 
-def test_who_asks_while_it_is_fetched_waits_for_the_rest_and_nothing_is_fetched_twice(store):
+def test_a_request_during_the_prefetch_waits_for_it_and_nothing_is_fetched_twice(store):
     one = store.put(b"one")
     reader = PrefetchingReader(DirectReader(store))
     reader.prefetch([one, one], [])
@@ -66,7 +66,7 @@ def test_who_asks_while_it_is_fetched_waits_for_the_rest_and_nothing_is_fetched_
     assert reader.get(one) == b"one" and len(store.threads) == 1
 
 
-def test_failures_are_those_of_the_reader(store):
+def test_failures_of_the_reader_are_raised_by_get(store):
     one = store.put(b"one")
     reader = PrefetchingReader(DirectReader(store, pause_s=0.0))
     store.down = frozenset([one])
@@ -79,12 +79,12 @@ def test_failures_are_those_of_the_reader(store):
     assert reader.get(one) == b"one" and reader.traffic.pop_totals().failed == 2
 
 
-def test_only_what_is_announced_is_held():
-    """After each announcement, all that is held is what it names: two of many blobs, however many there were."""
+def test_only_announced_snapshots_are_held():
+    """After each announcement only the blobs that it lists are held: two, however many came before."""
     held = []
 
     class Arrays:
-        """A reader whose answers can be watched."""
+        """A reader whose answers are tracked by weak references."""
 
         rack = ""
 
@@ -103,7 +103,7 @@ def test_only_what_is_announced_is_held():
         assert taken[0] == number
     del taken
     reader.prefetch([], [])
-    reader.get("99")  # whatever was on its way has passed
+    reader.get("99")  # on the same thread: pending fetches are finished
     gc.collect()
-    assert len(held) > 20  # those asked for; of the others, those that had begun when they were announced no more
-    assert not any(one() is not None for one in held)
+    assert len(held) > 20  # the requested ones, and prefetches that had begun before they were released
+    assert not any(reference() is not None for reference in held)

@@ -1,4 +1,4 @@
-"""The caches of a real Ray, as env runners meet them: shared copies, lies, kills and a store that is away."""
+"""The caches of a real Ray from the view of env runners: shared copies, corruption, kills, and a store that is down."""
 
 import os
 import signal
@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
 MB = 1_000_000
 
 
-class Lying(DiskStore):
-    """Hands out wrong bytes, unverified, while a file says so; each lie costs a line of it. Down while another does."""
+class Faulty(DiskStore):
+    """A store that returns corrupt bytes once if the file `lies` exists, and raises while the file `down` exists."""
 
     def get(self, digest):
         if (self.path / "down").exists():
@@ -32,7 +32,7 @@ class Lying(DiskStore):
 
 
 class Runner:
-    """An env runner as far as snapshots go, in a process of its own."""
+    """The snapshot handling of an env runner, in a separate process."""
 
     def __init__(self, option, store):
         self.reader = option.reader(store)
@@ -44,7 +44,7 @@ class Runner:
         return digest_of(self.held), self.reader.traffic.pop_totals()
 
     def address(self):
-        """Where the bytes lie: inode and offset of the file of shared memory; and whether they cannot be written to."""
+        """Return (inode, offset) of the bytes in the file of shared memory, and whether they are read-only."""
         where = np.frombuffer(self.held, np.uint8).__array_interface__["data"][0]
         for line in Path("/proc/self/maps").read_text().splitlines():
             ends, _, offset, _, inode, *_ = line.split()
@@ -54,8 +54,8 @@ class Runner:
         return None
 
 
-def asked(inventory, until):
-    """What the racks hold, asked again and again until it is so."""
+def poll(inventory, until):
+    """Call the inventory until its answer satisfies `until`; return that answer."""
     deadline = time.monotonic() + 60
     while not until(held := inventory()):
         assert time.monotonic() < deadline
@@ -63,15 +63,15 @@ def asked(inventory, until):
     return held
 
 
-def test_a_rack(tmp_path):
+def test_a_rack_cache_through_faults(tmp_path):
     """One test, because processes are expensive."""
-    store = Lying(tmp_path)
+    store = Faulty(tmp_path)
     blobs = [store.put(os.urandom(2 * MB)) for _ in range(4)]
     option = RackCaches(capacity_bytes=5 * MB, rack_label="rack", timeout_s=20)
     [cache] = option.start(store)
     one, two = (ray.remote(num_cpus=0)(Runner).remote(option, store) for _ in range(2))
 
-    # The first fetches, the second shares: the same file of shared memory, which neither can write to.
+    # The first env runner fetches, the second shares: both map the same file of shared memory, read-only.
     digest, traffic = ray.get(one.get.remote(blobs[0]))
     assert digest == blobs[0] and traffic.hits == 0
     assert (
@@ -87,16 +87,16 @@ def test_a_rack(tmp_path):
         ray.get(one.get.remote(blob))
     assert ray.get(cache.held_bytes.remote()) == 4 * MB
 
-    # What it holds is known without waiting: an answer comes with a later question.
+    # The inventory does not block: an answer arrives with a later call.
     inventory = option.inventory()
-    assert asked(inventory, lambda held: held) == {"": frozenset(blobs[2:])}
+    assert poll(inventory, lambda held: held) == {"": frozenset(blobs[2:])}
 
-    # A lie that came into the rack is noticed by the env runner, dropped there, and fetched again.
+    # Corrupt bytes in the rack are detected by the env runner, dropped from the cache, and fetched again.
     (tmp_path / "lies").touch()
     digest, traffic = ray.get(one.get.remote(blobs[0]))
     assert digest == blobs[0] and traffic.corrupt == 1 and traffic.count[STORE_TO_RACK] == 2
 
-    # The store is away: what the rack holds is served; the rest fails, and is there again afterwards.
+    # The store is down: cached blobs are served, others fail until it is back.
     (tmp_path / "down").touch()
     assert ray.get(two.get.remote(blobs[0]))[1].hits == 1
     with pytest.raises(OSError, match="the store is down"):
@@ -105,7 +105,7 @@ def test_a_rack(tmp_path):
     time.sleep(STORE_PAUSE_S)
     assert ray.get(two.get.remote(blobs[1]))[0] == blobs[1]
 
-    # Killed: env runners read the store until Ray has started it again, empty; then it fills.
+    # The cache is killed: env runners read the store until Ray has restarted it, empty; then it fills.
     _, pid = ray.get(cache.node_and_pid.remote())
     os.kill(pid, signal.SIGKILL)
     digest, traffic = ray.get(two.get.remote(blobs[1]))
@@ -116,11 +116,11 @@ def test_a_rack(tmp_path):
         time.sleep(0.5)
     assert ray.get(cache.node_and_pid.remote())[1] != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
     assert ray.get(one.get.remote(blobs[1]))[1].hits == 1
-    asked(inventory, lambda held: held == {"": frozenset([blobs[1]])})
+    poll(inventory, lambda held: held == {"": frozenset([blobs[1]])})
     for actor in (one, two, cache):
         ray.kill(actor)
 
 
-def test_sizes_that_cannot_be_are_refused():
+def test_invalid_capacities_are_refused():
     with pytest.raises(ValueError, match="cache.capacity_bytes=0"):
         RackCaches(0, "rack", 1.0)

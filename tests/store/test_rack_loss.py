@@ -1,4 +1,4 @@
-"""A node that holds a rack's cache is lost: the cache comes back on another node of the rack, and fills."""
+"""The node of a rack's cache is lost: the cache restarts on another node of the rack, and fills."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ class Runner:
 
 def test_the_node_of_a_cache_is_lost(tmp_path):
     if ray.is_initialized():
-        pytest.skip("a cluster of its own needs a session of its own: run this file alone")
+        pytest.skip("this test starts its own cluster: run the file alone")
     logging.getLogger("ray").setLevel(logging.ERROR)
     size = {"object_store_memory": 80_000_000, "num_cpus": 1}
     cluster = Cluster(initialize_head=True, head_node_args={**size, "labels": {"rack": "other"}})
@@ -48,7 +48,7 @@ def test_the_node_of_a_cache_is_lost(tmp_path):
         assert [ray.get(runner.get.remote(blob))[1].hits for _ in range(2)] == [0, 1]
         cluster.remove_node(lost, allow_graceful=False)
         began = time.monotonic()
-        while True:  # the bytes are always right, whoever gives them
+        while True:  # the bytes are right, from the store or the cache
             data, traffic = ray.get(runner.get.remote(blob))
             assert data == b"x" * 1_000_000
             if traffic.hits and ray.get(r1.node_and_pid.remote())[0] == stays.node_id:

@@ -1,4 +1,4 @@
-"""An env runner's way to the bytes: corrupt ones are fetched again, and what cannot be had is not asked for at once."""
+"""An env runner's reader: corrupt bytes are fetched again, and failed fetches are not retried immediately."""
 
 import time
 
@@ -14,7 +14,7 @@ ABC = digest_of(b"abc")
 
 
 class Flaky(DiskStore):
-    """A store whose next answers are wrong: CorruptBlob for bytes that were spoiled on the way, or nothing at all."""
+    """A store whose next requests raise `faults`, e.g. CorruptBlob for bytes corrupted in transit."""
 
     faults = ()
 
@@ -32,7 +32,7 @@ def store(tmp_path):
     return store
 
 
-def test_what_moved_is_counted(store):
+def test_transfers_are_counted(store):
     reader = DirectReader(store)
     assert [reader.get(ABC) for _ in range(2)] == [b"abc"] * 2
     traffic = reader.traffic.pop_totals()
@@ -40,37 +40,35 @@ def test_what_moved_is_counted(store):
     assert traffic.seconds > 0 and reader.traffic == Traffic()
 
 
-def test_bytes_spoiled_on_the_way_are_fetched_again_and_counted(store):
+def test_bytes_corrupted_in_transit_are_fetched_again_and_counted(store):
     reader = DirectReader(store)
-    store.faults = [CorruptBlob("spoiled")] * 2
+    store.faults = [CorruptBlob("corrupted")] * 2
     assert reader.get(ABC) == b"abc"
     assert reader.traffic.corrupt == 2 and reader.traffic.failed == 0
 
 
-def test_a_flipped_byte_and_a_truncated_blob_are_never_handed_out(store):
+def test_a_flipped_byte_and_a_truncated_blob_are_never_returned(store):
     for data in (b"abd", b"ab", b""):
         (store.path / ABC).write_bytes(data)
         reader = DirectReader(store)
         with pytest.raises(CorruptBlob):
             reader.get(ABC)
-        assert (
-            reader.traffic.corrupt == 1 and reader.traffic.failed == 1
-        )  # moved aside: there is nothing to fetch again
+        assert reader.traffic.corrupt == 1 and reader.traffic.failed == 1  # quarantined: nothing is left to fetch again
         store.put(b"abc")
 
 
 @pytest.mark.parametrize("fault", [KeyError("not there yet"), Unavailable("down")])
-def test_what_fails_is_not_tried_again_at_once(store, fault):
+def test_a_failed_fetch_is_not_retried_immediately(store, fault):
     reader = DirectReader(store, pause_s=0.2)
     other = store.put(b"other")
     store.faults = [fault]
     for _ in range(3):
         with pytest.raises(type(fault)):
-            reader.get(ABC)  # the second and third ask nobody: the store would answer
+            reader.get(ABC)  # the second and third send no request: the store would answer
     assert reader.traffic.failed == 1 == reader.traffic.requests
     if isinstance(fault, Unavailable):
         with pytest.raises(Unavailable):
-            reader.get(other)  # whatever it is, it would take as long again
+            reader.get(other)  # any other digest would time out as well
     else:
         assert reader.get(other) == b"other"
     time.sleep(0.25)
