@@ -2,6 +2,7 @@
 
 python -m marl_app.config.docs             # writes it
 python -m marl_app.config.docs --check     # fails if it is not what would be written
+python -m marl_app.config.docs --print     # prints it, also without a checkout
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from marl_app.config.compose import compose_job
 from marl_app.config.schema import allowed
 from marl_app.config.tree import CONF, Key, groups, options, schema_keys
 
-PATH = CONF.parent / "docs" / "config.md"
+ROOT = Path(__file__).parents[2]
+PATH = ROOT / "docs" / "config.md"
 
 _HEAD = """# Configuration
 
@@ -108,12 +110,17 @@ def _opening(lines: Sequence[str]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> str | None:
-    """Write docs/config.md, or with `--check` return an error message if it is stale."""
-    if list(arguments) == ["--check"]:
+    """Write docs/config.md; `--check`: return an error message if it is stale; `--print`: print the page instead."""
+    if list(arguments) == ["--print"]:
+        print(render(), end="")
+        return None
+    if arguments and list(arguments) != ["--check"]:
+        return "usage: python -m marl_app.config.docs [--check | --print]"
+    if not (ROOT / "pyproject.toml").is_file():
+        return f"{PATH.name} is a file of the checkout: python -m marl_app.config.docs --print prints it"
+    if arguments:
         fresh = PATH.exists() and PATH.read_text(encoding="utf-8") == render()
         return None if fresh else f"{PATH.name} is stale: run python -m marl_app.config.docs"
-    if arguments:
-        return "usage: python -m marl_app.config.docs [--check]"
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(render(), encoding="utf-8")
     return None

@@ -2,6 +2,7 @@
 
 python -m marl_app.metrics.docs             # writes it
 python -m marl_app.metrics.docs --check     # fails if it is not what would be written
+python -m marl_app.metrics.docs --print     # prints it, also without a checkout
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from marl_app.metrics.names import METRICS
 from marl_app.metrics.records import COLUMNS
 from marl_app.metrics.summary import KEYS
 
-PATH = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROOT = Path(__file__).parents[2]
+PATH = ROOT / "docs" / "metrics.md"
 
 _HEAD = """# Metrics
 
@@ -50,12 +52,17 @@ def render() -> str:
 
 
 def main(arguments: Sequence[str]) -> str | None:
-    """Write docs/metrics.md, or with `--check` return an error message if it is stale."""
-    if list(arguments) == ["--check"]:
+    """Write docs/metrics.md; `--check`: return an error message if it is stale; `--print`: print the page instead."""
+    if list(arguments) == ["--print"]:
+        print(render(), end="")
+        return None
+    if arguments and list(arguments) != ["--check"]:
+        return "usage: python -m marl_app.metrics.docs [--check | --print]"
+    if not (ROOT / "pyproject.toml").is_file():
+        return f"{PATH.name} is a file of the checkout: python -m marl_app.metrics.docs --print prints it"
+    if arguments:
         fresh = PATH.exists() and PATH.read_text(encoding="utf-8") == render()
         return None if fresh else f"{PATH.name} is stale: run python -m marl_app.metrics.docs"
-    if arguments:
-        return "usage: python -m marl_app.metrics.docs [--check]"
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(render(), encoding="utf-8")
     return None
