@@ -40,6 +40,6 @@ class WarnOfAlarms(MatchCallback):
 
     def _take(self, algorithm: MatchAlgorithm) -> None:
         learner = algorithm.config.learner
-        reading = Reading.of(algorithm.league, learner, algorithm.standing(), algorithm.anchors)
+        reading = Reading.from_league(algorithm.league, learner, algorithm.standing(), algorithm.anchors)
         algorithm.readings = [*algorithm.readings, reading][-self._keep :]
         self._read = algorithm.counters.seconds

@@ -38,7 +38,7 @@ class Reading:
     anchors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def from_league(
         cls,
         league: League,
         learner: str,

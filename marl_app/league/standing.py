@@ -31,7 +31,7 @@ class Standing:
     cyclic_share: float | None = None
 
     @classmethod
-    def of(cls, league: League) -> Standing:
+    def from_league(cls, league: League) -> Standing:
         """Work it out; takes a fraction of a second for hundreds of snapshots."""
         view, pool = league.view, [snapshot.player.id for snapshot in league.snapshots]
         _, games = league.payoff.counts(pool)

@@ -28,7 +28,7 @@ class Run:
         self.report, self.anchors, self.readings, self.messages = {}, {}, [], []
 
     def standing(self):
-        return Standing.of(self.league)
+        return Standing.from_league(self.league)
 
     def fire(self, event, text):
         assert event == "on_message"

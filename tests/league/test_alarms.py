@@ -152,13 +152,13 @@ def test_a_reading_of_a_league() -> None:
         league.add_snapshot("main", f"{number:064x}", number, "x")
     columns = [np.array([n], np.int64) for n in (0, 75, 0, 25, 0, 75)]
     league.record(Outcomes("main", ("main@0001",), ("rule",), *columns))
-    standing = Standing.of(league)
-    read = Reading.of(league, "main", standing)
+    standing = Standing.from_league(league)
+    read = Reading.from_league(league, "main", standing)
     assert read == Reading(
         100, {"main@0000": 0.5, "main@0001": 0.75}, {"main@0000": 0, "main@0001": 100}, standing.ratings["main"], None
     )
     anchors = {"random": evaluated(0.5, 0.43, 0.57), "team": {"agent_return": 3.0}}
-    assert Reading.of(league, "main", standing, anchors).anchors == {"random": anchors["random"]}
+    assert Reading.from_league(league, "main", standing, anchors).anchors == {"random": anchors["random"]}
 
 
 def test_a_league_that_begins_to_cycle() -> None:
@@ -173,7 +173,7 @@ def test_a_league_that_begins_to_cycle() -> None:
             for i, older in enumerate(pool[:j]):
                 wins = 80.0 if not wheel or j - i < 3 else 50.0 if j - i == 3 else 20.0
                 league.measured(younger, older, wins, 0.0, 100.0 - wins, wins)
-        readings.append(Reading.of(league, "main", Standing.of(league)))
+        readings.append(Reading.from_league(league, "main", Standing.from_league(league)))
     ladder, wheel_share = (reading.cyclic_share for reading in readings)
     # On the wheel everybody wins 80 % of two pairs and loses two: nobody is better, so all of it is cyclic.
     assert ladder is not None and ladder < 0.3 and wheel_share == pytest.approx(1.0)

@@ -73,7 +73,7 @@ def test_the_meta_strategy_is_that_of_the_payoffs_not_of_the_wins() -> None:
     # Wins alone are plain rock-paper-scissors, a third each.
     assert league.view.mixture(Nash()) == pytest.approx([1 / 16, 10 / 16, 5 / 16])
     sizes = 16 / (1 * 10**10 * 5**5) ** (1 / 16)  # the exponential of that mixture's entropy
-    assert Standing.of(league).meta_strategy_size == pytest.approx(sizes)
+    assert Standing.from_league(league).meta_strategy_size == pytest.approx(sizes)
     assert league.payoff.win_rates("main", ["main@0001"]).tolist() == [0.0]
     assert league.payoff.scores("main", ["main@0001"]).tolist() == [0.25]
 

@@ -189,5 +189,5 @@ def test_thirds_and_sizes_are_of_those_that_meet():
         league.record(Outcomes("hunter", (opponent,), ("x",), one * 0, one * 9, one * 0, one, one, np.ones(1) * 9))
     assert league.bands("hunter")["oldest"][0] > 0.7 and set(league.bands("prey")) == {"oldest", "middle"}
     # All hunters are alike, and so are all prey: one of each; Nash shares among copies, two of each.
-    standing = Standing.of(league)
+    standing = Standing.from_league(league)
     assert standing.effective_pool_size == pytest.approx(2) and standing.meta_strategy_size == pytest.approx(4)

@@ -62,14 +62,14 @@ def test_perplexity(n: int) -> None:
 
 def test_a_league_from_its_first_snapshot_on() -> None:
     league = League([Learner("main")], Uniform(), EverySteps(1), meta_strategy=Nash())
-    assert Standing.of(league) == Standing({"main": 0.0}, None, None)
+    assert Standing.from_league(league) == Standing({"main": 0.0}, None, None)
     league.add_snapshot("main", "a" * 64, 0, "first")
-    assert Standing.of(league).effective_pool_size is None  # nobody has played within the pool
+    assert Standing.from_league(league).effective_pool_size is None  # nobody has played within the pool
     one = np.ones(1, np.int64)
     league.record(Outcomes("main", ("main@0000",), ("all",), 0 * one, 3 * one, 0 * one, one, one, 3.0 * one))
-    assert Standing.of(league).meta_strategy_size is None  # only the learner has
+    assert Standing.from_league(league).meta_strategy_size is None  # only the learner has
     league.add_snapshot("main", "b" * 64, 1, "second")
-    standing = Standing.of(league)
+    standing = Standing.from_league(league)
     # 3 of 4 games: rows (0.5, 0.25) and (0.75, 0.5), similarity 3/4; the second beats the first and is all of Nash.
     expected = (8 / 7) ** (7 / 8) * 8 ** (1 / 8)
     assert standing.effective_pool_size == pytest.approx(expected)

@@ -201,7 +201,7 @@ class MatchAlgorithm(Algorithm):
         """How the league stands, worked out anew at most every STANDING_EVERY_S seconds and after each freeze."""
         now, newest = time.monotonic(), self.league.snapshots[-1:]
         if now - self._stood[0] > STANDING_EVERY_S or self._stood[1] != newest:
-            self._standing = Standing.of(self.league)
+            self._standing = Standing.from_league(self.league)
             self._stood = (time.monotonic(), newest)
         return self._standing
 
