@@ -57,7 +57,7 @@ def rank(results: Results, alpha_rank: MetaStrategy, seed: int) -> Ranking:
     errors = covariance(results.points, ratings)
     elo = ratings - ratings[zero]
     half = Z * np.sqrt(np.maximum(np.diag(errors) + errors[zero, zero] - 2 * errors[zero], 0.0))
-    parts = cycles.decompose(cycles.log_odds(results.win_rates, results.games), results.games)
+    parts = cycles.decompose_flow(cycles.log_odds(results.win_rates, results.games), results.games)
     rng = np.random.default_rng(seed)
     return Ranking(
         elo=elo,
@@ -83,5 +83,5 @@ def ladder_cyclic_share(elo: Floats, games: Floats, rng: np.random.Generator) ->
         rates = np.full(games.shape, 0.5)
         rates[first, second] = np.divide(won, played, out=np.full(len(won), 0.5), where=played > 0)
         rates[second, first] = 1 - rates[first, second]
-        shares.append(cycles.decompose(cycles.log_odds(rates, games), games).cyclic_share)
+        shares.append(cycles.decompose_flow(cycles.log_odds(rates, games), games).cyclic_share)
     return float(np.percentile(shares, SHARE))

@@ -56,7 +56,7 @@ class Reading:
             standing.ratings[learner],
             standing.effective_pool_size,
             standing.cyclic_share,
-            cycles.by_chance(cycles.log_odds(league.payoff.matrix(pool), games), games),
+            cycles.cyclic_share_by_chance(cycles.log_odds(league.payoff.matrix(pool), games), games),
             {anchor: dict(facts) for anchor, facts in (anchors or {}).items() if "score" in facts},
         )
 

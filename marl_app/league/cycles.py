@@ -23,7 +23,7 @@ from marl_app.league.payoff import Floats, Payoff
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class FlowParts:
     """A flow [n, n] as `ratings[i] - ratings[j]` plus `cyclic`, and what share of its squared norm that is.
 
     `ratings` [n] have mean 0 (in each group of players that met one another). `cyclic` [n, n] is 0 for pairs that never
@@ -36,10 +36,10 @@ class Parts:
     cyclic_share: float
 
 
-def of(payoff: Payoff, players: Sequence[str]) -> Parts:
+def decompose(payoff: Payoff, players: Sequence[str]) -> FlowParts:
     """The parts of the log-odds between `players`, each pair weighed by its games."""
     _, games = payoff.counts(players)
-    return decompose(log_odds(payoff.matrix(players), games), games)
+    return decompose_flow(log_odds(payoff.matrix(players), games), games)
 
 
 def log_odds(scores: Floats, games: Floats) -> Floats:
@@ -52,7 +52,7 @@ def log_odds(scores: Floats, games: Floats) -> Floats:
     return flow
 
 
-def decompose(flow: Floats, weights: Floats | None = None) -> Parts:
+def decompose_flow(flow: Floats, weights: Floats | None = None) -> FlowParts:
     """The transitive and the cyclic part of an antisymmetric `flow` [n, n].
 
     `weights` [n, n], symmetric and >= 0, say how much each pair counts (None: all alike); the ratings are those that
@@ -69,10 +69,10 @@ def decompose(flow: Floats, weights: Floats | None = None) -> Parts:
     cyclic = np.where(w > 0, flow - (ratings[:, None] - ratings[None, :]), 0.0)
     total = float((w * flow**2).sum())
     share = float((w * cyclic**2).sum()) / total if total > 0 else 0.0
-    return Parts(ratings, cyclic, min(1.0, share))
+    return FlowParts(ratings, cyclic, min(1.0, share))
 
 
-def by_chance(flow: Floats, games: Floats) -> float:
+def cyclic_share_by_chance(flow: Floats, games: Floats) -> float:
     """The cyclic share that noise alone is expected to make in log-odds `flow` [n, n] estimated from `games` [n, n].
 
     A pair's log-odds have a variance of 1 / wins + 1 / losses. As the weights of the pairs are their games, the noise

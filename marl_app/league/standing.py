@@ -42,7 +42,7 @@ class Standing:
             vendi_score(league.payoff.matrix(own, other)) for own, other in zip(pools, reversed(pools), strict=True)
         )
         mixed = sum(perplexity(league.mixture(side)) for side in view.sides)
-        return cls(league.ratings(), size, mixed, cycles.of(league.payoff, pool).cyclic_share)
+        return cls(league.ratings(), size, mixed, cycles.decompose(league.payoff, pool).cyclic_share)
 
 
 def perplexity(probabilities: Floats) -> float:

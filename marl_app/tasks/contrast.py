@@ -133,7 +133,7 @@ def _measured(
     elo = bradley_terry(results.points)
     pool = np.ix_(results.mixed, results.mixed)  # anchors are no part of the league's cycles
     games = results.games[pool]
-    parts = cycles.decompose(cycles.log_odds(rates[pool], games), games)
+    parts = cycles.decompose_flow(cycles.log_odds(rates[pool], games), games)
     values = {
         **against_past(halves[:, past]),
         "cyclic share": parts.cyclic_share,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marl_app.league.cycles import by_chance, decompose, log_odds, of, planes
+from marl_app.league.cycles import cyclic_share_by_chance, decompose, decompose_flow, log_odds, planes
 from marl_app.league.payoff import Payoff
 
 ROCK_PAPER_SCISSORS = np.array([[0.0, -0.5, 0.5], [0.5, 0, -0.5], [-0.5, 0.5, 0]])
@@ -26,18 +26,18 @@ def ladder(ratings: np.ndarray) -> np.ndarray:
 
 def test_a_ladder_has_no_cycles_and_rock_paper_scissors_nothing_else() -> None:
     ratings = np.array([3.0, -1.0, 0.0, -2.0])
-    parts = decompose(ladder(ratings))
+    parts = decompose_flow(ladder(ratings))
     assert parts.cyclic_share == pytest.approx(0, abs=1e-15) and parts.ratings == pytest.approx(ratings)
-    parts = decompose(ROCK_PAPER_SCISSORS)
+    parts = decompose_flow(ROCK_PAPER_SCISSORS)
     assert parts.cyclic_share == pytest.approx(1) and parts.ratings == pytest.approx([0, 0, 0])
     assert parts.cyclic == pytest.approx(ROCK_PAPER_SCISSORS)
-    assert decompose(np.zeros((3, 3))).cyclic_share == 0 == decompose(np.zeros((0, 0))).cyclic_share
+    assert decompose_flow(np.zeros((3, 3))).cyclic_share == 0 == decompose_flow(np.zeros((0, 0))).cyclic_share
 
 
 def test_norms_add_up() -> None:
     # A ladder of squared norm 2 (4 + 1 + 1) = 12 and a cycle of 2 (0.25 + 0.25 + 0.25) = 1.5.
     flow = ladder(np.array([1.0, 0.0, -1.0])) + ROCK_PAPER_SCISSORS
-    parts = decompose(flow)
+    parts = decompose_flow(flow)
     assert parts.cyclic_share == pytest.approx(1.5 / 13.5)
     assert parts.ratings == pytest.approx([1, 0, -1]) and parts.cyclic == pytest.approx(ROCK_PAPER_SCISSORS)
 
@@ -46,8 +46,8 @@ def test_elos_model_is_transitive_in_log_odds_only() -> None:
     ratings = np.array([0.0, 1.0, 2.5])
     win_rates = 1 / (1 + np.exp(-ladder(ratings)))
     games = np.full((3, 3), 1e9)
-    assert decompose(log_odds(win_rates, games)).cyclic_share == pytest.approx(0, abs=1e-12)
-    assert decompose(win_rates - 0.5).cyclic_share > 1e-3  # win rates of strong against weak do not add up
+    assert decompose_flow(log_odds(win_rates, games)).cyclic_share == pytest.approx(0, abs=1e-12)
+    assert decompose_flow(win_rates - 0.5).cyclic_share > 1e-3  # win rates of strong against weak do not add up
     assert log_odds(np.array([[0.5, 1.0], [0.0, 0.5]]), np.array([[0, 1], [1, 0]])) == pytest.approx(
         np.array([[0, np.log(3)], [-np.log(3), 0]])
     )
@@ -57,11 +57,11 @@ def test_pairs_that_never_met_say_nothing() -> None:
     flow = ladder(np.array([2.0, 0.0, -2.0]))
     flow[0, 2] = flow[2, 0] = 0.0  # not a draw: unknown
     games = np.array([[0, 5, 0], [5, 0, 5], [0, 5, 0]])
-    assert decompose(flow).cyclic_share > 0.3
-    parts = decompose(flow, games)
+    assert decompose_flow(flow).cyclic_share > 0.3
+    parts = decompose_flow(flow, games)
     assert parts.cyclic_share == pytest.approx(0, abs=1e-15) and parts.ratings == pytest.approx([2, 0, -2])
     # Two groups that never met have a rating each.
-    apart = decompose(np.array([[0.0, 2, 0], [-2, 0, 0], [0, 0, 0]]), np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
+    apart = decompose_flow(np.array([[0.0, 2, 0], [-2, 0, 0], [0, 0, 0]]), np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
     assert apart.ratings == pytest.approx([1, -1, 0]) and apart.cyclic_share == pytest.approx(0)
 
 
@@ -70,20 +70,20 @@ def test_of_a_payoff() -> None:
     for winner, loser in (("paper", "rock"), ("scissors", "paper"), ("rock", "scissors")):
         payoff.add(winner, loser, 75, 0, 25)
     players = ["rock", "paper", "scissors", "well"]
-    assert of(payoff, players).cyclic_share == pytest.approx(1)
+    assert decompose(payoff, players).cyclic_share == pytest.approx(1)
     for loser in players[:3]:
         payoff.add("well", loser, 75, 0, 25)
     # Every pair has odds of about 3: squared, 3 of 6 pairs go round.
-    parts = of(payoff, players)
+    parts = decompose(payoff, players)
     assert parts.cyclic_share == pytest.approx(0.5)
     assert parts.ratings == pytest.approx(np.log(75.5 / 25.5) * np.array([-0.25, -0.25, -0.25, 0.75]))
 
 
 @given(flows(), st.integers(0, 2**32 - 1))
 def test_names_do_not_matter_and_the_parts_are_orthogonal(flow: np.ndarray, seed: int) -> None:
-    parts = decompose(flow)
+    parts = decompose_flow(flow)
     order = np.random.default_rng(seed).permutation(len(flow))
-    permuted = decompose(flow[np.ix_(order, order)])
+    permuted = decompose_flow(flow[np.ix_(order, order)])
     assert permuted.cyclic_share == pytest.approx(parts.cyclic_share, abs=1e-9)
     assert permuted.ratings == pytest.approx(parts.ratings[order], abs=1e-9)
     assert parts.cyclic.sum(axis=1) == pytest.approx(np.zeros(len(flow)), abs=1e-9)
@@ -109,7 +109,7 @@ def test_rock_paper_scissors_is_one_plane_in_which_they_stand_round_a_circle() -
 def test_what_is_no_flow_is_refused() -> None:
     for flow in (np.ones((2, 2)), np.zeros((2, 3)), np.zeros(3)):
         with pytest.raises(ValueError, match="antisymmetric"):
-            decompose(flow)
+            decompose_flow(flow)
 
 
 def test_what_chance_makes_of_a_ladder():
@@ -126,9 +126,9 @@ def test_what_chance_makes_of_a_ladder():
             wins = np.triu(rng.binomial(200, 1 / (1 + 10 ** (-steps / 400))), 1)
             scores = np.triu(wins / 200, 1) + np.tril(1 - wins.T / 200, -1) + np.eye(10) / 2
             flow = log_odds(scores, games)
-            shares.append(decompose(flow, games).cyclic_share)
-            chances.append(by_chance(flow, games))
+            shares.append(decompose_flow(flow, games).cyclic_share)
+            chances.append(cyclic_share_by_chance(flow, games))
         assert np.mean(shares) == pytest.approx(expected, abs=0.03)
         assert np.mean(chances) == pytest.approx(expected, abs=0.03)
-    assert by_chance(np.zeros((2, 2)), np.zeros((2, 2))) == 1.0
-    assert by_chance(np.zeros((0, 0)), np.zeros((0, 0))) == 1.0
+    assert cyclic_share_by_chance(np.zeros((2, 2)), np.zeros((2, 2))) == 1.0
+    assert cyclic_share_by_chance(np.zeros((0, 0)), np.zeros((0, 0))) == 1.0
