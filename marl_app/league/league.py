@@ -212,7 +212,7 @@ class League:
         view = self.view
         freezes = []
         for name, learner in self.learners.items():
-            if not view.of(learner.lineage):
+            if not view.snapshots_of(learner.lineage):
                 freezes.append(Freeze(name, "the first generation"))
             elif reason := self.schedule.due(view, name, progress):
                 freezes.append(Freeze(name, reason, reset_to(learner, view, rng)))
@@ -237,7 +237,7 @@ class League:
     def next_snapshot(self, learner: str) -> Player:
         """The player that the learner becomes if it is frozen now."""
         self._check(learner)
-        earlier = self.view.of(learner)
+        earlier = self.view.snapshots_of(learner)
         return Player(learner, (earlier[-1].player.generation or 0) + 1 if earlier else 0)
 
     def add_snapshot(self, learner: str, digest: str, agent_steps: int, reason: str) -> Snapshot:
@@ -289,7 +289,7 @@ class League:
         guests = {player for player, snapshot in self._pool.items() if snapshot.role == GUEST}
         while self.pool_limit is not None and len(self._pool) - len(guests) > self.pool_limit:
             view = self.view
-            staying = guests | {line[-1].player.id for line in map(view.of, self.learners) if line}
+            staying = guests | {line[-1].player.id for line in map(view.snapshots_of, self.learners) if line}
             drop = self.thinning.drop(view, staying)
             if drop.player not in self._pool or drop.player in staying:
                 raise ValueError(f"{type(self.thinning).__name__} drops {drop.player}, which may not leave the pool")

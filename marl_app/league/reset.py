@@ -49,6 +49,6 @@ def reset_to(learner: Learner, view: LeagueView, rng: np.random.Generator | None
         chance = float(rng.random() < chance)
     if not chance:
         return None
-    line = [] if learner.reset_to == INITIAL else view.of(learner.reset_to.partition("@")[0])
+    line = [] if learner.reset_to == INITIAL else view.snapshots_of(learner.reset_to.partition("@")[0])
     ids = [snapshot.player.id for snapshot in line]
     return learner.reset_to if learner.reset_to in ids else ids[-1] if ids else INITIAL

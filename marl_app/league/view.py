@@ -92,7 +92,7 @@ class LeagueView:
         """The snapshots that can play a side, oldest first; guests can play any. None: all."""
         return tuple(snapshot for snapshot in self.snapshots if side is None or snapshot.side in (None, side))
 
-    def of(self, lineage: str) -> tuple[Snapshot, ...]:
+    def snapshots_of(self, lineage: str) -> tuple[Snapshot, ...]:
         """The snapshots of one lineage, oldest first."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.player.lineage == lineage)
 
@@ -116,5 +116,5 @@ class LeagueView:
 
     def last_freeze(self, learner: str) -> int:
         """Agent steps the learner had trained on when it was last frozen; 0 if it never was."""
-        snapshots = self.of(Player.parse(learner).lineage)
+        snapshots = self.snapshots_of(Player.parse(learner).lineage)
         return snapshots[-1].agent_steps if snapshots else 0

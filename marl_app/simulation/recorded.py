@@ -83,7 +83,7 @@ class RecordedSchedule:
         self._agent_steps = agent_steps
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
-        line = view.of(learner)
+        line = view.snapshots_of(learner)
         number = (line[-1].player.generation or 0) + 1 if line else 0
         if number < len(self._agent_steps) and progress.steps(learner) >= self._agent_steps[number]:
             return f"as generation {number} was"

@@ -91,7 +91,7 @@ def test_snapshots_know_their_past_and_inherit_the_record() -> None:
     assert (one.agent_steps, one.role, one.reason) == (500, "main_agent", "why not")
     assert league.payoff.win_rates("main@0001", ["main@0000", "main"]) == pytest.approx([0.75, 0.5])
     assert league.view.tallies["main"].games == 0  # counts since the last freeze
-    assert league.snapshots == league.view.of("main") == (zero, one)
+    assert league.snapshots == league.view.snapshots_of("main") == (zero, one)
 
 
 def test_self_play_counts_as_matches_and_nothing_else() -> None:

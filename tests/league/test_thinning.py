@@ -155,11 +155,11 @@ def test_no_thinning_drops_the_newest_or_leaves_too_many(name: str, limit: int, 
             league.payoff.add(learner, snapshot.player.id, wins, 0, 100 - wins)
         before = {snapshot.player.id for snapshot in league.snapshots}
         freeze(league, learner)
-        made.append(league.view.of(learner)[-1].player.id)
+        made.append(league.view.snapshots_of(learner)[-1].player.id)
         now = {snapshot.player.id for snapshot in league.snapshots}
         assert {drop.player for drop in league.dropped} == (before | {made[-1]}) - now
         assert len(now) == min(limit, len(made))
-        assert all(league.view.of(lineage)[-1].player.id in made for lineage in {*frozen[: len(made)]})
+        assert all(league.view.snapshots_of(lineage)[-1].player.id in made for lineage in {*frozen[: len(made)]})
         assert made[-1] in now
         assert set(league.ratings()) == {"main", "rival", *now}
         resumed = make(THINNINGS[name], limit, "main", "rival")

@@ -152,7 +152,7 @@ def test_learners_come_and_go(run, tmp_path):
         for _ in range(5):
             resumed.train()
         assert resumed.trainees["late"].env_steps > 0
-        assert resumed.league.view.of("late") and not resumed.league.payoff.games("me", ["main"]).any()
+        assert resumed.league.view.snapshots_of("late") and not resumed.league.payoff.games("me", ["main"]).any()
 
 
 def test_main_exploiters_need_somebody_to_exploit(tmp_path):

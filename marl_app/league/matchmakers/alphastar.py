@@ -52,7 +52,7 @@ def main_agent(view: LeagueView, learner: str) -> list[Branch]:
     exploited = _below(exploiters, view, learner, EXPLOITED)
     mains = view.mains_facing(learner)
     for main in mains:
-        lost = _forgotten(view.of(main), view, learner)
+        lost = _forgotten(view.snapshots_of(main), view, learner)
         now = _as_it_is(main, view, learner)
         if exploited:
             verified = _pfsp(exploiters, view, learner, "exploiters", "squared")
@@ -93,7 +93,7 @@ def _as_it_is(main: str, view: LeagueView, learner: str) -> list[Branch]:
     if main == learner:
         return self_play(view, learner)
     win_rates = view.payoff.win_rates(learner, [main])
-    snapshots = view.of(main)
+    snapshots = view.snapshots_of(main)
     if snapshots and win_rates[0] <= TOO_STRONG[view.role(learner)]:
         return _pfsp(snapshots, view, learner, "curriculum", "variance")
     return [Branch("main_agent", 1.0, (main,), win_rates, np.ones(1))]

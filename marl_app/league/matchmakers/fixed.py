@@ -45,6 +45,6 @@ def _found(view: LeagueView, name: str) -> str:
     pool = [snapshot.player.id for snapshot in view.snapshots]
     if name in learners or name in pool:
         return name
-    if line := view.of(name):
+    if line := view.snapshots_of(name):
         return line[-1].player.id
     raise ValueError(f"fixed probabilities name {name}, who is not there; there are {', '.join([*learners, *pool])}")

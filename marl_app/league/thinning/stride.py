@@ -35,7 +35,7 @@ def _gaps(view: LeagueView) -> dict[str, float]:
     """Agent steps between the neighbors of each snapshot in its lineage; infinite for the first and last of one."""
     gaps = {snapshot.player.id: math.inf for snapshot in view.snapshots}
     for lineage in {snapshot.player.lineage for snapshot in view.snapshots}:
-        line = view.of(lineage)
+        line = view.snapshots_of(lineage)
         for before, snapshot, after in zip(line, line[1:], line[2:], strict=False):
             gaps[snapshot.player.id] = float(after.agent_steps - before.agent_steps)
     return gaps

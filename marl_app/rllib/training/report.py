@@ -92,7 +92,7 @@ def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str,
             values[f"learners/{learner}/env_steps"] = trainee.env_steps
             values[f"learners/{learner}/trained_agent_steps"] = trainee.agent_steps
             values[f"learners/{learner}/resets"] = algorithm.league.careers[learner].resets
-            values[f"learners/{learner}/snapshots"] = len(algorithm.league.view.of(learner))
+            values[f"learners/{learner}/snapshots"] = len(algorithm.league.view.snapshots_of(learner))
             values |= {f"learners/{learner}/{name}": value for name, value in _strength(algorithm, learner).items()}
     return values
 
