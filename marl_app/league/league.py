@@ -157,7 +157,7 @@ class League:
         ):
             if opponent not in players:
                 continue
-            self.payoff.add(learner, opponent, wins, draws, losses, score)
+            self.payoff.record(learner, opponent, wins, draws, losses, score)
             if opponent in self._pool:
                 tally = self._tallies[learner]
                 self._tallies[learner] = Tally(tally.wins + wins, tally.draws + draws, tally.losses + losses)
@@ -186,7 +186,7 @@ class League:
 
     def unmeasured_lineups(self, sides: int) -> list[tuple[str, ...]]:
         """The lineups of the pool, for matches of so many sides, that were not measured, those of older ones first."""
-        return self._lineups.missing(list(self._pool), sides)
+        return self._lineups.unmeasured(list(self._pool), sides)
 
     def unmeasured(self) -> list[tuple[str, str]]:
         """The pairs of the pool that may meet and were not `measured`, those of older snapshots first.

@@ -27,14 +27,14 @@ class Lineups:
     def __init__(self) -> None:
         self._scores: dict[tuple[str, ...], tuple[float, ...]] = {}  # by ids, sorted
 
-    def add(self, players: Sequence[str], scores: Sequence[float]) -> None:
+    def record(self, players: Sequence[str], scores: Sequence[float]) -> None:
         """What each of `players` scored on average; who is there more than once, on the mean of its sides."""
         lineup = tuple(sorted(players))
         of = np.array(players)[:, None] == np.array(lineup)  # [measured, place in the lineup]
         means = np.asarray(scores, np.float64) @ of / of.sum(axis=0)
         self._scores[lineup] = tuple(means.tolist())
 
-    def missing(self, pool: Sequence[str], sides: int) -> list[tuple[str, ...]]:
+    def unmeasured(self, pool: Sequence[str], sides: int) -> list[tuple[str, ...]]:
         """The lineups of so many sides that were not measured, those of the first of the `pool` first.
 
         A player among copies of itself scores 0.5, so there is nothing to measure.

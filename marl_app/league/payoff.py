@@ -63,7 +63,7 @@ class Payoff:
         self._draws: Floats = np.zeros((8, 8))  # symmetric
         self._excess: Floats = np.zeros((8, 8))  # antisymmetric: decayed scores beyond wins + draws / 2
 
-    def add(self, home: str, away: str, wins: int, draws: int, losses: int, score: float | None = None) -> None:
+    def record(self, home: str, away: str, wins: int, draws: int, losses: int, score: float | None = None) -> None:
         """Add a batch of results as `home` saw them; `away` sees them mirrored. Self-play is never recorded.
 
         `score` is the sum of the scores of `home`; None: wins + draws / 2.
@@ -91,7 +91,7 @@ class Payoff:
         self._excess[a, h] = -self._excess[h, a]
 
     def replace(self, home: str, away: str, wins: float, draws: float, losses: float, score: float) -> None:
-        """Put these results in the place of all that is known of a pair; as `add` otherwise, but nothing decays."""
+        """Put these results in the place of all that is known of a pair; as `record` otherwise, but nothing decays."""
         h, a = self._row(home), self._row(away)
         self._wins[h, a], self._wins[a, h] = wins, losses
         self._draws[h, a] = self._draws[a, h] = draws

@@ -30,7 +30,7 @@ def beats(league: League, learner: str, **win_rates: float) -> None:
     """The win rates of a learner, over 1,000 games each; main_0001 stands for main@0001."""
     for name, x in win_rates.items():
         wins = round(1000 * x)
-        league.payoff.add(learner, name.replace("_0", "@0", 1), wins, 0, 1000 - wins)
+        league.payoff.record(learner, name.replace("_0", "@0", 1), wins, 0, 1000 - wins)
 
 
 def table(league: League, learner: str) -> dict[str, tuple[float, dict[str, float]]]:
@@ -149,9 +149,9 @@ def test_a_main_agent_is_due_when_it_surely_beats_everybody() -> None:
     league = league_of(MAIN, ME, pool="main main me")
     beats(league, "main", main_0000=0.9, main_0001=0.74, me=0.1)  # its live exploiter does not count
     assert due(league, "main") is None  # nobody has met me@0000
-    league.payoff.add("main", "me@0000", 19, 0, 0)
+    league.payoff.record("main", "me@0000", 19, 0, 0)
     assert due(league, "main") is None  # one game short
-    league.payoff.add("main", "me@0000", 1, 0, 0)
+    league.payoff.record("main", "me@0000", 1, 0, 0)
     assert due(league, "main", 99) is None  # one step short
     assert due(league, "main") == "win rate 0.74 [0.71, 0.77] or more against each of 3"
     beats(league, "main", main_0001=0.66)  # (740 + 660) / 2000 = 0.7, and surely not more

@@ -68,11 +68,11 @@ def test_pairs_that_never_met_say_nothing() -> None:
 def test_of_a_payoff() -> None:
     payoff = Payoff()
     for winner, loser in (("paper", "rock"), ("scissors", "paper"), ("rock", "scissors")):
-        payoff.add(winner, loser, 75, 0, 25)
+        payoff.record(winner, loser, 75, 0, 25)
     players = ["rock", "paper", "scissors", "well"]
     assert decompose(payoff, players).cyclic_share == pytest.approx(1)
     for loser in players[:3]:
-        payoff.add("well", loser, 75, 0, 25)
+        payoff.record("well", loser, 75, 0, 25)
     # Every pair has odds of about 3: squared, 3 of 6 pairs go round.
     parts = decompose(payoff, players)
     assert parts.cyclic_share == pytest.approx(0.5)

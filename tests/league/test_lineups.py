@@ -33,7 +33,7 @@ EVEN = np.full((2, 2), 0.5)
 def odd_ones() -> Lineups:
     lineups = Lineups()
     for lineup, scores in ODD.items():
-        lineups.add(lineup, scores)
+        lineups.record(lineup, scores)
     return lineups
 
 
@@ -43,7 +43,7 @@ def test_the_table_has_what_each_scores_among_the_others() -> None:
 
 def test_copies_score_alike() -> None:
     lineups = Lineups()
-    lineups.add((HEADS, TAILS, HEADS), (0.5, 0.8, 0.2))
+    lineups.record((HEADS, TAILS, HEADS), (0.5, 0.8, 0.2))
     assert lineups.game(POOL, EVEN)[0, 0, 1] == lineups.game(POOL, EVEN)[0, 1, 0] == pytest.approx(0.35)
 
 
@@ -51,13 +51,13 @@ def test_what_is_missing_is_what_pairs_say() -> None:
     pairs = np.array([[0.5, 0.9], [0.1, 0.5]])
     assert Lineups().game(POOL, pairs) is pairs  # nothing is known of lineups: a game of two
     lineups = Lineups()
-    lineups.add((HEADS, HEADS, TAILS), (0.6, 0.6, 0.3))
+    lineups.record((HEADS, HEADS, TAILS), (0.6, 0.6, 0.3))
     table = lineups.game(POOL, pairs)
     assert table[0, 0, 1] == 0.6 and table[1, 0, 0] == 0.3
     assert table[0, 1, 1] == 0.9 and table[1, 0, 1] == table[1, 1, 0] == pytest.approx(0.3)  # (0.1 + 0.5) / 2
-    assert lineups.missing(POOL, 3) == [(HEADS, TAILS, TAILS)]
+    assert lineups.unmeasured(POOL, 3) == [(HEADS, TAILS, TAILS)]
     # Of n players in so many sides there are (n + sides - 1) over sides sets, and n of them are copies only.
-    assert len(Lineups().missing([f"p@{n:04d}" for n in range(6)], 4)) == 126 - 6
+    assert len(Lineups().unmeasured([f"p@{n:04d}" for n in range(6)], 4)) == 126 - 6
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_the_game_of_odd_ones(solver: MetaStrategy, expected: float, tolerance: 
 
 def test_two_that_keep_each_other_out_rank_alike() -> None:
     lineups = Lineups()
-    lineups.add((HEADS, HEADS, TAILS), (0.65, 0.65, 0.2))
-    lineups.add((HEADS, TAILS, TAILS), (0.2, 0.65, 0.65))
+    lineups.record((HEADS, HEADS, TAILS), (0.65, 0.65, 0.2))
+    lineups.record((HEADS, TAILS, TAILS), (0.2, 0.65, 0.65))
     for selection in (100.0, np.inf):
         assert AlphaRank(selection, 50).solve(lineups.game(POOL, EVEN)) == pytest.approx([0.5, 0.5])
 
@@ -98,10 +98,10 @@ def test_where_company_does_not_matter_it_is_the_game_of_two(players: int, sides
     above = np.triu(np.random.default_rng(seed).uniform(-0.5, 0.5, (players, players)), 1)
     pairs, pool = 0.5 + above - above.T, [f"p@{n:04d}" for n in range(players)]
     lineups = Lineups()
-    for number, lineup in enumerate(lineups.missing(pool, sides)):
+    for number, lineup in enumerate(lineups.unmeasured(pool, sides)):
         if number % 2:  # the others are filled in
             seats = [pool.index(player) for player in lineup]
-            lineups.add(lineup, [(pairs[seat, seats].sum() - 0.5) / (sides - 1) for seat in seats])
+            lineups.record(lineup, [(pairs[seat, seats].sum() - 0.5) / (sides - 1) for seat in seats])
     table = lineups.game(pool, pairs)
     assert table.shape == (players,) * sides
     for solver in (UniformMixture(), RegretMatching(300), ProjectedReplicator(0.1, 1e-6, 300)):

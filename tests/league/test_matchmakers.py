@@ -28,7 +28,7 @@ def view_of(*win_rates: float) -> LeagueView:
     snapshots = []
     for generation, x in enumerate(win_rates):
         snapshots.append(Snapshot(Player("main", generation), f"{generation:064x}", generation, None, MAIN_AGENT))
-        payoff.add("main", snapshots[-1].player.id, round(1000 * x), 0, 1000 - round(1000 * x))
+        payoff.record("main", snapshots[-1].player.id, round(1000 * x), 0, 1000 - round(1000 * x))
     return LeagueView((Learner("main"),), tuple(snapshots), payoff, {"main": Tally()})
 
 
@@ -78,7 +78,7 @@ def test_meta_plays_the_pools_equilibrium_whatever_the_learner_wins() -> None:
     # Biased rock-paper-scissors over 1,000 games per pair, with the advantages 0.25, 0.05 and 0.5: its equilibrium is
     # (1/16, 10/16, 5/16).
     for winner, loser, wins in [(paper, rock, 750), (scissors, paper, 550), (rock, scissors, 1000)]:
-        view.payoff.add(winner, loser, wins, 0, 1000 - wins)
+        view.payoff.record(winner, loser, wins, 0, 1000 - wins)
     (branch,) = Meta(Nash()).branches(view, "main")
     assert (branch.rule, branch.probability) == ("meta", 1.0)
     assert branch.opponents == (rock, paper, scissors)

@@ -90,9 +90,9 @@ def test_rectified_leaves_out_who_beats_one() -> None:
     league = league_of(Rectified(Nash()), 3)
     rock, paper, scissors = (snapshot.player.id for snapshot in league.snapshots)
     for winner, loser in ((paper, rock), (scissors, paper), (rock, scissors)):
-        league.payoff.add(winner, loser, 100, 0, 0)
-    league.payoff.add("main", rock, 0, 0, 100)  # as scissors would do
-    league.payoff.add("main", paper, 100, 0, 0)
+        league.payoff.record(winner, loser, 100, 0, 0)
+    league.payoff.record("main", rock, 0, 0, 100)  # as scissors would do
+    league.payoff.record("main", paper, 100, 0, 0)
     (branch,) = league.matchmaker.branches(league.view, "main")
     assert branch.probabilities == pytest.approx([0, 0.5, 0.5])
 

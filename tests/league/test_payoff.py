@@ -24,7 +24,7 @@ def sequential(results: str, decay: float) -> tuple[float, float, float]:
 def test_three_games_at_alphastars_decay_by_hand() -> None:
     payoff = Payoff(0.99)
     for wins, draws, losses in [(1, 0, 0), (0, 1, 0), (0, 0, 1)]:
-        payoff.add("a", "b", wins, draws, losses)
+        payoff.record("a", "b", wins, draws, losses)
     games = 0.99**2 + 0.99 + 1  # win, then draw, then loss: the oldest decayed twice
     assert payoff.games("a", ["b"]) == pytest.approx([games])
     assert payoff.win_rates("a", ["b"]) == pytest.approx([(0.99**2 + 0.99 / 2) / games])
@@ -35,8 +35,8 @@ def test_three_games_at_alphastars_decay_by_hand() -> None:
 def test_a_batch_of_equal_results_is_exactly_the_sequential_rule(decay: float, n: int, kind: str, before: str) -> None:
     payoff = Payoff(decay)
     for result in before:
-        payoff.add("a", "b", *(int(result == k) for k in "wdl"))
-    payoff.add("a", "b", *(n * (kind == k) for k in "wdl"))
+        payoff.record("a", "b", *(int(result == k) for k in "wdl"))
+    payoff.record("a", "b", *(n * (kind == k) for k in "wdl"))
     games, wins, draws = sequential(before + n * kind, decay)
     assert payoff.games("a", ["b"])[0] == pytest.approx(games, rel=1e-9)
     points, _ = payoff.counts(["a", "b"])
@@ -48,8 +48,8 @@ def test_a_batch_of_equal_results_is_exactly_the_sequential_rule(decay: float, n
 def test_a_mixed_batch_is_the_mean_over_all_its_orders(decay: float, batch: str, before: str) -> None:
     payoff = Payoff(decay)
     for result in before:
-        payoff.add("a", "b", *(int(result == k) for k in "wdl"))
-    payoff.add("a", "b", *(batch.count(k) for k in "wdl"))
+        payoff.record("a", "b", *(int(result == k) for k in "wdl"))
+    payoff.record("a", "b", *(batch.count(k) for k in "wdl"))
     orders = [sequential(before + "".join(order), decay) for order in permutations(batch)]
     games, wins, draws = np.mean(orders, axis=0)
     points, total = payoff.counts(["a", "b"])
@@ -60,15 +60,15 @@ def test_a_mixed_batch_is_the_mean_over_all_its_orders(decay: float, batch: str,
 
 def test_decay_bounds_the_memory() -> None:
     payoff = Payoff(0.9995)
-    payoff.add("a", "b", 10**6, 0, 0)
+    payoff.record("a", "b", 10**6, 0, 0)
     assert payoff.games("a", ["b"])[0] == pytest.approx(2000)  # 1 / (1 - d)
-    payoff.add("a", "b", 0, 0, 10**6)
+    payoff.record("a", "b", 0, 0, 10**6)
     assert payoff.win_rates("a", ["b"])[0] == pytest.approx(0.0, abs=1e-9)  # the old wins are forgotten
 
 
 def test_unplayed_pairs_and_oneself() -> None:
     payoff = Payoff()
-    payoff.add("a", "a", 5, 0, 0)  # self-play is never recorded
+    payoff.record("a", "a", 5, 0, 0)  # self-play is never recorded
     assert payoff.win_rates("a", ["a", "never seen"]).tolist() == [0.5, 0.5]
     assert payoff.games("a", ["a", "never seen"]).tolist() == [0.0, 0.0]
     assert payoff.intervals("a", ["a"]).tolist() == [[0.0, 1.0]]
@@ -78,12 +78,12 @@ def test_unplayed_pairs_and_oneself() -> None:
 
 def test_a_snapshot_inherits_the_record_of_its_learner_and_then_goes_its_own_way() -> None:
     payoff = Payoff()
-    payoff.add("main", "main@0000", 3, 0, 1)
+    payoff.record("main", "main@0000", 3, 0, 1)
     payoff.copy_row("main", "main@0001")
     assert payoff.win_rates("main@0001", ["main@0000", "main"]).tolist() == [0.75, 0.5]
     assert payoff.win_rates("main@0000", ["main@0001"]).tolist() == [0.25]
     assert payoff.games("main@0001", ["main", "main@0001"]).tolist() == [0, 0]
-    payoff.add("main", "main@0000", 0, 0, 4)
+    payoff.record("main", "main@0000", 0, 0, 4)
     assert payoff.win_rates("main@0001", ["main@0000"]).tolist() == [0.75]
 
 
@@ -97,13 +97,13 @@ def test_who_is_dropped_was_never_there(
 ) -> None:
     payoff, never = Payoff(decay), Payoff(decay)
     for row in before:
-        payoff.add(*row)
+        payoff.record(*row)
         if gone not in row:
-            never.add(*row)
+            never.record(*row)
     payoff.drop(gone)
     for row in after:  # who was dropped may come back, as somebody new
-        payoff.add(*row)
-        never.add(*row)
+        payoff.record(*row)
+        never.record(*row)
     payoff.copy_row("p0", "new")
     never.copy_row("p0", "new")
     for mine, expected in zip(payoff.counts([*PLAYERS, "new"]), never.counts([*PLAYERS, "new"]), strict=True):
@@ -116,13 +116,13 @@ def test_who_is_dropped_was_never_there(
 def test_dropping_one_of_a_full_table_makes_room_for_one() -> None:
     payoff = Payoff()
     for number in range(1, 8):  # with p0 as many as the first table holds
-        payoff.add("p0", f"p{number}", number, 0, 0)
+        payoff.record("p0", f"p{number}", number, 0, 0)
     payoff.drop("p3")
     payoff.drop("p3")  # again: nothing happens, as for somebody who never played
     payoff.drop("nobody")
     assert payoff.games("p0", ["p2", "p3", "p4"]).tolist() == [2, 0, 4]
     for number in (8, 9):  # the second does not fit: the table grows
-        payoff.add("p0", f"p{number}", number, 0, 0)
+        payoff.record("p0", f"p{number}", number, 0, 0)
     assert payoff.games("p0", PLAYERS[:10]).tolist() == [0, 1, 2, 0, 4, 5, 6, 7, 8, 9]
     assert payoff.games("p9", PLAYERS[:10]).tolist() == [9, *[0] * 9]
 
@@ -133,7 +133,7 @@ def test_matrix_is_antisymmetric_around_a_half_at_any_size(data: st.DataObject) 
     ids = [f"p{i}" for i in range(20)]  # more than the first table holds, so that it grows
     player, count = st.sampled_from(ids), st.integers(0, 50)
     for row in data.draw(st.lists(st.tuples(player, player, count, count, count), max_size=30)):
-        payoff.add(*row)
+        payoff.record(*row)
     matrix = payoff.matrix(ids)
     assert np.allclose(matrix + matrix.T, 1.0)
     assert ((matrix >= 0) & (matrix <= 1)).all()
@@ -142,8 +142,8 @@ def test_matrix_is_antisymmetric_around_a_half_at_any_size(data: st.DataObject) 
 
     copy = Payoff(payoff.decay_per_game)
     copy.load_state_dict(json.loads(json.dumps(payoff.state_dict())))
-    payoff.add("p0", "new", 1, 2, 3)
-    copy.add("p0", "new", 1, 2, 3)
+    payoff.record("p0", "new", 1, 2, 3)
+    copy.record("p0", "new", 1, 2, 3)
     assert copy.state_dict() == payoff.state_dict()  # to the last bit
 
 
@@ -155,7 +155,7 @@ def test_a_decay_outside_0_1_is_refused(decay: float) -> None:
 
 def test_negative_results_are_refused() -> None:
     with pytest.raises(ValueError, match=">= 0"):
-        Payoff().add("a", "b", 1, -1, 0)
+        Payoff().record("a", "b", 1, -1, 0)
 
 
 def test_wilson_known_values() -> None:

@@ -62,7 +62,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 
 def test_what_was_measured_takes_the_place_of_what_was_played() -> None:
     league = make_league()
-    league.payoff.add("main", "main@0000", 90, 0, 10)
+    league.payoff.record("main", "main@0000", 90, 0, 10)
     league.add_snapshot("main", "b" * 64, 10, "x")
     assert league.view.mixture(Nash()).tolist() == [0.0, 1.0]  # main@0001 has inherited main's 0.9
     assert league.unmeasured() == [("main@0000", "main@0001")]

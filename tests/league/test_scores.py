@@ -28,8 +28,8 @@ def test_where_scores_are_1_half_and_0_they_are_the_win_rates(
 ) -> None:
     told, untold = Payoff(decay), Payoff(decay)
     for home, away, wins, draws, losses in rows:
-        told.add(home, away, wins, draws, losses, wins + draws / 2)
-        untold.add(home, away, wins, draws, losses)
+        told.record(home, away, wins, draws, losses, wins + draws / 2)
+        untold.record(home, away, wins, draws, losses)
     for payoff in (told, untold):
         payoff.copy_row("p0", "new")
         payoff.drop("p1")
@@ -42,8 +42,8 @@ def test_where_scores_are_1_half_and_0_they_are_the_win_rates(
 
 def test_scores_fade_as_games_do_and_are_mirrored() -> None:
     payoff = Payoff(0.99)
-    payoff.add("a", "b", 1, 0, 0, 0.75)  # Kuhn poker: one chip of two
-    payoff.add("a", "b", 0, 0, 1, 0.0)  # and two of two lost
+    payoff.record("a", "b", 1, 0, 0, 0.75)  # Kuhn poker: one chip of two
+    payoff.record("a", "b", 0, 0, 1, 0.0)  # and two of two lost
     games = 0.99 + 1
     assert payoff.win_rates("a", ["b"]) == pytest.approx([0.99 / games])
     assert payoff.scores("a", ["b", "c"]) == pytest.approx([0.75 * 0.99 / games, 0.5])
@@ -62,7 +62,7 @@ def biased_league() -> League:
     for row in range(3):
         for column in range(row):
             won = 100 * (BIASED[row, column] > 0)
-            league.payoff.add(pool[row], pool[column], won, 0, 100 - won, 100 * (0.5 + BIASED[row, column]))
+            league.payoff.record(pool[row], pool[column], won, 0, 100 - won, 100 * (0.5 + BIASED[row, column]))
     columns = [np.array([n]) for n in (0, 0, 0, 100, 100)]
     league.record(Outcomes("main", (pool[1],), ("rule",), *columns, np.array([25.0])))
     return league
@@ -80,7 +80,7 @@ def test_the_meta_strategy_is_that_of_the_payoffs_not_of_the_wins() -> None:
 
 def test_who_is_not_lost_to_goes_by_payoff() -> None:
     league = biased_league()
-    league.payoff.add("main", "main@0002", 40, 0, 60, 70.0)  # loses more often than not, and yet gains
+    league.payoff.record("main", "main@0002", 40, 0, 60, 70.0)  # loses more often than not, and yet gains
     [branch] = Rectified(UniformMixture()).branches(league.view, "main")
     assert branch.probabilities.tolist() == [0.5, 0.0, 0.5]  # unplayed, lost to, gained from
 

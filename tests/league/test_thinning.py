@@ -45,7 +45,7 @@ def game(*payoff_rows: list[float]) -> LeagueView:
     for i, row in enumerate(payoff_rows):
         for j in range(i):
             wins = round(1000 * (0.5 + row[j]))
-            league.payoff.add(f"main@{i:04d}", f"main@{j:04d}", wins, 0, 1000 - wins)
+            league.payoff.record(f"main@{i:04d}", f"main@{j:04d}", wins, 0, 1000 - wins)
     return league.view
 
 
@@ -152,7 +152,7 @@ def test_no_thinning_drops_the_newest_or_leaves_too_many(name: str, limit: int, 
     for learner in frozen:
         for snapshot in league.snapshots:
             wins = int(rng.integers(0, 101))
-            league.payoff.add(learner, snapshot.player.id, wins, 0, 100 - wins)
+            league.payoff.record(learner, snapshot.player.id, wins, 0, 100 - wins)
         before = {snapshot.player.id for snapshot in league.snapshots}
         freeze(league, learner)
         made.append(league.view.snapshots_of(learner)[-1].player.id)

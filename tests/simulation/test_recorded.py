@@ -14,7 +14,7 @@ def state(results: dict[tuple[int, int], tuple[int, int]], steps: list[int]) -> 
     """A league's state with these wins and losses between generations."""
     payoff = Payoff()
     for (home, away), (wins, losses) in results.items():
-        payoff.add(f"main@{home:04d}", f"main@{away:04d}", wins, 0, losses)
+        payoff.record(f"main@{home:04d}", f"main@{away:04d}", wins, 0, losses)
     snapshots = [{"player": f"main@{number:04d}", "agent_steps": n} for number, n in enumerate(steps)]
     rival = {"player": "rival@0000", "agent_steps": 5}  # of another lineage: not looked at
     return {"snapshots": [*snapshots, rival], "payoff": payoff.state_dict()}
