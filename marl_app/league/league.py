@@ -25,7 +25,7 @@ import numpy as np
 
 from marl_app.league.assignment import Assignment, Candidates, Opponent
 from marl_app.league.lineups import Lineups
-from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load, save
+from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load_states, save_states
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.outcomes import Outcomes
@@ -182,7 +182,7 @@ class League:
         """
         if self._pool.keys() >= set(players):
             self._pool_changes()
-            self._lineups.add(players, scores)
+            self._lineups.record(players, scores)
 
     def unmeasured_lineups(self, sides: int) -> list[tuple[str, ...]]:
         """The lineups of the pool, for matches of so many sides, that were not measured, those of older ones first."""
@@ -352,7 +352,7 @@ class League:
             "measured": sorted(self._measured),
             "lineups": self._lineups.state_dict(),
             "payoff": self.payoff.state_dict(),
-            "matchmaker": save([self.matchmaker]),
+            "matchmaker": save_states([self.matchmaker]),
             "schedule": self.schedule.state_dict() if isinstance(self.schedule, Remembering) else None,
         }
 
@@ -377,7 +377,7 @@ class League:
         self.payoff.load_state_dict(state["payoff"])
         for retired in tallies.keys() - self.learners.keys():
             self.payoff.drop(retired)
-        load([self.matchmaker], state["matchmaker"])
+        load_states([self.matchmaker], state["matchmaker"])
         if isinstance(self.schedule, Remembering) and state["schedule"] is not None:
             self.schedule.load_state_dict(state["schedule"])
 

@@ -64,13 +64,13 @@ class Adaptive(Matchmaker, Protocol):
         ...
 
 
-def save(matchmakers: Sequence[Matchmaker]) -> dict[str, Any]:
+def save_states(matchmakers: Sequence[Matchmaker]) -> dict[str, Any]:
     """What the adaptive ones of these have learned, by their place and class."""
     return {name: matchmaker.state_dict() for name, matchmaker in _adaptive(matchmakers).items()}
 
 
-def load(matchmakers: Sequence[Matchmaker], states: Mapping[str, Any]) -> None:
-    """Give back what `save` took. One that was not there then starts anew: a run may be resumed with other rules."""
+def load_states(matchmakers: Sequence[Matchmaker], states: Mapping[str, Any]) -> None:
+    """Restore what `save_states` returned. A matchmaker without a saved state starts empty: rules may change at a resume."""
     for name, matchmaker in _adaptive(matchmakers).items():
         if name in states:
             matchmaker.load_state_dict(states[name])

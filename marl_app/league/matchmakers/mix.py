@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from marl_app.league.matchmakers.matchmaker import Adaptive, Branch, Matchmaker, load, save, scaled
+from marl_app.league.matchmakers.matchmaker import Adaptive, Branch, Matchmaker, load_states, save_states, scaled
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.view import LeagueView
 
@@ -50,7 +50,7 @@ class Mix:
                 matchmaker.record(view, outcomes)
 
     def state_dict(self) -> dict[str, Any]:
-        return save([matchmaker for _, matchmaker in self.rules])
+        return save_states([matchmaker for _, matchmaker in self.rules])
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        load([matchmaker for _, matchmaker in self.rules], state)
+        load_states([matchmaker for _, matchmaker in self.rules], state)
