@@ -55,7 +55,7 @@ def advantages(scores: ArrayLike) -> Floats:
     return payoff
 
 
-def against(payoff: Floats, mixture: Floats) -> Floats:
+def expected_payoffs(payoff: Floats, mixture: Floats) -> Floats:
     """What each player [n] earns when all other sides of `payoff` [n, n] (or an axis per side) draw from `mixture`."""
     earned = payoff
     while earned.ndim > 1:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.meta.meta import advantages, against, side_advantages
+from marl_app.league.meta.meta import advantages, expected_payoffs, side_advantages
 from marl_app.league.payoff import Floats
 
 
@@ -35,7 +35,7 @@ class ProjectedReplicator:
         payoff = advantages(scores)
         shares, visited = np.full(len(payoff), 1 / len(payoff)), np.zeros(len(payoff))
         for _ in range(self.iterations):
-            earned = against(payoff, shares)
+            earned = expected_payoffs(payoff, shares)
             shares = self._step(shares, earned - shares @ earned)
             visited += shares
         average: Floats = visited / visited.sum()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.meta.meta import advantages, against, side_advantages
+from marl_app.league.meta.meta import advantages, expected_payoffs, side_advantages
 from marl_app.league.payoff import Floats
 
 
@@ -33,7 +33,7 @@ class RegretMatching:
         for _ in range(self.iterations):
             strategy = _matched(regrets)
             played += strategy
-            earned = against(payoff, strategy)
+            earned = expected_payoffs(payoff, strategy)
             regrets += earned - strategy @ earned
         average: Floats = played / played.sum()
         return average
