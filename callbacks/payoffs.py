@@ -95,7 +95,7 @@ class MeasurePayoffs(MatchCallback):
             return
         digests = {snapshot.player.id: snapshot.digest for snapshot in algorithm.league.snapshots}
         league = algorithm.league
-        lineups = league.unmeasured() if self._sides == 2 else league.unmeasured_lineups(self._sides)
+        lineups = league.unmeasured_pairs() if self._sides == 2 else league.unmeasured_lineups(self._sides)
         for lineup in lineups:
             if len(self._running) < AT_ONCE and lineup not in self._running.values():
                 self._measure(algorithm, lineup, digests)
@@ -111,7 +111,7 @@ class MeasurePayoffs(MatchCallback):
             mean = 0.5 + self._game.advantage(*plans, swap=swap) / (2 * self._stake)
             wins = mean * self._games
             home, away = lineup
-            algorithm.league.measured(home, away, wins, 0.0, self._games - wins, wins)
+            algorithm.league.record_measured_pair(home, away, wins, 0.0, self._games - wins, wins)
             return
         blobs = [algorithm.snapshot(digests[player]) for player in lineup]
         if None in blobs:
@@ -135,9 +135,9 @@ class MeasurePayoffs(MatchCallback):
             scores = ray.get(reference)
             if self._sides == 2:
                 home, away = lineup
-                algorithm.league.measured(home, away, *result(scores[:, 0]))
+                algorithm.league.record_measured_pair(home, away, *result(scores[:, 0]))
             else:
-                algorithm.league.measured_lineup(lineup, scores.mean(axis=0, dtype=np.float64).tolist())
+                algorithm.league.record_measured_lineup(lineup, scores.mean(axis=0, dtype=np.float64).tolist())
         except RayError as error:
             algorithm.counters.failures += 1
             text = str(getattr(error, "cause", error)).strip().splitlines()[0]

@@ -165,7 +165,9 @@ class League:
         if isinstance(self.matchmaker, Adaptive):
             self.matchmaker.record(self.view, outcomes)
 
-    def measured(self, home: str, away: str, wins: float, draws: float, losses: float, score: float) -> None:
+    def record_measured_pair(
+        self, home: str, away: str, wins: float, draws: float, losses: float, score: float
+    ) -> None:
         """Two snapshots were measured against each other, beside training: that takes the place of what is known.
 
         Counts of matches and the sum of the scores, as `home` saw them. Nothing happens if one has left the pool.
@@ -175,7 +177,7 @@ class League:
             self.payoff.replace(home, away, wins, draws, losses, score)
             self._measured.add((min(home, away), max(home, away)))
 
-    def measured_lineup(self, players: Sequence[str], scores: Sequence[float]) -> None:
+    def record_measured_lineup(self, players: Sequence[str], scores: Sequence[float]) -> None:
         """What each of these snapshots scored on average at matches of them all, beside training.
 
         It counts where the pool is played as a whole (meta-strategies). Nothing happens if one has left the pool.
@@ -188,7 +190,7 @@ class League:
         """The lineups of the pool, for matches of so many sides, that were not measured, those of older ones first."""
         return self._lineups.unmeasured(list(self._pool), sides)
 
-    def unmeasured(self) -> list[tuple[str, str]]:
+    def unmeasured_pairs(self) -> list[tuple[str, str]]:
         """The pairs of the pool that may meet and were not `measured`, those of older snapshots first.
 
         In a league with a pool per side, who plays side 0 (a guest may) is the first of a pair.

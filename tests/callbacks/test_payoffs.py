@@ -29,7 +29,7 @@ def test_in_a_small_game_it_is_exact(tmp_path):
         ]
         env = algorithm.config.make_env(1)
         expected = 0.5 + np.array([[x @ env.payoffs[:, :, 0] @ y for y in played] for x in played]) / (2 * env.stake)
-        assert league.unmeasured() == []
+        assert league.unmeasured_pairs() == []
         np.testing.assert_allclose(league.payoff.matrix(pool), expected, atol=1e-6)
         assert np.ptp(expected) > 0.02  # they do play differently
 
@@ -37,7 +37,7 @@ def test_in_a_small_game_it_is_exact(tmp_path):
 def test_in_others_matches_are_played_beside_training(tmp_path):
     with running(tmp_path, "env=tic_tac_toe", *PAYOFFS) as algorithm:
         deadline = time.monotonic() + 100
-        while len(algorithm.league.snapshots) < 3 or algorithm.league.unmeasured():
+        while len(algorithm.league.snapshots) < 3 or algorithm.league.unmeasured_pairs():
             assert time.monotonic() < deadline
             algorithm.train()
             if len(algorithm.league.snapshots) == 3:
@@ -75,4 +75,4 @@ def test_without_it_nothing_is_measured(tmp_path):
     with running(tmp_path, "env=biased_rps", *PAYOFFS[1:]) as algorithm:
         for _ in range(4):
             algorithm.train()
-        assert algorithm.league.unmeasured()
+        assert algorithm.league.unmeasured_pairs()

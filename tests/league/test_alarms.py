@@ -172,7 +172,7 @@ def test_a_league_that_begins_to_cycle() -> None:
         for j, younger in enumerate(pool):
             for i, older in enumerate(pool[:j]):
                 wins = 80.0 if not wheel or j - i < 3 else 50.0 if j - i == 3 else 20.0
-                league.measured(younger, older, wins, 0.0, 100.0 - wins, wins)
+                league.record_measured_pair(younger, older, wins, 0.0, 100.0 - wins, wins)
         readings.append(Reading.from_league(league, "main", Standing.from_league(league)))
     ladder, wheel_share = (reading.cyclic_share for reading in readings)
     # On the wheel everybody wins 80 % of two pairs and loses two: nobody is better, so all of it is cyclic.

@@ -53,7 +53,9 @@ def test_an_assignment_sees_all_that_has_happened(rule: str) -> None:
     changes: dict[str, Callable[[], object]] = {
         "record": lambda: made.record(results(made, rng)),
         "freeze": lambda: made.add_snapshot(str(rng.choice(["main", "hunter"])), f"{rng.integers(2**60):064x}", 0, ""),
-        "measured": lambda: made.measured(*(s.player.id for s in made.snapshots[-2:]), 90.0, 0.0, 10.0, 90.0),
+        "measured": lambda: made.record_measured_pair(
+            *(s.player.id for s in made.snapshots[-2:]), 90.0, 0.0, 10.0, 90.0
+        ),
         "reset": lambda: made.reset("hunter", str(rng.choice([INITIAL, made.snapshots[-1].player.id]))),
         "invite": lambda: made.invite([guest] if rng.random() < 0.5 else []),
         "resume": lambda: made.load_state_dict(saved.pop(0)),

@@ -119,7 +119,7 @@ def test_a_league_plays_what_its_lineups_say_and_saves_them() -> None:
     one = league()
     assert one.mixture().tolist() == [0.5, 0.5]
     for lineup in one.unmeasured_lineups(3):
-        one.measured_lineup(*next(known for known in ODD.items() if sorted(known[0]) == sorted(lineup)))
+        one.record_measured_lineup(*next(known for known in ODD.items() if sorted(known[0]) == sorted(lineup)))
     assert one.unmeasured_lineups(3) == []
     again = league()
     again.load_state_dict(json.loads(json.dumps(one.state_dict())))
@@ -129,7 +129,7 @@ def test_a_league_plays_what_its_lineups_say_and_saves_them() -> None:
         assert dict(zip([o.player for o in assignment.opponents], assignment.shares, strict=True)) == pytest.approx(
             dict(zip(POOL, [2 / 3, 1 / 3], strict=True)), abs=1e-3
         )
-    one.measured_lineup((HEADS, "main@0007", TAILS), (0.0, 1.0, 0.5))  # who has left meanwhile
+    one.record_measured_lineup((HEADS, "main@0007", TAILS), (0.0, 1.0, 0.5))  # who has left meanwhile
     one.pool_limit = 2
     one.add_snapshot("main", "2", 2, "a test")
     assert one.unmeasured_lineups(3) == [(TAILS, TAILS, "main@0002"), (TAILS, "main@0002", "main@0002")]

@@ -65,15 +65,15 @@ def test_what_was_measured_takes_the_place_of_what_was_played() -> None:
     league.payoff.record("main", "main@0000", 90, 0, 10)
     league.add_snapshot("main", "b" * 64, 10, "x")
     assert league.view.mixture(Nash()).tolist() == [0.0, 1.0]  # main@0001 has inherited main's 0.9
-    assert league.unmeasured() == [("main@0000", "main@0001")]
-    league.measured("main@0000", "main@0001", 60, 0, 40, 60)
-    assert league.unmeasured() == [] and league.view.mixture(Nash()).tolist() == [1.0, 0.0]
+    assert league.unmeasured_pairs() == [("main@0000", "main@0001")]
+    league.record_measured_pair("main@0000", "main@0001", 60, 0, 40, 60)
+    assert league.unmeasured_pairs() == [] and league.view.mixture(Nash()).tolist() == [1.0, 0.0]
     assert league.payoff.matrix(["main@0000", "main@0001"]) == pytest.approx(np.array([[0.5, 0.6], [0.4, 0.5]]))
     assert league.payoff.win_rates("main", ["main@0000"]).tolist() == [0.9]  # the learner's own record stays
     resumed = make_league()
     resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
-    assert resumed.unmeasured() == []
+    assert resumed.unmeasured_pairs() == []
     league.add_snapshot("main", "c" * 64, 20, "x")
-    assert league.unmeasured() == [("main@0000", "main@0002"), ("main@0001", "main@0002")]
-    league.measured("main@0000", "gone@0000", 1, 0, 0, 1)  # has left the pool meanwhile: nothing happens
+    assert league.unmeasured_pairs() == [("main@0000", "main@0002"), ("main@0001", "main@0002")]
+    league.record_measured_pair("main@0000", "gone@0000", 1, 0, 0, 1)  # has left the pool meanwhile: nothing happens
     assert league.payoff.games("main@0000", ["gone@0000"]).tolist() == [0]

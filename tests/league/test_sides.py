@@ -92,9 +92,9 @@ def test_a_side_without_a_main_agent_is_refused(learners):
 def test_only_pairs_of_both_sides_are_measured_side_0_first():
     league = league_of(HUNTER, PREY, pool="hunter prey prey hunter")
     pairs = [("hunter@0000", "prey@0000"), ("hunter@0000", "prey@0001"), ("hunter@0001", "prey@0000")]
-    assert league.unmeasured() == [*pairs, ("hunter@0001", "prey@0001")]
-    league.measured(*pairs[0], 3, 0, 1, 3.0)
-    assert pairs[0] not in league.unmeasured()
+    assert league.unmeasured_pairs() == [*pairs, ("hunter@0001", "prey@0001")]
+    league.record_measured_pair(*pairs[0], 3, 0, 1, 3.0)
+    assert pairs[0] not in league.unmeasured_pairs()
 
 
 def test_the_sides_are_saved():
@@ -115,7 +115,9 @@ def measured(scores, matchmaker=None, **settings):
     league = league_of(HUNTER, PREY, pool=pool, matchmaker=matchmaker, meta_strategy=Nash(), **settings)
     for i, row in enumerate(scores):
         for j, score in enumerate(row):
-            league.measured(f"hunter@{i:04d}", f"prey@{j:04d}", 1000 * score, 0, 1000 - 1000 * score, 1000 * score)
+            league.record_measured_pair(
+                f"hunter@{i:04d}", f"prey@{j:04d}", 1000 * score, 0, 1000 - 1000 * score, 1000 * score
+            )
     return league
 
 
