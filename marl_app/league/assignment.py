@@ -1,6 +1,6 @@
 """From a distribution over a pool of any size to the few opponents that fit into an env runner.
 
-An env runner holds at most `opponent_slots` opponents at a time. `Candidates.deal` picks them, and the share of matches
+An env runner holds at most `opponent_slots` opponents at a time. `Candidates.assign` picks them, and the share of matches
 each one gets, so that the chance of a match against any player is exactly what the matchmaker said, on average over
 requests (and in every single request if the pool fits). Where it may bend that distribution, see `placement`.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.payoff import Floats
-from marl_app.league.placement import distance, placed
+from marl_app.league.placement import prefer_held, total_variation
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Candidates:
         self._chances = self._of_others(self._probabilities)
         self._opponents: dict[int, Opponent] = {}
 
-    def deal(
+    def assign(
         self, opponent_slots: int, rng: np.random.Generator, held: Collection[str] = (), tolerance: float = 0.0
     ) -> Assignment:
         """Pick at most `opponent_slots` different players beside the learner itself, and the shares of all opponents.
@@ -82,7 +82,7 @@ class Candidates:
         Otherwise the rest is dealt equally among `opponent_slots` independent draws of one of them by its probability;
         who is drawn twice gets two parts.
 
-        With a `tolerance` in [0, 1], snapshots whose digests are `held` are preferred so much (see `placement.placed`)
+        With a `tolerance` in [0, 1], snapshots whose digests are `held` are preferred so much (see `placement.prefer_held`)
         to snapshots that are not; self-play and other learners keep their shares.
 
         Raises ValueError if there is somebody else to play but no slot.
@@ -93,7 +93,7 @@ class Candidates:
         probabilities, chances, distortion = self._probabilities, self._chances, 0.0
         if tolerance and held:
             probabilities = self._placed(held, tolerance)
-            chances, distortion = self._of_others(probabilities), distance(probabilities, self._probabilities)
+            chances, distortion = self._of_others(probabilities), total_variation(probabilities, self._probabilities)
         if len(self._others) <= opponent_slots:
             kept = probabilities.nonzero()[0]
             shares = probabilities[kept] / probabilities.sum()
@@ -115,7 +115,7 @@ class Candidates:
         at_hand = np.zeros(len(self._blobs), np.bool_)
         at_hand[[self._blobs[digest] for digest in held if digest in self._blobs]] = True
         bent = self._probabilities.copy()
-        bent[self._snapshots] = placed(bent[self._snapshots], at_hand[self._blob], tolerance)
+        bent[self._snapshots] = prefer_held(bent[self._snapshots], at_hand[self._blob], tolerance)
         return bent
 
     def _named(self, places: Iterable[int]) -> tuple[Opponent, ...]:

@@ -125,7 +125,7 @@ class League:
         held: Collection[str] = (),
         tolerance: float = 0.0,
     ) -> Assignment:
-        """Whom the learner plays next, with at most `opponent_slots` different snapshots; see `Candidates.deal`.
+        """Whom the learner plays next, with at most `opponent_slots` different snapshots; see `Candidates.assign`.
 
         The matchmaker is asked once after each change of the league, and not for every assignment.
         """
@@ -134,7 +134,7 @@ class League:
             digests = {player: snapshot.digest for player, snapshot in self._pool.items()}
             branches, side = self.matchmaker.branches(self.view, learner), self.learners[learner].side
             self._candidates[learner] = Candidates(learner, branches, digests, side)
-        return self._candidates[learner].deal(opponent_slots, rng, held, tolerance)
+        return self._candidates[learner].assign(opponent_slots, rng, held, tolerance)
 
     def record(self, outcomes: Outcomes) -> None:
         """Count results. Self-play counts as matches and nowhere else: it says nothing about strength.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from marl_app.league.payoff import Floats
 
 
-def placed(probabilities: Floats, held: NDArray[np.bool_], tolerance: float) -> Floats:
+def prefer_held(probabilities: Floats, held: NDArray[np.bool_], tolerance: float) -> Floats:
     """The bent distribution [k], of the same sum. `held` bool [k]; `tolerance` in [0, 1].
 
     Unchanged, bit by bit, if `tolerance` is 0, if all of it is held, or nothing that has a positive probability.
@@ -31,6 +31,6 @@ def placed(probabilities: Floats, held: NDArray[np.bool_], tolerance: float) -> 
     return bent
 
 
-def distance(first: Floats, second: Floats) -> float:
+def total_variation(first: Floats, second: Floats) -> float:
     """The total variation distance of two distributions [k]: the probability that has to move from one to the other."""
     return float(np.abs(first - second).sum()) / 2

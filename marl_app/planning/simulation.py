@@ -23,7 +23,7 @@ from itertools import count
 import numpy as np
 
 from marl_app.league.payoff import Floats
-from marl_app.league.placement import distance, placed
+from marl_app.league.placement import prefer_held, total_variation
 from marl_app.planning.caches import draw_last_requests, filled_cache, most_recent
 from marl_app.planning.opponents import Opponents
 from marl_app.planning.size import Size, bytes_per_s
@@ -177,7 +177,9 @@ class _Simulation:
             hit_rate=self.hits / max(1, self.requests),
             requests=self.requests,
             distortion=self.distortion / max(1, self.requests),
-            distortion_of_all=distance(self.dealt / self.dealt.sum(), self.opponents.ages) if self.dealt.any() else 0.0,
+            distortion_of_all=total_variation(self.dealt / self.dealt.sum(), self.opponents.ages)
+            if self.dealt.any()
+            else 0.0,
         )
 
     def _push(self, when: float, actor: int, item: Item | None) -> None:
@@ -266,10 +268,10 @@ class _Simulation:
         ages = newest - np.array(list(self.racks[actor % self.size.nodes % self.size.racks].snapshots), np.int64)
         held = np.zeros(len(asked), np.bool_)
         held[ages[(ages >= 0) & (ages < len(asked))]] = True
-        dealt = placed(asked, held, self.tolerance)
+        dealt = prefer_held(asked, held, self.tolerance)
         if now >= self.begin:
             self.dealt += dealt
-            self.distortion += distance(asked, dealt)
+            self.distortion += total_variation(asked, dealt)
         return int(self.rng.choice(len(dealt), p=dealt))
 
     def _age(self) -> int:

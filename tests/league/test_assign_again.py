@@ -67,7 +67,7 @@ def test_an_assignment_sees_all_that_has_happened(rule: str) -> None:
         digests = {snapshot.player.id: snapshot.digest for snapshot in made.snapshots}
         for learner in ("main", "hunter") * 2:
             fresh = made.matchmaker.branches(replace(made.view, mixtures={}), learner)
-            expected = Candidates(learner, fresh, digests).deal(2, np.random.default_rng(number))
+            expected = Candidates(learner, fresh, digests).assign(2, np.random.default_rng(number))
             assignment = made.assign(learner, 2, np.random.default_rng(number))
             assert assignment.opponents == expected.opponents
             assert assignment.shares.tolist() == expected.shares.tolist()
