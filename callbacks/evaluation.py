@@ -106,7 +106,7 @@ class EvaluateAnchors(MatchCallback):
             algorithm.fire("on_message", text="the last evaluation was interrupted")
 
     def _start(self, algorithm: MatchAlgorithm) -> None:
-        blobs = ray.put([algorithm.encode_learner(learner) for learner in algorithm.league.view.evaluated])
+        blobs = ray.put([algorithm.encode_learner(learner) for learner in algorithm.league.view.evaluated_learners])
         for anchor in self._anchors:
             for mode in MODES:
                 self._seed += 1

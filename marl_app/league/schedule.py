@@ -168,7 +168,7 @@ class AlphaStarSchedule(WinRate):
     def beats(self, view: LeagueView, learner: str) -> str | None:
         """How well the learner beats its hardest opponent, if it does so surely with all of them."""
         if view.role(learner) == MAIN_EXPLOITER:
-            opponents = view.mains_facing(learner)
+            opponents = view.main_agents_facing(learner)
         else:
             opponents = tuple(snapshot.player.id for snapshot in view.facing(learner))
         if not opponents:

@@ -52,11 +52,11 @@ class LeagueView:
         return (None,) if self.learners[0].side is None else (0, 1)
 
     @property
-    def evaluated(self) -> tuple[str, ...]:
+    def evaluated_learners(self) -> tuple[str, ...]:
         """The learners that are evaluated: the first one; of a league with a pool per side the first main agents."""
         if self.learners[0].side is None:
             return (self.learners[0].player.id,)
-        return self.mains(0)[0], self.mains(1)[0]
+        return self.main_agents(0)[0], self.main_agents(1)[0]
 
     def learner(self, learner: str) -> Learner:
         """The learner with this id."""
@@ -80,11 +80,11 @@ class LeagueView:
         """The snapshots that this learner may meet, oldest first."""
         return self.pool(self.faced_side(learner))
 
-    def mains_facing(self, learner: str) -> tuple[str, ...]:
+    def main_agents_facing(self, learner: str) -> tuple[str, ...]:
         """The ids of the main agents that this learner may meet: all, itself included, or those of the other side."""
-        return self.mains(self.faced_side(learner))
+        return self.main_agents(self.faced_side(learner))
 
-    def mains(self, side: int | None = None) -> tuple[str, ...]:
+    def main_agents(self, side: int | None = None) -> tuple[str, ...]:
         """The ids of the main agents of a side; None: all."""
         return tuple(one.player.id for one in self.learners if one.role == MAIN_AGENT and side in (None, one.side))
 

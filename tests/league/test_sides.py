@@ -65,7 +65,7 @@ def test_self_play_is_against_the_main_agents_opposite():
     for learner, opponent in (("hunter", "prey"), ("trapper", "prey"), ("prey", "hunter")):
         (branch,) = Latest().branches(view, learner)
         assert (branch.rule, branch.opponents) == ("self_play", (opponent,))
-    assert view.evaluated == ("hunter", "prey")
+    assert view.evaluated_learners == ("hunter", "prey")
 
 
 def test_a_guest_of_a_side_is_met_by_the_other_one():

@@ -50,7 +50,7 @@ def main_agent(view: LeagueView, learner: str) -> list[Branch]:
     found = scaled(_pfsp(pool, view, learner, "pfsp_squared", "squared"), EVERYBODY)
     exploiters = [snapshot for snapshot in pool if snapshot.role == MAIN_EXPLOITER]
     exploited = _below(exploiters, view, learner, EXPLOITED)
-    mains = view.mains_facing(learner)
+    mains = view.main_agents_facing(learner)
     for main in mains:
         lost = _forgotten(view.snapshots_of(main), view, learner)
         now = _as_it_is(main, view, learner)
@@ -66,7 +66,7 @@ def main_agent(view: LeagueView, learner: str) -> list[Branch]:
 
 def main_exploiter(view: LeagueView, learner: str) -> list[Branch]:
     """The main agents as they are now. ValueError if there are none."""
-    mains = view.mains_facing(learner)
+    mains = view.main_agents_facing(learner)
     if not mains:
         raise ValueError(f"{learner} is a main exploiter, but the league has no main agent")
     return [branch for main in mains for branch in scaled(_as_it_is(main, view, learner), 1 / len(mains))]

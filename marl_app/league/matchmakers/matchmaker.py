@@ -89,7 +89,7 @@ def self_play(view: LeagueView, learner: str) -> list[Branch]:
     """The learner plays itself; where each side has players of its own, the main agents of the other as they are."""
     if view.learner(learner).side is None:
         return [Branch(SELF_PLAY, 1.0, (learner,), np.array([0.5]), np.array([1.0]))]
-    mains = view.mains_facing(learner)
+    mains = view.main_agents_facing(learner)
     return [Branch(SELF_PLAY, 1.0, mains, view.payoff.win_rates(learner, mains), np.full(len(mains), 1 / len(mains)))]
 
 
