@@ -29,10 +29,10 @@ class WarnOfAlarms(MatchCallback):
     def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
         """Take a reading if it is time, warn, and report."""
         if self._ringing is None:  # what rang when a resumed run stopped does not begin now
-            self._ringing = self._alarms.ring(algorithm.readings)
+            self._ringing = self._alarms.check(algorithm.readings)
         if algorithm.counters.seconds - self._read >= self._every_s:
             self._take(algorithm)
-            before, self._ringing = self._ringing, self._alarms.ring(algorithm.readings)
+            before, self._ringing = self._ringing, self._alarms.check(algorithm.readings)
             for name, text in self._ringing.items():
                 if text is not None and before[name] is None:
                     algorithm.fire("on_message", text=f"warning: {text}")

@@ -194,6 +194,6 @@ class Alarms:
                 raise ValueError(f"{name}: {error}") from error
             self._alarms[name] = functools.partial(ALARMS[name], **values)
 
-    def ring(self, readings: Sequence[Reading]) -> dict[str, str | None]:
+    def check(self, readings: Sequence[Reading]) -> dict[str, str | None]:
         """What each of them says."""
         return {name: alarm(readings) for name, alarm in self._alarms.items()}

@@ -33,7 +33,7 @@ from marl_app.league.payoff import Floats, Payoff
 from marl_app.league.players import GUEST, INITIAL, MAIN_AGENT, Guest, Learner, Player, Snapshot
 from marl_app.league.ratings import bradley_terry
 from marl_app.league.reset import Freeze, reset_to
-from marl_app.league.schedule import Remembering, Schedule, TrainingProgress
+from marl_app.league.schedule import Schedule, StatefulSchedule, TrainingProgress
 from marl_app.league.thinning.oldest import Oldest
 from marl_app.league.thinning.thinning import Drop, Thinning
 from marl_app.league.view import LeagueView, Mixtures, Tally
@@ -355,7 +355,7 @@ class League:
             "lineups": self._lineups.state_dict(),
             "payoff": self.payoff.state_dict(),
             "matchmaker": save_states([self.matchmaker]),
-            "schedule": self.schedule.state_dict() if isinstance(self.schedule, Remembering) else None,
+            "schedule": self.schedule.state_dict() if isinstance(self.schedule, StatefulSchedule) else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -380,7 +380,7 @@ class League:
         for retired in tallies.keys() - self.learners.keys():
             self.payoff.drop(retired)
         load_states([self.matchmaker], state["matchmaker"])
-        if isinstance(self.schedule, Remembering) and state["schedule"] is not None:
+        if isinstance(self.schedule, StatefulSchedule) and state["schedule"] is not None:
             self.schedule.load_state_dict(state["schedule"])
 
     def mixture(self, side: int | None = None) -> Floats:

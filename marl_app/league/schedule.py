@@ -44,7 +44,7 @@ class Schedule(Protocol):
 
 
 @runtime_checkable
-class Remembering(Schedule, Protocol):
+class StatefulSchedule(Schedule, Protocol):
     """A schedule that remembers what it saw when it was asked; saved with the league."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -99,13 +99,13 @@ class WinRate:
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         steps = progress.steps(learner) - view.last_freeze(learner)
-        if steps >= self.agent_steps and (reason := self.beats(view, learner)):
+        if steps >= self.agent_steps and (reason := self.reason_to_freeze(view, learner)):
             return reason
         if self.timeout_factor is not None and steps >= self.timeout_factor * self.agent_steps:
             return f"timeout: {steps:,} agent steps since the last freeze"
         return None
 
-    def beats(self, view: LeagueView, learner: str) -> str | None:
+    def reason_to_freeze(self, view: LeagueView, learner: str) -> str | None:
         """How well the learner beats the pool, if it does so surely."""
         tally = view.tallies[learner]
         low, high = wilson(tally.win_rate, tally.games, self.confidence)
@@ -165,7 +165,7 @@ class AlphaStarSchedule(WinRate):
     last freeze. Keep `min_games` small: PFSP stops meeting whom a learner always beats.
     """
 
-    def beats(self, view: LeagueView, learner: str) -> str | None:
+    def reason_to_freeze(self, view: LeagueView, learner: str) -> str | None:
         """How well the learner beats its hardest opponent, if it does so surely with all of them."""
         if view.role(learner) == MAIN_EXPLOITER:
             opponents = view.main_agents_facing(learner)

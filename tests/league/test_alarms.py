@@ -142,7 +142,7 @@ def test_thresholds_that_are_none(thresholds: dict[str, dict[str, float]], error
 def test_several_alarms() -> None:
     assert list(ALARMS) == ["forgetting", "inflation", "cycling", "stale_pairs", "collapsed_diversity"]
     alarms = Alarms({"forgetting": {"drop": 0.2, "min_games": 50}, "cycling": {"rise": 0.2, "min_pool": 3}})
-    said = alarms.ring([reading(a=0.9), reading(a=0.5)])
+    said = alarms.check([reading(a=0.9), reading(a=0.5)])
     assert said["cycling"] is None and str(said["forgetting"]).startswith("forgetting: 1 of 1")
 
 
