@@ -61,7 +61,7 @@ def strength(scores: Floats, mixture: NDArray[Any]) -> float:
     return 1.0 - float((scores @ mixture).max())
 
 
-def self_play(scores: Floats, rounds: int, draws: Draws) -> list[int]:
+def play_pair(scores: Floats, rounds: int, draws: Draws) -> list[int]:
     """A pair: each round the agent responds to the opponent, then the opponent to the agent. The agent's strategies."""
     _, opponent = draws.strategy(len(scores)), draws.strategy(len(scores))
     agents = []

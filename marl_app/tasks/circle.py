@@ -19,7 +19,7 @@ from marl_app.config.schema import Config, Section, key
 from marl_app.envs.circle import Circle
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.oracles import Draws, OracleHistory, play_league, self_play
+from marl_app.league.oracles import Draws, OracleHistory, play_league, play_pair
 from marl_app.league.players import Learner
 from marl_app.metrics.figures import Pixels, curves_figure, write_png
 from marl_app.metrics.files import replacing
@@ -63,7 +63,7 @@ class CircleGame(Section):
         leagues = {}
         for name, matchmaker in self.matchmakers.items():
             draws = Draws(config.seed)  # the same luck for everybody: first the pair draws, then the league
-            pair = self_play(scores, self.rounds, draws)
+            pair = play_pair(scores, self.rounds, draws)
             contestants = league(config, learners, matchmaker)
             leagues[name] = play_league(scores, contestants, self.meta_strategies, self.rounds, self.opponents, draws)
         results = Results(pair, [1.0 - float(scores[:, agent].max()) for agent in pair], leagues)

@@ -13,7 +13,7 @@ from marl_app.league.matchmakers.matchmaker import Branch, Matchmaker
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.meta.nash import Nash
 from marl_app.league.meta.uniform import UniformMixture
-from marl_app.league.oracles import Draws, OracleHistory, best_response, play_league, self_play, strength
+from marl_app.league.oracles import Draws, OracleHistory, best_response, play_league, play_pair, strength
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
@@ -25,7 +25,7 @@ SCORES = circle_scores(SIZE)
 def played(matchmaker: Matchmaker) -> tuple[list[int], OracleHistory, League]:
     """The pair, and then, with the same luck, the league; its pool is played uniformly and by its equilibrium."""
     draws = Draws(SEED)
-    pair = self_play(SCORES, ROUNDS, draws)
+    pair = play_pair(SCORES, ROUNDS, draws)
     learners = [Learner(f"main_{number}") for number in range(LEARNERS)]
     league = League(learners, matchmaker, EverySteps(1), Payoff(1e-9), POOL)
     meta = {"uniform": UniformMixture(), "nash": Nash()}
