@@ -1,8 +1,8 @@
-"""From a distribution over a pool of any size to the few opponents that fit into an env runner.
+"""Assignments: from a distribution over a pool of any size to the few opponents that fit into an env runner.
 
-An env runner holds at most `opponent_slots` opponents at a time. `Candidates.assign` picks them, and the share of matches
-each one gets, so that the chance of a match against any player is exactly what the matchmaker said, on average over
-requests (and in every single request if the pool fits). Where it may bend that distribution, see `placement`.
+An env runner holds at most `opponent_slots` opponents at a time. `Candidates.assign` picks them, and the share of
+matches against each, so that the probability of a match against any player equals the matchmaker's, on average over
+requests (and in every single request if the pool fits). `placement` says how far it may bend that distribution.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Candidates:
         Otherwise the rest is dealt equally among `opponent_slots` independent draws of one of them by its probability;
         who is drawn twice gets two parts.
 
-        With a `tolerance` in [0, 1], snapshots whose digests are `held` are preferred so much (see `placement.prefer_held`)
-        to snapshots that are not; self-play and other learners keep their shares.
+        With a `tolerance` in [0, 1], snapshots whose digests are `held` are preferred to others by
+        `placement.prefer_held`; self-play and other learners keep their shares.
 
         Raises ValueError if there is somebody else to play but no slot.
         """

@@ -70,7 +70,7 @@ def save_states(matchmakers: Sequence[Matchmaker]) -> dict[str, Any]:
 
 
 def load_states(matchmakers: Sequence[Matchmaker], states: Mapping[str, Any]) -> None:
-    """Restore what `save_states` returned. A matchmaker without a saved state starts empty: rules may change at a resume."""
+    """Restore what `save_states` returned; a matchmaker without a saved state starts without any."""
     for name, matchmaker in _adaptive(matchmakers).items():
         if name in states:
             matchmaker.load_state_dict(states[name])
