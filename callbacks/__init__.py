@@ -1,1 +1,1 @@
-"""RLlibCallback classes: each turns an event of the run into a call, and decides nothing itself."""
+"""Callbacks of a run: each turns an event into a call, and answers with metrics, messages and measurements."""

@@ -7,13 +7,13 @@ from typing import Any
 
 from marl_app.league.alarms import Alarms, Reading
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.events import CallbackResult, MatchCallback
 
 
 class WarnOfAlarms(MatchCallback):
-    """Every `every_s` seconds of training a reading of the league as its first learner sees it; the last `keep` count.
+    """Reads the league as its main learner sees it every `every_s` seconds of training, and keeps the last `keep`.
 
-    Says so when an alarm begins, and reports each as a metric, 1 while it rings. `thresholds` as in `Alarms`.
+    Warns when an alarm begins, and reports each alarm as a metric, 1 while it rings. `thresholds` as in `Alarms`.
     """
 
     def __init__(self, every_s: float, keep: int, thresholds: Mapping[str, Mapping[str, float]]) -> None:
@@ -26,20 +26,18 @@ class WarnOfAlarms(MatchCallback):
         self._ringing: dict[str, str | None] | None = None
         self._read = float("-inf")
 
-    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
-        """Take a reading if it is time, warn, and report."""
-        if self._ringing is None:  # what rang when a resumed run stopped does not begin now
+    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> CallbackResult:
+        """Take a reading if it is due, warn of alarms that begin, and report all of them."""
+        if self._ringing is None:  # an alarm that rang when a resumed run stopped does not begin now
             self._ringing = self._alarms.check(algorithm.readings)
+        reading, messages = None, []
         if algorithm.counters.seconds - self._read >= self._every_s:
-            self._take(algorithm)
-            before, self._ringing = self._ringing, self._alarms.check(algorithm.readings)
-            for name, text in self._ringing.items():
-                if text is not None and before[name] is None:
-                    algorithm.fire("on_message", text=f"warning: {text}")
-        algorithm.report |= {f"alarms/{name}": float(text is not None) for name, text in self._ringing.items()}
-
-    def _take(self, algorithm: MatchAlgorithm) -> None:
-        learner = algorithm.config.learner
-        reading = Reading.from_league(algorithm.league, learner, algorithm.standing(), algorithm.anchors)
-        algorithm.readings = [*algorithm.readings, reading][-self._keep :]
-        self._read = algorithm.counters.seconds
+            self._read = algorithm.counters.seconds
+            reading = Reading.from_league(algorithm.league, algorithm.spec.main_learner, algorithm.standing(), algorithm.anchors)
+            before = self._ringing
+            self._ringing = self._alarms.check([*algorithm.readings, reading][-self._keep :])
+            messages = [
+                f"warning: {text}" for name, text in self._ringing.items() if text is not None and before[name] is None
+            ]
+        metrics = {f"alarms/{name}": float(text is not None) for name, text in self._ringing.items()}
+        return CallbackResult(metrics=metrics, messages=messages, reading=reading, keep_readings=self._keep)

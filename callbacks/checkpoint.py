@@ -6,18 +6,17 @@ import time
 from typing import Any
 
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.checkpoint import save
-from marl_app.rllib.training.events import MatchCallback
-from marl_app.rllib.training.postponed import postponed
+from marl_app.rllib.training.checkpoint import save_checkpoint
+from marl_app.rllib.training.events import CallbackResult, MatchCallback
 from marl_app.store.garbage import write_run_references
 
 
 class SaveCheckpoints(MatchCallback):
-    """A checkpoint every `every_seconds` seconds and at the end of the run; the newest `keep` stay.
+    """Saves a checkpoint every `every_seconds` seconds and at the end of the run, and keeps the newest `keep`.
 
-    Match records are flushed first, so that what a checkpoint remembers is on disk with it. Afterwards the store is
-    told which snapshots the run needs, so that nobody collects them as garbage. One that finds no room on the disk is
-    made again after as many seconds, and the one before stays; the last one of a run raises OSError.
+    Match records are flushed first: the checkpoint counts them. Afterwards the store is told which snapshots the run
+    needs, so that they are not collected as garbage. A checkpoint for which the disk has no room is tried again after
+    as many seconds, and the checkpoint before it stays; the last one of a run raises OSError.
     """
 
     def __init__(self, every_seconds: float, keep: int) -> None:
@@ -26,21 +25,26 @@ class SaveCheckpoints(MatchCallback):
         self._keep = keep
         self._saved = time.monotonic()
 
-    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
-        """Save if it is time."""
+    def on_train_result(
+        self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
+    ) -> CallbackResult | None:
+        """Save a checkpoint if it is due."""
         if time.monotonic() - self._saved >= self._every_seconds:
-            with postponed(algorithm, "the checkpoint"):
-                self._save(algorithm)
+            with algorithm.disk_errors.postpone("the checkpoint"):
+                return self._save(algorithm)
+        return None
 
-    def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> None:
-        """Save the end; unless the run failed or was interrupted at once: then the last checkpoint stays the newest."""
+    def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> CallbackResult | None:
+        """Save the end of the run, unless it failed or was interrupted in the middle of an iteration."""
         if status != "failed" and not algorithm.mid_iteration:
-            self._save(algorithm)
+            return self._save(algorithm)
+        return None
 
-    def _save(self, algorithm: MatchAlgorithm) -> None:
+    def _save(self, algorithm: MatchAlgorithm) -> CallbackResult:
         try:
             algorithm.records.flush()
-            algorithm.checkpoint = save(algorithm, algorithm.run_dir / "checkpoints", self._keep)
-            write_run_references(algorithm.store, algorithm.run_dir, algorithm.needed)
+            path = save_checkpoint(algorithm, algorithm.run_dir / "checkpoints", self._keep)
+            write_run_references(algorithm.store, algorithm.run_dir, algorithm.snapshots.needed_digests)
         finally:
             self._saved = time.monotonic()
+        return CallbackResult(checkpoint=path)

@@ -1,32 +1,34 @@
-"""Freezes learners into the snapshot pool when the league says so."""
+"""Freezes learners into the snapshot pool when the league's schedule decides so."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from marl_app.league.schedule import TrainingProgress
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import MatchCallback
-from marl_app.rllib.training.postponed import postponed
+from marl_app.rllib.training.events import CallbackResult, MatchCallback
 
 
 class FreezeAndPublish(MatchCallback):
-    """Stores a learner's weights first, then tells the league: an opponent can always be loaded.
+    """Stores a learner's weights, then adds the snapshot to the league: every opponent in the league can be loaded.
 
-    After that the learner starts again, if so decided. While weights cannot be stored, nobody is frozen.
+    After that the learner is reset, if the decision says so. While the store cannot be written no learner is frozen.
     """
 
-    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
-        """Carry out the league's decisions."""
+    def on_train_result(
+        self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
+    ) -> Iterator[CallbackResult]:
+        """Carry out the schedule's decisions."""
         steps = {learner: trainee.agent_steps for learner, trainee in algorithm.trainees.items()}
         for decision in algorithm.league.tick(TrainingProgress(steps, algorithm.iteration), algorithm.rng):
             snapshot = None
-            with postponed(algorithm, f"freezing {decision.learner}"):
-                snapshot = algorithm.freeze(decision)
+            with algorithm.disk_errors.postpone(f"freezing {decision.learner}"):
+                snapshot = algorithm.snapshots.freeze(decision)
             if snapshot is None:
-                continue  # the schedule says so again
-            algorithm.fire("on_message", text=f"froze {snapshot.player.id}: {decision.reason}")
+                continue  # the schedule decides again in the next iteration
+            yield CallbackResult(messages=[f"froze {snapshot.player.id}: {decision.reason}"])
             if decision.reset_to is not None:
-                algorithm.reset_learner(decision.learner, decision.reset_to)
-            for drop in algorithm.league.dropped:
-                algorithm.fire("on_message", text=f"{drop.player} left the pool: {drop.reason}")
+                yield CallbackResult(messages=[algorithm.snapshots.reset(decision.learner, decision.reset_to)])
+            dropped = [f"{drop.player} left the pool: {drop.reason}" for drop in algorithm.league.dropped]
+            yield CallbackResult(messages=dropped)

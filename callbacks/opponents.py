@@ -1,17 +1,19 @@
-"""Asks the league whom to play, for every request for experience."""
+"""Samples the opponents of every request for experience, by the league's matchmaker."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from marl_app.rllib.sampling.fragments import Request
 from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.assignments import RunnerAssignment
 from marl_app.rllib.training.events import MatchCallback
 
 
 class SampleOpponents(MatchCallback):
-    """Fills in the assignment of each request."""
+    """Answers every request with opponents that the matchmaker sampled."""
 
-    def on_sample_request(self, *, algorithm: MatchAlgorithm, request: Request, **kwargs: Any) -> None:
-        """Deal opponents, at most as many as an env runner can take on at once."""
-        request.assignment = algorithm.assign(request)
+    def on_sample_request(
+        self, *, algorithm: MatchAlgorithm, learner: str, runner: int, **kwargs: Any
+    ) -> RunnerAssignment:
+        """Return as many opponents as the env runner can take on now."""
+        return algorithm.assign_opponents(learner, runner)

@@ -1,4 +1,4 @@
-"""Tells the league who won, and keeps the match records."""
+"""Writes match records: every result with the reason for the match."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from numpy.typing import ArrayLike
 from marl_app.rllib.sampling.fragments import Fragment
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.events import MatchCallback
-from marl_app.rllib.training.postponed import postponed
 
 
 class RecordOutcomes(MatchCallback):
-    """Every result goes to the league and, with the reason for the match, to `matches/`."""
+    """Writes every result, with the rule that chose the opponent, to `matches/`."""
 
     def on_fragment(self, *, algorithm: MatchAlgorithm, fragment: Fragment, **kwargs: Any) -> None:
-        """Record one fragment's results."""
+        """Write one fragment's results."""
         outcomes = fragment.outcomes
-        algorithm.league.record(outcomes)
         rows: dict[str, ArrayLike] = {
             "learner": np.full(len(outcomes.opponents), outcomes.learner),
             "opponent": list(outcomes.opponents),
@@ -33,5 +31,5 @@ class RecordOutcomes(MatchCallback):
             "win_rate": np.array([reason.win_rate for reason in fragment.reasons], np.float32),
             "probability": np.array([reason.probability for reason in fragment.reasons], np.float32),
         }
-        with postponed(algorithm, "matches/"):  # rows that find no room on the disk stay in memory
+        with algorithm.disk_errors.postpone("matches/"):  # rows for which the disk has no room stay in memory
             algorithm.records.matches(algorithm.iteration + 1, rows)

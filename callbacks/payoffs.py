@@ -1,11 +1,12 @@
-"""Plays snapshots against each other, for a payoff that does not depend on what their learners happened to play."""
+"""Plays snapshots against each other: their payoff then does not depend on the matches of their learners."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ import ray
 from numpy.typing import NDArray
 from ray.exceptions import RayError
 
+from marl_app.config.errors import first_line
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.exploitability import ExactGame, exact_game
 from marl_app.evaluation.play import play_matches
 from marl_app.evaluation.sequence_form import Plans
 from marl_app.players.agent import Agent, player_of
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.events import CallbackResult, MatchCallback
 
 Floats = NDArray[np.float32]
 Result = tuple[float, float, float, float]
@@ -58,11 +60,11 @@ def result(scores: Floats) -> Result:
 
 
 class MeasurePayoffs(MatchCallback):
-    """After a freeze `sims_per_entry` matches of the new snapshot against each of the pool (None: never).
+    """Plays `sims_per_entry` matches of a new snapshot against each snapshot of the pool (None: no matches).
 
-    They are played beside training, and count when they are done. In games of at most `max_histories` histories whose
-    payoff is exact, the exact one counts at once, as that many matches. With more than two sides it is so many matches
-    of each lineup that the pool can field; rounded up until everybody sits everywhere.
+    They are played in parallel with training, and are counted when they are done. In games of at most `max_histories`
+    histories with an exact payoff, that is counted at once, as the same number of matches. With more than two sides
+    the number is per lineup of the pool. It is rounded up until every player sits in every seat equally often.
     """
 
     def __init__(self, sims_per_entry: int | None, max_histories: int) -> None:
@@ -73,24 +75,27 @@ class MeasurePayoffs(MatchCallback):
         self._plans: dict[str, Plans | None] = {}  # of snapshots, by digest; None: not known
         self._game: ExactGame | None = None
 
-    def on_algorithm_init(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
-        """See whether there is an exact answer."""
-        self._seed = algorithm.config.seed
-        env = algorithm.config.make_env(1)
-        self._sides, self._stake = len(env.sides), env.stake
-        env.close()
+    def on_run_start(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
+        """See whether the game has an exact answer; otherwise start the process that plays matches."""
+        spec = algorithm.spec
+        self._seed = spec.settings.seed
+        with closing(spec.make_env(1)) as env:
+            self._sides, self._stake = len(env.sides), env.stake
         if self._sides == 1:
             self._games = None
         if self._games is None:
             return
-        self._games += -self._games % math.factorial(self._sides)
-        if self._stake is not None and not Agent(algorithm.encode_learner()).memory_size:
-            self._game = exact_game(algorithm.config.make_env, self._max_histories)
-        if self._game is None or algorithm.config.guests:
+        self._games += -self._games % math.factorial(self._sides)  # rounded up: every order of seats equally often
+        agent = algorithm.snapshots.encode(spec.main_learner)
+        if self._stake is not None and not Agent(agent).memory_size:
+            self._game = exact_game(spec.make_env, self._max_histories)
+        if self._game is None or spec.guests:
             self._simulator = ray.remote(num_cpus=0, max_restarts=-1)(Simulator).remote()
 
-    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
-        """Measure the lineups that are new, and tell the league of those that are done."""
+    def on_train_result(
+        self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
+    ) -> Iterator[CallbackResult]:
+        """Measure lineups that are new, and add those that are done to the league's payoff."""
         if self._games is None:
             return
         digests = {snapshot.player.id: snapshot.digest for snapshot in algorithm.league.snapshots}
@@ -102,7 +107,7 @@ class MeasurePayoffs(MatchCallback):
         if self._running:
             ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             for reference in ready:
-                self._finish(algorithm, reference)
+                yield self._finish(algorithm, reference)
 
     def _measure(self, algorithm: MatchAlgorithm, lineup: tuple[str, ...], digests: dict[str, str]) -> None:
         plans = [] if self._game is None else [self._plan(algorithm, digests[player]) for player in lineup]
@@ -113,23 +118,23 @@ class MeasurePayoffs(MatchCallback):
             home, away = lineup
             algorithm.league.record_measured_pair(home, away, wins, 0.0, self._games - wins, wins)
             return
-        blobs = [algorithm.snapshot(digests[player]) for player in lineup]
+        blobs = [algorithm.snapshots.fetch(digests[player]) for player in lineup]
         if None in blobs:
-            return  # the league asks again
-        reference = self._simulator.simulate.remote(blobs, algorithm.config.make_env, self._games, self._seed, swap)
+            return  # the lineup stays unmeasured, and is tried again in the next iteration
+        reference = self._simulator.simulate.remote(blobs, algorithm.spec.make_env, self._games, self._seed, swap)
         self._seed += 1
         self._running[reference] = lineup
 
     def _plan(self, algorithm: MatchAlgorithm, digest: str) -> Plans | None:
         if digest not in self._plans:
-            player = algorithm.player(digest)
+            player = algorithm.snapshots.load(digest)
             if player is None:
                 return None
             behavior = self._game.behavior(player)
             self._plans[digest] = None if behavior is None else self._game.plans(behavior)
         return self._plans[digest]
 
-    def _finish(self, algorithm: MatchAlgorithm, reference: Any) -> None:
+    def _finish(self, algorithm: MatchAlgorithm, reference: Any) -> CallbackResult:
         lineup = self._running.pop(reference)
         try:
             scores = ray.get(reference)
@@ -139,6 +144,7 @@ class MeasurePayoffs(MatchCallback):
             else:
                 algorithm.league.record_measured_lineup(lineup, scores.mean(axis=0, dtype=np.float64).tolist())
         except RayError as error:
-            algorithm.counters.failures += 1
-            text = str(getattr(error, "cause", error)).strip().splitlines()[0]
-            algorithm.fire("on_message", text=f"measuring {', '.join(lineup)} failed (again later): {text}")
+            cause = first_line(getattr(error, "cause", error))
+            text = f"measuring {', '.join(lineup)} failed, and is tried again: {cause}"
+            return CallbackResult(failures=1, messages=[text])
+        return CallbackResult()

@@ -5,25 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from marl_app.metrics.progress import Progress
-from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.events import MatchCallback, RunReport
 
 
 class ShowProgress(MatchCallback):
-    """Shows each iteration's figures, and every message above them."""
+    """Shows the figures of each iteration in one line, and every message above it."""
 
-    def on_algorithm_init(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
-        """Start the line."""
-        self._progress = Progress()
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Progress | None = None
 
-    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
-        """Show the newest figures."""
-        self._progress.update(algorithm.report, *algorithm.share_done())
-
-    def on_message(self, *, text: str, **kwargs: Any) -> None:
-        """A line that stays."""
-        self._progress.message(text)
+    def on_report(self, *, report: RunReport, **kwargs: Any) -> None:
+        """Show messages, and the figures of an iteration."""
+        if self._progress is None:  # not in __init__: a callback is also made to check its arguments
+            self._progress = Progress()
+        for message in report.messages:
+            self._progress.message(message)
+        if report.iteration:
+            self._progress.update(dict(report.metrics), report.share_done, report.seconds)
 
     def on_run_end(self, **kwargs: Any) -> None:
-        """Let the line stand."""
-        self._progress.close()
+        """Leave the last line as it is."""
+        if self._progress is not None:
+            self._progress.close()

@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from marl_app.cluster import cluster_warnings, join_cluster, nodes_without_folder
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,7 +163,10 @@ def test_a_node_is_lost_and_another_one_joins(tmp_path):
         cluster.shutdown()
 
     # No match was lost or recorded twice: iterations, steps and matches are those of the league and the counters.
-    state, progress = latest(folder / "checkpoints").state, pd.read_json(folder / "progress.jsonl", lines=True)
+    state, progress = (
+        latest_checkpoint(folder / "checkpoints").state.to_json(),
+        pd.read_json(folder / "progress.jsonl", lines=True),
+    )
     matches = pd.read_parquet(folder / "matches")
     iterations = list(range(1, state["iteration"] + 1))
     assert progress.iteration.tolist() == iterations == sorted(matches.iteration.unique())

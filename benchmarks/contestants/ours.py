@@ -59,12 +59,12 @@ class Ours:
 
 def publish_perturbed(algorithm: LeaguePPO, count: int, scale: float) -> None:
     """Put copies of the learner into store and league, each with normal noise of standard deviation `scale`."""
-    config, rng = algorithm.config, np.random.default_rng(0)
+    spec, rng = algorithm.spec, np.random.default_rng(0)
     for generation in range(count):
         weights = {
             name: (value + rng.normal(0.0, scale, value.shape)).astype(value.dtype)
-            for name, value in algorithm.weights().items()
+            for name, value in algorithm.weights.read("main").items()
         }
-        facts = {"player": f"{config.learner}@{generation:04d}"}
-        blob = encode_player(weights, config.networks, config.agents, config.architecture, facts)
-        algorithm.league.add_snapshot(config.learner, algorithm.store.put(blob), 0, "perturbed for the benchmark")
+        facts = {"player": f"{spec.main_learner}@{generation:04d}"}
+        blob = encode_player(weights, spec.networks, spec.agents, spec.architecture, facts)
+        algorithm.league.add_snapshot(spec.main_learner, algorithm.store.put(blob), 0, "perturbed for the benchmark")

@@ -11,8 +11,8 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.envs.batched import BatchedEnv
 from marl_app.evaluation.contestants import player_bytes
-from marl_app.league.players import GUEST, Guest, Player
-from marl_app.runs.checkpoints import latest
+from marl_app.league.players import GUEST, Guest
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.codec import decode
 from marl_app.store.provenance import publish
 from marl_app.store.store import Store, digest_of
@@ -47,11 +47,14 @@ def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:
 
 def _known(config: Config) -> dict[tuple[str, str], Guest]:
     """The guests of the run that is resumed, by name and source."""
-    saved = latest(Path(config.output_dir) / "checkpoints") if config.resume and config.league.guests else None
+    saved = (
+        latest_checkpoint(Path(config.output_dir) / "checkpoints") if config.resume and config.league.guests else None
+    )
     if saved is None:
         return {}
-    snapshots = [one for one in saved.state["league"]["snapshots"] if one["role"] == GUEST]
     guests = [
-        Guest(Player.parse(one["player"]).lineage, one["digest"], one["reason"], one.get("side")) for one in snapshots
+        Guest(snapshot.player.lineage, snapshot.digest, snapshot.reason, snapshot.side)
+        for snapshot in saved.state.snapshots
+        if snapshot.role == GUEST
     ]
     return {(guest.lineage, guest.source): guest for guest in guests}

@@ -72,6 +72,11 @@ def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker |
     )
 
 
+def class_at(path: str) -> Any:
+    """Return the class at a dotted path."""
+    return get_class(path)
+
+
 def leaf(key: str, content: Leaf) -> Any:
     """The object of a `_target_` leaf."""
     return named(key, lambda: instantiate(content, _convert_="all"))

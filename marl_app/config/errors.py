@@ -1,5 +1,11 @@
-"""The one exception for a wrong input of the user. Imports nothing, so that everything may raise it."""
+"""The exception for wrong input of the user, and the first line of any exception. Imports nothing of the project."""
 
 
 class ConfigError(ValueError):
     """A wrong input: one or two lines that name the key and the fix. `__main__` prints them and exits with 2."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, or the name of its class if it has no text."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -139,6 +139,10 @@ class AlgorithmConfig(Section):
     path: ClassVar[str] = "algorithm"
     option: ClassVar[str] = ""
     """The option of the group `algorithm` that shows a family's defaults."""
+    rllib_config: ClassVar[str] = ""
+    """The path of the `MatchConfig` that trains with these settings."""
+    max_learners: ClassVar[int | None] = None
+    """Learner processes that the algorithm can use; None = any number."""
     lr: float = key("Learning rate of Adam.", above=0)
     gamma: float = key("Discount of the reward of an agent's next own turn.", at_least=0, at_most=1)
     grad_clip: float | None = key("Bound of the gradient, see grad_clip_by; null = no clipping.", above=0)
@@ -148,12 +152,17 @@ class AlgorithmConfig(Section):
     death_masking: bool = key("Whether a central state shows zeros in the place of agents that have finished.")
     normalize_rewards: bool = key("Whether rewards are divided by the running deviation of discounted returns.")
 
+    def network_settings(self) -> dict[str, Any]:
+        """Arguments of `networks_of` that the algorithm decides."""
+        return {}
+
 
 @dataclass
 class PPOConfig(AlgorithmConfig):
     """Proximal policy optimization (ppo, ippo, mappo), with RLlib's names and meanings."""
 
     option: ClassVar[str] = "ppo"
+    rllib_config: ClassVar[str] = "marl_app.rllib.ppo.algorithm.LeaguePPOConfig"
     lambda_: float = key("Lambda of generalized advantage estimation.", at_least=0, at_most=1)
     clip_param: float = key("How far the probability ratio may leave 1 before the gradient is cut.", above=0)
     vf_clip_param: float | None = key("Bound of the squared value error; null = no clipping.", above=0)
@@ -177,6 +186,10 @@ class PPOConfig(AlgorithmConfig):
     normalize_advantages: bool = key("Whether advantages have mean 0 and deviation 1 in every batch.")
     normalize_values: bool = key("Whether the critic learns values in units of their running deviation (PopArt).")
 
+    def network_settings(self) -> dict[str, Any]:
+        """The critic that the key asks for."""
+        return {"critic": self.critic}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.entropy_coeff, list):
@@ -195,6 +208,8 @@ class ValueDecompositionConfig(AlgorithmConfig):
     """Value decomposition of a cooperative team (vdn, qmix), with the names and meanings of RLlib's DQN."""
 
     option: ClassVar[str] = "qmix"
+    rllib_config: ClassVar[str] = "marl_app.rllib.team_q.algorithm.TeamQConfig"
+    max_learners: ClassVar[int | None] = 1
     mixer: str = key(
         "How the value of the team follows from those of its agents: vdn = their sum | qmix = a network that is "
         "monotonic in each, with weights made from the global state.",
@@ -217,6 +232,10 @@ class ValueDecompositionConfig(AlgorithmConfig):
     num_steps_sampled_before_learning_starts: int = key(
         "Env steps in the replay buffer before learning starts, or goes on after a resume.", at_least=0
     )
+
+    def network_settings(self) -> dict[str, Any]:
+        """Networks that output values of actions."""
+        return {"epsilon_greedy": True}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -465,10 +484,11 @@ class Config(Section):
                 raise ConfigError(f"{name}._target_ is missing: give the path of a class, such as package.module.Class")
             _check_targets(name, leaf)
         self._check_batch()
-        if self.runtime.num_learners > 1 and isinstance(self.algorithm, ValueDecompositionConfig):
+        most = self.algorithm.max_learners
+        if most is not None and self.runtime.num_learners > most:
             raise ConfigError(
-                f"runtime.num_learners={self.runtime.num_learners}: value decomposition trains in one process: "
-                "give runtime.num_learners=1 or 0"
+                f"runtime.num_learners={self.runtime.num_learners}: this algorithm trains in {most} process: "
+                f"give runtime.num_learners={most} or 0"
             )
 
     def _check_batch(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from marl_app.config.flatten import flatten
 from marl_app.config.schema import Config
 from marl_app.envs.batched import MakeEnv
 from marl_app.league.league import League
@@ -35,6 +37,11 @@ class RunSpec:
     agents: tuple[str, ...]
     networks: tuple[Network, ...]
     guests: tuple[Guest, ...] = ()
+
+    @property
+    def hparams(self) -> dict[str, Any]:
+        """The configuration by dotted key, for TensorBoard and for the notes of snapshots."""
+        return dict(flatten(asdict(self.settings)))
 
     @property
     def run_dir(self) -> Path:

@@ -21,7 +21,8 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from marl_app.runs.state import RunState
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +37,10 @@ class Checkpoint:
     path: Path
     players: dict[str, bytes]
     learner: bytes
-    state: dict[str, Any]
+    state: RunState
 
 
-def write(directory: Path, iteration: int, files: Mapping[str, bytes], keep: int) -> Path:
+def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes], keep: int) -> Path:
     """Write the files of a checkpoint of this iteration, with a manifest, and delete all but the newest `keep`.
 
     Deleted too are directories that a killed writer left, and checkpoints of later iterations: the resumed run skipped
@@ -75,7 +76,7 @@ def write(directory: Path, iteration: int, files: Mapping[str, bytes], keep: int
     return path
 
 
-def latest(directory: Path) -> Checkpoint | None:
+def latest_checkpoint(directory: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole, or None; one that is torn is reported and passed over."""
     for path in _all(directory):
         try:
@@ -84,15 +85,15 @@ def latest(directory: Path) -> Checkpoint | None:
             for name, content in data.items():
                 if hashlib.sha256(content).hexdigest() != manifest[name]:
                     raise ValueError(f"{name} does not have the digest in {MANIFEST}")
-            state = json.loads(data[STATE])
-            players = {name: data[PLAYER.format(name)] for name in state["trainees"]}
+            state = RunState.from_json(json.loads(data[STATE]))
+            players = {name: data[PLAYER.format(name)] for name in state.trainees}
             return Checkpoint(path, players, data[LEARNER], state)
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)
     return None
 
 
-def any_in(directory: Path) -> bool:
+def has_checkpoints(directory: Path) -> bool:
     """Whether there is a checkpoint, whole or not."""
     return bool(_all(directory))
 

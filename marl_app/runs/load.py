@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from marl_app.config.renamed import current_path
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
 from marl_app.store.store import Store
 
@@ -22,11 +22,10 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
     Raises FileNotFoundError if the run has no whole checkpoint, and KeyError, listing the available players, for an
     unknown one.
     """
-    checkpoint = latest(Path(run) / "checkpoints")
+    checkpoint = latest_checkpoint(Path(run) / "checkpoints")
     if checkpoint is None:
         raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
-    league = checkpoint.state["league"]
-    digests = {snapshot["player"]: snapshot["digest"] for snapshot in league["snapshots"]}
+    digests = {snapshot.player.id: snapshot.digest for snapshot in checkpoint.state.snapshots}
     player = player or next(iter(checkpoint.players))
     if player in checkpoint.players:
         return checkpoint.players[player]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from marl_app.league.players import Player
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 
 
 class Members:
@@ -20,16 +20,14 @@ class Members:
     """
 
     def __init__(self, run: Path) -> None:
-        checkpoint = latest(run / "checkpoints")
+        checkpoint = latest_checkpoint(run / "checkpoints")
         if checkpoint is None:
             raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
         self.run = run
         self.state = checkpoint.state
-        league = checkpoint.state["league"]
-        self.learners = [str(learner["lineage"]) for learner in league["learners"]]
-        steps = {Player.parse(item["player"]): int(item["agent_steps"]) for item in league["snapshots"]}
-        trainees = checkpoint.state["trainees"]
-        steps |= {Player(lineage): int(trainees[lineage]["agent_steps"]) for lineage in self.learners}
+        self.learners = [learner.lineage for learner in self.state.learners]
+        steps = {snapshot.player: snapshot.agent_steps for snapshot in self.state.snapshots}
+        steps |= {Player(lineage): self.state.trainees[lineage].agent_steps for lineage in self.learners}
         self.steps = {player.id: steps[player] for player in sorted(steps)}
 
     def chosen(self, pattern: str, snapshots: int) -> list[str]:

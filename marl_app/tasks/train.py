@@ -15,7 +15,7 @@ from marl_app.config.schema import Config
 from marl_app.evaluation.team import TEAM
 from marl_app.metrics.summary import write_summary
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.checkpoint import load
+from marl_app.rllib.training.checkpoint import load_checkpoint
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.run import ray_session
 from marl_app.runs import checkpoints
@@ -32,10 +32,10 @@ def train(config: Config) -> float:
     Raises KeyboardInterrupt if it was interrupted, after everything has been saved.
     """
     directory = Path(config.output_dir)
-    saved = checkpoints.latest(directory / "checkpoints")
+    saved = checkpoints.latest_checkpoint(directory / "checkpoints")
     if config.resume and saved is None:
         raise ConfigError(f"resume={config.resume}: there is no whole checkpoint in {directory / 'checkpoints'}")
-    if not config.resume and checkpoints.any_in(directory / "checkpoints"):
+    if not config.resume and checkpoints.has_checkpoints(directory / "checkpoints"):
         raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
     rllib = build(config)
     with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
@@ -43,8 +43,6 @@ def train(config: Config) -> float:
             _continue(algorithm, saved)
         # What lies behind the checkpoint is played again; without one, what a run left that died before its first.
         algorithm.records.truncate(algorithm.iteration)
-        for note in algorithm.notes:
-            algorithm.fire("on_message", text=note)
         status = FAILED
         try:
             status = _iterate(algorithm, stop)
@@ -71,15 +69,15 @@ def _built(rllib: MatchConfig) -> Iterator[MatchAlgorithm]:
 def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint) -> None:
     """Go on where the checkpoint was written. Raises ConfigError if it does not fit this configuration."""
     try:
-        load(algorithm, saved)
+        load_checkpoint(algorithm, saved)
     except (KeyError, ValueError) as error:
-        algorithm.fire("on_run_end", status=FAILED)
+        algorithm.events.fire("on_run_end", status=FAILED)
         raise ConfigError(f"resume: {error.args[0]}") from error
-    algorithm.notes.append(f"continues {saved.path} at iteration {algorithm.iteration}")
+    algorithm.events.message(f"continues {saved.path} at iteration {algorithm.iteration}")
 
 
 def _iterate(algorithm: MatchAlgorithm, stop: dict[str, bool]) -> str:
-    while (algorithm.share_done()[0] or 0.0) < 1.0:
+    while (algorithm.share_done() or 0.0) < 1.0:
         if stop["requested"]:
             return INTERRUPTED
         algorithm.train()
@@ -108,7 +106,7 @@ def _stop_requests() -> Iterator[dict[str, bool]]:
 def _end(algorithm: MatchAlgorithm, status: str, directory: Path) -> None:
     """Callbacks, `summary.json` (even if a callback fails), and the last lines."""
     try:
-        algorithm.fire("on_run_end", status=status)
+        algorithm.events.fire("on_run_end", status=status)
         algorithm.records.flush()
     finally:
         summary = _summary(algorithm, status)
@@ -138,14 +136,14 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
             "runner_private_bytes": algorithm.stats.private_bytes,
             "slot_bytes": algorithm.stats.slot_bytes,
         },
-        "control_plane": {"assignments": algorithm.dealt.assignments, **algorithm.dealt.means()},
+        "control_plane": {"assignments": algorithm.assigned.assignments, **algorithm.assigned.means()},
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
 
 
 def _elo(algorithm: MatchAlgorithm) -> float | None:
     """The learner's, from all results; None without a pool."""
-    return algorithm.league.ratings()[algorithm.config.learner] if algorithm.league.snapshots else None
+    return algorithm.league.ratings()[algorithm.spec.main_learner] if algorithm.league.snapshots else None
 
 
 def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:

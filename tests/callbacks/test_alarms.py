@@ -14,7 +14,8 @@ from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
 from marl_app.league.standing import Standing
 from marl_app.metrics.names import METRICS
-from tests.rllib.runs import running, watch
+from marl_app.runs.state import RunState
+from tests.rllib.runs import running, watch_messages
 
 
 class Run:
@@ -24,15 +25,11 @@ class Run:
         self.league = League([Learner("main")], Latest(), EverySteps(1), Payoff(0.99))
         for number in range(2):
             self.league.add_snapshot("main", f"{number:064x}", number, "x")
-        self.config, self.counters = SimpleNamespace(learner="main"), SimpleNamespace(seconds=0.0)
-        self.report, self.anchors, self.readings, self.messages = {}, {}, [], []
+        self.spec, self.counters = SimpleNamespace(main_learner="main"), SimpleNamespace(seconds=0.0)
+        self.anchors, self.readings = {}, []
 
     def standing(self):
         return Standing.from_league(self.league)
-
-    def fire(self, event, text):
-        assert event == "on_message"
-        self.messages.append(text)
 
     def iterate(self, callback, first, second):
         """1,000 matches against each snapshot, won in these shares; what the callback reports and says then."""
@@ -42,9 +39,10 @@ class Run:
         results = (none, wins, none, 1000 - wins, np.full(2, 1000), wins.astype(np.float64))
         self.league.record(Outcomes("main", pool, ("x", "x"), *results))
         self.counters.seconds += 60
-        self.report, said = {}, len(self.messages)
-        callback.on_train_result(algorithm=self, result={})
-        return self.report, self.messages[said:]
+        result = callback.on_train_result(algorithm=self, result={})
+        if result.reading is not None:
+            self.readings = [*self.readings, result.reading][-result.keep_readings :]
+        return result.metrics, result.messages
 
 
 def forgetful(keep=60, every_s=60.0):
@@ -96,20 +94,20 @@ def test_in_a_run_as_it_is_configured_and_through_a_checkpoint(tmp_path):
     often = ("callbacks.alarms.every_s=0", "callbacks.alarms.keep=4", "league.schedule.agent_steps=100")
     rings = ("callbacks.alarms.thresholds.collapsed_diversity={players:1000,min_pool:2}",)
     with running(tmp_path, "env=rock_paper_scissors", "callbacks=[league,alarms]", *often, *rings) as algorithm:
-        messages = watch(algorithm, "on_message")
+        messages = watch_messages(algorithm)
         for _ in range(6):
             algorithm.train()
         keys = {key for key in algorithm.report if key.startswith("alarms/")}
         assert keys == {metric.key for metric in METRICS if metric.key.startswith("alarms/")} and len(keys) == 5
         assert algorithm.report["alarms/collapsed_diversity"] == 1.0
-        warnings = [message["text"] for message in messages if message["text"].startswith("warning: ")]
+        warnings = [message for message in messages if message.startswith("warning: ")]
         assert sum("collapsed diversity" in text for text in warnings) == 1
 
-        readings, state = algorithm.readings, json.loads(json.dumps(algorithm.progress_state(), allow_nan=False))
+        readings, state = algorithm.readings, json.loads(json.dumps(algorithm.run_state().to_json(), allow_nan=False))
         assert len(readings) == 4 and readings[-1].matches == 6 * 512
         algorithm.readings = []
-        algorithm.load_progress_state(state)
+        algorithm.load_run_state(RunState.from_json(state))
         assert algorithm.readings == readings
         del state["readings"]  # as older checkpoints
-        algorithm.load_progress_state(state)
+        algorithm.load_run_state(RunState.from_json(state))
         assert algorithm.readings == []

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -20,7 +20,7 @@ def test_on_a_schedule(tmp_path):
         for iteration in range(1, 6):
             algorithm.train()
             assert saved(tmp_path) == list(range(max(1, iteration - 2), iteration + 1))  # keep=3
-            assert latest(tmp_path / "checkpoints").path == algorithm.checkpoint
+            assert latest_checkpoint(tmp_path / "checkpoints").path == algorithm.checkpoint
             # What it remembers is on disk with it.
             assert pd.read_parquet(tmp_path / "matches").iteration.max() == iteration
 
@@ -29,12 +29,12 @@ def test_not_before_it_is_time_but_at_the_end(tmp_path):
     with running(tmp_path, "env=rock_paper_scissors", CALLBACKS, "checkpoint.every_seconds=1000") as algorithm:
         algorithm.train()
         assert saved(tmp_path) == [] and algorithm.checkpoint is None
-        algorithm.fire("on_run_end", status="interrupted")
+        algorithm.events.fire("on_run_end", status="interrupted")
         assert saved(tmp_path) == [1] and algorithm.checkpoint == tmp_path / "checkpoints" / "checkpoint-00000001"
 
 
 def test_a_run_that_failed_leaves_its_last_good_checkpoint(tmp_path):
     with running(tmp_path, "env=rock_paper_scissors", CALLBACKS, "checkpoint.every_seconds=1000") as algorithm:
         algorithm.train()
-        algorithm.fire("on_run_end", status="failed")
+        algorithm.events.fire("on_run_end", status="failed")
         assert saved(tmp_path) == []

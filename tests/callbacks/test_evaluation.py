@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from marl_app.callbacks.evaluation import EvaluateAnchors
-from tests.rllib.runs import running, watch
+from tests.rllib.runs import running, watch_messages, watch_reports
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(200)]
 
@@ -37,10 +37,10 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
     overrides = ("evaluation.every_iterations=2", "evaluation.games=10", "evaluation.anchors=[random,mcts_2]")
     with running(tmp_path, "env=tic_tac_toe", CALLBACKS, *overrides) as algorithm:
         callback = evaluation(algorithm)
-        scalars, messages = watch(algorithm, "on_scalars"), watch(algorithm, "on_message")
+        reports, messages = watch_reports(algorithm), watch_messages(algorithm)
 
         def reported():
-            return {key for arguments in scalars for key in arguments["values"]}
+            return {key for report in reports for key in report.metrics if key.startswith("evaluation/")}
 
         algorithm.train()
         assert not callback._running  # not before the second iteration
@@ -54,7 +54,7 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
         assert reported() == expected
         assert {name: score["games"] for name, score in algorithm.anchors.items()} == {"random": 10, "mcts_2": 10}
         assert all(0 <= score["low"] <= score["score"] <= score["high"] <= 1 for score in algorithm.anchors.values())
-        assert any(arguments["text"].startswith("against mcts_2: ") for arguments in messages)
+        assert any(message.startswith("against mcts_2: ") for message in messages)
 
         # Its process dies in the middle of an evaluation, which is long enough for that.
         pid = ray.get(callback._evaluator.__ray_call__.remote(lambda self: os.getpid()))
@@ -64,11 +64,9 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
         os.kill(pid, signal.SIGKILL)
         callback._games = 10
         iteration, failures = algorithm.iteration, algorithm.counters.failures
-        del messages[:]
-        train_until(
-            algorithm, lambda: any(arguments["text"].startswith("evaluation against") for arguments in messages)
-        )
-        del scalars[:]
+        messages = watch_messages(algorithm)
+        train_until(algorithm, lambda: any(message.startswith("evaluation against") for message in messages))
+        reports = watch_reports(algorithm)
         train_until(algorithm, lambda: len(reported()) == 6)  # the next one is played by a new process
         assert algorithm.iteration > iteration
         assert algorithm.report["health/failures"] > failures == 0
@@ -83,10 +81,10 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
 
         threading.Thread(target=interrupt).start()
         began = time.monotonic()
-        algorithm.fire("on_run_end", status="finished")
+        algorithm.events.fire("on_run_end", status="finished")
         ended.set()
         assert time.monotonic() - began < 30
-        assert messages[-1]["text"] == "the last evaluation was interrupted"
+        assert messages[-1] == "the last evaluation was interrupted"
 
 
 def test_an_evaluation_that_raises_is_a_message(tmp_path):
@@ -98,20 +96,20 @@ def test_an_evaluation_that_raises_is_a_message(tmp_path):
     )
     overrides = ("evaluation.every_iterations=1", "evaluation.games=4", "evaluation.anchors=[random]")
     with running(tmp_path, *game, CALLBACKS, *overrides) as algorithm:
-        messages = watch(algorithm, "on_message")
+        messages = watch_messages(algorithm)
         evaluation(algorithm)._start(algorithm)
         (tmp_path / "fault").write_text("raise")  # there; the driver's own matches are not played meanwhile
         ray.wait(list(evaluation(algorithm)._running), num_returns=2, timeout=60)
         (tmp_path / "fault").unlink()
         algorithm.train()
-        assert any("the simulation exploded" in arguments["text"] for arguments in messages)
+        assert any("the simulation exploded" in message for message in messages)
         assert algorithm.iteration == 1
 
 
 def test_anchors_that_cannot_play_are_left_out_with_a_note(tmp_path):
     overrides = ("env=rock_paper_scissors", "evaluation.anchors=[mcts_10]")
     with running(tmp_path, CALLBACKS, *overrides) as algorithm:
-        assert [note.partition(":")[0] for note in algorithm.notes] == ["no evaluation against mcts_10"]
+        assert [note.partition(":")[0] for note in algorithm.messages_at_start] == ["no evaluation against mcts_10"]
         algorithm.train()
-        algorithm.fire("on_run_end", status="finished")
+        algorithm.events.fire("on_run_end", status="finished")
         assert not algorithm.anchors

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.rllib.runs import equal, matches, running, watch
+from tests.rllib.runs import equal, matches, running, watch, watch_messages, watch_requests
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -21,7 +21,7 @@ def test_weights_are_stored_before_the_league_knows_of_them(tmp_path):
             return add(learner, digest, agent_steps, reason)
 
         algorithm.store.put, algorithm.league.add_snapshot = watched_put, watched_add
-        messages = watch(algorithm, "on_message")
+        messages = watch_messages(algorithm)
         for _ in range(4):
             algorithm.train()
         del algorithm.store.put
@@ -32,7 +32,7 @@ def test_weights_are_stored_before_the_league_knows_of_them(tmp_path):
         assert steps[0] == 1024 and all(
             later - earlier >= 1000 for earlier, later in zip(steps, steps[1:], strict=False)
         )
-        texts = [message["text"] for message in messages]
+        texts = list(messages)
         assert texts[0] == "froze main@0000: the first generation"
         assert texts[1].startswith("froze main@0001:") and "agent steps since the last freeze" in texts[1]
 
@@ -41,19 +41,18 @@ def test_weights_are_stored_before_the_league_knows_of_them(tmp_path):
 def test_a_request_brings_no_more_opponents_than_fit(tmp_path, slots):
     overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=200", f"runtime.opponent_slots={slots}")
     with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
-        requests = watch(algorithm, "on_sample_request")
+        requests = watch_requests(algorithm)
         pools = []
         for _ in range(9):
             pools.append({snapshot.digest for snapshot in algorithm.league.snapshots})
             algorithm.train()
-        for arguments, pool in zip(requests, pools, strict=True):
-            request = arguments["request"]
+        for request, pool in zip(requests, pools, strict=True):
             assert request.learner == request.assignment.learner == "main"
             digests = {opponent.digest for opponent in request.assignment.opponents} - {None}
             assert digests <= pool and bool(digests) == bool(pool)
             assert len(digests) <= (slots if len(pool) <= slots else max(1, slots // 2))
         assert len(pools[-1]) > slots
-        seeds = [arguments["request"].seed for arguments in requests]
+        seeds = [request.seed for request in requests]
         assert len(set(seeds)) == len(seeds)
 
 
@@ -112,4 +111,4 @@ def test_without_the_league_callbacks_the_run_says_what_is_missing(tmp_path):
     with running(tmp_path, "env=rock_paper_scissors", "callbacks=[metrics]") as algorithm:
         with pytest.raises(ValueError, match="add `league` to callbacks"):
             algorithm.train()
-        assert equal(algorithm.weights(), algorithm.weights())
+        assert equal(algorithm.weights.read("main"), algorithm.weights.read("main"))

@@ -7,8 +7,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl_app.callbacks.metrics import LogMetrics
-from marl_app.rllib.training.checkpoint import load, save
-from marl_app.runs.checkpoints import latest
+from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
+from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -32,8 +32,8 @@ def test_curves_lines_and_report_say_the_same(tmp_path):
         for _ in range(4):
             algorithm.train()
             reports.append(algorithm.report)
-        algorithm.fire("on_scalars", values={"evaluation/random/greedy/score": 0.5})
-        algorithm.fire("on_run_end", status="finished")
+        algorithm.events.report({"evaluation/random/greedy/score": 0.5}, {})
+        algorithm.events.fire("on_run_end", status="finished")
     assert lines(tmp_path) == [json.loads(json.dumps({"iteration": r["iteration"], **r})) for r in reports]
     scalars, pictures = curves(tmp_path)
     for name in set.union(*(set(report) for report in reports)):
@@ -51,7 +51,7 @@ def test_a_resumed_run_hides_the_curves_behind_its_checkpoint(tmp_path):
         for iteration in range(5):
             algorithm.train()
             if iteration == 2:
-                save(algorithm, tmp_path / "checkpoints", keep=1)
+                save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
         [writer] = [callback._writer for callback in algorithm.callbacks if isinstance(callback, LogMetrics)]
         writer.flush()
         # Killed here, two iterations after the checkpoint.
@@ -59,11 +59,11 @@ def test_a_resumed_run_hides_the_curves_behind_its_checkpoint(tmp_path):
         512 * iteration for iteration in range(1, 6)
     ]
     with running(tmp_path, "env=rock_paper_scissors") as algorithm:
-        load(algorithm, latest(tmp_path / "checkpoints"))
+        load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
         algorithm.records.truncate(algorithm.iteration)
         for _ in range(3):
             algorithm.train()
-        algorithm.fire("on_run_end", status="finished")
+        algorithm.events.fire("on_run_end", status="finished")
     steps = [512 * iteration for iteration in range(1, 7)]
     assert [step for step, _ in curves(tmp_path)[0]["learner/entropy"]] == steps
     assert [line["steps/env_steps"] for line in lines(tmp_path)] == steps

@@ -27,7 +27,7 @@ def test_in_a_small_game_it_is_exact(tmp_path):
             Agent(algorithm.store.get(snapshot.digest)).probabilities(np.zeros(1, np.float32), agent=0)
             for snapshot in league.snapshots
         ]
-        env = algorithm.config.make_env(1)
+        env = algorithm.spec.make_env(1)
         expected = 0.5 + np.array([[x @ env.payoffs[:, :, 0] @ y for y in played] for x in played]) / (2 * env.stake)
         assert league.unmeasured_pairs() == []
         np.testing.assert_allclose(league.payoff.matrix(pool), expected, atol=1e-6)

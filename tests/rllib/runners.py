@@ -1,28 +1,31 @@
 """Env runners without Ray, and the requests they get."""
 
+import copy
+import functools
+from contextlib import closing
+
 import numpy as np
 
+from marl_app.config.compose import load
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.players.encoding import encode_player
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.networks import networks_of
 from marl_app.rllib.ppo.algorithm import LeaguePPOConfig
+from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.env_runner import MatchEnvRunner
 from marl_app.rllib.sampling.fragments import Failure, Request
 from marl_app.rllib.sampling.opponent_slots import numpy_weights
+from marl_app.store.reader import Direct
 from tests.rllib.recorder import Recorder
 
 SMALL = MLP(hidden=[8], activation="tanh", vf_share_layers=False, precision="float32")
 
 
-OURS = {
-    "huber_delta": None,
-    "normalize_advantages": True,
-    "normalize_values": False,
-    "normalize_rewards": False,
-    "death_masking": True,
-}
-"""Settings of PPO that RLlib does not have, as in conf/algorithm/ppo.yaml."""
+@functools.cache
+def defaults():
+    """The configuration of a run with the default PPO, composed once."""
+    return load(["algorithm=ppo", "runtime=local"])
 
 
 def make_runner(
@@ -38,22 +41,23 @@ def make_runner(
     prefetch=False,
     **settings,
 ):
-    """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each.
+    """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each; `settings`: of PPO.
 
-    `settings`: of RLlib's PPO, or of `OURS`.
+    With the KL loss, so that rows keep the inputs of the policy's distribution, and lambda 1 as RLlib's default.
     """
-    env = make_env(1)
-    config = LeaguePPOConfig()
-    config.env_runners(num_env_runners=0, num_envs_per_env_runner=matches, rollout_fragment_length=steps)
-    config.training(**{key: value for key, value in settings.items() if key not in OURS})
-    ours = {key: settings.get(key, value) for key, value in OURS.items()}
-    config.matches(
-        run_dir="", trainees={"main": 1.0}, turn=1, make_env=make_env, make_league=None, store=store,
-        architecture=model, agents=tuple(env.agents), opponent_slots=slots,
-        networks=networks_of(env, agent_id=agent_id, critic=critic),
-        pipeline=False, no_progress_timeout_s=10, stop=None, hparams={}, prefetch=prefetch, **ours,
-    )  # fmt: skip
-    return MatchEnvRunner(config=config)
+    config = copy.deepcopy(defaults())
+    config.runtime.num_env_runners, config.runtime.num_envs_per_env_runner = 0, matches
+    config.runtime.opponent_slots, config.runtime.prefetch = slots, prefetch
+    settings = {"use_kl_loss": True, "lambda_": 1.0} | settings
+    for name, value in settings.items():
+        assert hasattr(config.algorithm, name), name
+        setattr(config.algorithm, name, value)
+    with closing(make_env(1)) as env:
+        agents, networks = tuple(env.agents), networks_of(env, agent_id=agent_id, critic=critic)
+    spec = RunSpec(config, make_env, None, store, Direct(), model, agents, networks)
+    rllib = LeaguePPOConfig().for_run(spec)
+    rllib.env_runners(rollout_fragment_length=steps)
+    return MatchEnvRunner(config=rllib)
 
 
 def make_recorded_runner(make_env, store, **options):
@@ -90,8 +94,8 @@ def random_weights(runner, seed, scale=0.5):
 
 def publish(runner, weights, **facts):
     """A snapshot with these weights in the runner's store: its digest."""
-    config = runner.config
-    return config.store.put(encode_player(weights, config.networks, config.agents, config.architecture, facts))
+    spec = runner.config.spec
+    return spec.store.put(encode_player(weights, spec.networks, spec.agents, spec.architecture, facts))
 
 
 def against(*opponents):
@@ -108,6 +112,7 @@ SELF = against((None, 1.0))
 
 def collect(runner, weights, assignment=SELF, seed=0, version=0, reward_scale=1.0, ahead=()):
     """One fragment; a Failure becomes an AssertionError with its traceback."""
-    answer = runner.sample(request=Request("main", weights, version, seed, reward_scale, assignment, ahead=ahead))
+    request = Request("main", weights, version, seed, assignment, reward_scale, prefetch_digests=ahead)
+    answer = runner.sample(request=request)
     assert not isinstance(answer, Failure), answer.traceback
     return answer

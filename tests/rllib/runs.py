@@ -9,6 +9,7 @@ import ray
 from marl_app.assembly.training import build
 from marl_app.config.compose import load
 from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.dispatch import EventDispatcher
 from marl_app.store.codec import decode
 
 SMALL = (
@@ -60,8 +61,22 @@ def small(folder, *overrides, base=SMALL):
 
 @contextmanager
 def running(folder, *overrides, base=SMALL) -> MatchAlgorithm:
-    """An algorithm, stopped in the end: its processes are killed, since one that hangs would not stop otherwise."""
-    algorithm: MatchAlgorithm = build(small(folder, *overrides, base=base)).build_algo()
+    """An algorithm, stopped in the end: its processes are killed, since one that hangs would not stop otherwise.
+
+    `messages_at_start`: what callbacks said while it was built.
+    """
+    reports, report = [], EventDispatcher.report
+
+    def note_and_report(self, metrics, images, messages=(), iteration=False):
+        reports.extend(messages)
+        report(self, metrics, images, messages, iteration)
+
+    EventDispatcher.report = note_and_report
+    try:
+        algorithm: MatchAlgorithm = build(small(folder, *overrides, base=base)).build_algo()
+    finally:
+        EventDispatcher.report = report
+    algorithm.messages_at_start = reports
     try:
         yield algorithm
     finally:
@@ -76,15 +91,53 @@ def running(folder, *overrides, base=SMALL) -> MatchAlgorithm:
 
 def watch(algorithm, event):
     """A list that grows by the arguments of every such event from now on."""
-    seen, fire = [], algorithm.fire
+    seen, answers = [], algorithm.events.answers
 
-    def fire_and_note(name, **arguments):
+    def note_and_answer(name, **arguments):
         if name == event:
             seen.append(arguments)
-        return fire(name, **arguments)
+        return answers(name, **arguments)
 
-    algorithm.fire = fire_and_note
+    algorithm.events.answers = note_and_answer
     return seen
+
+
+def watch_reports(algorithm):
+    """A list that grows by every `RunReport` from now on."""
+    return _Mapped(watch(algorithm, "on_report"), lambda arguments: [arguments["report"]])
+
+
+def watch_messages(algorithm):
+    """A list that grows by every message from now on."""
+    return _Mapped(watch_reports(algorithm), lambda report: report.messages)
+
+
+def watch_requests(algorithm):
+    """A list that grows by every request to an env runner from now on."""
+    seen, make_request = [], algorithm._sampler._make_request
+
+    def make_and_note(runner):
+        seen.append(make_request(runner))
+        return seen[-1]
+
+    algorithm._sampler._make_request = make_and_note
+    return seen
+
+
+class _Mapped:
+    """A view of a growing list: the items of `get(item)` for each item."""
+
+    def __init__(self, items, get):
+        self._items, self._get = items, get
+
+    def __iter__(self):
+        return (part for item in self._items for part in self._get(item))
+
+    def __len__(self):
+        return len(list(self))
+
+    def __getitem__(self, index):
+        return list(self)[index]
 
 
 def blob_weights(algorithm, snapshot):

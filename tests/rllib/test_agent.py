@@ -16,7 +16,7 @@ from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.recurrent import Recurrent
 from marl_app.players.networks import networks_of
-from marl_app.rllib.training.checkpoint import save
+from marl_app.rllib.training.checkpoint import save_checkpoint
 from marl_app.store.codec import decode
 from tests.rllib.games import RPS, Names, Relay
 from tests.rllib.runs import blob_weights, running
@@ -32,9 +32,9 @@ def run(ray_here, tmp_path_factory):
         while len(algorithm.league.snapshots) < 2:
             algorithm.train()
         algorithm.train()
-        save(algorithm, folder / "checkpoints", keep=1)
+        save_checkpoint(algorithm, folder / "checkpoints", keep=1)
         pool = {snapshot.player.id: blob_weights(algorithm, snapshot) for snapshot in algorithm.league.snapshots}
-        return folder, {"main": algorithm.weights()} | pool
+        return folder, {"main": algorithm.weights.read("main")} | pool
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def test_a_player_names_a_network_and_nothing_else(target):
     [network] = networks_of(Names(1, names=3))
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
     weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
-    with pytest.raises(ValueError, match="is no network"):
+    with pytest.raises(ValueError, match="is not a network"):
         modules_of(weights, {**metadata, "module_class": target})
 
 

@@ -18,7 +18,7 @@ def test_frozen_players_stay_as_they_are_while_the_learner_trains(tmp_path):
         files, checked, learned = {}, 0, []
         for _ in range(14):
             algorithm.train()
-            learned.append(algorithm.weights())
+            learned.append(algorithm.weights.read("main"))
             files |= {path: path.read_bytes() for path in (tmp_path / "snapshots").glob("?" * 64) if path not in files}
             stacked = slots._stacks["player"]._weights
             for slot, digest in enumerate(slots.players):
@@ -115,10 +115,10 @@ def test_an_update_without_rows_changes_nothing(tmp_path):
     # Fragments of one step: after the first one every mover still waits for its next turn, and there is no row yet.
     overrides = ("algorithm.train_batch_size_per_learner=32", "algorithm.minibatch_size=32", "env.openings=null")
     with running(tmp_path, "env=tic_tac_toe", *overrides) as algorithm:
-        before = algorithm.weights()
+        before = algorithm.weights.read("main")
         algorithm.train()
         assert algorithm.stats.rows == 0
-        assert equal(algorithm.weights(), before)
+        assert equal(algorithm.weights.read("main"), before)
         # Nor does the optimizer: a step with gradients of 0 would still move weights by what is left of older ones.
         [optimizer] = algorithm.learner_group._learner._named_optimizers.values()
         assert not optimizer.state_dict()["state"]
@@ -127,7 +127,7 @@ def test_an_update_without_rows_changes_nothing(tmp_path):
             algorithm.train()
         # One decision per match and step; the last one of every match that did not just end still waits.
         assert algorithm.counters.trained_agent_steps == 32 * 5 - (32 - algorithm.stats.matches)
-        after = algorithm.weights()
+        after = algorithm.weights.read("main")
         assert not equal(after, before)
         assert all(np.isfinite(value).all() for value in after.values())
 
@@ -143,7 +143,7 @@ def test_each_network_of_a_player_is_trained_on_its_own_rows(tmp_path):
             return update(**arguments)
 
         algorithm.learner_group.update = watched
-        before = algorithm.weights()
+        before = algorithm.weights.read("main")
         for _ in range(4):
             algorithm.train()
         assert algorithm.counters.updates == 4
@@ -152,7 +152,7 @@ def test_each_network_of_a_player_is_trained_on_its_own_rows(tmp_path):
         # The first update is self-play: both seats of 512 matches. Then half of the matches for each seat.
         assert rows[:2] == [512, 512]
         assert rows[-2] + rows[-1] == 512 and 150 < rows[-1] < 362
-        after = algorithm.weights()
+        after = algorithm.weights.read("main")
         assert {name.partition("/")[0] for name in after} == {"row", "column"}
         for network in ("row", "column"):
             assert any(not np.array_equal(after[name], before[name]) for name in after if name.startswith(network))
@@ -167,10 +167,10 @@ def test_different_spaces_through_an_adapter(tmp_path):
         "algorithm.minibatch_size=60",
     )
     with running(tmp_path, "league/matchmaker=latest", *overrides, *sizes) as algorithm:
-        before = algorithm.weights()
+        before = algorithm.weights.read("main")
         for _ in range(2):
             algorithm.train()
-        after = algorithm.weights()
+        after = algorithm.weights.read("main")
         networks = {name.partition("/")[0] for name in after}
         assert len(networks) == 2
         for network in networks:
@@ -189,7 +189,7 @@ def test_how_many_new_opponents_a_request_may_bring(tmp_path):
                 algorithm.league.add_snapshot("main", "0" * 64, 0, "")
             # All slots if the pool fits, else half: the others finish their matches.
             assert algorithm.fresh_slots == fresh
-        assert algorithm.config.opponent_slots == 4
+        assert algorithm.spec.settings.runtime.opponent_slots == 4
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_how_much_is_done(tmp_path, stop, share):
     with running(tmp_path, "env=rock_paper_scissors", *stop) as algorithm:
         algorithm.train()
         algorithm.train()
-        assert algorithm.share_done() == (share, algorithm.counters.seconds)
+        assert algorithm.share_done() == share
 
 
 def test_statistics_of_observations_are_those_of_what_was_trained_on_and_travel_with_the_weights(tmp_path):
@@ -214,7 +214,7 @@ def test_statistics_of_observations_are_those_of_what_was_trained_on_and_travel_
         for _ in range(4):
             algorithm.train()
         seen = np.concatenate([arguments["fragment"].batches["player"]["obs"] for arguments in fragments])
-        weights, at = algorithm.weights(), "player/policy_head.encoder.0"
+        weights, at = algorithm.weights.read("main"), "player/policy_head.encoder.0"
         assert weights[f"{at}.count"] == len(seen) == algorithm.counters.trained_agent_steps
         np.testing.assert_allclose(weights[f"{at}.mean"], seen.mean(axis=0), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(weights[f"{at}.variance"], seen.var(axis=0), rtol=1e-3, atol=1e-4)
@@ -230,10 +230,10 @@ def test_statistics_of_observations_are_those_of_what_was_trained_on_and_travel_
 def test_agents_with_networks_of_their_own_learn_apart(tmp_path):
     with running(tmp_path, "env=tic_tac_toe", "policies=independent", "algorithm.critic=state") as algorithm:
         fragments = watch(algorithm, "on_fragment")
-        before = algorithm.weights()
+        before = algorithm.weights.read("main")
         for _ in range(4):
             algorithm.train()
-        after = algorithm.weights()
+        after = algorithm.weights.read("main")
         for name in ("player_1", "player_2"):
             weights = f"{name}/policy_head.linear.weight"
             assert (before[weights] != after[weights]).any()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from marl_app.rllib.training.checkpoint import load, save
-from marl_app.runs.checkpoints import LEARNER, MANIFEST, PLAYER, STATE, latest
+from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
+from marl_app.runs.checkpoints import LEARNER, MANIFEST, PLAYER, STATE, latest_checkpoint
 from marl_app.store.codec import decode
 from tests.rllib.runs import equal, running
 
@@ -38,7 +38,7 @@ def learner_state(algorithm):
 
 def plain(algorithm):
     """Counters (but for the seconds they took), league, RNG, as JSON would give them back."""
-    state = json.loads(json.dumps(algorithm.progress_state()))
+    state = json.loads(json.dumps(algorithm.run_state().to_json()))
     del state["counters"]["seconds"]
     return state
 
@@ -53,9 +53,9 @@ def run(ray_here, tmp_path_factory):
         for iteration in range(1, 7):
             algorithm.train()
             if iteration in (3, 5, 6):
-                path = save(algorithm, folder / "checkpoints", keep=3)
+                path = save_checkpoint(algorithm, folder / "checkpoints", keep=3)
                 assert path.name == f"checkpoint-{iteration:08d}"
-                then[iteration] = (algorithm.weights(), learner_state(algorithm), plain(algorithm))
+                then[iteration] = (algorithm.weights.read("main"), learner_state(algorithm), plain(algorithm))
     return folder, then
 
 
@@ -70,12 +70,12 @@ def test_everything_comes_back(run, tmp_path):
     folder, then = run
     weights, learner, state = then[6]
     assert len(state["league"]["snapshots"]) >= 2 and learner["kl"] != 0.2 and len(learner) > 10
-    checkpoint = latest(folder / "checkpoints")
+    checkpoint = latest_checkpoint(folder / "checkpoints")
     with running(tmp_path, *GAME, f"store.path={folder}/snapshots") as algorithm:
         for _ in range(2):  # a history of its own, of which nothing may stay
             algorithm.train()
-        load(algorithm, checkpoint)
-        assert equal(algorithm.weights(), weights)
+        load_checkpoint(algorithm, checkpoint)
+        assert equal(algorithm.weights.read("main"), weights)
         assert equal(learner_state(algorithm), learner)
         assert plain(algorithm) == state
         assert algorithm.iteration == 6 and algorithm.anchors["random"]["games"] == 4
@@ -88,10 +88,10 @@ def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
     ends = []
     for name in ("a", "b"):
         with running(tmp_path / name, *GAME, f"store.path={folder}/snapshots") as algorithm:
-            load(algorithm, latest(folder / "checkpoints"))
+            load_checkpoint(algorithm, latest_checkpoint(folder / "checkpoints"))
             for _ in range(3):
                 algorithm.train()
-            ends.append((algorithm.weights(), learner_state(algorithm), plain(algorithm)))
+            ends.append((algorithm.weights.read("main"), learner_state(algorithm), plain(algorithm)))
     assert equal(ends[0][0], ends[1][0]) and equal(ends[0][1], ends[1][1]) and ends[0][2] == ends[1][2]
     assert ends[0][2]["iteration"] == 9
 
@@ -122,10 +122,10 @@ def test_a_resumed_league_keeps_step_with_an_uninterrupted_one(tmp_path):
     with running(tmp_path / "parts", *game) as algorithm:
         for _ in range(4):
             algorithm.train()
-        save(algorithm, tmp_path / "parts" / "checkpoints", keep=1)
+        save_checkpoint(algorithm, tmp_path / "parts" / "checkpoints", keep=1)
         half_pool = algorithm.league.snapshots
     with running(tmp_path / "parts", *game) as algorithm:
-        load(algorithm, latest(tmp_path / "parts" / "checkpoints"))
+        load_checkpoint(algorithm, latest_checkpoint(tmp_path / "parts" / "checkpoints"))
         for _ in range(4):
             algorithm.train()
         parts, parts_pool = summary(algorithm), algorithm.league.snapshots
@@ -137,7 +137,7 @@ def test_a_resumed_league_keeps_step_with_an_uninterrupted_one(tmp_path):
 
 def test_the_player_in_a_checkpoint_is_the_learner(run):
     folder, then = run
-    weights, facts = decode(latest(folder / "checkpoints").players["main"])
+    weights, facts = decode(latest_checkpoint(folder / "checkpoints").players["main"])
     assert equal(weights, then[6][0])
     assert facts["player"] == "main" and facts["env_steps"] == 6 * 512
 
@@ -161,13 +161,13 @@ def test_a_damaged_checkpoint_is_passed_over(copy, file, damage, caplog):
     directory = copy / "checkpoints"
     damage(directory / "checkpoint-00000006" / file)
     with caplog.at_level(logging.WARNING):
-        found = latest(directory)
-    assert found.path.name == "checkpoint-00000005" and found.state["iteration"] == 5
+        found = latest_checkpoint(directory)
+    assert found.path.name == "checkpoint-00000005" and found.state.to_json()["iteration"] == 5
     assert "checkpoint-00000006 is damaged" in caplog.text
     damage(directory / "checkpoint-00000005" / file)
-    assert latest(directory).path.name == "checkpoint-00000003"
+    assert latest_checkpoint(directory).path.name == "checkpoint-00000003"
     damage(directory / "checkpoint-00000003" / file)
-    assert latest(directory) is None
+    assert latest_checkpoint(directory) is None
 
 
 def test_any_flipped_bit_is_noticed(copy):
@@ -177,32 +177,32 @@ def test_any_flipped_bit_is_noticed(copy):
         data = file.read_bytes()
         for at in rng.integers(0, len(data), 15):
             file.write_bytes(flipped(data, at))
-            assert latest(copy / "checkpoints").path != newest
+            assert latest_checkpoint(copy / "checkpoints").path != newest
         file.write_bytes(data)
-    assert latest(copy / "checkpoints").path == newest
+    assert latest_checkpoint(copy / "checkpoints").path == newest
 
 
 def test_no_checkpoints(tmp_path):
-    assert latest(tmp_path) is None
-    assert latest(tmp_path / "nowhere") is None
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / "nowhere") is None
 
 
 def test_a_snapshot_that_the_store_lost_is_named(copy, tmp_path):
-    found = latest(copy / "checkpoints")
-    lost = found.state["league"]["snapshots"][1]
+    found = latest_checkpoint(copy / "checkpoints")
+    lost = found.state.league["snapshots"][1]
     (copy / "snapshots" / lost["digest"]).unlink()
     with running(copy, *GAME) as algorithm, pytest.raises(KeyError, match="main@0001"):
-        load(algorithm, found)
+        load_checkpoint(algorithm, found)
 
 
 def test_another_model_is_refused(run, tmp_path):
     folder, _ = run
     for other, at in (("model.hidden=[17]", "encoder"), ("model.hidden=[16,16]", "encoder"), ("env=connect_four", "")):
         with running(tmp_path, *GAME, other, f"store.path={folder}/snapshots") as algorithm:
-            before = algorithm.weights()
+            before = algorithm.weights.read("main")
             with pytest.raises(ValueError, match=f"holds another model.*{at}"):
-                load(algorithm, latest(folder / "checkpoints"))
-            assert equal(algorithm.weights(), before)
+                load_checkpoint(algorithm, latest_checkpoint(folder / "checkpoints"))
+            assert equal(algorithm.weights.read("main"), before)
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def names(directory):
 def test_the_newest_are_kept(algorithm, tmp_path):
     for _ in range(4):
         algorithm.train()
-        save(algorithm, tmp_path, keep=2)
+        save_checkpoint(algorithm, tmp_path, keep=2)
     assert names(tmp_path) == ["checkpoint-00000003", "checkpoint-00000004", "run"]
     assert names(tmp_path / "checkpoint-00000004") == sorted([MAIN, LEARNER, STATE, MANIFEST])
 
@@ -231,8 +231,8 @@ def test_what_a_killed_writer_left_is_ignored_and_cleaned_up(algorithm, tmp_path
         leftover = directory / f".checkpoint-00000001.{number}"
         leftover.mkdir(parents=True)
         (leftover / MAIN).write_bytes(b"half")
-    assert latest(directory) is None
-    save(algorithm, directory, keep=1)
+    assert latest_checkpoint(directory) is None
+    save_checkpoint(algorithm, directory, keep=1)
     assert names(directory) == ["checkpoint-00000001"]
 
 
@@ -240,34 +240,37 @@ def test_damaged_checkpoints_of_later_iterations_do_not_push_out_the_good_one(al
     for iteration in (7, 8, 9):
         (tmp_path / "checkpoints" / f"checkpoint-{iteration:08d}").mkdir(parents=True)
     algorithm.train()
-    path = save(algorithm, tmp_path / "checkpoints", keep=2)
-    assert latest(tmp_path / "checkpoints").path == path
+    path = save_checkpoint(algorithm, tmp_path / "checkpoints", keep=2)
+    assert latest_checkpoint(tmp_path / "checkpoints").path == path
 
 
 def test_there_is_a_whole_checkpoint_at_every_moment(algorithm, tmp_path, monkeypatch):
     # Saving the same iteration again, as the end of a run does, is cut short where the new one should appear.
     directory = tmp_path / "checkpoints"
     algorithm.train()
-    save(algorithm, directory, keep=1)
+    save_checkpoint(algorithm, directory, keep=1)
 
     def cut_short(*arguments):
         raise OSError("killed")
 
     monkeypatch.setattr(os, "rename", cut_short)
     with pytest.raises(OSError, match="killed"):
-        save(algorithm, directory, keep=1)
-    assert latest(directory).state["iteration"] == 1
+        save_checkpoint(algorithm, directory, keep=1)
+    assert latest_checkpoint(directory).state.to_json()["iteration"] == 1
     monkeypatch.undo()
     algorithm.counters.seconds = 12345.0
-    path = save(algorithm, directory, keep=1)
-    assert latest(directory).path == path and latest(directory).state["counters"]["seconds"] == 12345.0
+    path = save_checkpoint(algorithm, directory, keep=1)
+    assert (
+        latest_checkpoint(directory).path == path
+        and latest_checkpoint(directory).state.to_json()["counters"]["seconds"] == 12345.0
+    )
     assert len(names(directory)) == 1
     # Killed after the new one appeared and before the old one was deleted.
     assert names(directory) == ["checkpoint-00000001+"]
     shutil.copytree(path, directory / "checkpoint-00000001")
     algorithm.counters.seconds = 54321.0
-    save(algorithm, directory, keep=1)
-    assert len(names(directory)) == 1 and latest(directory).state["counters"]["seconds"] == 54321.0
+    save_checkpoint(algorithm, directory, keep=1)
+    assert len(names(directory)) == 1 and latest_checkpoint(directory).state.to_json()["counters"]["seconds"] == 54321.0
 
 
 def test_loading_unpickles_nothing(run, tmp_path):
@@ -281,7 +284,7 @@ def test_loading_unpickles_nothing(run, tmp_path):
     sys.addaudithook(hook)
     with running(tmp_path, *GAME, f"store.path={folder}/snapshots") as algorithm:
         watching[0] = True
-        load(algorithm, latest(folder / "checkpoints"))
+        load_checkpoint(algorithm, latest_checkpoint(folder / "checkpoints"))
         watching[0] = False
     assert not unpickled
     for file in (folder / "checkpoints").rglob("*.*"):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from marl_app.rllib.training.checkpoint import load, save
-from marl_app.runs.checkpoints import latest
+from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
+from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -56,7 +56,7 @@ def test_two_learn_what_one_does(tmp_path):
     ):
         first, second = held(two)
         assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))  # they begin alike
-        one.set_weights("main", two.weights())
+        one.weights.write("main", two.weights.read("main"))
         one._weights_changed("main")
         for algorithm in (one, two):
             shuffle_alike(algorithm)
@@ -70,7 +70,7 @@ def test_two_learn_what_one_does(tmp_path):
         for figure in ("learner/policy_loss", "learner/entropy", "learner/grad_norm", "learner/mean_kl"):
             assert two.report[figure] == pytest.approx(one.report[figure], rel=1e-3, abs=1e-4), figure
         # A checkpoint of two is one of one.
-        save(two, tmp_path / "checkpoints", keep=1)
-        load(one, latest(tmp_path / "checkpoints"))
+        save_checkpoint(two, tmp_path / "checkpoints", keep=1)
+        load_checkpoint(one, latest_checkpoint(tmp_path / "checkpoints"))
         for a, b in zip(held(one)[0], first, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from marl_app import load_agent
 from marl_app.config.compose import compose_job
-from marl_app.rllib.training.checkpoint import save
+from marl_app.rllib.training.checkpoint import save_checkpoint
 from marl_app.store.garbage import write_run_references
 from marl_app.store.store import FACTS, REFERENCES
 from tests.rllib.runs import SMALL, running
@@ -50,7 +50,7 @@ def test_training_goes_on_while_the_store_is_away(tmp_path):
         [needed] = there.notes(REFERENCES).values()
         assert set(published) <= set(needed["digests"]) and needed["who"] == str(tmp_path)
         # Who only has the run's directory finds them there, too.
-        save(algorithm, tmp_path / "checkpoints", keep=1)
+        save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
         (tmp_path / ".hydra").mkdir()
         OmegaConf.save(compose_job([*SMALL, *store, *one]), tmp_path / ".hydra" / "config.yaml")
         for player in published.values():

@@ -44,10 +44,10 @@ def test_how_old_the_weights_of_a_batch_are(tmp_path, pipeline):
     overrides = (*ONE, f"runtime.pipeline={pipeline}", "algorithm.lr=0.05", "league/matchmaker=latest")
     with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
         fragments = watch(algorithm, "on_fragment")
-        versions = [algorithm.weights()]
+        versions = [algorithm.weights.read("main")]
         for _ in range(6):
             algorithm.train()
-            versions.append(algorithm.weights())
+            versions.append(algorithm.weights.read("main"))
             staleness = algorithm.report["staleness/updates"]
             assert staleness == (1 if pipeline and algorithm.iteration > 1 else 0)
             assert algorithm.report["steps/env_steps"] == 512 * algorithm.iteration
@@ -68,10 +68,10 @@ def test_the_same_seed_gives_the_same_league(tmp_path):
         with running(tmp_path / name, *ONE, *overrides) as algorithm:
             for _ in range(iterations):
                 algorithm.train()
-            state = algorithm.progress_state()
+            state = algorithm.run_state().to_json()
             seconds = state["counters"].pop("seconds")
             assert seconds > 0
-            ends.append((state, algorithm.weights(), algorithm.league.snapshots))
+            ends.append((state, algorithm.weights.read("main"), algorithm.league.snapshots))
         ends[-1] += (matches(tmp_path / name),)
     (state, weights, pool, records), again, other = ends
     assert len(pool) >= 3 and len(records) > 20

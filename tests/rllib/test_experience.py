@@ -216,7 +216,7 @@ def test_a_failure_tells_its_traceback_and_the_next_request_starts_anew(tmp_path
     runner = make_runner(lambda n: Faulty(n, str(tmp_path)), DiskStore(tmp_path / "store"))
     weights = numpy_weights(runner._policies.modules)
     (tmp_path / "fault").write_text("raise_once")
-    answer = runner.sample(request=Request("main", weights, 0, 0, 1.0, SELF))
+    answer = runner.sample(request=Request("main", weights, 0, 0, SELF))
     assert isinstance(answer, Failure)
     assert "the simulation exploded" in answer.traceback and "games.py" in answer.traceback
     assert collect(runner, weights).rows == 2 * 8 * 5  # both seats of 8 matches, 5 steps

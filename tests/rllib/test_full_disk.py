@@ -5,11 +5,11 @@ import subprocess
 
 import pytest
 
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.object_store import ObjectStore
 from marl_app.store.outbox import Outbox
 from marl_app.store.store import REFERENCES
-from tests.rllib.runs import matches, running, watch
+from tests.rllib.runs import matches, running, watch_messages
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def fill(folder):
 def test_training_goes_on_and_nothing_is_lost(small_disk):
     overrides = ("env=rock_paper_scissors", "league.schedule.agent_steps=600", "checkpoint.every_seconds=0.001")
     with running(small_disk, *overrides, "callbacks=[league,metrics,checkpoint]") as algorithm:
-        said = watch(algorithm, "on_message")
+        said = watch_messages(algorithm)
         while len(algorithm.league.snapshots) < 2:
             algorithm.train()
         saved, pool = algorithm.checkpoint, len(algorithm.league.snapshots)
@@ -47,25 +47,25 @@ def test_training_goes_on_and_nothing_is_lost(small_disk):
         for _ in range(8):  # two snapshots would be due
             algorithm.train()
         assert len(algorithm.league.snapshots) == pool and algorithm.checkpoint == saved
-        assert latest(small_disk / "checkpoints").path == saved  # it is still whole
+        assert latest_checkpoint(small_disk / "checkpoints").path == saved  # it is still whole
         assert algorithm.report["health/failures"] >= 8
-        waits = {message["text"].partition(" has to wait")[0] for message in said}
+        waits = {message.partition(" has to wait")[0] for message in said}
         assert {"freezing main", "the checkpoint", "progress.jsonl"} <= waits
-        assert any("No space left" in message["text"] for message in said)
+        assert any("No space left" in message for message in said)
 
         filler.unlink()
         for _ in range(4):
             algorithm.train()
-        assert len(algorithm.league.snapshots) > pool and not algorithm.waiting
+        assert len(algorithm.league.snapshots) > pool and not algorithm.disk_errors._waiting
         assert {one.digest for one in algorithm.league.snapshots} <= set(algorithm.store.list())
-        state = latest(small_disk / "checkpoints").state
+        state = latest_checkpoint(small_disk / "checkpoints").state.to_json()
         assert state["iteration"] == algorithm.iteration
         # Every match and every iteration is in the records, those of the full disk too.
         assert matches(small_disk)[["wins", "draws", "losses"]].to_numpy().sum() == state["league"]["matches"]
         lines = [json.loads(line) for line in (small_disk / "progress.jsonl").read_text().splitlines()]
         assert [line["iteration"] for line in lines] == list(range(1, algorithm.iteration + 1))
         assert lines[-1]["health/failures"] == algorithm.counters.failures > 0
-        algorithm.fire("on_run_end", status="finished")
+        algorithm.events.fire("on_run_end", status="finished")
 
 
 def test_an_outbox_without_room_publishes_past_itself(small_disk, tmp_path):

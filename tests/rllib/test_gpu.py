@@ -13,12 +13,12 @@ from tests.rllib.runs import running, small
 def test_a_league_trains_on_a_gpu(ray_here, tmp_path, share):
     overrides = ("runtime=gpu", "runtime.num_env_runners=1", f"runtime.num_gpus_per_env_runner={share}")
     with running(tmp_path, *overrides) as algorithm:
-        before = algorithm.weights()
+        before = algorithm.weights.read("main")
         for _ in range(3):
             algorithm.train()
         (device,) = algorithm.learner_group.foreach_learner(lambda learner: learner.device.type)
         assert device.get() == "cuda"
-        after = algorithm.weights()
+        after = algorithm.weights.read("main")
     assert any((before[name] != after[name]).any() for name in before)  # three updates move the weights
 
 

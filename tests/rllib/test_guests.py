@@ -1,5 +1,7 @@
 """Who acts by itself plays as it would anywhere: other networks, bots with a memory, bots that follow the moves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,10 +60,10 @@ class Listener:
 def other_network(runner, model):
     """The digest of a player with another architecture that always says OTHER."""
     config = runner.config
-    module = config.networks[0].spec(model).build()
+    module = config.spec.networks[0].spec(model).build()
     weights = {f"player/{name}": np.zeros(value.shape, np.float32) for name, value in module.state_dict().items()}
     weights["player/policy_head.linear.bias"][OTHER] = 50.0
-    return config.store.put(encode_player(weights, config.networks, config.agents, model, {}))
+    return config.spec.store.put(encode_player(weights, config.spec.networks, config.spec.agents, model, {}))
 
 
 class Shared(Direct):
@@ -85,14 +87,14 @@ class Shared(Direct):
 def test_everybody_says_what_it_would(tmp_path, model, cache):
     # Rounds are drawn up to 6 and fragments have 4 steps, so that matches begin and end at any time; two slots.
     runner, env = make_recorded_runner(lambda n: Names(n, NAMES, 6), DiskStore(tmp_path), matches=30, steps=4, slots=2)
-    runner.config.cache = cache
+    runner.config.spec = replace(runner.config.spec, cache=cache)
     runner.make_module()
     me, here = player(runner, ME), "tests.rllib.test_guests."
     digests = {
         "own": publish(runner, player(runner, 1)),
         "other": other_network(runner, model),
-        "counter": runner.config.store.put(encode_bot(f"{here}Counter")),
-        "listener": runner.config.store.put(encode_bot(f"{here}Listener")),
+        "counter": runner.config.spec.store.put(encode_bot(f"{here}Counter")),
+        "listener": runner.config.spec.store.put(encode_bot(f"{here}Listener")),
     }
     said = {"own": lambda t: 1, "other": lambda t: OTHER, "counter": lambda t: t, "listener": lambda t: 2 * t % NAMES}
     names, met = list(digests), dict.fromkeys(digests, 0)

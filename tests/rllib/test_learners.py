@@ -7,10 +7,10 @@ import pytest
 from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.league.league import INITIAL
-from marl_app.rllib.training.checkpoint import load, save
-from marl_app.runs.checkpoints import latest
+from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.store import FACTS
-from tests.rllib.runs import blob_weights, equal, matches, running, small, watch
+from tests.rllib.runs import blob_weights, equal, matches, running, small, watch_requests
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -41,15 +41,17 @@ def run(ray_here, tmp_path_factory):
     folder = tmp_path_factory.mktemp("roles")
     facts = []
     with running(folder, *ROLES) as algorithm:
-        requests = watch(algorithm, "on_sample_request")
-        start = {name: algorithm.weights(name) for name in TRAINEES}
+        requests = watch_requests(algorithm)
+        start = {name: algorithm.weights.read(name) for name in TRAINEES}
         for _ in range(30):
-            facts.append({"trains": algorithm.turns.current, "before": {n: algorithm.weights(n) for n in TRAINEES}})
+            facts.append(
+                {"trains": algorithm.turns.current, "before": {n: algorithm.weights.read(n) for n in TRAINEES}}
+            )
             algorithm.train()
-            facts[-1]["after"] = {name: algorithm.weights(name) for name in TRAINEES}
+            facts[-1]["after"] = {name: algorithm.weights.read(name) for name in TRAINEES}
             facts[-1]["resets"] = {name: algorithm.league.careers[name].resets for name in TRAINEES}
             facts[-1]["steps"] = {name: gradient_steps(algorithm, name) for name in TRAINEES}
-        save(algorithm, folder / "checkpoints", keep=1)
+        save_checkpoint(algorithm, folder / "checkpoints", keep=1)
         algorithm.records.flush()
         yield folder, start, facts, requests, algorithm
 
@@ -97,25 +99,28 @@ def test_what_learners_start_again_from_is_published_and_kept(run):
     assert initial.pop("main") == "" and {name: notes[digest]["player"] for name, digest in initial.items()} == {
         "me": "me", "le": "le",
     }  # fmt: skip
-    assert algorithm.needed == {*initial.values(), *(snapshot.digest for snapshot in algorithm.league.snapshots)}
-    assert notes.keys() == algorithm.needed
+    assert algorithm.snapshots.needed_digests == {
+        *initial.values(),
+        *(snapshot.digest for snapshot in algorithm.league.snapshots),
+    }
+    assert notes.keys() == algorithm.snapshots.needed_digests
 
 
 def test_a_learner_goes_on_while_its_initial_weights_cannot_be_had(run, monkeypatch):
     *_, algorithm = run
-    before, resets = algorithm.weights("me"), algorithm.league.careers["me"].resets
+    before, resets = algorithm.weights.read("me"), algorithm.league.careers["me"].resets
     monkeypatch.setattr(algorithm.trainees["me"], "initial", "0" * 64)
-    algorithm.reset_learner("me", INITIAL)
-    assert equal(algorithm.weights("me"), before) and algorithm.league.careers["me"].resets == resets
+    algorithm.snapshots.reset("me", INITIAL)
+    assert equal(algorithm.weights.read("me"), before) and algorithm.league.careers["me"].resets == resets
 
 
 def test_a_learner_that_is_met_plays_as_it_is_now(run):
     folder, _, facts, requests, _ = run
-    for fact, request in zip(facts, (event["request"] for event in requests), strict=True):
+    for fact, request in zip(facts, requests, strict=True):
         assert request.learner == fact["trains"]
         met = {o.player for o in request.assignment.opponents if o.digest is None} - {request.learner}
-        assert request.others.keys() == met
-        for name, weights in request.others.items():
+        assert request.learner_opponents.keys() == met
+        for name, weights in request.learner_opponents.items():
             assert equal(dict(weights), fact["before"][name])
     played = matches(folder)
     assert "main" in set(played[played.learner == "me"].opponent)
@@ -127,17 +132,17 @@ def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
     ends = []
     for name in ("a", "b"):
         with running(tmp_path / name, *ROLES, f"store.path={folder}/snapshots") as resumed:
-            load(resumed, latest(folder / "checkpoints"))
+            load_checkpoint(resumed, latest_checkpoint(folder / "checkpoints"))
             for learner in TRAINEES:
-                assert equal(resumed.weights(learner), algorithm.weights(learner))
+                assert equal(resumed.weights.read(learner), algorithm.weights.read(learner))
                 assert gradient_steps(resumed, learner) == gradient_steps(algorithm, learner)
             assert resumed.trainees == algorithm.trainees and resumed.turns == algorithm.turns
             assert resumed.league.careers == algorithm.league.careers
             for _ in range(4):
                 resumed.train()
-            state = json.loads(json.dumps(resumed.progress_state()))
+            state = json.loads(json.dumps(resumed.run_state().to_json()))
             del state["counters"]["seconds"]
-            ends.append((state, *(resumed.weights(learner) for learner in TRAINEES)))
+            ends.append((state, *(resumed.weights.read(learner) for learner in TRAINEES)))
     assert ends[0][0] == ends[1][0] and all(equal(a, b) for a, b in zip(ends[0][1:], ends[1][1:], strict=True))
 
 
@@ -145,9 +150,9 @@ def test_learners_come_and_go(run, tmp_path):
     folder, _, _, _, algorithm = run
     learners = ("~league.learners.me", "+league.learners.late={role: league_exploiter, reset_to: main}")
     with running(tmp_path, *ROLES, *learners, f"store.path={folder}/snapshots") as resumed:
-        load(resumed, latest(folder / "checkpoints"))
+        load_checkpoint(resumed, latest_checkpoint(folder / "checkpoints"))
         assert list(resumed.trainees) == ["main", "le", "late"]
-        assert equal(resumed.weights("le"), algorithm.weights("le"))
+        assert equal(resumed.weights.read("le"), algorithm.weights.read("le"))
         assert resumed.league.snapshots == algorithm.league.snapshots  # those of `me` stay
         for _ in range(5):
             resumed.train()

@@ -7,8 +7,8 @@ from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.evaluation.anchors import evaluate
 from marl_app.players.agent import Agent
 from marl_app.players.encoding import encode_player
-from marl_app.rllib.training.checkpoint import load, save
-from marl_app.runs.checkpoints import latest
+from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
+from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import matches, running
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
@@ -18,7 +18,7 @@ BATCH = ("runtime.num_envs_per_env_runner=64", "algorithm.train_batch_size_per_l
 
 def probabilities(algorithm):
     """The learner's policy where there is nothing to see."""
-    return Agent(algorithm.encode_learner()).probabilities(np.zeros(1, np.float32))
+    return Agent(algorithm.snapshots.encode("main")).probabilities(np.zeros(1, np.float32))
 
 
 def test_it_finds_the_best_answer_to_a_frozen_opponent(tmp_path):
@@ -26,9 +26,9 @@ def test_it_finds_the_best_answer_to_a_frozen_opponent(tmp_path):
     overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=1000000000", "algorithm.lr=0.01")
     with running(tmp_path, "env=rock_paper_scissors", *BATCH, *overrides) as algorithm:
         config = algorithm.config
-        rock = {name: np.zeros_like(value) for name, value in algorithm.weights().items()}
+        rock = {name: np.zeros_like(value) for name, value in algorithm.weights.read("main").items()}
         rock["player/policy_head.linear.bias"][:] = [50, 0, 0]
-        blob = encode_player(rock, config.networks, config.agents, config.architecture, {})
+        blob = encode_player(rock, config.spec.networks, config.spec.agents, config.spec.architecture, {})
         algorithm.league.add_snapshot("main", algorithm.store.put(blob), 0, "a stone")
         for _ in range(12):
             algorithm.train()
@@ -56,7 +56,7 @@ def test_self_play_learns_tic_tac_toe(tmp_path):
         for iterations in (0, 120):
             for _ in range(iterations):
                 algorithm.train()
-            agent = Agent(algorithm.encode_learner())
+            agent = Agent(algorithm.snapshots.encode("main"))
             scores.append(evaluate(TicTacToe, [agent], "random", 1000, np.random.default_rng(0), greedy=True).score)
     # A random player scores 0.5 against another, half of the matches as first and half as second.
     assert scores[0] < 0.8 and scores[1] > 0.9
@@ -96,7 +96,7 @@ def test_teams_with_centralized_critics_play_a_pool(tmp_path):
     sizes = ("runtime.num_envs_per_env_runner=20", "algorithm.train_batch_size_per_learner=500")
     game = ("env=simple_tag", "algorithm=mappo", "algorithm.num_epochs=1", "league/matchmaker=uniform")
     with running(tmp_path, *game, *sizes) as algorithm:
-        assert {network.name: network.state_size for network in algorithm.config.networks} == {
+        assert {network.name: network.state_size for network in algorithm.spec.networks} == {
             "adversary": 62, "agent": 62
         }  # fmt: skip
         for _ in range(6):
@@ -121,9 +121,9 @@ def test_players_with_a_memory_form_a_league(tmp_path, cell):
             agent = Agent(algorithm.store.get(snapshot.digest))
             assert agent.memory_size == (16 if cell == "lstm" else 8)
             assert 0 < evaluate(TicTacToe, [agent], "random", 20, np.random.default_rng(0), greedy=False).score < 1
-        save(algorithm, tmp_path / "checkpoints", keep=1)
+        save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
     with running(tmp_path, *game) as algorithm:
-        load(algorithm, latest(tmp_path / "checkpoints"))
+        load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
         assert algorithm.iteration == 6 and algorithm.league.snapshots == pool
         algorithm.train()
         assert algorithm.iteration == 7 and np.isfinite(algorithm.report["learner/total_loss"])

@@ -68,7 +68,7 @@ def opponents_of(club, match):
 
 
 def test_a_match_keeps_its_opponent_while_assignments_change(club):
-    for seed in range(12):  # each fragment brings two other snapshots; matches last up to 6 steps, fragments 4
+    for seed in range(24):  # each fragment brings two other snapshots; matches last up to 6 steps, fragments 4
         names = [(seed % 3), 4 + seed % 2]
         club.play(against(*((club.digests[name], 0.5) for name in names)), seed)
     ended = club.ended()

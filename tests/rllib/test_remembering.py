@@ -184,7 +184,7 @@ def test_what_it_was_worth(recording):
 def test_opponents_remember_their_own_match(recording):
     """A snapshot's answers are those of its own network, stepped by hand through the match."""
     env, networks = recording.env, {network.name: network for network in recording.runner.networks}
-    store, players = recording.runner.config.store, {}
+    store, players = recording.runner.config.spec.store, {}
     checked = 0
     for match in env.matches:
         for agent in range(len(env.agents)):

@@ -15,9 +15,9 @@ from marl_app.evaluation.exploitability import exact_game
 from marl_app.evaluation.sequence_form import mixed
 from marl_app.players.agent import Agent
 from marl_app.rllib.training.checkpoint import load as load_checkpoint
-from marl_app.rllib.training.checkpoint import save
+from marl_app.rllib.training.checkpoint import save_checkpoint
 from marl_app.run import run as run_task
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import SMALL, matches, running, small
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -39,10 +39,10 @@ def run(ray_here, tmp_path_factory):
     """Predators (side 0) and a prey (side 1) that chase each other for a while; and what they began as."""
     folder = tmp_path_factory.mktemp("sides")
     with running(folder, *OVERRIDES, base=BASE) as algorithm:
-        start = {learner: algorithm.weights(learner) for learner in ("main", "main_1")}
+        start = {learner: algorithm.weights.read(learner) for learner in ("main", "main_1")}
         for _ in range(ITERATIONS):
             algorithm.train()
-        save(algorithm, folder / "checkpoints", keep=1)
+        save_checkpoint(algorithm, folder / "checkpoints", keep=1)
         algorithm.records.flush()
         (folder / ".hydra").mkdir()
         OmegaConf.save(compose_job([*BASE, *OVERRIDES]), folder / ".hydra" / "config.yaml")
@@ -64,7 +64,7 @@ def test_each_plays_its_side_against_the_other(run):
 
 def test_only_the_networks_of_its_side_are_trained(run):
     _, start, algorithm = run
-    now = {learner: algorithm.weights(learner) for learner in start}
+    now = {learner: algorithm.weights.read(learner) for learner in start}
     for learner, trained in (("main", "adversary"), ("main_1", "agent")):
         changed = {name for name, value in now[learner].items() if not np.array_equal(value, start[learner][name])}
         assert {name.partition("/")[0] for name in changed} == {trained}
@@ -74,7 +74,7 @@ def test_it_goes_on_from_its_checkpoint(run, tmp_path):
     folder, _, algorithm = run
     copy = shutil.copytree(folder, tmp_path / "run")
     again = build(small(copy, *OVERRIDES, base=BASE)).build_algo()
-    load_checkpoint(again, latest(copy / "checkpoints"))
+    load_checkpoint(again, latest_checkpoint(copy / "checkpoints"))
     assert again.league.state_dict() == algorithm.league.state_dict()
     for snapshot in algorithm.league.snapshots:
         assert Agent(algorithm.snapshot(snapshot.digest)).metadata["side"] == snapshot.side
@@ -105,8 +105,8 @@ def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
         for _ in range(8):
             algorithm.train()
         league = algorithm.league
-        algorithm.fire("on_run_end", status="finished")
-        game = exact_game(algorithm.config.make_env, 100_000)
+        algorithm.events.fire("on_run_end", status="finished")
+        game = exact_game(algorithm.spec.make_env, 100_000)
         plans = {
             snapshot.player.id: game.plans(game.behavior(Agent(algorithm.snapshot(snapshot.digest))))
             for snapshot in league.snapshots
@@ -116,7 +116,7 @@ def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
         )
         found = algorithm.exploitability["meta_strategy"]
         assert found == pytest.approx(game.nash_conv((first[0], second[1])) / 2)
-        agents = [game.plans(game.behavior(Agent(algorithm.encode_learner(one)))) for one in ("main", "main_1")]
+        agents = [game.plans(game.behavior(Agent(algorithm.snapshots.encode(one)))) for one in ("main", "main_1")]
         exact = algorithm.exploitability["agent"]
         assert exact == pytest.approx(game.nash_conv((agents[0][0], agents[1][1])) / 2)
         # The payoff is the game's own value of each pair: what it pays the first player, where 2 chips count 0.5.
@@ -125,7 +125,7 @@ def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
                 value = game.form.values((plans[home.player.id][0], plans[away.player.id][1]))[0]
                 score = league.payoff.scores(home.player.id, [away.player.id])[0]
                 assert score == pytest.approx(0.5 + value / 4, abs=1e-6)
-        save(algorithm, folder / "checkpoints", keep=1)
+        save_checkpoint(algorithm, folder / "checkpoints", keep=1)
     (folder / ".hydra").mkdir()
     OmegaConf.save(compose_job([*BASE, *overrides]), folder / ".hydra" / "config.yaml")
     OmegaConf.save([*BASE, *overrides], folder / ".hydra" / "overrides.yaml")

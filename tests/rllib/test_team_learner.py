@@ -33,7 +33,7 @@ class Sum:
 def learner(double_q):
     """A learner without RLlib around it, of two agents with one table."""
     made = TeamLearner.__new__(TeamLearner)
-    made.config = SimpleNamespace(gamma=0.5, double_q=double_q)
+    made.config = SimpleNamespace(gamma=0.5, settings=SimpleNamespace(double_q=double_q))
     made._mixer_id, made._network_ids = TEAM, [(NETWORK, "player")]
     made._module = {"player": Table(TRAINED), TEAM: Sum()}
     made._targets = {"player": Table(TARGET), TEAM: Sum()}

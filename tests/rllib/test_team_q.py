@@ -15,7 +15,7 @@ from marl_app.players.agent import Agent
 from marl_app.players.modules.actor_critic import LENGTHS
 from marl_app.rllib.team_q.collector import CLOSING, TEAM
 from marl_app.rllib.team_q.learner import TeamLearner
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.tasks.train import train
 from tests.rllib.runs import SMALL_TEAM, running
 
@@ -36,7 +36,7 @@ def test_qmix_solves_the_two_step_game_and_vdn_cannot(tmp_path, mixer, best, see
     with team(tmp_path, f"algorithm.mixer={mixer}", f"seed={seed}") as algorithm:
         for _ in range(150):
             algorithm.train()
-        agent = Agent(algorithm.encode_learner())
+        agent = Agent(algorithm.snapshots.encode("main"))
         result = evaluate_team(TwoStep, agent, 4, np.random.default_rng(0), greedy=False)
         assert result.agent_return == best
         assert abs(algorithm.report["matches/return"] - 5) < 2  # at random: (7 + 2.5) / 2
@@ -47,13 +47,13 @@ def test_networks_memories_and_masks(tmp_path, choice):
     sizes = ["runtime.num_envs_per_env_runner=8", "algorithm.train_batch_size_per_learner=480"]
     model = ["model.memory=8"] if choice == "model=gru" else []
     with team(tmp_path, choice, *sizes, *model) as algorithm:
-        before = algorithm.weights()
+        before = algorithm.weights.read("main")
         for _ in range(3):
             algorithm.train()
-        after = algorithm.weights()
+        after = algorithm.weights.read("main")
         assert algorithm.report["learner/grad_norm"] > 0 and np.isfinite(algorithm.report["learner/td_error"])
         trained = {name.split("/")[0] for name in before if not np.array_equal(before[name], after[name])}
-        assert trained == {network.name for network in algorithm.config.networks}
+        assert trained == {network.name for network in algorithm.spec.networks}
         assert all((after[f"{network}/epsilon"] == 0) for network in trained)  # who is saved does not explore
         held = algorithm.replay.sample(50, np.random.default_rng(0))
         closing, ends = held[TEAM][CLOSING], held[TEAM]["terminateds"]
@@ -92,11 +92,11 @@ def test_epsilon_follows_its_schedule_into_the_env_runner(tmp_path):
 
 def test_learning_waits_for_experience(tmp_path):
     with team(tmp_path, "algorithm.num_steps_sampled_before_learning_starts=150") as algorithm:
-        start = algorithm.weights()
+        start = algorithm.weights.read("main")
         algorithm.train()
         algorithm.train()
         assert algorithm.counters.updates == 0 and algorithm.replay.rows == 128
-        assert all(np.array_equal(start[name], value) for name, value in algorithm.weights().items())
+        assert all(np.array_equal(start[name], value) for name, value in algorithm.weights.read("main").items())
         algorithm.train()
         assert algorithm.counters.updates == 1 and algorithm.replay.rows == 192
 
@@ -104,12 +104,12 @@ def test_learning_waits_for_experience(tmp_path):
 def test_a_resumed_run_fills_its_buffer_and_goes_on(tmp_path):
     lines = [*SMALL_TEAM, CALLBACKS]
     train(load([*lines, "stop.iterations=4"], output_dir=str(tmp_path)))
-    saved = latest(tmp_path / "checkpoints")
+    saved = latest_checkpoint(tmp_path / "checkpoints")
     train(load([*lines, "stop.iterations=6", f"resume={tmp_path}"], output_dir=str(tmp_path)))
     progress = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in progress] == [1, 2, 3, 4, 5, 6]
     assert [line["replay/rows"] for line in progress] == [64, 128, 192, 256, 64, 128]  # not in the checkpoint
-    assert latest(tmp_path / "checkpoints").state["counters"]["updates"] == 6
+    assert latest_checkpoint(tmp_path / "checkpoints").state.to_json()["counters"]["updates"] == 6
     assert Agent(saved.players["main"]).metadata["player"] == "main"
 
 
@@ -121,7 +121,7 @@ def test_a_checkpoint_holds_mixer_and_targets(tmp_path):
         arrays, plain = learner.own_state()
         assert plain == {"targets_updated": 320}
         name = "policy_head.linear.weight"
-        assert not np.array_equal(arrays[f"target.main/{name}"], algorithm.weights()[f"agent/{name}"])
+        assert not np.array_equal(arrays[f"target.main/{name}"], algorithm.weights.read("main")[f"agent/{name}"])
         for _ in range(4):
             algorithm.train()
         assert learner._targets_updated == 640

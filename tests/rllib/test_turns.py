@@ -1,11 +1,13 @@
 """Whose turn it is: shares come out exactly, whatever the batches."""
 
 import json
+from dataclasses import asdict
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_app.rllib.training.turns import Turns
+from marl_app.runs.state import TurnState
 
 
 def play(turns, iterations, batch=lambda learner: 100):
@@ -46,12 +48,12 @@ def test_it_goes_on_where_it_was_saved():
     shares = {"a": 1.0, "b": 2.0}
     turns = Turns(shares, 3)
     play(turns, 7)
-    saved = json.loads(json.dumps(turns.state()))
-    assert play(Turns(shares, 3, **saved), 20)[0] == play(turns, 20)[0]
+    saved = TurnState(**json.loads(json.dumps(asdict(turns.state()))))
+    assert play(Turns.from_state(shares, 3, saved), 20)[0] == play(turns, 20)[0]
 
 
 def test_who_comes_late_does_not_catch_up():
     turns = Turns({"a": 1.0, "b": 1.0}, 1)
     play(turns, 100)
-    later = Turns({"b": 1.0, "late": 1.0}, 1, **turns.state())
+    later = Turns.from_state({"b": 1.0, "late": 1.0}, 1, turns.state())
     assert play(later, 6)[1] == {"b": 300, "late": 300}

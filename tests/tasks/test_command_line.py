@@ -15,7 +15,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl_app.metrics.summary import KEYS
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -56,7 +56,7 @@ def summary(folder):
 def check_books(folder):
     """Every iteration stands once in the progress and in the match records, and the records are the league's."""
     progress, matches = pd.read_json(folder / "progress.jsonl", lines=True), pd.read_parquet(folder / "matches")
-    state = latest(folder / "checkpoints").state
+    state = latest_checkpoint(folder / "checkpoints").state.to_json()
     iterations = list(range(1, state["iteration"] + 1))
     assert progress.iteration.tolist() == iterations
     assert sorted(matches.iteration.unique()) == iterations
@@ -83,7 +83,7 @@ def test_a_league_leaves_everything_that_is_promised(tmp_path):
 
     config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
     assert config["name"] == "league" and config["stop"]["iterations"] == 3
-    assert latest(folder / "checkpoints").path == Path(ended["checkpoint"])
+    assert latest_checkpoint(folder / "checkpoints").path == Path(ended["checkpoint"])
     assert len(list((folder / "snapshots").glob("?" * 64))) == ended["pool_size"]
     matches = pd.read_parquet(folder / "matches")
     assert {"iteration", "learner", "opponent", "rule", "side", "wins", "draws", "losses", "steps"} <= set(matches)
@@ -141,22 +141,22 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     checkpoints = folder / "checkpoints"
 
     def iteration():
-        saved = latest(checkpoints) if checkpoints.exists() else None
-        return saved.state["iteration"] if saved else 0
+        saved = latest_checkpoint(checkpoints) if checkpoints.exists() else None
+        return saved.state.to_json()["iteration"] if saved else 0
 
     game = ("+experiment=alphastar", "league.turn=1", *QUICK, "evaluation.anchors=[]", "checkpoint.every_seconds=1")
     process = start(*game, "stop.minutes=10", f"hydra.run.dir={folder}")
 
     def reset_once():
-        saved = latest(checkpoints) if checkpoints.exists() else None
-        return saved is not None and saved.state["league"]["careers"]["main_exploiter"]["resets"] > 0
+        saved = latest_checkpoint(checkpoints) if checkpoints.exists() else None
+        return saved is not None and saved.state.league["careers"]["main_exploiter"]["resets"] > 0
 
     wait_for(reset_once, process)
     runners = [number for number, command in processes(process.pid).items() if "MatchEnvRunner" in command]
     assert len(runners) == 1
     process.kill()
     process.communicate()
-    killed_at = latest(checkpoints).state
+    killed_at = latest_checkpoint(checkpoints).state
     wait_for_end(runners)  # they do not outlive the driver
 
     # Only more steps were asked for: everything else is as the first command said.

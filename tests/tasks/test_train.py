@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from marl_app.callbacks.outcomes import RecordOutcomes
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
-from marl_app.runs.checkpoints import latest
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
 from marl_app.tasks.train import train
 from tests.rllib.runs import SMALL, matches
@@ -57,8 +57,8 @@ def test_a_run_ends_at_its_first_limit_and_says_how(tmp_path, capsys):
     assert ended["elo"] == elo and ended["pool_size"] == len(DiskStore(tmp_path / "snapshots").list()) >= 2
     assert ended["trained_agent_steps"] == lines(tmp_path)["learner/batch_rows"].sum()
     assert ended["env_steps_per_s"] == pytest.approx(2048 / ended["seconds"])
-    assert ended["checkpoint"] == str(latest(tmp_path / "checkpoints").path)
-    assert games(tmp_path) == latest(tmp_path / "checkpoints").state["league"]["matches"]
+    assert ended["checkpoint"] == str(latest_checkpoint(tmp_path / "checkpoints").path)
+    assert games(tmp_path) == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
     said = capsys.readouterr().out
     assert ended["exploitability"].keys() == {"agent", "meta_strategy"}
     assert "finished after" in said and f"load_agent({str(tmp_path)!r})" in said and "froze main@0000" in said
@@ -94,14 +94,14 @@ def test_what_died_before_its_first_checkpoint_starts_anew(tmp_path):
 def test_a_resumed_run_goes_on(tmp_path):
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
     first = summary(tmp_path)
-    pool = latest(tmp_path / "checkpoints").state["league"]["snapshots"]
+    pool = latest_checkpoint(tmp_path / "checkpoints").state.league["snapshots"]
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}")
     ended = summary(tmp_path)
     assert (ended["status"], ended["iterations"], ended["env_steps"]) == ("finished", 6, 6 * 512)
     assert ended["seconds"] > first["seconds"] and ended["trained_agent_steps"] > first["trained_agent_steps"]
     assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5, 6]
-    assert games(tmp_path) == 6 * 512 == latest(tmp_path / "checkpoints").state["league"]["matches"]
-    assert latest(tmp_path / "checkpoints").state["league"]["snapshots"][: len(pool)] == pool
+    assert games(tmp_path) == 6 * 512 == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
+    assert latest_checkpoint(tmp_path / "checkpoints").state.league["snapshots"][: len(pool)] == pool
 
     # Its limit is reached already: nothing happens, and nothing that was known is forgotten.
     elo = run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}")
@@ -131,12 +131,12 @@ def test_a_resume_that_does_not_fit_is_refused_and_changes_nothing(tmp_path):
 def test_a_damaged_newest_checkpoint_costs_the_iterations_since_the_one_before(tmp_path):
     game = ("env=rock_paper_scissors", "checkpoint.every_seconds=0.001")
     run(tmp_path, *game, "stop.iterations=4")
-    newest = latest(tmp_path / "checkpoints")
-    assert newest.state["iteration"] == 4
+    newest = latest_checkpoint(tmp_path / "checkpoints")
+    assert newest.state.to_json()["iteration"] == 4
     (newest.path / "learner.safetensors").write_bytes(b"torn")
     run(tmp_path, *game, "stop.iterations=5", f"resume={tmp_path}")
     assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5]
-    assert games(tmp_path) == 5 * 512 == latest(tmp_path / "checkpoints").state["league"]["matches"]
+    assert games(tmp_path) == 5 * 512 == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
 
 
 def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_with_itself(tmp_path):
@@ -145,11 +145,13 @@ def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_wit
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, *game, *there, "stop.iterations=5")
     assert summary(tmp_path)["status"] == "interrupted"
-    saved = latest(tmp_path / "checkpoints").state  # of the second iteration: nothing was saved of half of the third
+    saved = latest_checkpoint(
+        tmp_path / "checkpoints"
+    ).state  # of the second iteration: nothing was saved of half of the third
     assert (saved["iteration"], saved["counters"]["env_steps"]) == (2, 2 * 512)
     run(tmp_path, *game, "stop.iterations=5", f"resume={tmp_path}")
     assert summary(tmp_path)["env_steps"] == 5 * 512
-    assert games(tmp_path) == 5 * 512 == latest(tmp_path / "checkpoints").state["league"]["matches"]
+    assert games(tmp_path) == 5 * 512 == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from marl_app.moments import merge_moments
 from marl_app.players.modules.precision import in_bfloat16
 
 CLIP = 10.0  # standard deviations beyond which a normalized input says no more
@@ -33,12 +34,12 @@ class Normalize(nn.Module):
     @torch.no_grad()
     def update(self, inputs: Tensor) -> None:
         """Merge rows [R, *shape] into the statistics."""
-        inputs, rows = inputs.float(), len(inputs)
-        total = self.count + rows
-        delta = inputs.mean(dim=0) - self.mean
-        spread = self.variance * self.count + inputs.var(dim=0, correction=0) * rows
-        self.variance.copy_((spread + delta**2 * self.count * rows / total) / total)
-        self.mean += delta * rows / total
+        inputs, total = inputs.float(), self.count + len(inputs)
+        mean, variance = merge_moments(
+            self.mean, self.variance, inputs.mean(dim=0), inputs.var(dim=0, correction=0), len(inputs) / total
+        )
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
         self.count.copy_(total)
 
 
@@ -164,10 +165,9 @@ class ValueHead(Head):
         mean, unit = self.mean.clone(), self.unit.clone()
         self.weight += self.STEP * (1 - self.weight)
         share = self.STEP / self.weight
-        delta = targets.mean() - self.mean
-        # Not E[x^2] - E[x]^2: where the mean is large, float32 would leave nothing of the difference.
-        self.mean += share * delta
-        self.variance += share * (targets.var(correction=0) + (1 - share) * delta**2 - self.variance)
+        new_mean, variance = merge_moments(self.mean, self.variance, targets.mean(), targets.var(correction=0), share)
+        self.mean.copy_(new_mean)
+        self.variance.copy_(variance)
         self.unit.copy_(self.variance.clamp(min=1e-4).sqrt())
         self.linear.weight *= unit / self.unit
         self.linear.bias.copy_((self.linear.bias * unit + mean - self.mean) / self.unit)

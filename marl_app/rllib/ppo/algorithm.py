@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import ray
+from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from marl_app.players.networks import module_id
+from marl_app.rllib.ppo.collector import RowCollector
+from marl_app.rllib.ppo.learner import MinibatchPPOLearner
+from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Fragment
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.config import LeaguePPOConfig
+from marl_app.rllib.training.config import MatchConfig
+
+
+class LeaguePPOConfig(MatchConfig, PPOConfig):
+    """RLlib's PPOConfig for a run of matches."""
+
+    rllib_settings = (
+        *MatchConfig.rllib_settings,
+        "lambda_",
+        "clip_param",
+        "vf_loss_coeff",
+        "entropy_coeff",
+        "use_kl_loss",
+        "kl_coeff",
+        "kl_target",
+        "num_epochs",
+        "shuffle_batch_per_epoch",
+    )
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or LeaguePPO)
+
+    @property
+    def collector_class(self) -> type[Collector]:
+        """Rows with advantages."""
+        return RowCollector
+
+    def for_run(self, spec: RunSpec) -> Self:
+        """As every algorithm; `vf_clip_param=null`, no clipping, is infinity for RLlib."""
+        super().for_run(spec)
+        bound = spec.settings.algorithm.vf_clip_param
+        return self.training(vf_clip_param=float("inf") if bound is None else bound)
+
+    def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
+        """Return the learner class (called by RLlib)."""
+        return MinibatchPPOLearner
 
 
 class LeaguePPO(MatchAlgorithm):
@@ -24,13 +66,13 @@ class LeaguePPO(MatchAlgorithm):
         """For RLlib."""
         return LeaguePPOConfig(cls)
 
-    def _learn(self, learner: str, fragments: list[Fragment]) -> None:
-        """One update of each network of the learner from its own batch.
+    def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
+        """Update each network of the learner from its own batch.
 
-        Together in one call the small batches would be recycled until the largest is covered.
+        One call per network: in a common call RLlib would repeat the small batches until the largest is covered.
         """
-        config = self.config
-        for network in config.networks:
+        config, spec = self.config, self.spec
+        for network in spec.networks:
             parts = [fragment.batches[network.name] for fragment in fragments if fragment.batches[network.name]]
             if not parts:
                 continue
@@ -38,9 +80,9 @@ class LeaguePPO(MatchAlgorithm):
                 name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
                 for name in parts[0]
             }
-            if config.normalize_advantages:
+            if spec.settings.algorithm.normalize_advantages:
                 columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES])
-            id = module_id(learner, network.name, config.networks)
+            id = module_id(learner, network.name, spec.networks)
             batch = MultiAgentBatch({id: SampleBatch(columns)}, env_steps=self.stats.env_steps)
             remote = config.num_learners
             results = self.learner_group.update(

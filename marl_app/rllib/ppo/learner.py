@@ -66,7 +66,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         ((module_id, columns),) = batch.policy_batches.items()
         value_head = self.module[module_id].value_head
         targets = columns[Columns.VALUE_TARGETS]
-        if self.config.normalize_values:
+        if self.config.settings.normalize_values:
             value_head.update(targets)
         columns = {**columns, Columns.VALUE_TARGETS: value_head.normalized(targets)}
         self._batch = (module_id, columns)
@@ -113,10 +113,11 @@ class MinibatchPPOLearner(PPOTorchLearner):
         clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
         policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
         values, targets = module.compute_values(batch, fwd_out.get(Columns.EMBEDDINGS)), batch[Columns.VALUE_TARGETS]
-        if config.huber_delta is None:
+        huber_delta = config.settings.huber_delta
+        if huber_delta is None:
             errors = (values - targets) ** 2
         else:
-            errors = huber_loss(values, targets, reduction="none", delta=config.huber_delta)
+            errors = huber_loss(values, targets, reduction="none", delta=huber_delta)
         vf_loss = errors.mean()
         bounded = vf_loss if math.isinf(config.vf_clip_param) else errors.clamp(max=config.vf_clip_param).mean()
         entropy = entropy.mean()
@@ -151,7 +152,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         self.module[module_id].learn_statistics(columns)
         super().after_gradient_based_update(timesteps=timesteps)
 
-    def forget(self, module_ids: list[str]) -> None:
+    def reset_optimizers(self, module_ids: list[str]) -> None:
         """Networks begin again: their optimizers know nothing of the past, their KL weights are the first ones."""
         for id in module_ids:
             self.get_optimizer(id).state.clear()

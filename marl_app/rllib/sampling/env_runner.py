@@ -25,6 +25,7 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from marl_app.envs.batched import BatchedEnv
+from marl_app.moments import Moments
 from marl_app.players.actions import to_space
 from marl_app.players.central_state import CentralState
 from marl_app.players.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY, STATE
@@ -34,7 +35,6 @@ from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Failure, Fragment, Request
 from marl_app.rllib.sampling.guests import Guests
 from marl_app.rllib.sampling.matchups import TRAINEE, Matchups
-from marl_app.rllib.sampling.moments import Moments
 from marl_app.rllib.sampling.opponent_slots import numpy_weights
 from marl_app.store.memory import private_bytes
 from marl_app.store.prefetch import PrefetchingReader
@@ -48,7 +48,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     When it is another trainee's turn, the matches under way are broken off.
     Everything it needs to play comes with its configuration or with each `Request`. It holds the trainee and at most
-    `config.opponent_slots` frozen opponents.
+    `runtime.opponent_slots` frozen opponents.
     """
 
     env: BatchedEnv
@@ -69,10 +69,11 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         old, self.env = self.env, None
         if old is not None:
             old.close()
-        self.env = self.config.make_env(self.config.num_envs_per_env_runner)
-        self.networks = self.config.networks
+        spec = self.config.spec
+        self.env = spec.make_env(self.config.num_envs_per_env_runner)
+        self.networks = spec.networks
         self.steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
-        self.central = CentralState(self.env, self.config.death_masking)
+        self.central = CentralState(self.env, spec.settings.algorithm.death_masking)
         self._network_of = np.empty(len(self.env.agents), np.int64)
         self._place_in_group = np.empty(len(self.env.agents), np.int64)
         for index, network in enumerate(self.networks):
@@ -84,14 +85,14 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
     def make_module(self) -> None:
         """Build the trainee's networks and the opponents' slots."""
-        config = self.config
+        spec, runtime = self.config.spec, self.config.spec.settings.runtime
         matches, sides = self.env.num_matches, len(self.env.sides)
-        self._guests = Guests(config.make_env, matches, sides, self.networks, config.agents, config.architecture)
-        reader = config.cache.reader(config.store)
-        if config.prefetch:
+        self._guests = Guests(spec.make_env, matches, sides, self.networks, spec.agents, spec.architecture)
+        reader = spec.cache.reader(spec.store)
+        if runtime.prefetch:
             reader = PrefetchingReader(reader)
         self._policies = Policies(
-            config.learner, self.networks, config.architecture, config.opponent_slots, reader, self._device,
+            spec.main_learner, self.networks, spec.architecture, runtime.opponent_slots, reader, self._device,
             self._guests,
         )  # fmt: skip
         self.module = self._policies.module
@@ -118,18 +119,18 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         rng = self._guests.rng = np.random.default_rng(request.seed)
         weights = request.weights
         self._policies.load(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
-        self._policies.opponents.refresh(request.others)
+        self._policies.opponents.refresh(request.learner_opponents)
         if self._needs_initial_reset or request.learner != self._learner:
             self._start_all(request, rng)
         else:
             self._matchups.assign(request.assignment)
         opponents = self._policies.opponents
-        opponents.prepare([*self._matchups.waiting(), *request.ahead])
+        opponents.prepare([*self._matchups.waiting(), *request.prefetch_digests])
         self._ended_matches, self._ended_steps, self._ended_returns = 0, 0, 0.0
         self._reward_scale, self._moments = request.reward_scale, Moments()
         for _ in range(self.steps):
             self._step(rng)
-        batches, rows = self._collector.take()
+        batches, rows = self._collector.pop_batches()
         outcomes, reasons = self._matchups.take_outcomes()
         return Fragment(
             learner=request.learner,
@@ -151,7 +152,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             private_bytes=private_bytes(),
             runner=request.runner,
             rack=opponents.rack,
-            held=opponents.held,
+            resident_digests=opponents.held,
         )
 
     def _start_all(self, request: Request, rng: np.random.Generator) -> None:
@@ -200,20 +201,20 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._matchups.lengths += 1
         self._returns += step.rewards
         self.finished |= step.finished
-        self._collector.stepped(step, self._scaled(step.rewards))
+        self._collector.add_step(step, self._scaled(step.rewards))
         ended = np.flatnonzero(step.terminated | step.truncated)
         if len(ended):
             self._end(ended, rng)
 
     def _scaled(self, rewards: Array) -> Array:
         """Rewards as they are trained on; notes the discounted returns, from which their scale is estimated."""
-        if not self.config.normalize_rewards:
+        if not self.config.settings.normalize_rewards:
             return rewards
         self._discounted = self._discounted * self.config.gamma + rewards
-        self._moments.add(self._discounted)
+        self._moments.update(self._discounted)
         return rewards * np.float32(self._reward_scale)
 
-    def seen(self, index: int, matches: Ints, agents: Ints) -> tuple[dict[str, Array], Seen]:
+    def observe(self, index: int, matches: Ints, agents: Ints) -> tuple[dict[str, Array], Seen]:
         """What a network sees of matches, for agents, but for legal actions: as columns and as tensors."""
         network, memory = self.networks[index], self._memory[index]
         columns = {Columns.OBS: self.env.observe(matches, agents)}
@@ -233,7 +234,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         if not len(matches):
             return np.zeros((0, *network.action_space.shape), network.action_space.dtype)
         began = time.perf_counter()
-        columns, seen = self.seen(index, matches, agents)
+        columns, seen = self.observe(index, matches, agents)
         mask = self.env.action_mask(matches, agents)
         self._env_seconds += time.perf_counter() - began
         if mask is not None:
@@ -254,12 +255,12 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         if not learned.all():
             matches, agents = matches[learned], agents[learned]
             columns = {name: values[learned] for name, values in columns.items()}
-        self._collector.decided(index, matches, agents, columns)
+        self._collector.add_decisions(index, matches, agents, columns)
         return to_space(decision.actions, network.action_space)
 
     def values(self, index: int, matches: Ints, agents: Ints) -> NDArray[np.float32]:
         """The trainee's critic of one network, of what it sees now: float32 [R]."""
-        _, seen = self.seen(index, matches, agents)
+        _, seen = self.observe(index, matches, agents)
         return self._policies.values(self.networks[index], seen)
 
     def _end(self, ended: Ints, rng: np.random.Generator) -> None:
@@ -290,7 +291,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """(observation space, action space) per module id, from which RLlib builds its learner's modules."""
         per_module = {
             module_id(learner, network.name, self.networks): (network.observation_space, network.action_space)
-            for learner in self.config.trainees
+            for learner in self.config.spec.learner_shares
             for network in self.networks
         }
         first = next(iter(per_module.values()))

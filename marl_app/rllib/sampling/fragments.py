@@ -14,34 +14,35 @@ from ray import ObjectRef
 
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.league.outcomes import Outcomes
-from marl_app.rllib.sampling.moments import Moments
+from marl_app.moments import Moments
 from marl_app.store.traffic import Traffic
 
 Weights = Mapping[str, NDArray[Any]]
 """All weights of a player's networks, under `network/parameter`."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Request:
     """Collect one fragment for a learner.
 
     weights: the learner's, by value or in Ray's object store; `weights_version` counts its updates.
     seed: of everything random in the fragment.
-    reward_scale: what rewards are multiplied by before they are trained on.
-    assignment: whom to play; callbacks fill it in (`MatchCallback.on_sample_request`).
-    others: weights, by id, of the learners beside this one that it is to play.
-    runner: the env runner that is asked, by its number. ahead: the digests of whom the next request will probably name.
+    assignment: the opponents, and their shares of the matches.
+    reward_scale: factor of rewards before they are trained on.
+    learner_opponents: current weights, by id, of opponents that are learners too.
+    prefetch_digests: snapshots that the next request will probably name.
+    runner: number of the env runner.
     """
 
     learner: str
     weights: Weights | ObjectRef
     weights_version: int
     seed: int
+    assignment: Assignment
     reward_scale: float = 1.0
-    assignment: Assignment | None = None
-    others: Mapping[str, Weights | ObjectRef] = field(default_factory=dict)
+    learner_opponents: Mapping[str, Weights | ObjectRef] = field(default_factory=dict)
+    prefetch_digests: tuple[str, ...] = ()
     runner: int = 0
-    ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Fragment:
     reward_moments: of the discounted returns so far, at every step, if rewards are normalized.
     seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
     traffic: what loading opponents moved. slot_bytes: of the opponents held; private_bytes: of the process's memory.
-    runner, rack: who answers, and where it is; held: the digests of the snapshots that it holds.
+    runner, rack: number and place of the env runner. resident_digests: of the snapshots in its slots.
     """
 
     learner: str
@@ -78,7 +79,7 @@ class Fragment:
     private_bytes: int = 0
     runner: int = 0
     rack: str = ""
-    held: tuple[str, ...] = ()
+    resident_digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,71 +7,94 @@ authors' PyMARL: a resumed run fills it again before it goes on learning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Self
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from marl_app.players.networks import module_id, multi_module_spec
+from marl_app.config.errors import ConfigError
+from marl_app.envs.batched import BatchedEnv
+from marl_app.players.central_state import state_size
+from marl_app.players.networks import multi_module_spec
+from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Fragment
 from marl_app.rllib.team_q.collector import TEAM, TeamCollector
 from marl_app.rllib.team_q.learner import TeamLearner
-from marl_app.rllib.team_q.mixers import MIXERS
+from marl_app.rllib.team_q.mixers import MIXERS, Mixer
 from marl_app.rllib.team_q.replay import Replay
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.config import MatchConfig
+from marl_app.rllib.training.weights import Weights
 
 
 class TeamQConfig(MatchConfig):
-    """MatchConfig with the settings of value decomposition, as the schema has them; `state_size` is the mixer's."""
+    """MatchConfig with a mixer next to the networks of the one learner."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or TeamQ)
 
     @property
     def collector_class(self) -> type[Collector]:
-        """Joint steps."""
+        """Segments of joint steps."""
         return TeamCollector
 
     def get_default_learner_class(self) -> type[TeamLearner]:
-        """For RLlib."""
+        """Return the learner class (called by RLlib)."""
         return TeamLearner
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
-        """RLlib asks for one, although every module has its own."""
-        return RLModuleSpec(module_class=self.architecture.module_class)
+        """Return a spec, which RLlib requires although every module has a spec already."""
+        return RLModuleSpec(module_class=self.spec.architecture.module_class)
 
     @property
-    def needs_state(self) -> bool:
-        """Whether the mixer sees the global state."""
-        return MIXERS[self.mixer].needs_state
+    def mixer_class(self) -> type[Mixer]:
+        """The module class of the configured mixer."""
+        return MIXERS[self.spec.settings.algorithm.mixer]
 
     def module_id(self, name: str) -> str:
-        """The id, in RLlib's learner, of a network, or of the mixer (TEAM)."""
-        return f"{self.learner}.{TEAM}" if name == TEAM else module_id(self.learner, name, self.networks)
+        """Return the id, in RLlib's learner, of a network, or of the mixer (TEAM)."""
+        learner = self.spec.main_learner
+        return f"{learner}.{TEAM}" if name == TEAM else self.spec.module_ids(learner)[name]
 
-    def matches(self, **settings: Any) -> Self:
-        """As MatchConfig, with a mixer beside the networks."""
-        super().matches(**settings)
-        spec = multi_module_spec([self.learner], self.networks, self.architecture)
-        state = spaces.Box(-np.inf, np.inf, (self.state_size,), np.float32)
+    def check_env(self, env: BatchedEnv, settings: Any) -> None:
+        """Raise ConfigError unless the environment is one team of agents with discrete actions that act every step."""
+        env.reset(np.random.default_rng(0))
+        if len(env.sides) > 1:
+            problem = f"one cooperative side, and this environment has {len(env.sides)}: set env.sides, or use"
+        elif not all(isinstance(group.action_space, spaces.Discrete) for group in env.groups):
+            problem = "discrete actions, which this environment does not have: use"
+        elif not env.acting().all():
+            problem = "agents that move simultaneously, and here they take turns: use"
+        else:
+            return
+        raise ConfigError(f"algorithm.mixer={settings.mixer}: value decomposition needs {problem} algorithm=mappo")
+
+    def for_run(self, spec: RunSpec) -> Self:
+        """As every algorithm, with a mixer."""
+        super().for_run(spec)
+        settings = spec.settings.algorithm
+        with closing(spec.make_env(1)) as env:
+            size = state_size(env, range(len(env.agents)))
         mixer = RLModuleSpec(
-            module_class=MIXERS[self.mixer],
-            observation_space=state,
-            action_space=spaces.Discrete(1),
+            module_class=self.mixer_class,
+            observation_space=spaces.Box(-np.inf, np.inf, (size,), np.float32),
+            action_space=spaces.Discrete(1),  # unused: the mixer takes the agents' values, and RLlib requires a space
             model_config={
-                "agents": len(self.agents),
-                "state_size": self.state_size,
-                "mixing_embed_dim": self.mixing_embed_dim,
-                "hypernet_embed": self.hypernet_embed,
-                "normalize_state": self.architecture.normalize_observations,
+                "agents": len(spec.agents),
+                "state_size": size,
+                "mixing_embed_dim": settings.mixing_embed_dim,
+                "hypernet_embed": settings.hypernet_embed,
+                "normalize_state": spec.architecture.normalize_observations,
             },
         )
-        modules = {**spec.rl_module_specs, self.module_id(TEAM): mixer}
+        networks = multi_module_spec([spec.main_learner], spec.networks, spec.architecture)
+        modules = {**networks.rl_module_specs, self.module_id(TEAM): mixer}
         return self.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=modules))
 
 
@@ -87,33 +110,33 @@ class TeamQ(MatchAlgorithm):
 
     def setup(self, config: TeamQConfig) -> None:
         """As every algorithm, with an empty replay buffer."""
-        self.replay = Replay(config.replay_capacity)
+        self.replay = Replay(config.spec.settings.algorithm.replay_capacity)
         super().setup(config)
 
     @property
     def epsilon(self) -> float:
         """Share of random actions in what is collected now."""
-        steps, shares = zip(*self.config.epsilon, strict=True)
+        steps, shares = zip(*self.spec.settings.algorithm.epsilon, strict=True)
         return float(np.interp(self.counters.env_steps, steps, shares))
 
-    def playing_weights(self, weights: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Exploration travels with the weights, to env runners only: players that are saved play greedily."""
+    def weights_to_play(self, weights: Weights) -> Weights:
+        """Add epsilon for each network: env runners explore, and saved players play greedily."""
         epsilon = np.array(self.epsilon, np.float32)
-        return {**weights, **{f"{network.name}/epsilon": epsilon for network in self.config.networks}}
+        return {**weights, **{f"{network.name}/epsilon": epsilon for network in self.spec.networks}}
 
-    def figures(self) -> dict[str, float]:
+    def metrics_of_iteration(self) -> dict[str, float]:
         """Exploration and replay."""
         replay = self.replay
         return {"exploration/epsilon": self.epsilon, "replay/rows": replay.rows, "replay/bytes": replay.nbytes}
 
-    def _learn(self, learner: str, fragments: list[Fragment]) -> None:
-        """Store what was played; then as many gradient steps as make up the training intensity, in one call."""
-        config = self.config
+    def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
+        """Add the fragments to the replay buffer; then make the gradient steps that `training_intensity` asks for."""
+        config, settings = self.config, self.spec.settings.algorithm
         for fragment in fragments:
             self.replay.add(fragment.batches)
-        if self.replay.rows < config.num_steps_sampled_before_learning_starts:
+        if self.replay.rows < settings.num_steps_sampled_before_learning_starts:
             return
-        updates = max(1, round(config.training_intensity * self.stats.env_steps / config.minibatch_size))
+        updates = max(1, round(settings.training_intensity * self.stats.env_steps / config.minibatch_size))
         segments = max(1, round(config.minibatch_size / self.replay.mean_length))
         batches = self.replay.sample(updates * segments, self.rng)
         results = self.learner_group.update(

@@ -7,7 +7,7 @@ the row it leads to, and nothing is stored twice. Where a match goes on, its nex
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,7 @@ from ray.rllib.core.columns import Columns
 
 from marl_app.envs.batched import Step
 from marl_app.players.modules.actor_critic import ACTION_MASK, LENGTHS, MEMORY, STATE
-from marl_app.rllib.sampling.collector import Batches
-
-if TYPE_CHECKING:
-    from marl_app.rllib.sampling.env_runner import MatchEnvRunner
+from marl_app.rllib.sampling.collector import Batches, Runner
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -41,7 +38,7 @@ class TeamCollector:
     Raises ValueError if an agent does not act in every step.
     """
 
-    def __init__(self, runner: MatchEnvRunner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._all = np.arange(runner.env.num_matches)
         self._parts: dict[tuple[str, str], list[Array]] = {}
@@ -53,7 +50,7 @@ class TeamCollector:
         self._closed: dict[tuple[str, str], list[Array]] = {}
         self._closings: list[tuple[Ints, Ints]] = []  # (step, match) after which a closing row comes
 
-    def decided(self, index: int, matches: Ints, agents: Ints, columns: dict[str, Array]) -> None:
+    def add_decisions(self, index: int, matches: Ints, agents: Ints, columns: dict[str, Array]) -> None:
         """Note what the agents of a network saw and did."""
         network = self._runner.networks[index]
         if len(matches) != len(self._all) * len(network.agents):
@@ -64,14 +61,14 @@ class TeamCollector:
         for name in (Columns.OBS, Columns.ACTIONS, ACTION_MASK, MEMORY):
             if name in columns:
                 self._note(self._parts, network.name, name, self._per_match(columns[name], len(network.agents)))
-        if index == 0 and self._runner.config.needs_state:
+        if index == 0 and self._runner.config.mixer_class.needs_state:
             self._note(self._parts, TEAM, STATE, self._state(self._all))
 
-    def stepped(self, step: Step, rewards: Array) -> None:
+    def add_step(self, step: Step, rewards: Array) -> None:
         """Note what came of it; close matches that were cut off."""
         self._note(self._parts, TEAM, Columns.REWARDS, rewards.mean(axis=1).astype(np.float32))
         ended = step.terminated | step.truncated
-        final = step.terminated if self._runner.config.bootstrap_truncated else ended
+        final = step.terminated if self._runner.config.settings.bootstrap_truncated else ended
         self._note(self._parts, TEAM, Columns.TERMINATEDS, final.copy())
         self._ended.append(ended)
         self._close(np.flatnonzero(ended & ~final))
@@ -82,16 +79,16 @@ class TeamCollector:
             return
         for index, network in enumerate(self._runner.networks):
             rows, agents = matches.repeat(len(network.agents)), np.tile(network.agents, len(matches))
-            seen, _ = self._runner.seen(index, rows, agents)
+            seen, _ = self._runner.observe(index, rows, agents)
             mask = self._runner.env.action_mask(rows, agents)
             columns = {Columns.OBS: seen[Columns.OBS], Columns.ACTIONS: np.zeros(len(rows), np.int64)}
             for name, values in (columns if mask is None else {**columns, ACTION_MASK: mask}).items():
                 self._note(self._closed, network.name, name, self._per_match(values, len(network.agents)))
-        if self._runner.config.needs_state:
+        if self._runner.config.mixer_class.needs_state:
             self._note(self._closed, TEAM, STATE, self._state(matches))
         self._closings.append((np.full(len(matches), len(self._ended) - 1), matches))
 
-    def take(self) -> tuple[Batches, int]:
+    def pop_batches(self) -> tuple[Batches, int]:
         """All that was noted since the last time, as segments: LENGTHS [S], and the MEMORY [S, k, size] before each."""
         self._close(np.flatnonzero(~self._ended[-1]))
         ended = np.stack(self._ended)

@@ -42,7 +42,7 @@ class TeamLearner(TorchLearner):
         """As RLlib, on one thread (see `MinibatchPPOLearner`), with target networks."""
         torch.set_num_threads(1)
         self._mixer_id = self.config.module_id(TEAM)
-        self._network_ids = [(network, self.config.module_id(network.name)) for network in self.config.networks]
+        self._network_ids = [(network, self.config.module_id(network.name)) for network in self.config.spec.networks]
         self._all_ids = [self._mixer_id, *(id for _, id in self._network_ids)]
         super().build()
         self._targets = {id: copy.deepcopy(self.module[id]).requires_grad_(False) for id in self._all_ids}
@@ -98,10 +98,11 @@ class TeamLearner(TorchLearner):
         """One gradient step. A gradient that is not finite is left out, with a warning."""
         config = self.config
         values, targets = self.team_values(batch)
-        if config.huber_delta is None:
+        huber_delta = config.settings.huber_delta
+        if huber_delta is None:
             loss = mse_loss(values, targets)
         else:
-            loss = huber_loss(values, targets, delta=config.huber_delta)
+            loss = huber_loss(values, targets, delta=huber_delta)
         optimizer = self.get_optimizer(self._mixer_id)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -128,7 +129,10 @@ class TeamLearner(TorchLearner):
             chosen.append(values.gather(2, columns[Columns.ACTIONS].long()[..., None]).squeeze(2))
             with torch.no_grad():
                 targets = action_values(self._targets[id], network, columns, team[LENGTHS])
-                chooser = _legal(values.detach() if self.config.double_q else targets, columns.get(ACTION_MASK))
+                chooser = _legal(
+                    values.detach() if self.config.settings.double_q else targets,
+                    columns.get(ACTION_MASK),
+                )
                 best.append(targets.gather(2, chooser.argmax(dim=2, keepdim=True)).squeeze(2))
         state = team.get(STATE)
         total = self.module[self._mixer_id].mix(torch.cat(chosen, dim=1), state)
@@ -142,9 +146,9 @@ class TeamLearner(TorchLearner):
         """As RLlib; logs the last minibatch, and updates the targets."""
         self.metrics.log_dict({k: float(term) for k, term in self._terms.items()}, key=self._mixer_id, window=1)
         now = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME]
-        if now - self._targets_updated >= self.config.target_network_update_freq:
+        if now - self._targets_updated >= self.config.settings.target_network_update_freq:
             self._targets_updated = now
-            self._update_targets(self.config.tau)
+            self._update_targets(self.config.settings.tau)
         super().after_gradient_based_update(timesteps=timesteps)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Assignments for env runners: whom each plays, close to where weights lie, and dealt ahead of time."""
+"""Assignments for env runners: which opponents each one plays, near the weights and one request ahead if configured."""
 
 from __future__ import annotations
 
@@ -15,22 +15,31 @@ from marl_app.rllib.sampling.fragments import Fragment
 from marl_app.store.reader import Inventory
 
 
+@dataclass(frozen=True)
+class RunnerAssignment:
+    """What one request tells an env runner: its opponents now, and the digests that it will probably need next."""
+
+    assignment: Assignment
+    prefetch_digests: tuple[str, ...] = ()
+
+
 @dataclass
-class Dealt:
-    """Sums over `assignments`: seconds that the league took for them, bytes that they are as messages, and how far each
-    is from the matchmaker's distribution (total variation distance)."""
+class AssignmentTotals:
+    """Sums over `assignments`: seconds that the league took, bytes as messages, and the distance of each from the
+    matchmaker's distribution (total variation)."""
 
     assignments: int = 0
     seconds: float = 0.0
     bytes: int = 0
     distortion: float = 0.0
 
-    def add(self, other: Dealt) -> None:
+    def accumulate(self, other: AssignmentTotals) -> None:
+        """Add the sums of the other totals."""
         for item in fields(self):
             setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
 
     def means(self) -> dict[str, float]:
-        """Assignments per second of the league's time, bytes of one, and the mean distortion; empty without any."""
+        """Return assignments per second of the league's time, bytes of one, and mean distortion; empty without any."""
         if not self.assignments:
             return {}
         return {
@@ -40,54 +49,53 @@ class Dealt:
         }
 
 
-class Dealing:
-    """Deals the assignments of `league`.
+class Assigner:
+    """Makes the assignments of `league` for env runners.
 
-    inventory: what the racks' caches hold. tolerance: how far that may be preferred, see `league.placement`.
-    ahead: each env runner gets the assignment that was dealt when it was asked the time before, and is told the digests
-    of the one that was dealt now.
+    inventory: what the rack caches hold. tolerance: how far resident snapshots may be preferred (`league.placement`).
+    pipelined: an env runner plays the assignment that was made at its request before, and prefetches the new one.
     """
 
-    def __init__(self, league: League, inventory: Inventory, tolerance: float, ahead: bool) -> None:
+    def __init__(self, league: League, inventory: Inventory, tolerance: float, pipelined: bool) -> None:
         self._league = league
         self._inventory = inventory
         self._tolerance = tolerance
-        self._ahead = ahead
-        self._racks: Mapping[str, frozenset[str]] = {}
-        self._held: dict[int, tuple[str, tuple[str, ...]]] = {}  # by env runner: its rack, and what it holds itself
-        self._next: dict[int, Assignment] = {}  # by env runner
-        self._dealt = Dealt()
+        self._pipelined = pipelined
+        self._rack_digests: Mapping[str, frozenset[str]] = {}
+        self._runner_digests: dict[int, tuple[str, tuple[str, ...]]] = {}  # env runner -> its rack, digests in slots
+        self._next: dict[int, Assignment] = {}  # env runner -> the assignment that it is prefetching
+        self._totals = AssignmentTotals()
 
-    def heard(self, fragments: Iterable[Fragment]) -> None:
-        """Env runners have said where they are, and what they hold; time to hear of the caches, too."""
+    def update_residency(self, fragments: Iterable[Fragment]) -> None:
+        """Record which snapshots each env runner holds, and each rack cache where that makes a difference."""
         for fragment in fragments:
-            self._held[fragment.runner] = fragment.rack, fragment.held
+            self._runner_digests[fragment.runner] = fragment.rack, fragment.resident_digests
         if self._tolerance:
-            self._racks = self._inventory()
+            self._rack_digests = self._inventory()
 
-    def held(self, runner: int) -> frozenset[str]:
-        """The digests of what it costs an env runner little to play."""
-        rack, own = self._held.get(runner, ("", ()))
-        return self._racks.get(rack, frozenset()).union(own)
+    def resident(self, runner: int) -> frozenset[str]:
+        """Return the digests in an env runner's slots and in its rack's cache: cheap to play."""
+        rack, digests = self._runner_digests.get(runner, ("", ()))
+        return self._rack_digests.get(rack, frozenset()).union(digests)
 
-    def assign(self, learner: str, runner: int, opponent_slots: int, rng: np.random.Generator) -> Assignment:
-        """Whom a learner plays next in an env runner."""
-        held = self.held(runner) if self._tolerance else frozenset()
+    def assign(self, learner: str, runner: int, opponent_slots: int, rng: np.random.Generator) -> RunnerAssignment:
+        """Return what env runner `runner` plays next for a learner, with at most `opponent_slots` snapshots."""
+        resident = self.resident(runner) if self._tolerance else frozenset()
         began = time.perf_counter()
-        assignment = self._league.assign(learner, opponent_slots, rng, held, self._tolerance)
-        self._dealt.add(Dealt(1, time.perf_counter() - began, len(pickle.dumps(assignment)), assignment.distortion))
-        return assignment
+        assignment = self._league.assign(learner, opponent_slots, rng, resident, self._tolerance)
+        seconds = time.perf_counter() - began
+        message_bytes = len(pickle.dumps(assignment))  # what Ray would send; only counted here
+        self._totals.accumulate(AssignmentTotals(1, seconds, message_bytes, assignment.distortion))
+        if not self._pipelined:
+            return RunnerAssignment(assignment)
+        # Play the assignment whose snapshots this runner was told to prefetch; a new turn's learner has none yet.
+        planned, self._next[runner] = self._next.get(runner), assignment
+        if planned is None or planned.learner != learner:
+            planned = assignment
+        digests = (opponent.digest for opponent in assignment.opponents if opponent.digest is not None)
+        return RunnerAssignment(planned, tuple(dict.fromkeys(digests)))
 
-    def in_turn(self, runner: int, dealt: Assignment) -> tuple[Assignment, tuple[str, ...]]:
-        """What the env runner plays now that this was dealt, and the digests of what it will play after that."""
-        if not self._ahead:
-            return dealt, ()
-        before, self._next[runner] = self._next.get(runner), dealt
-        if before is None or before.learner != dealt.learner:
-            before = dealt
-        return before, tuple(dict.fromkeys(one.digest for one in dealt.opponents if one.digest is not None))
-
-    def take(self) -> Dealt:
-        """The sums since the last call."""
-        taken, self._dealt = self._dealt, Dealt()
-        return taken
+    def pop_totals(self) -> AssignmentTotals:
+        """Return the sums since the last call."""
+        totals, self._totals = self._totals, AssignmentTotals()
+        return totals

@@ -11,34 +11,35 @@ import torch
 from ray.rllib.core.learner.learner import Learner
 
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, write
+from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, write_checkpoint
 from marl_app.store.codec import decode, encode
 
 
-def save(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Path:
+def save_checkpoint(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Path:
     """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`.
 
-    Deleted too are what a killed writer left, and checkpoints of later iterations: a run that was resumed has passed
-    them over, so they are damaged.
+    Return the checkpoint's directory. Raises OSError if it cannot be written.
     """
     arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
     files = {
-        **{PLAYER.format(name): algorithm.encode_learner(name) for name in algorithm.trainees},
+        **{PLAYER.format(learner): algorithm.snapshots.encode(learner) for learner in algorithm.trainees},
         LEARNER: encode(arrays, plain),
-        STATE: json.dumps(algorithm.progress_state(), allow_nan=False).encode(),
+        STATE: json.dumps(algorithm.run_state().to_json(), allow_nan=False).encode(),
     }
-    return write(directory, algorithm.iteration, files, keep)
+    return write_checkpoint(directory, algorithm.iteration, files, keep)
 
 
-def load(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
-    """Make a freshly built algorithm go on where the checkpoint was written; learners that it has not begin anew.
+def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
+    """Continue a freshly built algorithm where the checkpoint was written; learners that it does not have begin new.
 
     Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league or a
     learner refers to weights that the store does not have.
     """
-    players = {name: decode(blob)[0] for name, blob in checkpoint.players.items() if name in algorithm.trainees}
-    current = algorithm.weights()
+    state = checkpoint.state
+    players = {name: decode(data)[0] for name, data in checkpoint.players.items() if name in algorithm.trainees}
+    current = algorithm.weights.read(algorithm.spec.main_learner)
     for weights in players.values():
+        # Parameters that only one of the two has; if there are none, those of another shape.
         misfit = set(weights.keys() ^ current.keys()) or {
             name for name in weights if weights[name].shape != current[name].shape
         }
@@ -46,17 +47,17 @@ def load(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
             raise ValueError(
                 f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`"
             )
-    for snapshot in checkpoint.state["league"]["snapshots"]:
-        if not algorithm.store.has(snapshot["digest"]):
-            raise KeyError(f"{checkpoint.path} refers to {snapshot['player']}, which the store does not have")
-    for name, trainee in checkpoint.state["trainees"].items():
-        if name in algorithm.trainees and trainee["initial"] and not algorithm.store.has(trainee["initial"]):
+    for snapshot in state.snapshots:
+        if not algorithm.store.has(snapshot.digest):
+            raise KeyError(f"{checkpoint.path} refers to {snapshot.player.id}, which the store does not have")
+    for name, trainee in state.trainees.items():
+        if name in algorithm.trainees and trainee.initial and not algorithm.store.has(trainee.initial):
             raise KeyError(f"{checkpoint.path} refers to the initial weights of {name}, which the store does not have")
     for learner, weights in players.items():
-        algorithm.set_weights(learner, weights)
+        algorithm.weights.write(learner, weights)
     arrays, plain = decode(checkpoint.learner)
     algorithm.learner_group.foreach_learner(_load_learner_state, arrays=arrays, plain=plain)
-    algorithm.load_progress_state(checkpoint.state)
+    algorithm.load_run_state(state)
 
 
 def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,29 +1,22 @@
-"""RLlib's configuration, plus what matches need: of any algorithm, and of PPO."""
+"""RLlib's AlgorithmConfig for a run of matches; each algorithm has a subclass with its collector and its learner."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.algorithms.ppo import PPOConfig
 
-from marl_app.config.schema import StopConfig
-from marl_app.envs.batched import MakeEnv
-from marl_app.league.league import League
-from marl_app.league.players import Guest
-from marl_app.players.modules.actor_critic import Architecture
-from marl_app.players.networks import Network, module_id, multi_module_spec
-from marl_app.rllib.ppo.learner import MinibatchPPOLearner
-from marl_app.rllib.sampling.collector import Collector, RowCollector
+from marl_app.envs.batched import BatchedEnv
+from marl_app.players.networks import multi_module_spec
+from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.env_runner import MatchEnvRunner
-from marl_app.store.reader import CacheOption, Direct
-from marl_app.store.store import Store
 
 
 class MatchConfig(AlgorithmConfig):
-    """AlgorithmConfig plus what matches need; see `matches`."""
+    """AlgorithmConfig with the `spec` of a run: the configuration's own keys are read from `spec.settings`."""
 
+    spec: RunSpec
     rllib_settings: ClassVar[tuple[str, ...]] = (
         "lr",
         "gamma",
@@ -32,131 +25,60 @@ class MatchConfig(AlgorithmConfig):
         "train_batch_size_per_learner",
         "minibatch_size",
     )
-    """Keys of `algorithm` that are RLlib's."""
+    """Keys of `algorithm` that go to RLlib's `training`, under the same names."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
         self.env_runner_cls = MatchEnvRunner
         self.rollout_fragment_length = "auto"  # the batch, divided among all matches
-        # An env runner's state is its configuration and the request in hand: there is nothing to sync.
+        # The state of an env runner is its configuration and the request that it answers: nothing has to be synced.
         self._dont_auto_sync_env_runner_states = True
         self.merge_env_runner_states = False
         self.broadcast_env_runner_states = False
         self.add_default_connectors_to_learner_pipeline = False
-        self.run_dir = ""
-        self.trainees: Mapping[str, float] = {"main": 1.0}
-        self.guests: tuple[Guest, ...] = ()
-        self.turn = 1
-        self.make_env: MakeEnv | None = None
-        self.make_league: Callable[[], League] | None = None
-        self.store: Store | None = None
-        self.cache: CacheOption = Direct()
-        self.architecture: Architecture | None = None
-        self.agents: tuple[str, ...] = ()
-        self.networks: tuple[Network, ...] = ()
-        self.opponent_slots = 1
-        self.pipeline = False
-        self.prefetch = False
-        self.placement_tolerance = 0.0
-        self.no_progress_timeout_s = 120.0
-        self.stop: StopConfig | None = None
-        self.hparams: dict[str, Any] = {}
-        self.normalize_rewards = False
-        self.death_masking = True
 
     @property
-    def learner(self) -> str:
-        """The first learner: the one that is evaluated and shown."""
-        return next(iter(self.trainees))
+    def settings(self) -> Any:
+        """The section `algorithm` of the configuration."""
+        return self.spec.settings.algorithm
 
     @property
     def collector_class(self) -> type[Collector]:
-        """What makes training columns of what is played."""
+        """What makes training columns of played matches."""
         raise NotImplementedError
 
     def build_env_to_module_connector(self, *args: Any, **kwargs: Any) -> None:
-        """None: our env runner hands arrays to its networks."""
+        """Return None: the env runner passes arrays to its networks itself."""
 
     def build_module_to_env_connector(self, *args: Any, **kwargs: Any) -> None:
-        """None: our env runner takes arrays from its networks."""
+        """Return None: the env runner takes arrays from its networks itself."""
 
-    def matches(
-        self,
-        *,
-        run_dir: str,
-        trainees: Mapping[str, float],
-        turn: int,
-        make_env: MakeEnv,
-        make_league: Callable[[], League],
-        store: Store,
-        architecture: Architecture,
-        agents: tuple[str, ...],
-        networks: tuple[Network, ...],
-        opponent_slots: int,
-        pipeline: bool,
-        no_progress_timeout_s: float,
-        stop: StopConfig,
-        hparams: dict[str, Any],
-        guests: tuple[Guest, ...] = (),
-        prefetch: bool = False,
-        placement_tolerance: float = 0.0,
-        **settings: Any,
-    ) -> Self:
-        """What is played, by which networks, against whom, and where the run lies.
+    def check_env(self, env: BatchedEnv, settings: Any) -> None:
+        """Raise ConfigError, naming the key of `algorithm`, if the algorithm cannot be used in this environment."""
 
-        trainees: who trains, with their shares of the env steps; a turn is `turn` iterations.
-        pipeline: sample the next fragments while learning from the last ones (their weights are one update old).
-        no_progress_timeout_s: a run that gets no experience for so long ends with the reason.
-        hparams: the run's configuration, flat, for TensorBoard.
-        guests: who sits in the pool from the beginning; their bytes are in the store.
-        prefetch: deal one request ahead, so that env runners fetch the next opponents while they play.
-        placement_tolerance: how far assignments may prefer whom an env runner or its rack holds.
-        settings: those of the algorithm that RLlib's `training` does not have; the schema says what they mean.
-        """
-        for name, value in {**locals(), **settings}.items():
-            if name not in ("self", "__class__", "settings"):
-                setattr(self, name, value)
-        self.multi_agent(
-            policies={module_id(learner, network.name, networks) for learner in trainees for network in networks},
-            policy_mapping_fn=_unused_mapping,
+    def for_run(self, spec: RunSpec) -> Self:
+        """Set the run, RLlib's settings that follow from it, and one module per learner and network."""
+        algorithm, runtime = spec.settings.algorithm, spec.settings.runtime
+        self.spec = spec
+        self.environment(env="matches", disable_env_checking=True)
+        self.training(**{name: getattr(algorithm, name) for name in self.rllib_settings})
+        self.env_runners(
+            num_env_runners=runtime.num_env_runners,
+            num_envs_per_env_runner=runtime.num_envs_per_env_runner,
+            num_gpus_per_env_runner=runtime.num_gpus_per_env_runner,
+            create_local_env_runner=runtime.num_env_runners == 0,
         )
-        self.rl_module(rl_module_spec=multi_module_spec(trainees, networks, architecture))
-        return self
-
-
-class LeaguePPOConfig(MatchConfig, PPOConfig):
-    """PPOConfig plus what matches need."""
-
-    rllib_settings = (
-        *MatchConfig.rllib_settings,
-        "lambda_",
-        "clip_param",
-        "vf_clip_param",
-        "vf_loss_coeff",
-        "entropy_coeff",
-        "use_kl_loss",
-        "kl_coeff",
-        "kl_target",
-        "num_epochs",
-        "shuffle_batch_per_epoch",
-    )
-
-    def __init__(self, algo_class: type | None = None) -> None:
-        super().__init__(algo_class=algo_class)
-        self.huber_delta: float | None = None
-        self.normalize_advantages = True
-        self.normalize_values = False
-
-    @property
-    def collector_class(self) -> type[Collector]:
-        """Rows with advantages."""
-        return RowCollector
-
-    def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
-        """For RLlib."""
-        return MinibatchPPOLearner
+        self.learners(num_learners=runtime.num_learners, num_gpus_per_learner=runtime.num_gpus_per_learner)
+        self.fault_tolerance(
+            restart_failed_env_runners=True,
+            delay_between_env_runner_restarts_s=runtime.env_runner_restart_delay_s,
+        )
+        self.debugging(seed=spec.settings.seed, log_level="ERROR")
+        ids = [module_id for learner in spec.learner_shares for module_id in spec.module_ids(learner).values()]
+        self.multi_agent(policies=set(ids), policy_mapping_fn=_unused_mapping)
+        return self.rl_module(rl_module_spec=multi_module_spec(spec.learner_shares, spec.networks, spec.architecture))
 
 
 def _unused_mapping(agent_id: Any, episode: Any, **kwargs: Any) -> str:
-    """RLlib wants a mapping function; our env runner goes by `networks_of`."""
+    """RLlib requires a mapping function; the env runner maps agents to networks by `RunSpec.networks`."""
     raise RuntimeError("MatchEnvRunner maps agents to networks itself")

@@ -28,8 +28,8 @@ LEARNER_KEYS = {
 """The learner's names -> ours; where a player has several networks, the mean over those that report it."""
 
 
-def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of the iteration that has just ended; `result` is RLlib's."""
+def iteration_report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics of the iteration that has just ended; `result` is RLlib's."""
     stats, counters = algorithm.stats, algorithm.counters
     seconds = max(stats.seconds, 1e-9)
     values = {
@@ -43,8 +43,8 @@ def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, fl
         "throughput/learn_share": stats.learn_seconds / seconds,
         "learner/batch_rows": stats.rows,
         "learner/rows_per_env_step": stats.rows / stats.env_steps,
-        "policies/parameters": algorithm.num_parameters,
-        "policies/broadcast_bytes": algorithm.broadcast_bytes,
+        "policies/parameters": algorithm.weights.parameters,
+        "policies/broadcast_bytes": algorithm.weights.broadcast_bytes,
         "staleness/updates": stats.staleness,
         "matches/per_s": stats.matches / seconds,
         "health/env_runner_restarts": counters.restarts,
@@ -58,15 +58,15 @@ def report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, fl
         values["matches/first_side_score"] = first / matches
     if stats.recorded:
         values["league/self_play_share"] = matches / stats.recorded
-    return values | _learners(algorithm, result) | _league(algorithm) | _dealt(algorithm) | _snapshots(algorithm)
+    return values | _learners(algorithm, result) | _league(algorithm) | _assigned(algorithm) | _snapshots(algorithm)
 
 
-def _dealt(algorithm: MatchAlgorithm) -> dict[str, float]:
+def _assigned(algorithm: MatchAlgorithm) -> dict[str, float]:
     """The control plane's work, and what placement made of it."""
-    means = algorithm.stats.dealt.means()
+    means = algorithm.stats.assigned.means()
     distortion = means.pop("distortion", None)
     values = {f"control_plane/{name}": value for name, value in means.items()}
-    if distortion is not None and algorithm.config.placement_tolerance:
+    if distortion is not None and algorithm.spec.settings.league.placement_tolerance:
         values["league/placement_distortion"] = distortion
     return values
 
@@ -76,7 +76,7 @@ def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str,
     and where there are several, how far each of them is."""
     values: dict[str, float] = {}
     for learner in algorithm.stats.learners:
-        prefix = "learner/" if learner == algorithm.config.learner else f"learners/{learner}/"
+        prefix = "learner/" if learner == algorithm.spec.main_learner else f"learners/{learner}/"
         modules = [
             figures
             for name, figures in result.get(LEARNER_RESULTS, {}).items()
@@ -136,7 +136,7 @@ def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
 def _league(algorithm: MatchAlgorithm) -> dict[str, float]:
     pool = [snapshot.player.id for snapshot in algorithm.league.snapshots]
     values = {"league/pool_size": float(len(pool))}
-    strength = _strength(algorithm, algorithm.config.learner)
+    strength = _strength(algorithm, algorithm.spec.main_learner)
     values |= {f"league/{name}": value for name, value in strength.items()}
     if pool:
         standing = algorithm.standing()

@@ -48,7 +48,7 @@ class Sampler:
         self._batch_steps = batch_steps
         self._fragment_steps = fragment_steps
         self._in_a_row = 0
-        self.failures = 0
+        self._failures = 0
 
     def request(self, collected: int = 0) -> None:
         """Have env runners that are alive and idle collect what the batch still lacks beyond `collected` env steps.
@@ -88,6 +88,11 @@ class Sampler:
                 )
         return fragments
 
+    def pop_failures(self) -> int:
+        """Return how many times env runners raised since the last call."""
+        failures, self._failures = self._failures, 0
+        return failures
+
     def revived(self, timeout_s: float = 0.0) -> list[int]:
         """Env runners that were dead and answer again. If nobody does, it may take `timeout_s` seconds to say so."""
         began = time.monotonic()
@@ -113,7 +118,7 @@ class Sampler:
         return [answer for _, answer in answers]
 
     def _failed(self, failure: Failure) -> None:
-        self.failures += 1
+        self._failures += 1
         self._in_a_row += 1
         logger.error("an env runner raised; its matches start anew\n%s", failure.traceback)
         if self._in_a_row >= CONSECUTIVE_FAILURES:

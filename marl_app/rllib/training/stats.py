@@ -1,68 +1,29 @@
-"""What a run has done, in total and in its last iteration."""
+"""What the last iteration did, summed over its fragments. Totals of the run: `runs/state.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from marl_app.config.schema import StopConfig
 from marl_app.rllib.sampling.fragments import Fragment
-from marl_app.rllib.sampling.moments import Moments
-from marl_app.rllib.training.assignments import Dealt
+from marl_app.rllib.training.assignments import AssignmentTotals
+from marl_app.runs.state import Counters
 from marl_app.store.traffic import Traffic
-
-
-@dataclass
-class Counters:
-    """Totals of a run, kept across a resume."""
-
-    env_steps: int = 0
-    trained_agent_steps: int = 0
-    updates: int = 0
-    matches: int = 0
-    seconds: float = 0.0
-    restarts: int = 0
-    failures: int = 0
-
-
-@dataclass
-class Trainee:
-    """Totals of one learner, kept across a resume.
-
-    `agent_steps` are its own actions that it has trained on; `initial` is the digest of the weights that it began with,
-    stored where it may be reset.
-    """
-
-    env_steps: int = 0
-    agent_steps: int = 0
-    updates: int = 0
-    initial: str = ""
-    reward_moments: Moments = field(default_factory=Moments)
-
-    def count(self, fragment: Fragment) -> None:
-        """Take a fragment into account."""
-        self.env_steps += fragment.env_steps
-        self.agent_steps += fragment.rows
-        self.reward_moments.merge(fragment.reward_moments)
-
-    @classmethod
-    def load(cls, state: Mapping[str, Any]) -> Trainee:
-        """The inverse of `dataclasses.asdict`."""
-        return cls(**{**state, "reward_moments": Moments(**state["reward_moments"])})
 
 
 @dataclass
 class IterationStats:
     """What the last iteration did.
 
-    `seconds`: since the end of the iteration before; `wait_seconds` of it, idle until enough experience had arrived.
-    `matches` ended, `recorded` of them counted for somebody (not those that ended in a random opening).
+    `seconds`: since the end of the iteration before; `wait_seconds` of it idle until enough experience had arrived.
+    `matches` that ended; `recorded`: matches counted in the payoff (not those that ended in a random opening).
     `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
-    `learners`: who has trained; one, but for what an env runner brought late.
-    `sample_seconds` and `traffic` of all env runners; `slot_bytes` and `private_bytes` of the one with the most.
-    `dealt`: assignments made since the last iteration.
+    `learners`: who trained; one learner, unless an env runner delivered a fragment of the turn before.
+    `sample_seconds` and `traffic` of all env runners; `slot_bytes` and `private_bytes` of the largest.
+    `assigned`: assignments made since the last iteration.
     """
 
     env_steps: int = 0
@@ -81,11 +42,11 @@ class IterationStats:
     slot_bytes: int = 0
     private_bytes: int = 0
     sample_seconds: float = 0.0
-    dealt: Dealt = field(default_factory=Dealt)
+    assigned: AssignmentTotals = field(default_factory=AssignmentTotals)
 
     @classmethod
-    def of(cls, fragments: Sequence[Fragment], updates: Mapping[str, int]) -> IterationStats:
-        """The statistics of fragments that are learned from after so many updates of each learner."""
+    def from_fragments(cls, fragments: Sequence[Fragment], updates: Mapping[str, int]) -> IterationStats:
+        """Return the statistics of fragments that are trained on after `updates` updates of each learner."""
         matches = sum(fragment.matches for fragment in fragments)
         own = [
             (fragment.outcomes, np.array([o == fragment.learner for o in fragment.outcomes.opponents], np.bool_))
@@ -109,3 +70,14 @@ class IterationStats:
             private_bytes=max(fragment.private_bytes for fragment in fragments),
             sample_seconds=sum(fragment.seconds for fragment in fragments),
         )
+
+
+def share_done(stop: StopConfig, counters: Counters, iteration: int) -> float | None:
+    """Return the share of a run that is over, in [0, 1], by the limit that is nearest; None if it has no limit."""
+    limits = (
+        (stop.env_steps, counters.env_steps),
+        (stop.minutes, counters.seconds / 60),
+        (stop.iterations, iteration),
+    )
+    shares = [reached / limit for limit, reached in limits if limit is not None]
+    return min(1.0, max(shares)) if shares else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from marl_app.runs.state import TurnState
+
 
 @dataclass
 class Turns:
@@ -43,6 +45,11 @@ class Turns:
     def _next(self) -> None:
         self.current, self.left = min(self.passed, key=lambda name: self.passed[name]), self.length
 
-    def state(self) -> dict[str, object]:
-        """What a run changes, as JSON types: arguments of a `Turns` that goes on."""
-        return {"passed": self.passed, "current": self.current, "left": self.left}
+    def state(self) -> TurnState:
+        """Return what a checkpoint keeps."""
+        return TurnState(dict(self.passed), self.current, self.left)
+
+    @classmethod
+    def from_state(cls, shares: Mapping[str, float], length: int, state: TurnState) -> Turns:
+        """Return turns that go on from this state, with the shares and length of the configuration."""
+        return cls(shares, length, dict(state.passed), state.current, state.left)

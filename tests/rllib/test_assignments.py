@@ -1,4 +1,4 @@
-"""Assignments for env runners: what is held is preferred, and the next opponents are fetched while playing."""
+"""Assignments for env runners: resident snapshots are preferred, and the next opponents are fetched while playing."""
 
 import time
 
@@ -9,72 +9,76 @@ from marl_app.league.league import League
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
-from marl_app.rllib.training.assignments import Dealing
+from marl_app.rllib.training.assignments import Assigner
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Names
 from tests.rllib.runners import against, collect, make_runner, publish, random_weights
-from tests.rllib.runs import matches, running, watch
+from tests.rllib.runs import matches, running, watch_requests
 
 
 class Answer:
-    """What a fragment says of where it comes from."""
+    """Where a fragment comes from, and which snapshots its env runner holds."""
 
-    def __init__(self, runner, rack, held):
-        self.runner, self.rack, self.held = runner, rack, held
+    def __init__(self, runner, rack, resident_digests):
+        self.runner, self.rack, self.resident_digests = runner, rack, resident_digests
 
 
 def uniform_league(pool):
-    made = League([Learner("main"), Learner("other")], Uniform(), EverySteps(10))
+    league = League([Learner("main"), Learner("other")], Uniform(), EverySteps(10))
     for number in range(pool):
-        made.add_snapshot("main", f"{number:064x}", 0, "")
-    return made
+        league.add_snapshot("main", f"{number:064x}", 0, "")
+    return league
 
 
-def test_an_env_runner_holds_its_slots_and_its_racks_cache():
+def test_resident_are_the_slots_of_an_env_runner_and_its_racks_cache():
     racks = {"r0": frozenset("ab"), "r1": frozenset("c")}
-    dealing = Dealing(uniform_league(10), lambda: racks, 0.5, ahead=False)
+    assigner = Assigner(uniform_league(10), lambda: racks, 0.5, pipelined=False)
     # The third is on a node without a label, and without a cache.
-    dealing.heard([Answer(1, "r0", ("x",)), Answer(2, "r1", ()), Answer(3, "", ("y",))])
-    assert [dealing.held(runner) for runner in range(5)] == [set(), set("abx"), {"c"}, {"y"}, set()]
+    assigner.update_residency([Answer(1, "r0", ("x",)), Answer(2, "r1", ()), Answer(3, "", ("y",))])
+    assert [assigner.resident(runner) for runner in range(5)] == [set(), set("abx"), {"c"}, {"y"}, set()]
     racks["r1"] = frozenset("d")
-    dealing.heard([])
-    assert dealing.held(2) == {"d"}
+    assigner.update_residency([])
+    assert assigner.resident(2) == {"d"}
 
 
-def test_what_is_held_is_dealt_more_often_and_the_sums_say_so():
-    """A tenth is held: with 0.5 it is dealt with 0.1 + 0.5 x 0.9 = 0.55, at a distance of 0.45."""
-    made = uniform_league(100)
-    held = tuple(snapshot.digest for snapshot in made.snapshots[:10])
-    dealing = Dealing(made, dict, 0.5, ahead=False)
-    dealing.heard([Answer(1, "", held)])
+def test_resident_snapshots_are_assigned_more_often_and_the_sums_say_so():
+    """A tenth is resident: with 0.5 it is assigned with 0.1 + 0.5 x 0.9 = 0.55, at a distance of 0.45."""
+    league = uniform_league(100)
+    resident = tuple(snapshot.digest for snapshot in league.snapshots[:10])
+    assigner = Assigner(league, dict, 0.5, pipelined=False)
+    assigner.update_residency([Answer(1, "", resident)])
     rng, requests, share = np.random.default_rng(0), 3000, {1: 0.0, 2: 0.0}
     for runner in share:
         for _ in range(requests):
-            dealt = dealing.assign("main", runner, 2, rng)
-            own = np.array([opponent.digest in held for opponent in dealt.opponents])
-            share[runner] += float(dealt.shares[own].sum()) / requests
+            assignment = assigner.assign("main", runner, 2, rng).assignment
+            mask = np.array([opponent.digest in resident for opponent in assignment.opponents])
+            share[runner] += float(assignment.shares[mask].sum()) / requests
     slack = 4 * np.sqrt(0.25 / 2 / requests)
     assert share == {1: pytest.approx(0.55, abs=slack), 2: pytest.approx(0.1, abs=slack)}
-    sums = dealing.take()
-    assert sums.assignments == 2 * requests and sums.distortion / requests == pytest.approx(0.45)
-    means = sums.means()
+    totals = assigner.pop_totals()
+    assert totals.assignments == 2 * requests and totals.distortion / requests == pytest.approx(0.45)
+    means = totals.means()
     assert means["distortion"] == pytest.approx(0.225) and 100 < means["assignment_bytes"] < 3000
     assert means["assignments_per_s"] > 500  # 20,000 on a quiet machine
-    assert dealing.take().means() == {}
+    assert assigner.pop_totals().means() == {}
 
 
-def test_what_was_dealt_is_played_one_request_later():
-    made, rng = uniform_league(50), np.random.default_rng(0)
-    dealing = Dealing(made, dict, 0.0, ahead=True)
-    dealt = {runner: [dealing.assign("main", runner, 2, rng) for _ in range(4)] for runner in (1, 2)}
-    for runner, row in dealt.items():
-        turns = [dealing.in_turn(runner, one) for one in row]
-        assert [played for played, _ in turns] == [row[0], *row[:-1]]
-        for (_, ahead), one in zip(turns, row, strict=True):
-            assert set(ahead) == {opponent.digest for opponent in one.opponents}
-    other = dealing.assign("other", 1, 2, rng)
-    assert dealing.in_turn(1, other)[0] is other  # another learner's turn: what was dealt before is of no use
-    assert Dealing(made, dict, 0.0, ahead=False).in_turn(1, other) == (other, ())
+def test_a_pipelined_assignment_is_played_one_request_later():
+    assigner = Assigner(uniform_league(50), dict, 0.0, pipelined=True)
+    league_assign, made = assigner._league.assign, []
+    assigner._league.assign = lambda *arguments: made.append(league_assign(*arguments)) or made[-1]
+    rng = np.random.default_rng(0)
+    for runner in (1, 2):
+        del made[:]
+        answers = [assigner.assign("main", runner, 2, rng) for _ in range(4)]
+        # The first request plays what was made for it; each later one plays what was made at the request before.
+        assert [answer.assignment for answer in answers] == [made[0], *made[:-1]]
+        for answer, assignment in zip(answers, made, strict=True):
+            assert set(answer.prefetch_digests) == {opponent.digest for opponent in assignment.opponents}
+    # Another learner's turn: what was prefetched for the learner before is of no use.
+    assert assigner.assign("other", 1, 2, rng).assignment is made[-1]
+    plain = Assigner(uniform_league(50), dict, 0.0, pipelined=False).assign("other", 1, 2, rng)
+    assert plain.assignment.learner == "other" and plain.prefetch_digests == ()
 
 
 FETCH_S, STEP_S, STEPS = 0.1, 0.004, 60
@@ -107,7 +111,7 @@ def pulls(folder, prefetch):
     for number in range(8):
         ahead = tuple(one.digest for one in plays[number + 1].opponents)
         fragment = collect(runner, me, plays[number], seed=number, ahead=ahead)
-        assert fragment.held == (pool[number % 4],) and fragment.rack == "" and fragment.runner == 0
+        assert fragment.resident_digests == (pool[number % 4],) and fragment.rack == "" and fragment.runner == 0
         waited.append(fragment.traffic.waited)
         fetched += fragment.traffic.requests
         results.append((fragment.outcomes.wins.tolist(), fragment.outcomes.opponents, fragment.outcomes.rules))
@@ -132,20 +136,20 @@ def test_a_run_that_prefetches_and_prefers_what_is_held(tmp_path):
         "league.placement_tolerance=0.4",
     )  # fmt: skip
     with running(tmp_path, *overrides) as algorithm:
-        requests = watch(algorithm, "on_sample_request")
+        requests = watch_requests(algorithm)
         distortions = []
         for _ in range(14):
             algorithm.train()
             distortions.append(algorithm.report["league/placement_distortion"])
-        pairs = [arguments["request"] for arguments in requests]
-        for earlier, later in zip(pairs, pairs[1:], strict=False):
+        for earlier, later in zip(requests, requests[1:], strict=False):
             met = {opponent.digest for opponent in later.assignment.opponents} - {None}
-            assert met == set(earlier.ahead)
+            assert met == set(earlier.prefetch_digests)
         assert max(distortions) <= 0.4 and any(distortions)
         assert algorithm.report["control_plane/assignments_per_s"] > 0
         assert 0 <= algorithm.report["snapshots/wait_share"] < 1
-        assert algorithm.traffic.failed == 0 and algorithm.dealt.assignments == len(pairs)
+        assert algorithm.traffic.failed == 0 and algorithm.assigned.assignments == len(requests)
         pool = {snapshot.digest for snapshot in algorithm.league.snapshots}
-        assert algorithm._dealing.held(1) <= pool and len(algorithm._dealing.held(1)) in (1, 2)
+        resident = algorithm._assigner.resident(1)
+        assert resident <= pool and len(resident) in (1, 2)
     recorded = matches(tmp_path)
     assert recorded[["wins", "draws", "losses"]].to_numpy().sum() == algorithm.league.matches

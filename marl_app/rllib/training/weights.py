@@ -1,0 +1,164 @@
+"""The weights of the learners: in RLlib's learner, in requests to env runners, and as snapshots in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
+from ray.rllib.core.learner.learner_group import LearnerGroup
+
+from marl_app import __version__
+from marl_app.league.league import INITIAL, Freeze, League
+from marl_app.league.players import Snapshot
+from marl_app.moments import Moments
+from marl_app.players.agent import player_of
+from marl_app.players.encoding import encode_player
+from marl_app.players.policy import Follower, Policy
+from marl_app.rllib.run_spec import RunSpec
+from marl_app.runs.state import Counters, Trainee
+from marl_app.store.codec import decode
+from marl_app.store.provenance import publish
+from marl_app.store.reader import FETCH_ERRORS, DirectReader
+
+Weights = dict[str, NDArray[Any]]
+"""All weights of a learner under `network/parameter`."""
+
+
+class LearnerWeights:
+    """Reads and writes the weights of learners, and broadcasts them to env runners.
+
+    to_play: learner's weights -> what env runners play with, if that is something else.
+    """
+
+    def __init__(self, learner_group: LearnerGroup, spec: RunSpec, to_play: Callable[[Weights], Weights]) -> None:
+        self._learner_group = learner_group
+        self._spec = spec
+        self._to_play = to_play
+        self._remote = spec.settings.runtime.num_env_runners > 0
+        self._broadcasts: dict[str, Any] = {}
+        self.parameters = self.broadcast_bytes = 0
+
+    def read(self, learner: str) -> Weights:
+        """Return copies of a learner's weights as they are now."""
+        ids = self._spec.module_ids(learner)
+        components = [f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}/{module_id}" for module_id in ids.values()]
+        modules = self._learner_group.get_state(components=components)[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
+        return {
+            f"{network}/{parameter}": np.array(value)
+            for network, module_id in ids.items()
+            for parameter, value in modules[module_id].items()
+        }
+
+    def write(self, learner: str, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Give a learner these weights. Its optimizer keeps its state."""
+        ids = self._spec.module_ids(learner)
+        modules: dict[str, dict[str, NDArray[Any]]] = {}
+        for path, value in weights.items():
+            network, _, parameter = path.partition("/")
+            modules.setdefault(ids[network], {})[parameter] = value
+        # RLlib compares sequence numbers only where the state has one: these weights replace the learner's in any case.
+        self._learner_group.set_state({COMPONENT_LEARNER: {COMPONENT_RL_MODULE: modules}})
+
+    def broadcast(self, learner: str) -> None:
+        """Make the learner's weights as they are now those that requests carry."""
+        weights = self.read(learner)
+        self.parameters = sum(value.size for value in weights.values())
+        self.broadcast_bytes = sum(value.nbytes for value in weights.values())
+        weights = self._to_play(weights)
+        self._broadcasts[learner] = ray.put(weights) if self._remote else weights
+
+    def broadcasted(self, learner: str) -> Any:
+        """Return the weights that requests carry, by value or (with remote env runners) in Ray's object store."""
+        return self._broadcasts[learner]
+
+
+class Snapshots:
+    """Freezes learners into the store and the league, resets them, and loads what is in the store."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        league: League,
+        weights: LearnerWeights,
+        learner_group: LearnerGroup,
+        trainees: Mapping[str, Trainee],
+        counters: Counters,
+    ) -> None:
+        self._spec = spec
+        self._league = league
+        self._weights = weights
+        self._learner_group = learner_group
+        self.trainees = trainees
+        self.counters = counters
+        self._reader = DirectReader(spec.store)
+
+    def encode(self, learner: str, **facts: Any) -> bytes:
+        """Return a learner as it is now as a player (see `players/encoding.py`); `facts` join its metadata."""
+        spec = self._spec
+        facts = {
+            "player": learner,
+            "agent_steps": self.trainees[learner].agent_steps,
+            "env_steps": self.counters.env_steps,
+            "app_version": __version__,
+            "side": self._league.learners[learner].side,
+            **facts,
+        }
+        return encode_player(self._weights.read(learner), spec.networks, spec.agents, spec.architecture, facts)
+
+    def publish(self, data: bytes) -> str:
+        """Put a player into the store, with a note of the run's configuration. Return its digest."""
+        return publish(self._spec.store, data, self._spec.hparams)
+
+    def freeze(self, decision: Freeze) -> Snapshot:
+        """Freeze a learner: its weights into the store first, then its name into the league."""
+        learner = decision.learner
+        player = self._league.next_snapshot(learner)
+        digest = self.publish(self.encode(learner, player=player.id, parent=self._league.careers[learner].origin))
+        return self._league.add_snapshot(learner, digest, self.trainees[learner].agent_steps, decision.reason)
+
+    def reset(self, learner: str, to: str) -> str:
+        """Start a learner again from the weights of `to`, with a new optimizer. Return what happened, as a message.
+
+        If the store does not have these weights now, the learner goes on as it is.
+        """
+        digests = {snapshot.player.id: snapshot.digest for snapshot in self._league.snapshots}
+        data = self.fetch(self.trainees[learner].initial if to == INITIAL else digests[to])
+        if data is None:
+            return f"{learner} goes on as it is: the weights of {to} cannot be had"
+        self._weights.write(learner, decode(data)[0])
+        ids = list(self._spec.module_ids(learner).values())
+        self._learner_group.foreach_learner(_reset_optimizers, module_ids=ids)
+        self.trainees[learner].reward_moments = Moments()
+        self._league.reset(learner, to)
+        self._weights.broadcast(learner)
+        return f"{learner} starts again from {to}"
+
+    def fetch(self, digest: str) -> bytes | None:
+        """Return the bytes of a snapshot; None if they are missing, corrupt or unreachable, as the log says."""
+        try:
+            return bytes(self._reader.get(digest))
+        except FETCH_ERRORS:
+            return None
+
+    def load(self, digest: str) -> Policy | Follower | None:
+        """Return a snapshot as a player that is ready to play; None as `fetch`."""
+        data = self.fetch(digest)
+        if data is None:
+            return None
+        with closing(self._spec.make_env(1)) as env:
+            return player_of(data, env)
+
+    @property
+    def needed_digests(self) -> set[str]:
+        """The digests that the run may still read: of the pool, and of the weights that learners began with."""
+        initial = {trainee.initial for trainee in self.trainees.values() if trainee.initial}
+        return initial.union(snapshot.digest for snapshot in self._league.snapshots)
+
+
+def _reset_optimizers(learner: Any, *, module_ids: list[str], **kwargs: Any) -> None:
+    learner.reset_optimizers(module_ids)

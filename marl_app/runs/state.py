@@ -1,0 +1,103 @@
+"""The state of a run, as a checkpoint's state.json holds it: everything besides weights and optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from marl_app.league.alarms import Reading
+from marl_app.league.players import Learner, Player, Snapshot
+from marl_app.moments import Moments
+
+
+@dataclass
+class Counters:
+    """Totals of a run, kept across a resume."""
+
+    env_steps: int = 0
+    trained_agent_steps: int = 0
+    updates: int = 0
+    matches: int = 0
+    seconds: float = 0.0
+    restarts: int = 0
+    failures: int = 0
+
+
+@dataclass
+class Trainee:
+    """Totals of one learner, kept across a resume.
+
+    `agent_steps`: its actions that it has trained on. `initial`: the digest of the weights that it began with, which
+    are stored where the learner may be reset. `reward_moments`: of its discounted returns.
+    """
+
+    env_steps: int = 0
+    agent_steps: int = 0
+    updates: int = 0
+    initial: str = ""
+    reward_moments: Moments = field(default_factory=Moments)
+
+
+@dataclass(frozen=True)
+class TurnState:
+    """Whose turn it is to train: env steps per share by learner, the current learner, iterations left of its turn."""
+
+    passed: Mapping[str, float]
+    current: str
+    left: int
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that a run needs to go on, besides weights and optimizers.
+
+    anchors: anchor -> the latest score of the main learner against it. exploitability: agent or meta_strategy -> value.
+    readings: of the league over time, oldest first. league: `League.state_dict()`. rng: of the driver's Generator.
+    """
+
+    iteration: int
+    counters: Counters
+    trainees: dict[str, Trainee]
+    turns: TurnState
+    anchors: dict[str, dict[str, float]]
+    exploitability: dict[str, float]
+    readings: list[Reading]
+    league: dict[str, Any]
+    rng: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        """Return the state from what `to_json` gave, now or in 0.1.0. Raises KeyError if a part is missing."""
+        trainees = {
+            name: Trainee(**{**totals, "reward_moments": Moments(**totals["reward_moments"])})
+            for name, totals in state["trainees"].items()
+        }
+        return cls(
+            iteration=state["iteration"],
+            counters=Counters(**state["counters"]),
+            trainees=trainees,
+            turns=TurnState(**state["turns"]),
+            anchors=state["anchors"],
+            exploitability=state.get("exploitability", {}),  # runs before 0.1.0 have neither of these two
+            readings=[Reading(**reading) for reading in state.get("readings", [])],
+            league=state["league"],
+            rng=state["rng"],
+        )
+
+    @property
+    def learners(self) -> list[Learner]:
+        """The league's learners, the main one first."""
+        return [Learner(**learner) for learner in self.league["learners"]]
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The pool, oldest first."""
+        return [
+            Snapshot(**{**snapshot, "player": Player.parse(snapshot["player"])})
+            for snapshot in self.league["snapshots"]
+        ]
