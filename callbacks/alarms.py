@@ -33,7 +33,9 @@ class WarnOfAlarms(MatchCallback):
         reading, messages = None, []
         if algorithm.counters.seconds - self._read >= self._every_s:
             self._read = algorithm.counters.seconds
-            reading = Reading.from_league(algorithm.league, algorithm.spec.main_learner, algorithm.standing(), algorithm.anchors)
+            reading = Reading.from_league(
+                algorithm.league, algorithm.spec.main_learner, algorithm.standing(), algorithm.anchors
+            )
             before = self._ringing
             self._ringing = self._alarms.check([*algorithm.readings, reading][-self._keep :])
             messages = [

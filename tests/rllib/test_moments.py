@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from marl_app.rllib.sampling.moments import Moments
 
 portions = st.lists(
