@@ -1,4 +1,4 @@
-"""A league that forgets is warned of, once, and a resumed run knows what it knew."""
+"""WarnOfAlarms: one warning each time an alarm starts, and readings that a checkpoint keeps."""
 
 import json
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from tests.rllib.runs import running, watch_messages
 
 
 class Run:
-    """What the callback sees of an algorithm, with a league that is driven by hand; an iteration takes a minute."""
+    """A stand-in for the algorithm: a league whose results are set by hand, and one minute per iteration."""
 
     def __init__(self):
         self.league = League([Learner("main")], Latest(), EverySteps(1), Payoff(0.99))
@@ -32,7 +32,7 @@ class Run:
         return Standing.from_league(self.league)
 
     def iterate(self, callback, first, second):
-        """1,000 matches against each snapshot, won in these shares; what the callback reports and says then."""
+        """Record 1,000 matches against each snapshot with these win rates; return (report, new messages)."""
         wins = np.array([1000 * first, 1000 * second], np.int64)
         pool = tuple(snapshot.player.id for snapshot in self.league.snapshots)
         none = np.zeros(2, np.int64)
@@ -49,51 +49,51 @@ def forgetful(keep=60, every_s=60.0):
     return WarnOfAlarms(every_s, keep, {"forgetting": {"drop": 0.2, "min_games": 50}})
 
 
-def test_a_warning_when_it_begins_and_again_when_it_comes_back():
-    """A thousand games with a decay of 0.99 are the whole win rate: what is played is what is read."""
+def test_each_start_of_an_alarm_gives_one_warning():
+    """With a decay of 0.99 per game, the last 1,000 games determine the win rate: each reading is the rate played."""
     run, callback = Run(), forgetful()
     text = "warning: forgetting: 1 of 2 snapshots are beaten less than before, main@0000 in {} of games after 90%"
     assert run.iterate(callback, 0.9, 0.5) == ({"alarms/forgetting": 0.0}, [])
     assert run.iterate(callback, 0.8, 0.6) == ({"alarms/forgetting": 0.0}, [])
     assert run.iterate(callback, 0.5, 0.7) == ({"alarms/forgetting": 1.0}, [text.format("50%")])
-    assert run.iterate(callback, 0.4, 0.7) == ({"alarms/forgetting": 1.0}, [])  # it lasts
+    assert run.iterate(callback, 0.4, 0.7) == ({"alarms/forgetting": 1.0}, [])  # still on: no second warning
     assert run.iterate(callback, 0.85, 0.7) == ({"alarms/forgetting": 0.0}, [])
     assert run.iterate(callback, 0.6, 0.7) == ({"alarms/forgetting": 1.0}, [text.format("60%")])
     assert len(run.readings) == 6
 
 
-def test_only_the_newest_readings_count():
+def test_an_alarm_compares_the_newest_keep_readings():
     run, callback = Run(), forgetful(keep=3)
-    said = [run.iterate(callback, first, 0.5) for first in (0.9, 0.5, 0.5, 0.5)]
-    assert [len(messages) for _, messages in said] == [0, 1, 0, 0] and len(run.readings) == 3
-    assert [report["alarms/forgetting"] for report, _ in said] == [0, 1, 1, 0]  # the 0.9 is forgotten itself
+    results = [run.iterate(callback, first, 0.5) for first in (0.9, 0.5, 0.5, 0.5)]
+    assert [len(messages) for _, messages in results] == [0, 1, 0, 0] and len(run.readings) == 3
+    assert [report["alarms/forgetting"] for report, _ in results] == [0, 1, 1, 0]  # the 0.9 has left the readings
 
 
-def test_between_readings_the_report_says_what_the_last_one_said():
+def test_between_readings_the_report_repeats_the_last_reading():
     run, callback = Run(), forgetful(every_s=120.0)
-    said = [run.iterate(callback, first, 0.5) for first in (0.9, 0.5, 0.5, 0.9)]
-    assert len(run.readings) == 2  # of the first and third minute
-    assert [report["alarms/forgetting"] for report, _ in said] == [0, 0, 1, 1]
+    results = [run.iterate(callback, first, 0.5) for first in (0.9, 0.5, 0.5, 0.9)]
+    assert len(run.readings) == 2  # in the first and third minute
+    assert [report["alarms/forgetting"] for report, _ in results] == [0, 0, 1, 1]
 
 
-def test_a_callback_that_starts_with_readings_does_not_say_again_what_rang():
+def test_a_resumed_callback_does_not_repeat_the_warning():
     run = Run()
-    said = [run.iterate(forgetful(), first, 0.5) for first in (0.9, 0.5, 0.5)]  # resumed each time
-    assert [report["alarms/forgetting"] for report, _ in said] == [0, 1, 1]
-    assert [len(messages) for _, messages in said] == [0, 1, 0]
+    results = [run.iterate(forgetful(), first, 0.5) for first in (0.9, 0.5, 0.5)]  # a new callback each time
+    assert [report["alarms/forgetting"] for report, _ in results] == [0, 1, 1]
+    assert [len(messages) for _, messages in results] == [0, 1, 0]
 
 
-def test_too_few_readings_to_compare():
+def test_keep_below_two_is_refused():
     with pytest.raises(ValueError, match="keep=1: alarms compare readings"):
         forgetful(keep=1)
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_in_a_run_as_it_is_configured_and_through_a_checkpoint(tmp_path):
-    """No pool plays like a thousand players, so that alarm rings from the second snapshot with games on."""
-    often = ("callbacks.alarms.every_s=0", "callbacks.alarms.keep=4", "league.schedule.agent_steps=100")
-    rings = ("callbacks.alarms.thresholds.collapsed_diversity={players:1000,min_pool:2}",)
-    with running(tmp_path, "env=rock_paper_scissors", "callbacks=[league,alarms]", *often, *rings) as algorithm:
+def test_alarms_of_a_configured_run_and_of_its_checkpoint(tmp_path):
+    """The diversity alarm with a threshold of 1,000 players is on as soon as two snapshots have games."""
+    settings = ("callbacks.alarms.every_s=0", "callbacks.alarms.keep=4", "league.schedule.agent_steps=100")
+    threshold = ("callbacks.alarms.thresholds.collapsed_diversity={players:1000,min_pool:2}",)
+    with running(tmp_path, "env=rock_paper_scissors", "callbacks=[league,alarms]", *settings, *threshold) as algorithm:
         messages = watch_messages(algorithm)
         for _ in range(6):
             algorithm.train()
@@ -108,6 +108,6 @@ def test_in_a_run_as_it_is_configured_and_through_a_checkpoint(tmp_path):
         algorithm.readings = []
         algorithm.load_run_state(RunState.from_json(state))
         assert algorithm.readings == readings
-        del state["readings"]  # as older checkpoints
+        del state["readings"]  # as in checkpoints of older versions
         algorithm.load_run_state(RunState.from_json(state))
         assert algorithm.readings == []

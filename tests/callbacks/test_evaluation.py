@@ -1,4 +1,4 @@
-"""Evaluation beside training: it reports, and whatever happens to it, training goes on."""
+"""Evaluation in parallel with training: its results are reported, and no failure of it stops training."""
 
 import _thread
 import os
@@ -23,17 +23,17 @@ def evaluation(algorithm):
 
 
 def train_until(algorithm, done, seconds=60):
-    """Iterations, with a rest between them in which the process of low priority gets on."""
+    """Train until `done()`, with pauses in which the low-priority evaluation process gets CPU time."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         algorithm.train()
         if done():
             return
         time.sleep(0.1)
-    raise AssertionError("it never came")
+    raise AssertionError(f"not done after {seconds} s")
 
 
-def test_evaluation_and_what_may_happen_to_it(tmp_path):
+def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
     overrides = ("evaluation.every_iterations=2", "evaluation.games=10", "evaluation.anchors=[random,mcts_2]")
     with running(tmp_path, "env=tic_tac_toe", CALLBACKS, *overrides) as algorithm:
         callback = evaluation(algorithm)
@@ -43,7 +43,7 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
             return {key for report in reports for key in report.metrics if key.startswith("evaluation/")}
 
         algorithm.train()
-        assert not callback._running  # not before the second iteration
+        assert not callback._running  # an evaluation is due in every second iteration
         algorithm.train()
         assert len(callback._running) == 4
         train_until(algorithm, lambda: len(reported()) == 12)
@@ -56,7 +56,7 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
         assert all(0 <= score["low"] <= score["score"] <= score["high"] <= 1 for score in algorithm.anchors.values())
         assert any(message.startswith("against mcts_2: ") for message in messages)
 
-        # Its process dies in the middle of an evaluation, which is long enough for that.
+        # The evaluation process is killed in the middle of an evaluation, which is long enough for that.
         pid = ray.get(callback._evaluator.__ray_call__.remote(lambda self: os.getpid()))
         train_until(algorithm, lambda: not callback._running)
         callback._anchors, callback._games = ["random"], 10_000
@@ -67,15 +67,15 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
         messages = watch_messages(algorithm)
         train_until(algorithm, lambda: any(message.startswith("evaluation against") for message in messages))
         reports = watch_reports(algorithm)
-        train_until(algorithm, lambda: len(reported()) == 6)  # the next one is played by a new process
+        train_until(algorithm, lambda: len(reported()) == 6)  # a new process plays the next evaluation
         assert algorithm.iteration > iteration
         assert algorithm.report["health/failures"] > failures == 0
 
-        # The end of a run waits for a last evaluation, unless the user does not.
+        # The end of a run waits for a last evaluation until the user interrupts it.
         callback._games = 1_000_000
         ended = threading.Event()
 
-        def interrupt():  # again until it is heeded: one that hits a destructor is lost
+        def interrupt():  # repeated, because an interrupt that is raised in a destructor is lost
             while not ended.wait(2.0):
                 _thread.interrupt_main()
 
@@ -87,7 +87,7 @@ def test_evaluation_and_what_may_happen_to_it(tmp_path):
         assert messages[-1] == "the last evaluation was interrupted"
 
 
-def test_an_evaluation_that_raises_is_a_message(tmp_path):
+def test_an_evaluation_that_raises_is_reported_as_a_message(tmp_path):
     game = (
         "env=rock_paper_scissors",
         "env._target_=tests.rllib.games.Faulty",
@@ -98,7 +98,7 @@ def test_an_evaluation_that_raises_is_a_message(tmp_path):
     with running(tmp_path, *game, CALLBACKS, *overrides) as algorithm:
         messages = watch_messages(algorithm)
         evaluation(algorithm)._start(algorithm)
-        (tmp_path / "fault").write_text("raise")  # there; the driver's own matches are not played meanwhile
+        (tmp_path / "fault").write_text("raise")  # only the evaluation plays meanwhile, not the driver
         ray.wait(list(evaluation(algorithm)._running), num_returns=2, timeout=60)
         (tmp_path / "fault").unlink()
         algorithm.train()
@@ -106,7 +106,7 @@ def test_an_evaluation_that_raises_is_a_message(tmp_path):
         assert algorithm.iteration == 1
 
 
-def test_anchors_that_cannot_play_are_left_out_with_a_note(tmp_path):
+def test_anchors_that_cannot_play_the_game_are_skipped_with_a_note(tmp_path):
     overrides = ("env=rock_paper_scissors", "evaluation.anchors=[mcts_10]")
     with running(tmp_path, CALLBACKS, *overrides) as algorithm:
         assert [note.partition(":")[0] for note in algorithm.messages_at_start] == ["no evaluation against mcts_10"]

@@ -1,4 +1,4 @@
-"""Freezing, dealing and recording: what the league decides is carried out, and what happened reaches it."""
+"""The league callbacks: snapshots are frozen, opponents assigned and results recorded as the league decides."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.rllib.runs import equal, matches, running, watch, watch_messages, wat
 pytestmark = pytest.mark.usefixtures("ray_here")
 
 
-def test_weights_are_stored_before_the_league_knows_of_them(tmp_path):
+def test_weights_are_in_the_store_before_the_league_adds_the_snapshot(tmp_path):
     with running(tmp_path, "env=rock_paper_scissors") as algorithm:
         stored, known, put, add = [], [], algorithm.store.put, algorithm.league.add_snapshot
 
@@ -25,9 +25,9 @@ def test_weights_are_stored_before_the_league_knows_of_them(tmp_path):
         for _ in range(4):
             algorithm.train()
         del algorithm.store.put
-        # The first generation at once; then every 1,000 of the 512 to 1,024 agent steps that an iteration brings.
+        # Due after one iteration, then every 1,000 agent steps; an iteration has 512 to 1,024 of them.
         assert [digest for digest, _, _ in known] == stored and len(stored) >= 2
-        assert all(there for _, there, _ in known)
+        assert all(stored_first for _, stored_first, _ in known)
         steps = [steps for _, _, steps in known]
         assert steps[0] == 1024 and all(
             later - earlier >= 1000 for earlier, later in zip(steps, steps[1:], strict=False)
@@ -38,7 +38,7 @@ def test_weights_are_stored_before_the_league_knows_of_them(tmp_path):
 
 
 @pytest.mark.parametrize("slots", [1, 4])
-def test_a_request_brings_no_more_opponents_than_fit(tmp_path, slots):
+def test_a_request_has_no_more_new_opponents_than_free_slots(tmp_path, slots):
     overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=200", f"runtime.opponent_slots={slots}")
     with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
         requests = watch_requests(algorithm)
@@ -56,7 +56,7 @@ def test_a_request_brings_no_more_opponents_than_fit(tmp_path, slots):
         assert len(set(seeds)) == len(seeds)
 
 
-def test_results_reach_league_and_records_with_their_reasons(tmp_path):
+def test_payoff_and_records_hold_every_result_with_its_matchmaking_rule(tmp_path):
     overrides = ("league/matchmaker=latest_past", "league.decay_per_game=1.0")
     with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
         fragments = watch(algorithm, "on_fragment")
@@ -69,29 +69,29 @@ def test_results_reach_league_and_records_with_their_reasons(tmp_path):
     count = recorded[["wins", "draws", "losses"]].sum(axis=1)
     assert count.sum() == league.matches == 6 * 512  # every match lasts one step
     for iteration, arguments in enumerate(fragments, 1):
-        outcomes, own = arguments["fragment"].outcomes, recorded[recorded.iteration == iteration]
-        assert own.opponent.tolist() == list(outcomes.opponents) and own.rule.tolist() == list(outcomes.rules)
+        outcomes, rows = arguments["fragment"].outcomes, recorded[recorded.iteration == iteration]
+        assert rows.opponent.tolist() == list(outcomes.opponents) and rows.rule.tolist() == list(outcomes.rules)
         for column in ("wins", "draws", "losses", "scores", "steps"):
-            np.testing.assert_array_equal(own[column], getattr(outcomes, column))
+            np.testing.assert_array_equal(rows[column], getattr(outcomes, column))
         np.testing.assert_allclose(
-            own.win_rate, [reason.win_rate for reason in arguments["fragment"].reasons], rtol=1e-6
+            rows.win_rate, [reason.win_rate for reason in arguments["fragment"].reasons], rtol=1e-6
         )
         np.testing.assert_allclose(
-            own.probability, [reason.probability for reason in arguments["fragment"].reasons], rtol=1e-6
+            rows.probability, [reason.probability for reason in arguments["fragment"].reasons], rtol=1e-6
         )
-    # Nothing is forgotten (decay 1) and nobody was met before he was frozen: the payoff is the sum of the records,
-    # beside what a snapshot inherits from the learner's row.
+    # With decay 1 nothing is forgotten, and no snapshot is played before it is frozen: the payoff is the sum of the
+    # records, apart from what a snapshot inherits from the learner's row.
     for row, player in enumerate(pool, 1):
-        own = recorded[recorded.opponent == player]
-        assert games[0, row] == pytest.approx(count[own.index].sum())
-        assert wins[0, row] == pytest.approx((own.wins + own.draws / 2).sum())
+        rows = recorded[recorded.opponent == player]
+        assert games[0, row] == pytest.approx(count[rows.index].sum())
+        assert wins[0, row] == pytest.approx((rows.wins + rows.draws / 2).sum())
     rules = set(recorded.rule)
     assert {"self_play", "uniform"} <= {rule.split("/")[-1] for rule in rules} or len(rules) == 2
 
 
 @pytest.mark.parametrize("pipeline", [False, True])
-def test_a_full_pool_is_played_and_recorded(tmp_path, pipeline):
-    """Snapshots leave while matches against them are under way; nothing is lost, and training does not notice."""
+def test_matches_against_removed_snapshots_are_recorded(tmp_path, pipeline):
+    """Snapshots leave a full pool while matches against them are running: no result is lost, and training goes on."""
     overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=200", "league.pool_limit=2")
     with running(tmp_path, "env=rock_paper_scissors", *overrides, f"runtime.pipeline={pipeline}".lower()) as algorithm:
         for _ in range(8):
@@ -99,15 +99,15 @@ def test_a_full_pool_is_played_and_recorded(tmp_path, pipeline):
         league, report = algorithm.league, algorithm.report
         pool = [snapshot.player.id for snapshot in league.snapshots]
     recorded = matches(tmp_path)
-    met = set(recorded.opponent) - {"main"}
-    assert len(pool) == 2 < len(met) and "main@0000" in met and "main@0000" not in pool
-    assert league.next_snapshot("main").generation == 8  # one an iteration
+    opponents = set(recorded.opponent) - {"main"}
+    assert len(pool) == 2 < len(opponents) and "main@0000" in opponents and "main@0000" not in pool
+    assert league.next_snapshot("main").generation == 8  # one per iteration
     assert recorded[["wins", "draws", "losses"]].to_numpy().sum() == league.matches == 8 * 512
     assert set(league.ratings()) == {"main", *pool} and report["league/pool_size"] == 2
     assert all(np.isfinite(report[key]) for key in ("league/elo", "league/elo_pool_mean", "league/win_rate/pool"))
 
 
-def test_without_the_league_callbacks_the_run_says_what_is_missing(tmp_path):
+def test_without_the_league_callbacks_an_error_names_the_missing_callback(tmp_path):
     with running(tmp_path, "env=rock_paper_scissors", "callbacks=[metrics]") as algorithm:
         with pytest.raises(ValueError, match="add `league` to callbacks"):
             algorithm.train()

@@ -1,4 +1,4 @@
-"""Every iteration is one line in progress.jsonl and one point of each curve; pictures come now and then."""
+"""LogMetrics: one line in progress.jsonl and one point per curve for every iteration, and pictures at intervals."""
 
 import json
 
@@ -19,14 +19,14 @@ def lines(folder):
 
 
 def curves(folder):
-    """{name: [(step, value)]} and the names of the pictures, as TensorBoard reads them."""
+    """Return {curve: [(step, value)]} and {picture: [step]}, as TensorBoard reads them."""
     events = EventAccumulator(str(folder / "tb"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
     events.Reload()
     scalars = {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
     return scalars, {tag: [image.step for image in events.Images(tag)] for tag in events.Tags()["images"]}
 
 
-def test_curves_lines_and_report_say_the_same(tmp_path):
+def test_curves_and_lines_equal_the_report(tmp_path):
     reports = []
     with running(tmp_path, "env=rock_paper_scissors", "callbacks.metrics.pictures_every_s=1000") as algorithm:
         for _ in range(4):
@@ -42,11 +42,11 @@ def test_curves_lines_and_report_say_the_same(tmp_path):
         np.testing.assert_allclose([v for _, v in scalars[name]], [v for _, v in expected], rtol=1e-6, err_msg=name)
     assert scalars["evaluation/random/greedy/score"] == [(2048, 0.5)]
     assert {"learner/entropy", "learner/mean_kl", "league/elo", "league/pool_size", "matches/length"} <= set(scalars)
-    # One at the first iteration, one at the end.
+    # One picture at the first iteration, one at the end.
     assert pictures == {f"league/{name}": [512, 2048] for name in ("payoff", "ratings", "matchmaking")}
 
 
-def test_a_resumed_run_hides_the_curves_behind_its_checkpoint(tmp_path):
+def test_a_resumed_run_hides_the_points_after_its_checkpoint(tmp_path):
     with running(tmp_path, "env=rock_paper_scissors") as algorithm:
         for iteration in range(5):
             algorithm.train()
@@ -54,7 +54,7 @@ def test_a_resumed_run_hides_the_curves_behind_its_checkpoint(tmp_path):
                 save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
         [writer] = [callback._writer for callback in algorithm.callbacks if isinstance(callback, LogMetrics)]
         writer.flush()
-        # Killed here, two iterations after the checkpoint.
+        # As if the run were killed here, two iterations after the checkpoint.
     assert [step for step, _ in curves(tmp_path)[0]["learner/entropy"]] == [
         512 * iteration for iteration in range(1, 6)
     ]
@@ -68,4 +68,4 @@ def test_a_resumed_run_hides_the_curves_behind_its_checkpoint(tmp_path):
     assert [step for step, _ in curves(tmp_path)[0]["learner/entropy"]] == steps
     assert [line["steps/env_steps"] for line in lines(tmp_path)] == steps
     seconds = [line["seconds"] for line in lines(tmp_path)]
-    assert seconds == sorted(seconds)  # the clock goes on, too
+    assert seconds == sorted(seconds)  # the clock goes on from the checkpoint

@@ -1,4 +1,4 @@
-"""The payoff between snapshots, exact or by matches beside training."""
+"""The payoff between snapshots: exact values, or matches played in parallel with training."""
 
 import itertools
 import time
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("ray_here")
 PAYOFFS = ("league.sims_per_entry=40", "league.schedule.agent_steps=500", "algorithm.lr=0.05")
 
 
-def test_in_a_small_game_it_is_exact(tmp_path):
+def test_the_payoff_of_a_small_game_is_exact(tmp_path):
     """Biased rock-paper-scissors: the mean score of strategies x and y is 0.5 + x'Ay / (2 * largest payoff)."""
     with running(tmp_path, "env=biased_rps", *PAYOFFS) as algorithm:
         while len(algorithm.league.snapshots) < 4:
@@ -31,24 +31,24 @@ def test_in_a_small_game_it_is_exact(tmp_path):
         expected = 0.5 + np.array([[x @ env.payoffs[:, :, 0] @ y for y in played] for x in played]) / (2 * env.stake)
         assert league.unmeasured_pairs() == []
         np.testing.assert_allclose(league.payoff.matrix(pool), expected, atol=1e-6)
-        assert np.ptp(expected) > 0.02  # they do play differently
+        assert np.ptp(expected) > 0.02  # the snapshots play differently
 
 
-def test_in_others_matches_are_played_beside_training(tmp_path):
+def test_in_other_games_matches_fill_the_payoff(tmp_path):
     with running(tmp_path, "env=tic_tac_toe", *PAYOFFS) as algorithm:
         deadline = time.monotonic() + 100
         while len(algorithm.league.snapshots) < 3 or algorithm.league.unmeasured_pairs():
             assert time.monotonic() < deadline
             algorithm.train()
             if len(algorithm.league.snapshots) == 3:
-                algorithm.league.schedule.agent_steps = 10**9  # no more of them
+                algorithm.league.schedule.agent_steps = 10**9  # freeze no more snapshots
         pool = [snapshot.player.id for snapshot in algorithm.league.snapshots]
         _, games = algorithm.league.payoff.counts(pool)
         assert (games == 40 * (1 - np.eye(3))).all()
 
 
-def test_with_three_sides_lineups_are_played(tmp_path):
-    """In poker for three the pool is a game of three, solved with what the lineups of its snapshots scored."""
+def test_with_three_sides_matches_fill_every_lineup(tmp_path):
+    """Kuhn poker with three players: the meta-game has three sides and is solved from the scores of the lineups."""
     game = ("env=kuhn_poker", "env.game='kuhn_poker(players=3)'", "league/meta=regret_matching")
     with running(tmp_path, *game, *PAYOFFS) as algorithm:
         league, deadline = algorithm.league, time.monotonic() + 100
@@ -56,22 +56,22 @@ def test_with_three_sides_lineups_are_played(tmp_path):
             assert time.monotonic() < deadline
             algorithm.train()
             if len(league.snapshots) == 3:
-                league.schedule.agent_steps = 10**9  # no more of them
+                league.schedule.agent_steps = 10**9  # freeze no more snapshots
         table = league.view.lineups.game([s.player.id for s in league.snapshots], np.full((3, 3), np.nan))
         for lineup in itertools.combinations_with_replacement(range(3), 3):
             if len(set(lineup)) > 1:
-                # Each beats half of the others on average; 42 matches of three in 6 orders.
+                # The three scores of a lineup sum to 1.5; 42 matches of three players, in 6 seat orders.
                 scores = [table[lineup[seat], lineup[seat - 1], lineup[seat - 2]] for seat in range(3)]
                 assert sum(scores) == pytest.approx(1.5) and max(scores) < 1
         assert league.mixture().sum() == pytest.approx(1)
 
 
-def test_nash_is_for_two_sides(tmp_path):
+def test_the_nash_meta_strategy_needs_two_sides(tmp_path):
     with pytest.raises(ConfigError, match=r"league.meta: .*nash is for two sides: with more use regret_matching"):
         build(small(tmp_path, "env=kuhn_poker", "env.game='kuhn_poker(players=3)'", *PAYOFFS))
 
 
-def test_without_it_nothing_is_measured(tmp_path):
+def test_without_sims_per_entry_no_payoff_is_measured(tmp_path):
     with running(tmp_path, "env=biased_rps", *PAYOFFS[1:]) as algorithm:
         for _ in range(4):
             algorithm.train()

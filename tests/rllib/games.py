@@ -1,4 +1,4 @@
-"""Small games with what the native ones lack: agents that finish early, truncation, several groups, known answers."""
+"""Small games for tests: agents that finish early, truncation, several groups, known results, injected faults."""
 
 import contextlib
 import os
@@ -15,11 +15,11 @@ RPS = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
 
 
 class Relay(BatchedEnv):
-    """Everything happens at random: who acts, who is rewarded, who finishes early, how a match ends.
+    """A game that draws at random which agents act, are rewarded and finish early, and how a match ends.
 
     Two `scout`s with MultiDiscrete actions and masks, one `tank` with Box actions; scout_0 and the tank are one side.
-    A match is truncated after `LIMIT` steps. What is promised is the contract and nothing else, so whoever collects
-    experience correctly here relies on nothing else.
+    A match is truncated after `LIMIT` steps. The game keeps to the contract of BatchedEnv and gives nothing beyond it,
+    so a collector that is correct here relies on the contract alone.
     """
 
     LIMIT = 7
@@ -47,14 +47,15 @@ class Relay(BatchedEnv):
         self._move_on(rng, matches)
 
     def _move_on(self, rng, matches):
-        """Draw who acts next, what everybody sees, and what is legal."""
-        able = ~self._finished[matches]
-        acting = able & (rng.random(able.shape) < 0.5)
-        nobody = ~acting.any(axis=1)
-        acting[nobody] = able[nobody]
+        """Draw acting agents, observations and legal actions of the next step."""
+        running = ~self._finished[matches]  # [matches, agents] bool
+        acting = running & (rng.random(running.shape) < 0.5)
+        idle = ~acting.any(axis=1)  # at least one agent has to act: then all running agents do
+        acting[idle] = running[idle]
         self._acting[matches] = acting
         self._seen[matches] = rng.uniform(-1, 1, (len(matches), 3, 4))
         masks = rng.random((len(matches), 3, 5)) < 0.6
+        # Each part of an action, columns 0-1 and 2-4, needs a legal choice.
         masks[:, :, 0] |= ~masks[:, :, :2].any(axis=2)
         masks[:, :, 4] |= ~masks[:, :, 2:].any(axis=2)
         self._masks[matches] = masks
@@ -100,10 +101,10 @@ class Relay(BatchedEnv):
 
 
 class Names(MatrixGame):
-    """A matrix game in which every player says its name: whoever plays action k here is player k.
+    """A matrix game of named players: player k always plays action k, so that actions identify players.
 
-    With `rounds` > 1 a match is that many plays of it, so that matches outlast assignments; the match's number of
-    rounds is drawn anew for each. The higher name wins.
+    With `rounds` > 1 a match has 1 to `rounds` plays, drawn at each reset, so that matches outlast assignments. The
+    higher name wins.
     """
 
     def __init__(self, num_matches: int, names: int = 5, rounds: int = 1) -> None:
@@ -126,7 +127,7 @@ class Names(MatrixGame):
 
 
 class Crowd(BatchedEnv):
-    """Three players, a side each, say their names once (see `Names`) and at once: higher names place higher."""
+    """Three sides of one agent that play their names (see `Names`) in a single step: higher names place higher."""
 
     agents = ("first", "second", "third")
     sides = ((0,), (1,), (2,))
@@ -158,7 +159,7 @@ class Crowd(BatchedEnv):
 
 
 class Throws(BatchedEnv):
-    """Two agents throw in turns, twice each: turn-based with continuous actions, so without masks. The sum decides."""
+    """A turn-based game with continuous actions, so without masks: two throws for each agent, the higher sum wins."""
 
     agents = ("first", "second")
     groups = (Group("player", (0, 1), spaces.Box(-np.inf, np.inf, (1,), np.float32), spaces.Box(-1, 1, (1,))),)
@@ -197,9 +198,9 @@ class Throws(BatchedEnv):
 
 
 class Faulty(MatrixGame):
-    """Rock-paper-scissors that goes wrong on demand: `folder/fault` says how, as long as it is there.
+    """Rock-paper-scissors with the fault that the file `folder/fault` names, while that file exists.
 
-    "raise_once" (removes the file first), "raise", "hang", "broken" (it cannot be made anew either).
+    "raise_once" (removes the file first), "raise", "hang", "broken" (the constructor raises, too).
     """
 
     def __init__(self, num_matches: int, folder: str) -> None:
@@ -223,7 +224,7 @@ class Faulty(MatrixGame):
 
 
 class Uneven(MatrixGame):
-    """Rock-paper-scissors that is slow in the first process that plays it in `folder`, and fast in all others."""
+    """Rock-paper-scissors that is slow, 0.1 s per step, in the first process that plays it in `folder`."""
 
     def __init__(self, num_matches: int, folder: str) -> None:
         super().__init__(num_matches, RPS)

@@ -1,8 +1,8 @@
-"""An environment that remembers everything, and the slow, plain account of what should have been learned from it.
+"""An environment that records its matches, and a plain reference implementation of the advantages of a match.
 
 `Recorder` wraps any environment. It flattens observations and appends the number of the decision (match, step, agent)
-to each, so that a training row says where it comes from. `plain_advantages` walks through one agent's match at a time,
-row by row, as one would on paper.
+to each, so that a training row identifies its decision. `plain_advantages` computes the rows of one agent in one match
+one after the other.
 """
 
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from marl_app.envs.batched import BatchedEnv
 
 @dataclass
 class Match:
-    """One match, by its own steps: `seen[t][agent]` before step t (and once more at the end)."""
+    """The steps of one match: `seen[t][agent]` is the observation before step t, with one more after the last step."""
 
     number: int
-    start: int  # the Recorder's step in which it began
+    start: int  # the Recorder's step in which the match began
     seen: list = field(default_factory=list)
     acting: list = field(default_factory=list)
-    learned: list = field(default_factory=list)  # by agent: did the trainee decide, outside the opening?
+    learned: list = field(default_factory=list)  # [agents] bool: True where the trainee decided, outside the opening
     masks: list = field(default_factory=list)
     actions: list = field(default_factory=list)
     rewards: list = field(default_factory=list)
@@ -38,9 +38,9 @@ class Match:
 
 
 class Recorder(BatchedEnv):
-    """`inner`, recorded in `matches`; `matchups` is the runner's, which knows who decides."""
+    """A wrapper that records `inner` in `matches`; `matchups` is the env runner's, which says which player decides."""
 
-    STEPS = 64  # more than any match has
+    STEPS = 64  # an upper bound of the length of a match, for the numbers of decisions
 
     def __init__(self, inner: BatchedEnv) -> None:
         self.inner = inner
@@ -69,13 +69,13 @@ class Recorder(BatchedEnv):
         return np.concatenate([plain, np.array(ids, np.float32)[:, None]], axis=1)
 
     def decision(self, match, step, agent):
-        """The number of a decision; below 2^24, so that float32 holds it exactly."""
+        """Return the number of a decision, below 2^24, so that float32 represents it exactly."""
         number = (match.number * self.STEPS + step) * len(self.agents) + int(agent)
         assert number < 2**24 and step < self.STEPS
         return number
 
     def where(self, decision):
-        """The inverse of `decision`: (match, step, agent)."""
+        """Return (match, step, agent) of a decision's number: the inverse of `decision`."""
         rest, agent = divmod(int(decision), len(self.agents))
         number, step = divmod(rest, self.STEPS)
         return self.matches[number], step, agent
@@ -85,8 +85,8 @@ class Recorder(BatchedEnv):
 
     def step(self, actions, rng):
         acting = self.acting()
-        everybody = np.ones_like(acting).nonzero()
-        players = self.matchups.players(*everybody).reshape(acting.shape)
+        pairs = np.ones_like(acting).nonzero()  # all (match, agent)
+        players = self.matchups.players(*pairs).reshape(acting.shape)  # [matches, agents]: -1 where the trainee plays
         opening = self.matchups.opening(np.arange(self.num_matches))
         seats = {a: (g, place) for g, group in enumerate(self.groups) for place, a in enumerate(group.agents)}
         for b, match in enumerate(self.running):
@@ -118,12 +118,12 @@ class Recorder(BatchedEnv):
 
 
 def tagged(space):
-    """The flat space with one more number."""
+    """Return the space of flat observations with one more entry: the decision's number."""
     return spaces.Box(-np.inf, np.inf, (int(np.prod(space.shape)) + 1,), np.float32)
 
 
 def untagged(weights):
-    """The weights of `Recorder`'s networks, made blind to the decision's number (the last input)."""
+    """Return the weights with zeros for the last input, so that networks ignore the decision's number."""
     return {
         name: np.concatenate([value[:, :-1], np.zeros_like(value[:, :1])], axis=1)
         if name.endswith("encoder.1.weight")
@@ -133,22 +133,22 @@ def untagged(weights):
 
 
 def acts_next(match, step, agent):
-    """Whether the agent is to move where the fragment ends: then its row need not wait."""
+    """Return whether the agent acts in the step after the fragment: then its last row is complete."""
     return step < len(match.acting) and match.acting[step][agent]
 
 
 def plain_advantages(match, agent, bounds, value, gamma, lambda_):
-    """What one agent of one match should teach, as `{fragment: {step: (advantage, value target)}}`, and the held step.
+    """Compute an agent's rows of one match: `{fragment: {step: (advantage, value target)}}`, and the held step.
 
     bounds: [(first, last)] steps of the match, half-open, in each fragment that the recording covers.
-    value(fragment, row): the critic's value of an observation row with that fragment's weights. A decision is worth
-    what the weights that made it say, however much later it is trained on.
-    The held step is the decision that is still open when the recording ends, or None.
+    value(fragment, row): the critic's value of an observation row with that fragment's weights. The value of a decision
+    comes from the weights that made it, also if the row is trained on with a later fragment.
+    The held step is the decision whose row is incomplete when the recording ends, or None.
     """
     taught, held = {}, None
     decided_in = {t: fragment for fragment, (first, last) in bounds.items() for t in range(first, last)}
 
-    def own_value(t):
+    def decision_value(t):
         return value(decided_in[t], match.seen[t][agent])
 
     for fragment, (first, last) in bounds.items():
@@ -167,7 +167,7 @@ def plain_advantages(match, agent, bounds, value, gamma, lambda_):
             if ends:
                 rows.append((reward, 0.0, False))
             elif following is not None:
-                rows.append((reward, own_value(following), True))
+                rows.append((reward, decision_value(following), True))
             elif (match.truncated and stop == match.length) or acts_next(match, stop, agent):
                 rows.append((reward, value(fragment, match.seen[stop][agent]), False))
             else:
@@ -176,8 +176,8 @@ def plain_advantages(match, agent, bounds, value, gamma, lambda_):
         advantage = 0.0
         for t, row in reversed(list(zip(decisions, rows, strict=True))):
             if row is None:
-                continue  # its own turn comes with the next fragment; what led to it is bootstrapped from its value
+                continue  # completed with the next fragment; the row before it is bootstrapped from its value
             reward, after, goes_on = row
-            advantage = reward + gamma * after - own_value(t) + (gamma * lambda_ * advantage if goes_on else 0.0)
-            taught.setdefault(fragment, {})[t] = (advantage, advantage + own_value(t))
+            advantage = reward + gamma * after - decision_value(t) + (gamma * lambda_ * advantage if goes_on else 0.0)
+            taught.setdefault(fragment, {})[t] = (advantage, advantage + decision_value(t))
     return taught, held

@@ -1,4 +1,4 @@
-"""Env runners without Ray, and the requests they get."""
+"""Env runners without Ray, and requests for them."""
 
 import copy
 import functools
@@ -24,7 +24,7 @@ SMALL = MLP(hidden=[8], activation="tanh", vf_share_layers=False, precision="flo
 
 @functools.cache
 def defaults():
-    """The configuration of a run with the default PPO, composed once."""
+    """Return the configuration of a run with the default PPO, composed once."""
     return load(["algorithm=ppo", "runtime=local"])
 
 
@@ -41,9 +41,9 @@ def make_runner(
     prefetch=False,
     **settings,
 ):
-    """A MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each; `settings`: of PPO.
+    """Return a MatchEnvRunner of `matches` matches whose fragments have `steps` steps of each; `settings`: of PPO.
 
-    With the KL loss, so that rows keep the inputs of the policy's distribution, and lambda 1 as RLlib's default.
+    With the KL loss, so that rows keep the inputs of the policy's distribution, and with lambda 1, RLlib's default.
     """
     config = copy.deepcopy(defaults())
     config.runtime.num_env_runners, config.runtime.num_envs_per_env_runner = 0, matches
@@ -61,7 +61,7 @@ def make_runner(
 
 
 def make_recorded_runner(make_env, store, **options):
-    """The same, and the Recorder around its environment."""
+    """Return `make_runner(...)` and the Recorder around its environment."""
     envs = []
 
     def make_recorder(num_matches):
@@ -80,9 +80,9 @@ def make_recorded_runner(make_env, store, **options):
 
 
 def random_weights(runner, seed, scale=0.5):
-    """Weights for a player of the runner's architecture; scaled up, so that policies differ and values matter.
+    """Return weights for the runner's architecture, large enough for policies and values to differ between players.
 
-    Running statistics stay as they are.
+    Running statistics keep their initial values.
     """
     rng = np.random.default_rng(seed)
     weights = numpy_weights(runner._policies.modules)
@@ -93,25 +93,25 @@ def random_weights(runner, seed, scale=0.5):
 
 
 def publish(runner, weights, **facts):
-    """A snapshot with these weights in the runner's store: its digest."""
+    """Put a snapshot with these weights into the runner's store and return its digest."""
     spec = runner.config.spec
     return spec.store.put(encode_player(weights, spec.networks, spec.agents, spec.architecture, facts))
 
 
 def against(*opponents):
-    """An assignment: `(digest or None, share)` each; None is the learner itself."""
-    dealt = tuple(
+    """Return an assignment of opponents `(digest, share)`; digest None is the learner itself."""
+    chosen = tuple(
         Opponent("main" if digest is None else f"main@{number:04d}", digest, f"rule_{number}", 0.5, share)
         for number, (digest, share) in enumerate(opponents)
     )
-    return Assignment("main", dealt, np.array([share for _, share in opponents], np.float64))
+    return Assignment("main", chosen, np.array([share for _, share in opponents], np.float64))
 
 
 SELF = against((None, 1.0))
 
 
 def collect(runner, weights, assignment=SELF, seed=0, version=0, reward_scale=1.0, ahead=()):
-    """One fragment; a Failure becomes an AssertionError with its traceback."""
+    """Return one fragment. Raises AssertionError with the traceback of a Failure."""
     request = Request("main", weights, version, seed, assignment, reward_scale, prefetch_digests=ahead)
     answer = runner.sample(request=request)
     assert not isinstance(answer, Failure), answer.traceback

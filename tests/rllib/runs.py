@@ -1,4 +1,4 @@
-"""Whole algorithms, built from the configuration as the app does, but small."""
+"""Small algorithms, built from the configuration in the same way as in the app."""
 
 from contextlib import contextmanager
 
@@ -29,7 +29,7 @@ SMALL = (
     "runtime.pipeline=false",
     "callbacks=[league,metrics]",
 )
-"""512 env steps per update, played by the driver; a snapshot every 1,000 agent steps, which is about every third."""
+"""512 env steps per update, played by the driver; a snapshot every 1,000 agent steps, about every third update."""
 
 
 SMALL_TEAM = (
@@ -51,19 +51,19 @@ SMALL_TEAM = (
     "runtime.pipeline=false",
     "callbacks=[league,metrics]",
 )
-"""One two-step match in each of 32 places per iteration, eight gradient steps, all actions at random."""
+"""Each iteration: one two-step match in each of 32 environments, eight gradient steps, all actions at random."""
 
 
 def small(folder, *overrides, base=SMALL):
-    """The configuration of a small run in `folder`."""
+    """Return the configuration of a small run in `folder`."""
     return load([*base, *overrides], output_dir=str(folder))
 
 
 @contextmanager
 def running(folder, *overrides, base=SMALL) -> MatchAlgorithm:
-    """An algorithm, stopped in the end: its processes are killed, since one that hangs would not stop otherwise.
+    """Build an algorithm, and stop it at the end by killing its processes: a hanging process would not end.
 
-    `messages_at_start`: what callbacks said while it was built.
+    Attribute `messages_at_start`: the callbacks' messages during the build.
     """
     reports, report = [], EventDispatcher.report
 
@@ -90,38 +90,38 @@ def running(folder, *overrides, base=SMALL) -> MatchAlgorithm:
 
 
 def watch(algorithm, event):
-    """A list that grows by the arguments of every such event from now on."""
-    seen, answers = [], algorithm.events.answers
+    """Return a list that collects the arguments of every later event of this name."""
+    events, answers = [], algorithm.events.answers
 
     def note_and_answer(name, **arguments):
         if name == event:
-            seen.append(arguments)
+            events.append(arguments)
         return answers(name, **arguments)
 
     algorithm.events.answers = note_and_answer
-    return seen
+    return events
 
 
 def watch_reports(algorithm):
-    """A list that grows by every `RunReport` from now on."""
+    """Return a list that collects every later `RunReport`."""
     return _Mapped(watch(algorithm, "on_report"), lambda arguments: [arguments["report"]])
 
 
 def watch_messages(algorithm):
-    """A list that grows by every message from now on."""
+    """Return a list that collects every later message."""
     return _Mapped(watch_reports(algorithm), lambda report: report.messages)
 
 
 def watch_requests(algorithm):
-    """A list that grows by every request to an env runner from now on."""
-    seen, make_request = [], algorithm._sampler._make_request
+    """Return a list that collects every later request to an env runner."""
+    requests, make_request = [], algorithm._sampler._make_request
 
     def make_and_note(runner):
-        seen.append(make_request(runner))
-        return seen[-1]
+        requests.append(make_request(runner))
+        return requests[-1]
 
     algorithm._sampler._make_request = make_and_note
-    return seen
+    return requests
 
 
 class _Mapped:
@@ -141,15 +141,15 @@ class _Mapped:
 
 
 def blob_weights(algorithm, snapshot):
-    """The weights that the store holds of a snapshot."""
+    """Return a snapshot's weights from the store."""
     return decode(algorithm.store.get(snapshot.digest))[0]
 
 
 def matches(folder):
-    """The match records of a run."""
+    """Return the match records of a run."""
     return pd.read_parquet(folder / "matches")
 
 
 def equal(first, second):
-    """Whether two mappings of arrays are the same, bit by bit."""
+    """Return whether two mappings hold the same arrays, bit by bit."""
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)

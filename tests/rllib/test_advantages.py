@@ -1,4 +1,4 @@
-"""GAE over linked rows: by hand on a short chain, and against the plain recursion of one agent at a time."""
+"""GAE over linked rows, compared with a short chain by hand and with the recursion of one agent at a time."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from marl_app.rllib.ppo.advantages import gae
 
 
 def chain(rewards, values, last_value, gamma, lambda_, pending=None):
-    """Advantages of one agent that acts at every step; `last_value` is what its last row leads to."""
+    """Return the advantages of one agent that acts at every step; `last_value`: the value after its last row."""
     count = len(rewards)
     successors = np.array([*range(1, count), -1])
     last_values = np.zeros(count, np.float32)
@@ -20,22 +20,22 @@ def chain(rewards, values, last_value, gamma, lambda_, pending=None):
 
 
 def test_a_chain_by_hand():
-    # gamma 1/2, lambda 1/2, so an advantage is its own delta plus a quarter of the next advantage.
+    # gamma 1/2, lambda 1/2, so an advantage is its delta plus a quarter of the next advantage.
     # deltas, from the back: 4 + 0.5 * 0 - 2 = 2;  0 + 0.5 * 2 - 3 = -2;  1 + 0.5 * 3 - 1 = 1.5
     # advantages: 2;  -2 + 2 / 4 = -1.5;  1.5 - 1.5 / 4 = 1.125
     np.testing.assert_array_equal(chain([1, 0, 4], [1, 3, 2], 0, 0.5, 0.5), [1.125, -1.5, 2.0])
 
 
 def test_what_follows_the_last_row_counts_only_where_the_episode_goes_on():
-    # As above, but the last row leads to something worth 8: its delta, and advantage, grow by 0.5 * 8 = 4,
-    # and those before by a quarter of that each.
+    # As above, but with a value of 8 after the last row: its delta and its advantage grow by 0.5 * 8 = 4,
+    # and each advantage before it by a quarter of the next one's growth.
     terminated = chain([1, 0, 4], [1, 3, 2], 0, 0.5, 0.5)
     cut_off = chain([1, 0, 4], [1, 3, 2], 8, 0.5, 0.5)
     np.testing.assert_array_equal(cut_off - terminated, [0.25, 1.0, 4.0])
 
 
 def test_a_pending_row_is_worth_its_value_and_its_own_reward_waits():
-    # The last row's agent still waits for its turn: what leads to it sees its value 2 and not its reward 4.
+    # The last row is incomplete: the row before it is bootstrapped from its value 2, without its reward 4.
     # -2 (delta of the middle row as above);  1.5 - 2 / 4 = 1.0
     np.testing.assert_array_equal(chain([1, 0, 4], [1, 3, 2], 0, 0.5, 0.5, np.array([2])), [1.0, -2.0, 0.0])
 
@@ -44,7 +44,7 @@ def test_a_pending_row_is_worth_its_value_and_its_own_reward_waits():
     ("gamma", "lambda_", "expected"),
     [
         (0.0, 0.9, [1 - 1, 2 - 3, 4 - 2]),  # only the next reward counts
-        (1.0, 1.0, [1 + 2 + 4 + 8 - 1, 2 + 4 + 8 - 3, 4 + 8 - 2]),  # Monte Carlo: all that comes, minus the value
+        (1.0, 1.0, [1 + 2 + 4 + 8 - 1, 2 + 4 + 8 - 3, 4 + 8 - 2]),  # Monte Carlo: the return minus the value
         (1.0, 0.0, [1 + 3 - 1, 2 + 2 - 3, 4 + 8 - 2]),  # one step: the delta itself
     ],
 )
@@ -59,7 +59,7 @@ def test_no_rows():
 
 @st.composite
 def fragments(draw):
-    """Rows of several agents in the order of time, linked at random; some agents still wait at the end."""
+    """Draw rows of several agents in the order of time, linked at random; some last rows are incomplete."""
     steps = draw(st.lists(st.lists(st.integers(0, 4), unique=True, max_size=5), min_size=1, max_size=8))
     numbers = st.floats(-10, 10, width=32)
     rows, latest, successors, blocks = 0, {}, [], []

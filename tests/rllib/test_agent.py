@@ -1,4 +1,4 @@
-"""`marl_app.load_agent`: who is loaded, what it answers, and that it plays in the original environment."""
+"""`marl_app.load_agent`: loading players, their actions and probabilities, play in the original environment."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ SMALL = MLP(hidden=[8], precision="float32")
 
 @pytest.fixture(scope="module")
 def run(ray_here, tmp_path_factory):
-    """A run directory with two snapshots of Connect Four; the weights of `main` and of the snapshots."""
+    """A run directory with two snapshots of Connect Four, and the weights of `main` and of the snapshots."""
     folder = tmp_path_factory.mktemp("run")
     with running(folder, "env=connect_four", "league.schedule.agent_steps=700", "algorithm.lr=0.01") as algorithm:
         while len(algorithm.league.snapshots) < 2:
@@ -43,7 +43,7 @@ def agent(run):
 
 
 def positions(count, seed=0):
-    """Connect Four after a random number of random legal moves: observations, masks."""
+    """Return observations and masks of Connect Four after a random number of random legal moves."""
     rng = np.random.default_rng(seed)
     env = ConnectFour(count)
     env.reset(rng)
@@ -53,14 +53,14 @@ def positions(count, seed=0):
         moves = np.array([rng.choice(np.flatnonzero(mask)) for mask in env.action_mask(rows, mover)])
         step = env.step([np.stack([moves, moves], axis=1)], rng)
         env.reset(rng, np.flatnonzero(step.terminated | (rng.random(count) < 0.05)))
-    # Every second match gets a full column, so that something is illegal.
+    # Every second match gets a full column, so that it has an illegal action.
     mover = env.acting().argmax(axis=1)
     observations, masks = env.observe(rows, mover), env.action_mask(rows, mover).copy()
     masks[::2, seed % 7] = False
     return observations, masks
 
 
-def test_who_is_loaded(run):
+def test_main_and_snapshots_are_loaded_by_name(run):
     folder, weights = run
     observations, masks = positions(10)
     answers = {}
@@ -83,19 +83,19 @@ def test_unknown_players_and_runs(run, tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_one_observation_and_a_stack_of_them(agent):
+def test_a_single_observation_and_a_stack(agent):
     observations, masks = positions(20)
     stacked = agent.probabilities(observations, masks)
     assert stacked.shape == (20, 7) and stacked.dtype == np.float32
     for row in range(20):
-        one = agent.probabilities(observations[row], masks[row])
-        assert one.shape == (7,)
-        np.testing.assert_allclose(one, stacked[row], atol=1e-6)
+        single = agent.probabilities(observations[row], masks[row])
+        assert single.shape == (7,)
+        np.testing.assert_allclose(single, stacked[row], atol=1e-6)
     moves = agent.act(observations, masks, greedy=True)
     assert moves.shape == (20,) and moves.dtype == np.int64
-    one = agent.act(observations[0], masks[0], greedy=True)
-    assert type(one) is int and one == moves[0]
-    # Whatever holds the numbers: PettingZoo's masks are int8, a user may have lists.
+    move = agent.act(observations[0], masks[0], greedy=True)
+    assert type(move) is int and move == moves[0]
+    # Lists and other dtypes are accepted: PettingZoo's masks are int8.
     assert agent.act(observations.tolist(), masks.astype(np.int8), greedy=True).tolist() == moves.tolist()
 
 
@@ -105,8 +105,8 @@ def test_probabilities(agent):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (~masks).sum() > 250 and probabilities[~masks].max() < 1e-6
     assert probabilities[masks].min() > 0
-    everything = agent.probabilities(observations)  # no mask: all moves
-    assert (everything > 0).all()
+    unmasked = agent.probabilities(observations)  # without a mask all moves are legal
+    assert (unmasked > 0).all()
     np.testing.assert_array_equal(agent.act(observations, masks, greedy=True), probabilities.argmax(axis=1))
 
 
@@ -121,16 +121,16 @@ def test_actions_are_sampled_by_their_probabilities(agent):
     assert (np.abs(counts - 20_000 * expected) <= slack).all()
     again = agent.act(many, legal, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(moves, again)
-    assert (agent.act(many, legal) != moves).any()  # without a generator: a fresh one
+    assert (agent.act(many, legal) != moves).any()  # without rng: a new generator
 
 
-def test_what_does_not_fit_is_refused(agent):
+def test_wrong_shapes_and_agents_are_refused(agent):
     observations, masks = positions(7)
     with pytest.raises(ValueError, match=r"an observation must be of shape \(6, 7, 2\)"):
         agent.act(observations[0, :, :, 0], masks[0])
     with pytest.raises(ValueError, match=r"an observation must be of shape"):
         agent.act(observations[None], masks)
-    # One mask for seven observations: seven numbers, which could pass for one number each.
+    # One mask of seven entries for seven observations could be mistaken for one entry per observation.
     with pytest.raises(ValueError, match=r"an action mask must be of shape \(7, 7\)"):
         agent.probabilities(observations, masks[0])
     with pytest.raises(ValueError, match=r"an action mask must be of shape \(7,\)"):
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused(agent):
 
 
 def test_it_plays_whole_games_in_the_original_environment(agent):
-    """PettingZoo's own Connect Four, by its own dict observations: every move legal, and as in the native one."""
+    """In PettingZoo's Connect Four every move is legal, and the probabilities equal those in the native game."""
     rng, finished = np.random.default_rng(0), 0
     for game in range(6):
         original, native = connect_four_v3.env(), ConnectFour(1)
@@ -172,7 +172,7 @@ def test_it_plays_whole_games_in_the_original_environment(agent):
 
 @pytest.fixture(scope="module")
 def relay():
-    """A player of Relay: two scouts that share a network and know who they are, and a tank with another one."""
+    """A player of Relay: two scouts that share a network with agent ids, and a tank with another network."""
     networks = networks_of(Relay(1), agent_id=True)
     rng = np.random.default_rng(0)
     weights = {}
@@ -198,7 +198,7 @@ def test_actions_of_several_parts(relay):
 
 
 def test_continuous_actions(relay):
-    # Between -1 and 1 for the network, between -2 and 4 for the environment: 0 becomes 1, and all is clipped.
+    # The network's interval [-1, 1] is mapped to the environment's [-2, 4] and clipped: 0 becomes 1.
     seen = np.random.default_rng(1).uniform(-1, 1, (4000, 2, 2)).astype(np.float32)
     actions = relay.act(seen, agent="tank_0", rng=np.random.default_rng(2))
     assert actions.shape == (4000, 2) and actions.dtype == np.float32
@@ -215,7 +215,7 @@ def test_continuous_actions(relay):
         relay.probabilities(seen, agent="tank_0")
 
 
-def test_seats_that_share_a_network_and_know_who_they_are(relay):
+def test_agent_ids_distinguish_agents_that_share_a_network(relay):
     seen = np.random.default_rng(1).uniform(-1, 1, (3,)).astype(np.float32)
     first, second = relay.probabilities(seen, agent="scout_0"), relay.probabilities(seen, agent="scout_1")
     assert not np.allclose(first, second)
@@ -223,13 +223,13 @@ def test_seats_that_share_a_network_and_know_who_they_are(relay):
     np.testing.assert_allclose(both, np.stack([first, second]), atol=1e-6)
 
 
-def test_where_it_matters_the_seat_has_to_be_said(relay):
+def test_the_agent_is_required_where_agents_differ(relay):
     with pytest.raises(ValueError, match="say which agent"):
         relay.act(np.zeros(3, np.float32))
 
 
-def test_seats_of_one_group_may_have_networks_of_their_own():
-    """A mapping may split agents with equal spaces; whoever evaluates asks for all of them in one call."""
+def test_agents_of_one_group_with_different_networks():
+    """A mapping may give agents with equal spaces different networks; one call evaluates all of them."""
     networks = networks_of(Names(1), mapping={"player_0": "low", "player_1": "high"})
     weights = {}
     for network, name in zip(networks, (1, 3), strict=True):
@@ -253,7 +253,7 @@ def test_seats_of_one_group_may_have_networks_of_their_own():
 @pytest.mark.parametrize(
     "action", [spaces.Discrete(4), spaces.MultiDiscrete([2, 3]), spaces.Box(-2, 4, (2,), np.float32)], ids=str
 )
-def test_a_player_remembers_its_spaces(space, action):
+def test_an_encoded_player_keeps_its_spaces(space, action):
     [network] = networks_of(Names(1, names=3))
     network = type(network)("player", (0,), 0, space, action, 0)
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
@@ -270,8 +270,8 @@ def test_a_player_of_another_format_is_refused():
 
 
 @pytest.mark.parametrize("target", ["subprocess.Popen", "builtins.dict", "marl_app.players.agent.Agent"])
-def test_a_player_names_a_network_and_nothing_else(target):
-    """The class stands in the file, and files come from elsewhere: only our networks may be made from it."""
+def test_a_player_may_only_name_a_network_class(target):
+    """The file names the class to build and may be untrusted: only the project's networks are built from it."""
     [network] = networks_of(Names(1, names=3))
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
     weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
@@ -279,8 +279,8 @@ def test_a_player_names_a_network_and_nothing_else(target):
         modules_of(weights, {**metadata, "module_class": target})
 
 
-def remembering(cell="gru", share="spaces", critic="local"):
-    """A player of tic-tac-toe with a memory and weights large enough to matter, and its networks."""
+def recurrent_agent(cell="gru", share="spaces", critic="local"):
+    """Return a recurrent player of tic-tac-toe whose weights are large enough for its memory to matter."""
     model = Recurrent(cell=cell, hidden=[8], memory=5, precision="float32", orthogonal_init=False)
     networks = networks_of(TicTacToe(1), share, critic=critic)
     torch.manual_seed(1)
@@ -295,8 +295,8 @@ def remembering(cell="gru", share="spaces", critic="local"):
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @pytest.mark.parametrize("critic", ["local", "state"])
-def test_a_memory_is_carried_through_a_match_as_in_training(cell, critic):
-    agent, env, rng = remembering(cell, critic=critic), TicTacToe(1), np.random.default_rng(0)
+def test_a_memory_carried_through_a_match_equals_training(cell, critic):
+    agent, env, rng = recurrent_agent(cell, critic=critic), TicTacToe(1), np.random.default_rng(0)
     [module] = agent._modules.values()
     assert agent.memory_size == (10 if cell == "lstm" else 5)
     env.reset(rng)
@@ -327,8 +327,8 @@ def test_a_memory_is_carried_through_a_match_as_in_training(cell, critic):
         np.testing.assert_allclose(np.stack(played[seat]), expected, atol=1e-5)
 
 
-def test_memories_of_a_stack_of_seats_with_networks_of_their_own():
-    agent = remembering(share="none")
+def test_memories_of_agents_with_different_networks():
+    agent = recurrent_agent(share="none")
     assert len(agent._modules) == 2
     rng = np.random.default_rng(0)
     seen = rng.integers(0, 2, (6, 3, 3, 2), np.int8)
@@ -337,25 +337,25 @@ def test_memories_of_a_stack_of_seats_with_networks_of_their_own():
     moves, after = agent.act(seen, agent=seats, greedy=True, memory=memory)
     assert after.shape == (6, 5) and agent.start(6).shape == (6, 5)
     for row, seat in enumerate(seats):
-        move, remembered = agent.act(seen[row], agent=seat, greedy=True, memory=memory[row])
+        move, single = agent.act(seen[row], agent=seat, greedy=True, memory=memory[row])
         assert move == moves[row]
-        np.testing.assert_allclose(remembered, after[row], atol=1e-6)
+        np.testing.assert_allclose(single, after[row], atol=1e-6)
 
 
-def test_who_remembers_needs_a_memory_of_its_shape():
-    agent, seen = remembering(), np.zeros((2, 3, 3, 2), np.int8)
+def test_a_recurrent_agent_needs_a_memory_of_its_shape():
+    agent, seen = recurrent_agent(), np.zeros((2, 3, 3, 2), np.int8)
     with pytest.raises(ValueError, match=r"give memory of shape \(5,\) \(start\(\) before the first\), not none"):
         agent.act(seen[0])
     with pytest.raises(ValueError, match=r"give memory of shape \(2, 5\).*not \(5,\)"):
         agent.probabilities(seen, memory=agent.start())
 
 
-def test_who_does_not_remember_returns_an_action_alone(relay):
+def test_an_agent_without_memory_returns_the_action_alone(relay):
     assert relay.memory_size == 0 and relay.start().shape == (0,)
     action = relay.act(np.zeros(3, np.float32), None, "scout_0", memory=None)
     assert action.shape == (2,)
 
 
-def test_who_remembers_is_evaluated():
-    score = evaluate(TicTacToe, [remembering()], "random", 40, np.random.default_rng(0), greedy=False)
+def test_a_recurrent_agent_is_evaluated():
+    score = evaluate(TicTacToe, [recurrent_agent()], "random", 40, np.random.default_rng(0), greedy=False)
     assert 0 < score.score < 1

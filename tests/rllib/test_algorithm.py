@@ -1,4 +1,4 @@
-"""One iteration after another: what is collected, trained, frozen and counted."""
+"""Iterations of a whole algorithm: what is collected, trained, frozen and counted."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from tests.rllib.runs import blob_weights, equal, matches, running, watch
 pytestmark = pytest.mark.usefixtures("ray_here")
 
 
-def test_frozen_players_stay_as_they_are_while_the_learner_trains(tmp_path):
-    """Issue: a frozen opponent's weights do not change, neither in the store nor in the slot that plays them."""
+def test_frozen_players_do_not_change_while_the_learner_trains(tmp_path):
+    """A frozen opponent's weights change neither in the store nor in the slot that plays them."""
     overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=600", "algorithm.lr=0.01")
     with running(tmp_path, "env=tic_tac_toe", *overrides) as algorithm:
         slots = algorithm.env_runner_group.local_env_runner._policies.opponents
@@ -31,13 +31,13 @@ def test_frozen_players_stay_as_they_are_while_the_learner_trains(tmp_path):
         assert all(path.read_bytes() == data for path, data in files.items())
         pool = algorithm.league.snapshots
         assert len(pool) >= 4 and len(files) == len(pool) and checked > 50
-        # What was frozen is what the learner was then, and it has moved on since.
+        # A snapshot equals the learner's weights after exactly one iteration, and the learner has changed since.
         for snapshot in pool:
             assert sum(equal(blob_weights(algorithm, snapshot), weights) for weights in learned) == 1
         assert not any(equal(learned[-1], blob_weights(algorithm, snapshot)) for snapshot in pool[:-1])
 
 
-def test_a_snapshot_says_who_it_is(tmp_path):
+def test_a_snapshots_metadata(tmp_path):
     with running(tmp_path, "env=tic_tac_toe") as algorithm:
         for _ in range(8):
             algorithm.train()
@@ -53,23 +53,23 @@ def test_a_snapshot_says_who_it_is(tmp_path):
             parent = snapshot.digest
 
 
-def test_books_are_kept(tmp_path):
+def test_counters_report_and_records_agree(tmp_path):
     with running(tmp_path, "env=tic_tac_toe") as algorithm:
         fragments = watch(algorithm, "on_fragment")
         for iteration in range(1, 7):
             algorithm.train()
-            own = [arguments["fragment"] for arguments in fragments]
+            collected = [arguments["fragment"] for arguments in fragments]
             counters, report = algorithm.counters, algorithm.report
             assert counters.env_steps == report["steps/env_steps"] == 512 * iteration
-            assert counters.trained_agent_steps == sum(fragment.rows for fragment in own)
-            assert counters.matches == sum(fragment.matches for fragment in own)
+            assert counters.trained_agent_steps == sum(fragment.rows for fragment in collected)
+            assert counters.matches == sum(fragment.matches for fragment in collected)
             assert counters.updates == algorithm.iteration == report["iteration"] == iteration
             assert report["staleness/updates"] == 0
-            assert report["learner/batch_rows"] == own[-1].rows
+            assert report["learner/batch_rows"] == collected[-1].rows
         algorithm.records.flush()
         recorded = matches(tmp_path)
         played = recorded[["wins", "draws", "losses"]].to_numpy().sum()
-        assert played == sum(fragment.outcomes.matches for fragment in own) == algorithm.league.matches
+        assert played == sum(fragment.outcomes.matches for fragment in collected) == algorithm.league.matches
         of_self = recorded[recorded.opponent == "main"]
         last = of_self[of_self.iteration == 6][["wins", "draws", "losses"]].sum()
         assert algorithm.stats.self_play == (last.sum(), last.wins + last.draws / 2)
@@ -80,7 +80,7 @@ def test_books_are_kept(tmp_path):
         assert 0.65 < report["league/self_play_share"] < 0.95  # 0.8 by the matchmaker, in some 70 matches
 
 
-def test_the_batch_is_standardized_whole(tmp_path):
+def test_advantages_are_standardized_over_the_whole_batch(tmp_path):
     with running(tmp_path, "env=tic_tac_toe") as algorithm:
         batches, update = [], algorithm.learner_group.update
 
@@ -93,14 +93,14 @@ def test_the_batch_is_standardized_whole(tmp_path):
         algorithm.train()
         [batch], [arguments] = batches, fragments
         raw = arguments["fragment"].batches["player"]
-        own = batch.policy_batches["main"]
+        columns = batch.policy_batches["main"]
         np.testing.assert_allclose(
-            own["advantages"],
+            columns["advantages"],
             (raw["advantages"] - raw["advantages"].mean()) / raw["advantages"].std(),
             rtol=1e-4,
             atol=1e-5,
         )
-        assert set(own) == {
+        assert set(columns) == {
             "obs",
             "action_mask",
             "actions",
@@ -108,24 +108,24 @@ def test_the_batch_is_standardized_whole(tmp_path):
             "advantages",
             "value_targets",
         }
-        assert all(len(column) == arguments["fragment"].rows for column in own.values())
+        assert all(len(column) == arguments["fragment"].rows for column in columns.values())
 
 
 def test_an_update_without_rows_changes_nothing(tmp_path):
-    # Fragments of one step: after the first one every mover still waits for its next turn, and there is no row yet.
+    # Fragments of one step: after the first one every row still waits for its agent's next turn, so none is complete.
     overrides = ("algorithm.train_batch_size_per_learner=32", "algorithm.minibatch_size=32", "env.openings=null")
     with running(tmp_path, "env=tic_tac_toe", *overrides) as algorithm:
         before = algorithm.weights.read("main")
         algorithm.train()
         assert algorithm.stats.rows == 0
         assert equal(algorithm.weights.read("main"), before)
-        # Nor does the optimizer: a step with gradients of 0 would still move weights by what is left of older ones.
+        # The optimizer makes no step either: with gradients of 0, Adam's moments would still move the weights.
         [optimizer] = algorithm.learner_group._learner._named_optimizers.values()
         assert not optimizer.state_dict()["state"]
         assert "learner/policy_loss" not in algorithm.report
         for _ in range(4):
             algorithm.train()
-        # One decision per match and step; the last one of every match that did not just end still waits.
+        # One decision per match and step; the last row of every match that did not just end is still incomplete.
         assert algorithm.counters.trained_agent_steps == 32 * 5 - (32 - algorithm.stats.matches)
         after = algorithm.weights.read("main")
         assert not equal(after, before)
@@ -149,7 +149,7 @@ def test_each_network_of_a_player_is_trained_on_its_own_rows(tmp_path):
         assert algorithm.counters.updates == 4
         assert [list(batch) for batch in batches] == [["main.row"], ["main.column"]] * 4
         rows = [len(next(iter(batch.values()))["obs"]) for batch in batches]
-        # The first update is self-play: both seats of 512 matches. Then half of the matches for each seat.
+        # The first update is self-play: rows of both agents of 512 matches. Later each agent has half of the matches.
         assert rows[:2] == [512, 512]
         assert rows[-2] + rows[-1] == 512 and 150 < rows[-1] < 362
         after = algorithm.weights.read("main")
@@ -182,12 +182,12 @@ def test_different_spaces_through_an_adapter(tmp_path):
         assert len(algorithm.league.snapshots) == 1 and algorithm.league.matches == 0
 
 
-def test_how_many_new_opponents_a_request_may_bring(tmp_path):
+def test_the_number_of_new_opponents_per_request(tmp_path):
     with running(tmp_path, "env=tic_tac_toe", "runtime.opponent_slots=4") as algorithm:
         for pool, fresh in ((3, 4), (4, 4), (5, 2), (50, 2)):
             while len(algorithm.league.snapshots) < pool:
                 algorithm.league.add_snapshot("main", "0" * 64, 0, "")
-            # All slots if the pool fits, else half: the others finish their matches.
+            # All slots if the pool fits, else half: in the other half matches against earlier opponents finish.
             assert algorithm.fresh_slots == fresh
         assert algorithm.spec.settings.runtime.opponent_slots == 4
 
@@ -197,18 +197,18 @@ def test_how_many_new_opponents_a_request_may_bring(tmp_path):
     [
         (["stop.iterations=4"], 0.5),
         (["stop.iterations=4", "stop.env_steps=1280"], 0.8),  # the limit that comes first
-        (["stop.iterations=1"], 1.0),  # passed: no more than all
+        (["stop.iterations=1"], 1.0),  # past the limit: at most 1
         ([], None),
     ],
 )
-def test_how_much_is_done(tmp_path, stop, share):
+def test_the_share_of_the_run_that_is_done(tmp_path, stop, share):
     with running(tmp_path, "env=rock_paper_scissors", *stop) as algorithm:
         algorithm.train()
         algorithm.train()
         assert algorithm.share_done() == share
 
 
-def test_statistics_of_observations_are_those_of_what_was_trained_on_and_travel_with_the_weights(tmp_path):
+def test_observation_statistics_cover_the_training_rows_and_are_part_of_the_weights(tmp_path):
     with running(tmp_path, "env=tic_tac_toe", "model.normalize_observations=true") as algorithm:
         fragments = watch(algorithm, "on_fragment")
         for _ in range(4):
@@ -218,7 +218,7 @@ def test_statistics_of_observations_are_those_of_what_was_trained_on_and_travel_
         assert weights[f"{at}.count"] == len(seen) == algorithm.counters.trained_agent_steps
         np.testing.assert_allclose(weights[f"{at}.mean"], seen.mean(axis=0), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(weights[f"{at}.variance"], seen.var(axis=0), rtol=1e-3, atol=1e-4)
-        # A snapshot keeps those it was frozen with, and the slot that plays it has them.
+        # A snapshot keeps the statistics of its freeze, and the slot that plays it has them.
         [snapshot, *_] = algorithm.league.snapshots
         frozen = blob_weights(algorithm, snapshot)
         assert 0 < frozen[f"{at}.count"] < len(seen)
@@ -227,7 +227,7 @@ def test_statistics_of_observations_are_those_of_what_was_trained_on_and_travel_
         np.testing.assert_array_equal(stacked[slots.slot_of(snapshot.digest)], frozen[f"{at}.mean"])
 
 
-def test_agents_with_networks_of_their_own_learn_apart(tmp_path):
+def test_independent_networks_are_trained_separately(tmp_path):
     with running(tmp_path, "env=tic_tac_toe", "policies=independent", "algorithm.critic=state") as algorithm:
         fragments = watch(algorithm, "on_fragment")
         before = algorithm.weights.read("main")

@@ -1,4 +1,4 @@
-"""Assignments for env runners: resident snapshots are preferred, and the next opponents are fetched while playing."""
+"""Assignments for env runners: resident snapshots are preferred, and the next opponents are prefetched during play."""
 
 import time
 
@@ -17,7 +17,7 @@ from tests.rllib.runs import matches, running, watch_requests
 
 
 class Answer:
-    """Where a fragment comes from, and which snapshots its env runner holds."""
+    """The part of a fragment that names its env runner, its rack and the snapshots in its slots."""
 
     def __init__(self, runner, rack, resident_digests):
         self.runner, self.rack, self.resident_digests = runner, rack, resident_digests
@@ -30,10 +30,10 @@ def uniform_league(pool):
     return league
 
 
-def test_resident_are_the_slots_of_an_env_runner_and_its_racks_cache():
+def test_residency_covers_the_slots_of_an_env_runner_and_its_racks_cache():
     racks = {"r0": frozenset("ab"), "r1": frozenset("c")}
     assigner = Assigner(uniform_league(10), lambda: racks, 0.5, pipelined=False)
-    # The third is on a node without a label, and without a cache.
+    # The third env runner is on a node without a rack label, so without a cache.
     assigner.update_residency([Answer(1, "r0", ("x",)), Answer(2, "r1", ()), Answer(3, "", ("y",))])
     assert [assigner.resident(runner) for runner in range(5)] == [set(), set("abx"), {"c"}, {"y"}, set()]
     racks["r1"] = frozenset("d")
@@ -41,8 +41,8 @@ def test_resident_are_the_slots_of_an_env_runner_and_its_racks_cache():
     assert assigner.resident(2) == {"d"}
 
 
-def test_resident_snapshots_are_assigned_more_often_and_the_sums_say_so():
-    """A tenth is resident: with 0.5 it is assigned with 0.1 + 0.5 x 0.9 = 0.55, at a distance of 0.45."""
+def test_resident_snapshots_are_assigned_more_often():
+    """A tenth is resident: tolerance 0.5 raises its share to 0.1 + 0.5 x 0.9 = 0.55, a distortion of 0.45."""
     league = uniform_league(100)
     resident = tuple(snapshot.digest for snapshot in league.snapshots[:10])
     assigner = Assigner(league, dict, 0.5, pipelined=False)
@@ -71,11 +71,11 @@ def test_a_pipelined_assignment_is_played_one_request_later():
     for runner in (1, 2):
         del made[:]
         answers = [assigner.assign("main", runner, 2, rng) for _ in range(4)]
-        # The first request plays what was made for it; each later one plays what was made at the request before.
+        # The first request plays its assignment; each later request plays the assignment of the request before.
         assert [answer.assignment for answer in answers] == [made[0], *made[:-1]]
         for answer, assignment in zip(answers, made, strict=True):
             assert set(answer.prefetch_digests) == {opponent.digest for opponent in assignment.opponents}
-    # Another learner's turn: what was prefetched for the learner before is of no use.
+    # In another learner's turn the prefetched assignment is dropped.
     assert assigner.assign("other", 1, 2, rng).assignment is made[-1]
     plain = Assigner(uniform_league(50), dict, 0.0, pipelined=False).assign("other", 1, 2, rng)
     assert plain.assignment.learner == "other" and plain.prefetch_digests == ()
@@ -84,27 +84,29 @@ def test_a_pipelined_assignment_is_played_one_request_later():
 FETCH_S, STEP_S, STEPS = 0.1, 0.004, 60
 
 
-class Slow(DiskStore):
-    """A store across a slow network."""
+class SlowStore(DiskStore):
+    """A store behind a slow network."""
 
     def get(self, digest):
         time.sleep(FETCH_S)
         return super().get(digest)
 
 
-class Thoughtful(Names):
-    """A game whose steps take time, which is when fetching should happen."""
+class SlowSteps(Names):
+    """A game whose steps take time, during which opponents are fetched."""
 
     def step(self, actions, rng):
         time.sleep(STEP_S)
         return super().step(actions, rng)
 
 
-def pulls(folder, prefetch):
-    """Eight fragments of 0.24 s, each against another one of four snapshots, in a single slot: what each waited, all
-    that was fetched, and the results."""
-    store = Slow(folder)
-    runner = make_runner(lambda n: Thoughtful(n, 6, 2), store, matches=20, steps=STEPS, slots=1, prefetch=prefetch)
+def collect_eight(folder, prefetch):
+    """Collect eight fragments of 0.24 s, each against another of four snapshots in a single slot.
+
+    Returns the seconds that each fragment waited, the number of fetches, and the results.
+    """
+    store = SlowStore(folder)
+    runner = make_runner(lambda n: SlowSteps(n, 6, 2), store, matches=20, steps=STEPS, slots=1, prefetch=prefetch)
     me, pool = random_weights(runner, 99), [publish(runner, random_weights(runner, n), n=n) for n in range(4)]
     plays = [against((pool[number % 4], 1.0)) for number in range(9)]
     waited, fetched, results = [], 0, []
@@ -118,18 +120,18 @@ def pulls(folder, prefetch):
     return waited, fetched, results
 
 
-def test_the_next_opponents_are_fetched_while_the_present_ones_are_played(tmp_path):
-    waited, fetched, results = pulls(tmp_path / "a", prefetch=False)
+def test_the_next_opponents_are_fetched_during_play(tmp_path):
+    waited, fetched, results = collect_eight(tmp_path / "a", prefetch=False)
     assert min(waited) >= FETCH_S and fetched == 8
-    early, fetched_early, same = pulls(tmp_path / "b", prefetch=True)
-    assert early[0] >= FETCH_S and max(early[1:]) < FETCH_S / 4  # nobody could know the first one
-    assert fetched_early in (8, 9)  # with the one that comes after the end, if it has arrived
-    assert same == results  # who plays whom is not a matter of when bytes arrive
+    early, fetched_early, same = collect_eight(tmp_path / "b", prefetch=True)
+    assert early[0] >= FETCH_S and max(early[1:]) < FETCH_S / 4  # the first one cannot be prefetched
+    assert fetched_early in (8, 9)  # the ninth is for the fragment after the last
+    assert same == results  # matchmaking does not depend on when blobs arrive
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_a_run_that_prefetches_and_prefers_what_is_held(tmp_path):
-    """One env runner with two slots, a pool that grows by one an iteration: requests name what was dealt before."""
+def test_a_run_with_prefetching_and_placement(tmp_path):
+    """One env runner with two slots, a pool that grows by one per iteration: requests name prefetched snapshots."""
     overrides = (
         "env=rock_paper_scissors", "league/matchmaker=uniform", "league.schedule.agent_steps=200",
         "runtime.opponent_slots=2", "runtime.num_env_runners=1", "runtime.prefetch=true",
@@ -142,8 +144,8 @@ def test_a_run_that_prefetches_and_prefers_what_is_held(tmp_path):
             algorithm.train()
             distortions.append(algorithm.report["league/placement_distortion"])
         for earlier, later in zip(requests, requests[1:], strict=False):
-            met = {opponent.digest for opponent in later.assignment.opponents} - {None}
-            assert met == set(earlier.prefetch_digests)
+            digests = {opponent.digest for opponent in later.assignment.opponents} - {None}
+            assert digests == set(earlier.prefetch_digests)
         assert max(distortions) <= 0.4 and any(distortions)
         assert algorithm.report["control_plane/assignments_per_s"] > 0
         assert 0 <= algorithm.report["snapshots/wait_share"] < 1

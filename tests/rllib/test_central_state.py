@@ -1,4 +1,4 @@
-"""What a centralized critic sees: the environment's state, or what the agents of a side see, in their order."""
+"""The input of a centralized critic: the environment's state, or the observations of a side in agent order."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from tests.rllib.runners import collect, make_recorded_runner, random_weights
 
 
 class Interleaved:
-    """Agents a0 b0 a1 b1 c0: an a sees [number] twice, a b and the c once; the a's and b's are one side."""
+    """Agents a0 b0 a1 b1 c0: an `a` observes its number twice, `b` and `c` once; all `a` and `b` are one side."""
 
     agents = ("a0", "b0", "a1", "b1", "c0")
     one, two = spaces.Box(0, 99, (1,), np.float32), spaces.Box(0, 99, (2, 1), np.int8)
@@ -29,7 +29,7 @@ class Interleaved:
     state_space = None
 
     def observe(self, matches, agents):
-        assert len({agent in (0, 2) for agent in agents.tolist()}) == 1, "agents of two groups at once"
+        assert len({agent in (0, 2) for agent in agents.tolist()}) == 1, "agents of two groups in one call"
         seen = (10 * matches + agents).astype(np.float32)[:, None]
         return np.stack([seen, seen], axis=1).astype(np.int8) if agents[0] in (0, 2) else seen
 
@@ -37,8 +37,8 @@ class Interleaved:
         return None
 
 
-class Known(Interleaved):
-    """The same, but it knows its state: [match, match + 0.5] twice."""
+class WithState(Interleaved):
+    """The same with a state: [match, match + 0.5] twice."""
 
     state_space = spaces.Box(0, 99, (2, 2), np.float32)
 
@@ -47,55 +47,55 @@ class Known(Interleaved):
         return np.stack([row, row], axis=1)
 
 
-NOBODY = np.zeros((4, 5), np.bool_)
+NONE_FINISHED = np.zeros((4, 5), np.bool_)  # [matches, agents]
 
 
 def test_the_environments_own_state_comes_first():
-    central = CentralState(Known(), mask_dead=True)
-    rows = central.of(np.array([2, 0, 2]), np.array([4, 0, 1]), ~NOBODY)  # nobody's end matters
+    central = CentralState(WithState(), mask_dead=True)
+    rows = central.of(np.array([2, 0, 2]), np.array([4, 0, 1]), ~NONE_FINISHED)  # no agent's end matters
     assert rows.tolist() == [[2, 2.5, 2, 2.5], [0, 0.5, 0, 0.5], [2, 2.5, 2, 2.5]]
-    assert state_size(Known(), (0, 4)) == 4
+    assert state_size(WithState(), (0, 4)) == 4
 
 
 def test_the_observations_of_a_side_in_the_order_of_its_agents():
     central = CentralState(Interleaved(), mask_dead=True)
-    rows = central.of(np.array([3, 0, 3]), np.array([2, 2, 0]), NOBODY)  # of one group, as networks ask
+    rows = central.of(np.array([3, 0, 3]), np.array([2, 2, 0]), NONE_FINISHED)  # of one group, as in calls of networks
     # Match 3: a0 sees 30 30, b0 31, a1 32 32, b1 33.
     assert rows.tolist() == [[30, 30, 31, 32, 32, 33], [0, 0, 1, 2, 2, 3], [30, 30, 31, 32, 32, 33]]
     assert rows.dtype == np.float32
-    assert central.of(np.array([1, 2]), np.array([4, 4]), NOBODY).tolist() == [[14], [24]]
+    assert central.of(np.array([1, 2]), np.array([4, 4]), NONE_FINISHED).tolist() == [[14], [24]]
     assert (state_size(Interleaved(), (0, 2)), state_size(Interleaved(), (4,))) == (6, 1)
 
 
 @pytest.mark.parametrize("mask_dead", [True, False])
-def test_who_has_finished_is_seen_as_zeros(mask_dead):
-    finished = NOBODY.copy()
+def test_finished_agents_are_zeros_with_death_masking(mask_dead):
+    finished = NONE_FINISHED.copy()
     finished[3, [0, 3]] = True
     rows = CentralState(Interleaved(), mask_dead).of(np.array([3, 1]), np.array([2, 2]), finished)
     assert rows[0].tolist() == ([0, 0, 31, 32, 32, 0] if mask_dead else [30, 30, 31, 32, 32, 33])
     assert rows[1].tolist() == [10, 10, 11, 12, 12, 13]
 
 
-def test_a_network_on_sides_that_see_different_amounts_is_an_error_that_names_the_agents():
+def test_a_network_on_sides_with_states_of_different_size_is_refused():
     with pytest.raises(ValueError, match=r"algorithm\.critic: 'b1' and 'c0' share a network"):
         state_size(Interleaved(), (1, 3, 4))
     assert state_size(TicTacToe(1), (0, 1)) == 18  # two sides of one agent each: 3 x 3 x 2 numbers for both
     tag = SimpleTag(1)
-    assert state_size(tag, (0, 1, 2)) == state_size(tag, (3,)) == 3 * 16 + 14  # its own state: all observations
+    assert state_size(tag, (0, 1, 2)) == state_size(tag, (3,)) == 3 * 16 + 14  # the state: all observations
     tag.state_space = None
     assert (state_size(tag, (0, 1, 2)), state_size(tag, (3,))) == (48, 14)
 
 
 class Team(Relay):
-    """One side: what everybody sees is the state."""
+    """Relay with one side: the state is the observations of all agents."""
 
     sides = ((0, 1, 2),)
 
 
 @pytest.mark.parametrize("critic", ["state", "agent_state"])
 @pytest.mark.parametrize("death_masking", [True, False])
-def test_values_come_from_the_state_of_the_moment(tmp_path, critic, death_masking):
-    """Advantages against a slow account, in a game in which agents finish early: each fragment with other weights."""
+def test_values_come_from_the_state_before_the_decision(tmp_path, critic, death_masking):
+    """Advantages equal the reference in a game in which agents finish early; each fragment has other weights."""
     gamma, lambda_, steps, count = 0.9, 0.8, 5, 6
     runner, env = make_recorded_runner(
         Team, DiskStore(tmp_path), matches=12, steps=steps, gamma=gamma, lambda_=lambda_, critic=critic,
@@ -104,15 +104,15 @@ def test_values_come_from_the_state_of_the_moment(tmp_path, critic, death_maskin
     side_of = {agent: side for side in env.sides for agent in side}
     network_of = {agent: network for network in runner.networks for agent in network.agents}
     sizes = {agent: network_of[agent].observation_space.shape[0] for agent in network_of}
-    tags = np.cumsum([sizes[agent] for agent in env.sides[0]]) - 1  # where the state has the decisions' numbers
+    tags = np.cumsum([sizes[agent] for agent in env.sides[0]]) - 1  # columns of the state with decisions' numbers
     weights = []
     for seed in range(count):
-        own = untagged(random_weights(runner, seed))
-        for name, value in own.items():
+        current = untagged(random_weights(runner, seed))
+        for name, value in current.items():
             if name.endswith("value_head.encoder.1.weight"):
                 value[:, tags] = 0
-        weights.append(own)
-    fragments = [collect(runner, own, seed=number) for number, own in enumerate(weights)]
+        weights.append(current)
+    fragments = [collect(runner, current, seed=number) for number, current in enumerate(weights)]
 
     def value(fragment, row):
         match, step, agent = env.where(row[-1])

@@ -1,4 +1,4 @@
-"""A checkpoint holds everything, survives every kind of damage by the one before it, and never runs code."""
+"""Checkpoints: complete, replaced by the one before when damaged, and loaded without running code."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ GAME = ("env=tic_tac_toe", "league/matchmaker=latest_past", "algorithm.use_kl_lo
 
 
 def learner_state(algorithm):
-    """What the learner has beside weights: arrays by name."""
+    """Return the learner's state other than weights: arrays by name."""
     learner = algorithm.learner_group._learner
     [optimizer] = learner._named_optimizers.values()
     moments = {
@@ -37,7 +37,7 @@ def learner_state(algorithm):
 
 
 def plain(algorithm):
-    """Counters (but for the seconds they took), league, RNG, as JSON would give them back."""
+    """Return counters (without seconds), league and RNG after a round trip through JSON."""
     state = json.loads(json.dumps(algorithm.run_state().to_json()))
     del state["counters"]["seconds"]
     return state
@@ -45,9 +45,9 @@ def plain(algorithm):
 
 @pytest.fixture(scope="module")
 def run(ray_here, tmp_path_factory):
-    """A run of six iterations with a checkpoint after the third, fifth and sixth; what was true when they were made."""
+    """A run of six iterations with checkpoints after the third, fifth and sixth, and the state at each of them."""
     folder = tmp_path_factory.mktemp("run")
-    then = {}
+    states = {}
     with running(folder, *GAME) as algorithm:
         algorithm.anchors = {"random": {"score": 0.75, "low": 0.5, "high": 0.9, "games": 4}}
         for iteration in range(1, 7):
@@ -55,8 +55,8 @@ def run(ray_here, tmp_path_factory):
             if iteration in (3, 5, 6):
                 path = save_checkpoint(algorithm, folder / "checkpoints", keep=3)
                 assert path.name == f"checkpoint-{iteration:08d}"
-                then[iteration] = (algorithm.weights.read("main"), learner_state(algorithm), plain(algorithm))
-    return folder, then
+                states[iteration] = (algorithm.weights.read("main"), learner_state(algorithm), plain(algorithm))
+    return folder, states
 
 
 @pytest.fixture
@@ -66,13 +66,13 @@ def copy(run, tmp_path):
     return tmp_path / "run"
 
 
-def test_everything_comes_back(run, tmp_path):
-    folder, then = run
-    weights, learner, state = then[6]
+def test_a_loaded_checkpoint_restores_everything(run, tmp_path):
+    folder, states = run
+    weights, learner, state = states[6]
     assert len(state["league"]["snapshots"]) >= 2 and learner["kl"] != 0.2 and len(learner) > 10
     checkpoint = latest_checkpoint(folder / "checkpoints")
     with running(tmp_path, *GAME, f"store.path={folder}/snapshots") as algorithm:
-        for _ in range(2):  # a history of its own, of which nothing may stay
+        for _ in range(2):  # another history, of which nothing may remain
             algorithm.train()
         load_checkpoint(algorithm, checkpoint)
         assert equal(algorithm.weights.read("main"), weights)
@@ -82,8 +82,8 @@ def test_everything_comes_back(run, tmp_path):
         assert equal(dict(enumerate(algorithm._broadcast["main"].values())), dict(enumerate(weights.values())))
 
 
-def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
-    # Matches under way are not saved: they start anew. All else goes on, so two continuations are one.
+def test_two_continuations_of_a_checkpoint_are_equal(run, tmp_path):
+    # Running matches are not saved and start again; everything else goes on, so two continuations are equal.
     folder, _ = run
     ends = []
     for name in ("a", "b"):
@@ -96,11 +96,11 @@ def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
     assert ends[0][2]["iteration"] == 9
 
 
-def test_a_resumed_league_keeps_step_with_an_uninterrupted_one(tmp_path):
-    """In a game of one step no match is under way between two iterations, so that a resume loses none.
+def test_a_resumed_league_equals_an_uninterrupted_one(tmp_path):
+    """In a game of one step no match is running between two iterations, so that a resume loses none.
 
-    What must be the same then: steps, iterations, who was frozen and when, and how many matches were played. Who met
-    whom may differ, since an uninterrupted env runner deals its next matches before it hears of a new assignment.
+    Then steps, iterations, snapshots and the number of matches must be equal. The opponents of the matches may differ,
+    since an uninterrupted env runner assigns its next matches before it receives a new assignment.
     """
     game = ("env=rock_paper_scissors", "league/matchmaker=uniform", "league.schedule.agent_steps=700")
 
@@ -131,14 +131,14 @@ def test_a_resumed_league_keeps_step_with_an_uninterrupted_one(tmp_path):
         parts, parts_pool = summary(algorithm), algorithm.league.snapshots
     assert parts == whole
     assert len(whole["pool"]) > len(half_pool) >= 2
-    # Until the checkpoint the two runs were one, so their snapshots have the same weights.
+    # Until the checkpoint the two runs are equal, so their snapshots have the same weights.
     assert parts_pool[: len(half_pool)] == half_pool == whole_pool[: len(half_pool)]
 
 
-def test_the_player_in_a_checkpoint_is_the_learner(run):
-    folder, then = run
+def test_a_checkpoint_holds_the_learner_as_a_player(run):
+    folder, states = run
     weights, facts = decode(latest_checkpoint(folder / "checkpoints").players["main"])
-    assert equal(weights, then[6][0])
+    assert equal(weights, states[6][0])
     assert facts["player"] == "main" and facts["env_steps"] == 6 * 512
 
 
@@ -157,7 +157,7 @@ def flipped(data, at):
 
 @pytest.mark.parametrize("file", [MAIN, LEARNER, STATE, MANIFEST])
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_checkpoint_is_passed_over(copy, file, damage, caplog):
+def test_a_damaged_checkpoint_is_skipped(copy, file, damage, caplog):
     directory = copy / "checkpoints"
     damage(directory / "checkpoint-00000006" / file)
     with caplog.at_level(logging.WARNING):
@@ -226,7 +226,7 @@ def test_the_newest_are_kept(algorithm, tmp_path):
 def test_what_a_killed_writer_left_is_ignored_and_cleaned_up(algorithm, tmp_path):
     directory = tmp_path / "checkpoints"
     algorithm.train()
-    # A process number comes back, in a container at the latest when it is started again.
+    # Process numbers are reused, for example in a container that is started again.
     for number in (os.getpid(), 1):
         leftover = directory / f".checkpoint-00000001.{number}"
         leftover.mkdir(parents=True)
@@ -245,7 +245,7 @@ def test_damaged_checkpoints_of_later_iterations_do_not_push_out_the_good_one(al
 
 
 def test_there_is_a_whole_checkpoint_at_every_moment(algorithm, tmp_path, monkeypatch):
-    # Saving the same iteration again, as the end of a run does, is cut short where the new one should appear.
+    # Saving the same iteration again, as the end of a run does, is interrupted at the rename of the new checkpoint.
     directory = tmp_path / "checkpoints"
     algorithm.train()
     save_checkpoint(algorithm, directory, keep=1)
@@ -265,7 +265,7 @@ def test_there_is_a_whole_checkpoint_at_every_moment(algorithm, tmp_path, monkey
         and latest_checkpoint(directory).state.to_json()["counters"]["seconds"] == 12345.0
     )
     assert len(names(directory)) == 1
-    # Killed after the new one appeared and before the old one was deleted.
+    # As if killed after the rename of the new checkpoint and before the deletion of the old one.
     assert names(directory) == ["checkpoint-00000001+"]
     shutil.copytree(path, directory / "checkpoint-00000001")
     algorithm.counters.seconds = 54321.0

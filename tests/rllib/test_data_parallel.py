@@ -1,4 +1,4 @@
-"""Several learners that share each minibatch learn what one learns, but for rounding, and stay alike to the bit."""
+"""Data-parallel learners: equal to a single learner up to rounding, and to each other bit by bit."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
-# All that is a matter of the whole batch, minibatches that do not divide it, and more than one epoch.
+# All settings that concern the whole batch; minibatches that do not divide it; more than one epoch.
 SETTINGS = (
     "algorithm.normalize_values=true",
     "algorithm.use_kl_loss=true",
@@ -19,8 +19,8 @@ SETTINGS = (
 )
 
 
-def shuffle_alike(algorithm):
-    """Give all learners the same random numbers before each update (the driver has used some of its own to play)."""
+def shuffle_equally(algorithm):
+    """Seed all learners equally before each update (the driver has drawn random numbers to play)."""
     group, update = algorithm.learner_group, algorithm.learner_group.update
 
     def seeded_update(**arguments):
@@ -30,8 +30,8 @@ def shuffle_alike(algorithm):
     group.update = seeded_update
 
 
-def everything(learner, **kwargs):
-    """Weights, and what a checkpoint holds of optimizers and KL weights."""
+def learner_arrays(learner, **kwargs):
+    """Return the learner's weights, Adam moments and KL coefficients."""
     [module] = [learner.module[id] for id in learner.module.keys()]  # noqa: SIM118
     [optimizer] = learner._named_optimizers.values()
     states = sorted(optimizer.state_dict()["state"].items())
@@ -40,12 +40,12 @@ def everything(learner, **kwargs):
     return [array.detach().numpy().copy() for array in arrays]
 
 
-def held(algorithm):
-    return [result.get() for result in algorithm.learner_group.foreach_learner(everything)]
+def all_arrays(algorithm):
+    return [result.get() for result in algorithm.learner_group.foreach_learner(learner_arrays)]
 
 
-def test_two_learn_what_one_does(tmp_path):
-    # With a recurrent network: rows come in sequences of unequal length, so the parts of a minibatch are unequal too.
+def test_two_learners_equal_a_single_learner(tmp_path):
+    # A recurrent network has sequences of unequal length, so the two parts of a minibatch are unequal as well.
     options = ("env=tic_tac_toe", "model=gru", "model.hidden=[16]", f"store.path={tmp_path}/store", *SETTINGS)
     sizes = "algorithm.train_batch_size_per_learner={}", "algorithm.minibatch_size={}"
     alone = [size.format(rows) for size, rows in zip(sizes, (1024, 200), strict=True)]
@@ -54,23 +54,23 @@ def test_two_learn_what_one_does(tmp_path):
         running(tmp_path / "one", *options, *alone) as one,
         running(tmp_path / "two", *options, *both, "runtime.num_learners=2") as two,
     ):
-        first, second = held(two)
-        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))  # they begin alike
+        first, second = all_arrays(two)
+        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))  # equal initial weights
         one.weights.write("main", two.weights.read("main"))
         one._weights_changed("main")
         for algorithm in (one, two):
-            shuffle_alike(algorithm)
+            shuffle_equally(algorithm)
             algorithm.train()  # on the same batch: two epochs of four minibatches
-        first, second = held(two)
-        [alone] = held(one)
+        first, second = all_arrays(two)
+        [alone] = all_arrays(one)
         assert one.counters.trained_agent_steps == two.counters.trained_agent_steps
         assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
         for ours, its in zip(first, alone, strict=True):
             np.testing.assert_allclose(ours, its, rtol=1e-3, atol=1e-4)
         for figure in ("learner/policy_loss", "learner/entropy", "learner/grad_norm", "learner/mean_kl"):
             assert two.report[figure] == pytest.approx(one.report[figure], rel=1e-3, abs=1e-4), figure
-        # A checkpoint of two is one of one.
+        # A checkpoint of two learners is loaded by a single learner.
         save_checkpoint(two, tmp_path / "checkpoints", keep=1)
         load_checkpoint(one, latest_checkpoint(tmp_path / "checkpoints"))
-        for a, b in zip(held(one)[0], first, strict=True):
+        for a, b in zip(all_arrays(one)[0], first, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -1,4 +1,4 @@
-"""The data plane of whole runs: a store that really stops and comes back, and a cache in between."""
+"""The data plane of whole runs: a store server that stops and comes back, and a rack's cache."""
 
 import time
 
@@ -33,7 +33,7 @@ def test_training_goes_on_while_the_store_is_away(tmp_path):
         while len(algorithm.league.snapshots) < pool + 3 or not algorithm.traffic.failed:
             algorithm.train()
         assert algorithm.counters.env_steps == steps + 512 * (algorithm.iteration - iterations)
-        assert algorithm.counters.failures == 0  # what an opponent costs is not a failure of the env runner
+        assert algorithm.counters.failures == 0  # an opponent that cannot be fetched is no failure of the env runner
         assert algorithm.store.queued >= 2 and algorithm.report["snapshots/queued"] >= 2
         write_run_references(algorithm.store, tmp_path, [one.digest for one in algorithm.league.snapshots])
 
@@ -42,14 +42,14 @@ def test_training_goes_on_while_the_store_is_away(tmp_path):
         while algorithm.store.queued or algorithm.store._thread is not None:
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        # The server lost its memory: all that was published while it was away is there now.
-        there = algorithm.store.store
+        # The server keeps nothing across a restart; it now holds all that was published while it was away.
+        server_store = algorithm.store.store
         published = {one.digest: one.player.id for one in algorithm.league.snapshots[pool:]}
-        assert set(there.list()) >= set(published)
-        assert {digest: there.notes(FACTS)[digest]["player"] for digest in published} == published
-        [needed] = there.notes(REFERENCES).values()
+        assert set(server_store.list()) >= set(published)
+        assert {digest: server_store.notes(FACTS)[digest]["player"] for digest in published} == published
+        [needed] = server_store.notes(REFERENCES).values()
         assert set(published) <= set(needed["digests"]) and needed["who"] == str(tmp_path)
-        # Who only has the run's directory finds them there, too.
+        # load_agent finds them with nothing but the run's directory.
         save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
         (tmp_path / ".hydra").mkdir()
         OmegaConf.save(compose_job([*SMALL, *store, *one]), tmp_path / ".hydra" / "config.yaml")
@@ -70,7 +70,7 @@ def test_opponents_come_through_the_cache_of_the_rack(tmp_path):
         assert "snapshots/store_to_rack/bytes" in algorithm.report
         assert "snapshots/store_to_runner/bytes" not in algorithm.report
 
-        # What the rack holds is known where assignments are made: more than an env runner with one slot does.
+        # Placement uses the rack's cache: it holds more snapshots than an env runner with one slot.
         deadline = time.monotonic() + 120
         while len(held := algorithm._dealing.held(1)) < 3:
             assert time.monotonic() < deadline

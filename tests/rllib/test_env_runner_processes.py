@@ -1,4 +1,4 @@
-"""Env runners as processes of their own: how old their weights are, that seeds repeat a run, and what faults do."""
+"""Env runners in other processes: staleness of weights, reproducibility by seed, and faults."""
 
 import copy
 import os
@@ -18,7 +18,7 @@ ONE = ("runtime.num_env_runners=1", "runtime.env_runner_restart_delay_s=0")
 
 
 def faulty(folder, game="Faulty"):
-    """Overrides that choose a game of tests/rllib/games.py that is told what to do by files in a folder."""
+    """Return overrides that choose a game of tests/rllib/games.py whose faults are files in `folder`."""
     return (
         "env=rock_paper_scissors", f"env._target_=tests.rllib.games.{game}", "~env.payoff", f"+env.folder={folder}"
     )  # fmt: skip
@@ -29,7 +29,7 @@ def pids(algorithm):
 
 
 def logp(algorithm, weights, batch):
-    """The log-probabilities of a batch's actions under the given weights of the learner."""
+    """Return the log-probabilities of a batch's actions under the given weights of the learner."""
     module = copy.deepcopy(algorithm.learner_group._learner.module["main"])
     module.load_state_dict({name.partition("/")[2]: torch.from_numpy(value) for name, value in weights.items()})
     with torch.no_grad():
@@ -39,8 +39,8 @@ def logp(algorithm, weights, batch):
 
 
 @pytest.mark.parametrize("pipeline", [True, False])
-def test_how_old_the_weights_of_a_batch_are(tmp_path, pipeline):
-    """With the pipeline one update from the second batch on, without it none; the log-probabilities confirm it."""
+def test_staleness_of_the_weights_of_a_batch(tmp_path, pipeline):
+    """One update with the pipeline (from the second batch on), none without; the log-probabilities confirm it."""
     overrides = (*ONE, f"runtime.pipeline={pipeline}", "algorithm.lr=0.05", "league/matchmaker=latest")
     with running(tmp_path, "env=rock_paper_scissors", *overrides) as algorithm:
         fragments = watch(algorithm, "on_fragment")
@@ -61,7 +61,7 @@ def test_how_old_the_weights_of_a_batch_are(tmp_path, pipeline):
 
 
 def test_the_same_seed_gives_the_same_league(tmp_path):
-    """Issue: two runs with the same seed, pipeline=false and one env runner give the same league records."""
+    """Two runs with the same seed, pipeline=false and one env runner give the same records; another seed does not."""
     ends = []
     for name, seed, iterations in (("a", 3, 8), ("b", 3, 8), ("c", 4, 3)):
         overrides = ("env=tic_tac_toe", "league/matchmaker=latest_pfsp", "runtime.opponent_slots=2", f"seed={seed}")
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_league(tmp_path):
 
 
 def test_faults_of_the_only_env_runner(tmp_path):
-    """In the order in which they are survived: a raise, a kill, and then a game that only raises."""
+    """The run survives a raise and a kill, and ends at a game that only raises."""
     fault = tmp_path / "fault"
     game = faulty(tmp_path)
     overrides = (*ONE, "runtime.pipeline=true", "runtime.no_progress_timeout_s=60")
@@ -93,7 +93,7 @@ def test_faults_of_the_only_env_runner(tmp_path):
 
         fault.write_text("raise_once")
         steps = algorithm.counters.env_steps
-        while fault.exists():  # it may only come with the request after the one under way
+        while fault.exists():  # the pipeline's running request may end before the fault
             algorithm.train()
         algorithm.train()
         assert algorithm.report["health/failures"] == 1 and algorithm.report["health/env_runner_restarts"] == 0
@@ -104,11 +104,11 @@ def test_faults_of_the_only_env_runner(tmp_path):
         began, iterations = time.monotonic(), algorithm.iteration
         for _ in range(3):
             algorithm.train()
-        assert time.monotonic() - began < 60  # seconds; most of them Python's imports in the new process
+        assert time.monotonic() - began < 60  # most of it is Python's imports in the new process
         assert algorithm.report["health/env_runner_restarts"] == 1
         assert pids(algorithm) != [pid]
         assert algorithm.iteration == iterations + 3
-        # Steps of a fragment that never arrived are not counted, and no iteration is without steps.
+        # Steps of a lost fragment are not counted, and every iteration has its steps.
         assert algorithm.counters.env_steps == 512 * algorithm.iteration
 
         fault.write_text("raise")
@@ -121,7 +121,7 @@ def test_faults_of_the_only_env_runner(tmp_path):
         assert np.isfinite(algorithm.report["learner/policy_loss"])
 
 
-def test_a_game_that_hangs_stops_the_run_with_the_reason(tmp_path):
+def test_a_game_that_hangs_ends_the_run_with_the_reason(tmp_path):
     game = faulty(tmp_path)
     with running(tmp_path, *game, *ONE, "runtime.no_progress_timeout_s=4") as algorithm:
         algorithm.train()
@@ -132,7 +132,7 @@ def test_a_game_that_hangs_stops_the_run_with_the_reason(tmp_path):
         assert 4 <= time.monotonic() - began < 15
 
 
-def test_a_game_that_cannot_be_made_anew_stops_the_run_with_its_traceback(tmp_path):
+def test_a_game_that_cannot_be_made_again_ends_the_run_with_its_traceback(tmp_path):
     game = faulty(tmp_path)
     with running(tmp_path, *game, *ONE, "runtime.no_progress_timeout_s=60") as algorithm:
         algorithm.train()
@@ -144,8 +144,8 @@ def test_a_game_that_cannot_be_made_anew_stops_the_run_with_its_traceback(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_slow_env_runner_delays_a_batch_but_does_not_spoil_it(tmp_path):
-    """Two env runners, one of which needs 1.6 s per fragment: batches are of the size asked for, and on-policy."""
+def test_batches_with_a_slow_env_runner_are_whole_and_on_policy(tmp_path):
+    """Two env runners, one with 1.6 s per fragment: batches have the configured size and are on-policy."""
     game = faulty(tmp_path, "Uneven")
     two = ("runtime.num_env_runners=2", "runtime.num_envs_per_env_runner=16", "runtime.env_runner_restart_delay_s=0")
     with running(tmp_path, *game, *two) as algorithm:
@@ -154,7 +154,7 @@ def test_a_slow_env_runner_delays_a_batch_but_does_not_spoil_it(tmp_path):
             assert algorithm.stats.env_steps == 512
             assert algorithm.stats.staleness == 0
 
-        # The fast one dies: the slow one goes on alone until the other is back.
+        # The fast env runner is killed: the slow one goes on alone until the other is restarted.
         slow, *_ = (tmp_path / "slow").read_text().splitlines()
         [fast] = set(pids(algorithm)) - {int(slow)}
         os.kill(fast, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What an env runner collects, against a slow account of the recorded matches: every decision once, and its worth."""
+"""The experience of an env runner, compared with the recorded matches: every decision once, with its advantage."""
 
 import dataclasses
 
@@ -23,14 +23,14 @@ GAMMA, LAMBDA = 0.9, 0.8
 GAMES = {
     "connect_four": lambda n: ConnectFour(n, Openings(0.5, 1, 6)),
     "tic_tac_toe": lambda n: TicTacToe(n, Openings(0.5, 1, 7)),  # some matches end within the opening
-    "rock_paper_scissors": lambda n: MatrixGame(n, RPS),  # every match is over at once
+    "rock_paper_scissors": lambda n: MatrixGame(n, RPS),  # every match has one step
     "relay": Relay,
 }
 
 
 @dataclasses.dataclass
 class Recording:
-    """Consecutive fragments, each collected with other weights, and all that happened."""
+    """Consecutive fragments, each collected with other weights, and the recorded matches."""
 
     runner: object
     env: Recorder
@@ -49,7 +49,7 @@ class Recording:
             return float(module.values(torch.from_numpy(row[None]), ids)[0])
 
     def bounds(self, match, fragments):
-        """The match's own steps in each of the first `fragments` fragments."""
+        """Return {fragment: (first, last)}: half-open intervals of the match's steps in the first fragments."""
         result = {}
         for fragment in range(fragments):
             first = max(0, fragment * self.steps - match.start)
@@ -61,7 +61,7 @@ class Recording:
 
 @pytest.fixture(scope="module", params=[(game, played) for game in GAMES for played in ("self", "mixed")], ids="-".join)
 def recording(request, tmp_path_factory):
-    """Seven fragments of a game: the trainee against itself, or half of the matches against two snapshots."""
+    """Seven fragments of a game: self-play, or half of the matches against two snapshots."""
     game, played = request.param
     steps, count = (5, 7) if game != "connect_four" else (9, 7)
     store = DiskStore(tmp_path_factory.mktemp("store"))
@@ -74,18 +74,18 @@ def recording(request, tmp_path_factory):
         assignment = against((None, 0.5), *((digest, 0.25) for digest in digests))
     weights = [untagged(random_weights(runner, seed)) for seed in range(count)]
     fragments = []
-    for number, own in enumerate(weights):
-        fragments.append(collect(runner, own, assignment, seed=number))
+    for number, current in enumerate(weights):
+        fragments.append(collect(runner, current, assignment, seed=number))
     return Recording(runner, env, weights, fragments, steps)
 
 
 def decisions(recording, match):
-    """(step, agent) of every decision of the trainee in a match."""
+    """Return (step, agent) of every decision of the trainee in a match."""
     return [(t, a) for t in range(match.length) for a in range(len(recording.env.agents)) if match.learned[t][a]]
 
 
 def rows(recording, fragment):
-    """(decision, network, row) of a fragment's training rows."""
+    """Yield (decision, network, row) of a fragment's training rows."""
     for network in recording.runner.networks:
         batch = recording.fragments[fragment].batches[network.name]
         for row in range(len(batch["obs"]) if batch else 0):
@@ -99,32 +99,32 @@ def test_every_decision_is_trained_on_once(recording):
     made = {env.decision(match, t, a) for match in env.matches for t, a in decisions(recording, match)}
     assert set(trained) <= made, "rows of an opponent, or of a random opening"
     missing = made - set(trained)
-    # What is missing waits for its agent's next turn: the last decision of its agent in a match that is under way.
+    # A missing row waits for its agent's next turn: it is the agent's last decision in a running match.
     for match, step, agent in map(env.where, missing):
         assert match in env.running
         assert step == max(t for t, a in decisions(recording, match) if a == agent)
         assert not match.finished[-1][agent]
     turn_based = not isinstance(env.inner, MatrixGame)
-    assert bool(missing) == turn_based  # else this test would not have seen a row that waits
+    assert bool(missing) == turn_based  # else this test has not seen a row that waits
 
 
-def test_both_sides_of_self_play_and_one_of_a_match_against_a_snapshot(recording):
+def test_both_sides_of_self_play_and_one_side_against_a_snapshot(recording):
     env = recording.env
     sides = np.array([next(s for s, agents in enumerate(env.sides) if a in agents) for a in range(len(env.agents))])
     trained = {slot: set() for slot in (-1, 0, 1)}
     for match in env.matches:
         trained[match.slot] |= {int(sides[a]) for _, a in decisions(recording, match)}
-        own = np.ones(len(sides), np.bool_) if match.slot < 0 else sides == match.side
-        # A random opening is a beginning: after it, every decision of an own agent is trained on.
+        learns = np.ones(len(sides), np.bool_) if match.slot < 0 else sides == match.side  # [agents]
+        # After the random opening, every decision of the trainee's agents is trained on.
         opening = next((t for t in range(match.length) if match.learned[t].any()), match.length)
         for t in range(opening, match.length):
-            np.testing.assert_array_equal(match.learned[t], match.acting[t] & own)
+            np.testing.assert_array_equal(match.learned[t], match.acting[t] & learns)
     mixed = recording.runner._policies.opponents.players != [None, None]
     assert trained == {-1: {0, 1}, 0: {0, 1} if mixed else set(), 1: {0, 1} if mixed else set()}
 
 
-def test_what_it_was_worth(recording):
-    # The last fragment is left out: what its open rows lead to was never recorded.
+def test_advantages_equal_the_reference(recording):
+    # The last fragment is left out: what follows its incomplete rows is not recorded.
     env, count = recording.env, len(recording.fragments) - 1
     network_of = {agent: network for network in recording.runner.networks for agent in network.agents}
     expected = [{} for _ in range(count)]
@@ -151,7 +151,7 @@ def test_what_it_was_worth(recording):
         assert sum(match.truncated for match in env.matches) > 10
 
 
-def test_rows_hold_what_was_seen_done_and_how_likely_it_was(recording):
+def test_rows_hold_observation_mask_action_and_its_probability(recording):
     env = recording.env
     checked = 0
     for fragment in range(len(recording.fragments)):
@@ -169,7 +169,7 @@ def test_rows_hold_what_was_seen_done_and_how_likely_it_was(recording):
                 parts = np.atleast_1d(row["actions"])
                 ends = np.cumsum([0, *getattr(group.action_space, "nvec", [])][:-1] if len(parts) > 1 else [0])
                 assert mask[ends + parts].all(), "an illegal action"
-            # By the weights of the fragment in which it was decided, which for a row held over is an earlier one.
+            # With the weights of the fragment in which the decision was made: an earlier one for a row held over.
             module = recording.modules((match.start + step) // recording.steps)[network.name]
             ids = torch.tensor([agent]) if network.num_agents else None
             if ids is not None:
@@ -196,23 +196,23 @@ def test_the_fragments_count_what_happened(recording):
         assert fragment.env_steps == 12 * steps
         assert fragment.rows == len(list(rows(recording, number)))
         assert (fragment.matches, fragment.match_steps) == (len(ended), sum(m.length for m in ended))
-        # Mean return of the trainee's own agents per match, whatever an agent got before its first decision included.
+        # Mean return of the trainee's agents per match, including rewards before an agent's first decision.
         sides = {agent: side for side, agents in enumerate(env.sides) for agent in agents}
         returns = 0.0
         for match in ended:
-            own = [a for a in sides if match.slot < 0 or sides[a] == match.side]
-            returns += float(np.mean(np.sum(match.rewards, axis=0)[own]))
+            agents = [a for a in sides if match.slot < 0 or sides[a] == match.side]
+            returns += float(np.mean(np.sum(match.rewards, axis=0)[agents]))
         np.testing.assert_allclose(fragment.returns, returns, rtol=1e-4, atol=1e-4)
 
 
 def test_openings_without_masks(tmp_path):
-    # All matches open with one or two random throws at once: no row has a policy, a mask or an opponent yet.
+    # All matches open with one or two random throws, in steps in which no row has a policy, a mask or an opponent.
     runner = make_runner(Throws, DiskStore(tmp_path / "store"), matches=50, steps=4)
     rows = collect(runner, numpy_weights(runner._policies.modules)).rows
     assert 50 * 2 < rows < 50 * 3  # of the 4 decisions of each match, all but those one or two
 
 
-def test_a_failure_tells_its_traceback_and_the_next_request_starts_anew(tmp_path):
+def test_a_failure_has_its_traceback_and_the_next_request_starts_new_matches(tmp_path):
     runner = make_runner(lambda n: Faulty(n, str(tmp_path)), DiskStore(tmp_path / "store"))
     weights = numpy_weights(runner._policies.modules)
     (tmp_path / "fault").write_text("raise_once")

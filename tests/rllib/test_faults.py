@@ -1,4 +1,4 @@
-"""A whole run, two env runners with a rack's cache and a server that speaks S3, through one fault after the other."""
+"""A whole run with two env runners, a rack's cache and an S3 server, through one fault after the other."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def test_training_goes_on_and_every_fault_is_seen(tmp_path):
     server = S3()
     options = ", ".join(f"{name}: '{value}'" for name, value in server.options.items())
     store = ("store=object_store", f"store.url={server.url}", f"store.options={{{options}}}", "store.timeout_s=2")
-    # A cache too small for the pool, so that opponents come out of the store all the time.
+    # The cache is too small for the pool, so that opponents are fetched from the store all the time.
     cache = ("cache=rack", "cache.capacity_bytes=10_000", "league/matchmaker=uniform", "runtime.opponent_slots=1")
     runners = ("runtime.num_env_runners=2", "runtime.env_runner_restart_delay_s=0", "runtime.pipeline=true")
     game = ("env=rock_paper_scissors", "league.schedule.agent_steps=20_000", "callbacks=[league,metrics,checkpoint]")
@@ -38,52 +38,52 @@ def test_training_goes_on_and_every_fault_is_seen(tmp_path):
                 reports.append(algorithm.report)
             return time.monotonic() - began, slowest
 
-        def say(fault, timing):
+        def report(fault, timing):
             print(f"{fault}: {timing[0]:.1f} s, slowest iteration {timing[1]:.1f} s; {algorithm.traffic}")
 
         traffic = algorithm.traffic
-        say("begin", train_until(lambda: len(algorithm.league.snapshots) >= 5 and traffic.requests >= 20))
+        report("begin", train_until(lambda: len(algorithm.league.snapshots) >= 5 and traffic.requests >= 20))
         assert not (traffic.corrupt or traffic.failed or traffic.bypassed or algorithm.counters.restarts)
-        there = algorithm.store.store
+        server_store = algorithm.store.store
 
-        # A blob is spoiled in the store: nobody plays it, and it is back when its bytes are.
-        spoiled = algorithm.league.snapshots[0].digest
-        good = there.get(spoiled)
-        obstore.put(there._client, spoiled, good[:-1] + bytes([good[-1] ^ 1]))
-        say("corrupt", train_until(lambda: traffic.corrupt >= 3 and traffic.failed))
-        obstore.put(there._client, spoiled, good)
+        # A blob is corrupted in the store: it is not played until its bytes are correct again.
+        corrupted = algorithm.league.snapshots[0].digest
+        good = server_store.get(corrupted)
+        obstore.put(server_store._client, corrupted, good[:-1] + bytes([good[-1] ^ 1]))
+        report("corrupt", train_until(lambda: traffic.corrupt >= 3 and traffic.failed))
+        obstore.put(server_store._client, corrupted, good)
 
         # An env runner is killed.
         victim, _ = algorithm.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
         os.kill(victim, signal.SIGKILL)
-        say("env runner", train_until(lambda: algorithm.counters.restarts == 1))
+        report("env runner", train_until(lambda: algorithm.counters.restarts == 1))
 
-        # The rack's cache is killed: env runners read the store, and the cache again when it is back.
+        # The rack's cache is killed: env runners read the store until the cache is restarted.
         [actor] = algorithm._caches
         _, process = ray.get(actor.node_and_pid.remote())
         os.kill(process, signal.SIGKILL)
         bypassed = traffic.bypassed
-        say("cache", train_until(lambda: traffic.bypassed > bypassed))
+        report("cache", train_until(lambda: traffic.bypassed > bypassed))
         before = traffic.count["store_to_rack"]
-        say("cache back", train_until(lambda: traffic.count["store_to_rack"] > before + 5))
+        report("cache back", train_until(lambda: traffic.count["store_to_rack"] > before + 5))
         assert ray.get(actor.node_and_pid.remote())[1] != process and ray.get(actor.held_bytes.remote()) > 0
 
-        # The server stops answering, with connections open, and goes on after half a minute with what it held.
+        # The server is suspended with open connections and goes on after 30 s with its objects.
         failed, pool = traffic.failed, len(algorithm.league.snapshots)
         os.kill(server._process.pid, signal.SIGSTOP)
         until = time.monotonic() + OUTAGE_S
-        say("store away", train_until(lambda: time.monotonic() > until))
+        report("store away", train_until(lambda: time.monotonic() > until))
         assert traffic.failed > failed and len(algorithm.league.snapshots) > pool and algorithm.store.queued > 0
         os.kill(server._process.pid, signal.SIGCONT)
-        say("store back", train_until(lambda: not algorithm.store.queued and algorithm.store._thread is None))
+        report("store back", train_until(lambda: not algorithm.store.queued and algorithm.store._thread is None))
         before = traffic.count["store_to_rack"]
-        say("opponents back", train_until(lambda: traffic.count["store_to_rack"] > before + 5))
+        report("opponents back", train_until(lambda: traffic.count["store_to_rack"] > before + 5))
 
-        # Nothing that was published is lost, and nothing that was played: in the store and in the records.
+        # No published snapshot is missing in the store, and no match in the records.
         pool = {one.digest: one.player.id for one in algorithm.league.snapshots}
-        facts = there.notes(FACTS)
+        facts = server_store.notes(FACTS)
         assert {digest: facts[digest]["player"] for digest in pool} == pool and len(pool) > 10
-        assert all(there.get(digest) for digest in pool)
+        assert all(server_store.get(digest) for digest in pool)
         algorithm.records.flush()
         table = matches(tmp_path)
         assert sorted(table.iteration.unique()) == list(range(1, algorithm.iteration + 1))

@@ -1,4 +1,4 @@
-"""The GPU path: learner on the GPU, forwards of env runners on the CPU or on a share of it. Skipped without one."""
+"""Learner on the GPU, forward passes of env runners on the CPU or on a share of the GPU. Skipped without a GPU."""
 
 import pytest
 import torch
@@ -23,6 +23,6 @@ def test_a_league_trains_on_a_gpu(ray_here, tmp_path, share):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_asking_for_a_gpu_where_there_is_none_is_a_message(tmp_path):
+def test_runtime_gpu_without_a_gpu_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"runtime.num_gpus_per_learner: .* use runtime=local"):
         build(small(tmp_path, "runtime=gpu"))

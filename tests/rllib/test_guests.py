@@ -1,4 +1,4 @@
-"""Who acts by itself plays as it would anywhere: other networks, bots with a memory, bots that follow the moves."""
+"""Guests in env runners act as they do elsewhere: other networks, bots with a memory, bots that follow the moves."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ NAMES, ME, OTHER = 6, 3, 5
 
 
 class Counter:
-    """Says the number of the round, from what it remembers: everything is 0 when a match begins."""
+    """A bot that plays the number of the round, counted in its memory, which is 0 at the start of a match."""
 
     memory_size = 1
 
@@ -42,23 +42,23 @@ class Counter:
 
 
 class Listener:
-    """A follower that says how many moves it was told of."""
+    """A bot that follows the moves and plays how many of them it has received."""
 
     def __init__(self, env):
         pass
 
     def start(self, num_matches, rng):
-        self.told = np.zeros(num_matches, np.int64)
+        self.moves = np.zeros(num_matches, np.int64)
 
     def choose(self, matches, agents):
-        return self.told[matches] % NAMES
+        return self.moves[matches] % NAMES
 
     def follow(self, matches, agents, actions):
-        np.add.at(self.told, matches, 1)
+        np.add.at(self.moves, matches, 1)
 
 
 def other_network(runner, model):
-    """The digest of a player with another architecture that always says OTHER."""
+    """Return the digest of a player with another architecture that always plays OTHER."""
     config = runner.config
     module = config.spec.networks[0].spec(model).build()
     weights = {f"player/{name}": np.zeros(value.shape, np.float32) for name, value in module.state_dict().items()}
@@ -67,7 +67,7 @@ def other_network(runner, model):
 
 
 class Shared(Direct):
-    """Gives views of read-only memory, as a cache in shared memory does."""
+    """A reader of read-only views, as a cache in shared memory gives them."""
 
     def reader(self, store):
         reader = DirectReader(store)
@@ -84,43 +84,49 @@ class Shared(Direct):
         (MLP(hidden=[8], activation="relu", vf_share_layers=False, precision="float32"), Shared()),
     ],
 )
-def test_everybody_says_what_it_would(tmp_path, model, cache):
-    # Rounds are drawn up to 6 and fragments have 4 steps, so that matches begin and end at any time; two slots.
+def test_guests_act_as_elsewhere(tmp_path, model, cache):
+    # Up to 6 rounds per match and 4 steps per fragment: matches begin and end at any step. Two slots.
     runner, env = make_recorded_runner(lambda n: Names(n, NAMES, 6), DiskStore(tmp_path), matches=30, steps=4, slots=2)
     runner.config.spec = replace(runner.config.spec, cache=cache)
     runner.make_module()
     me, here = player(runner, ME), "tests.rllib.test_guests."
     digests = {
-        "own": publish(runner, player(runner, 1)),
+        "snapshot": publish(runner, player(runner, 1)),
         "other": other_network(runner, model),
         "counter": runner.config.spec.store.put(encode_bot(f"{here}Counter")),
         "listener": runner.config.spec.store.put(encode_bot(f"{here}Listener")),
     }
-    said = {"own": lambda t: 1, "other": lambda t: OTHER, "counter": lambda t: t, "listener": lambda t: 2 * t % NAMES}
-    names, met = list(digests), dict.fromkeys(digests, 0)
+    # The expected action of each guest in round t.
+    plays = {
+        "snapshot": lambda t: 1,
+        "other": lambda t: OTHER,
+        "counter": lambda t: t,
+        "listener": lambda t: 2 * t % NAMES,
+    }
+    names, counts = list(digests), dict.fromkeys(digests, 0)
     for seed in range(24):
-        dealt = [names[(seed // 3 + k) % 4] for k in range(2)]
-        fragment = collect(runner, me, against(*((digests[name], 0.5) for name in dealt)), seed=seed)
+        assigned = [names[(seed // 3 + k) % 4] for k in range(2)]
+        fragment = collect(runner, me, against(*((digests[name], 0.5) for name in assigned)), seed=seed)
         for reason, wins, losses in zip(
             fragment.reasons, fragment.outcomes.wins, fragment.outcomes.losses, strict=True
         ):
             name = next((name for name, digest in digests.items() if digest == reason.digest), None)
-            if name == "own":
+            if name == "snapshot":
                 assert not losses
             if name == "other":
                 assert not wins
     for match in (match for match in env.matches if match.terminated):
-        words = [int(actions[1 - match.side]) for actions in match.actions]
+        moves = [int(actions[1 - match.side]) for actions in match.actions]
         assert {int(actions[match.side]) for actions in match.actions} == {ME}
-        fits = [name for name in said if words == [said[name](t) for t in range(len(words))]]
-        assert fits or set(words) == {ME}  # itself, where no slot was free
-        if len(fits) == 1:  # a match of one round can be that of two of them
-            met[fits[0]] += 1
-    assert min(met.values()) > 20, met
+        fits = [name for name in plays if moves == [plays[name](t) for t in range(len(moves))]]
+        assert fits or set(moves) == {ME}  # self-play where no slot was free
+        if len(fits) == 1:  # a match of one round may fit two guests
+            counts[fits[0]] += 1
+    assert min(counts.values()) > 20, counts
 
 
 def test_a_guest_is_published_once(tmp_path):
-    # Whoever was in the store has a note of where it comes from, which stays.
+    # A player that is in the store already keeps its note of origin.
     store = DiskStore(tmp_path)
     env = TicTacToe(1)
     for name in ("bob", "eve"):
@@ -130,8 +136,8 @@ def test_a_guest_is_published_once(tmp_path):
     assert len(store.list()) == 1
 
 
-def test_nothing_changes_where_there_is_none(tmp_path):
-    # The same seed with and without a guest in another slot: the trainee's own matches come from the same weights.
+def test_without_guests_no_moves_are_followed(tmp_path):
+    # Only snapshots of the league in the slots.
     runner, _ = make_recorded_runner(lambda n: Names(n, NAMES, 6), DiskStore(tmp_path), matches=8, steps=4, slots=2)
     collect(runner, random_weights(runner, 0), against((publish(runner, player(runner, 1)), 1.0)))
     assert not runner._guests and not runner._guests.follow_moves
@@ -147,7 +153,7 @@ def test_nothing_changes_where_there_is_none(tmp_path):
     ],
     ids=str,
 )
-def test_an_action_is_sampled_again_from_its_inputs(space, distribution):
+def test_an_action_is_recovered_from_its_distribution_inputs(space, distribution):
     space.seed(0)
     actions = np.stack([space.sample() for _ in range(50)])
     sampled = distribution.from_logits(torch.from_numpy(inputs_of(actions, space))).sample().numpy()

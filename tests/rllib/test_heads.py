@@ -1,4 +1,4 @@
-"""The parts of a network by themselves: normalized inputs, values in units of their own, initial weights."""
+"""The parts of a network: normalized inputs, normalized values (PopArt), initial weights."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_new_units_change_no_value(moments):
     before = head.value(features, agents)
     for mean, spread in moments:
         head.update(torch.randn(50) * spread + mean)
-        # float32 has 7 digits: of sums with the mean, 1e-5 of its size are left.
+        # float32 has 7 digits: sums with the mean are exact up to about 1e-5 of its size.
         bound = 1e-5 * max(1.0, *(abs(mean) + spread for mean, spread in moments))
         torch.testing.assert_close(head.value(features, agents), before, rtol=1e-5, atol=bound)
 
@@ -54,28 +54,28 @@ def test_new_units_change_no_value(moments):
 @pytest.mark.parametrize(("mean", "spread"), [(100, 30), (0, 0.05), (-10_000, 1)])
 def test_values_are_learned_in_units_of_their_deviation(mean, spread):
     head, generator = value_head(), torch.Generator().manual_seed(1)
-    for _ in range(60):  # a tenth each: of the units of the beginning 0.9^60 = 0.002 is left
+    for _ in range(60):  # each update has weight 0.1: the initial units keep a weight of 0.9^60 = 0.002
         targets = torch.randn(2000, generator=generator) * spread + mean
         head.update(targets)
     normalized = head.normalized(targets)
     assert float(normalized.mean()) == pytest.approx(0, abs=0.1)
     assert float(normalized.std()) == pytest.approx(1, abs=0.1)
     features = torch.randn(5, 4)
-    in_own_units = head.of_features(features).squeeze(1)
-    torch.testing.assert_close(head.normalized(head.value(features)), in_own_units, rtol=1e-2, atol=1e-2)
+    normalized_values = head.of_features(features).squeeze(1)
+    torch.testing.assert_close(head.normalized(head.value(features)), normalized_values, rtol=1e-2, atol=1e-2)
 
 
 def test_the_first_batch_sets_the_units_and_later_ones_move_them():
     head = value_head()
     head.update(torch.tensor([0.0, 4.0]))
     assert (float(head.mean), float(head.unit)) == pytest.approx((2, 2))
-    # Weights 0.9 and 1 of both batches (bias correction as Adam's), so shares 9/19 and 10/19.
+    # The batches have weights 0.9 and 1 (bias correction as in Adam): shares 9/19 and 10/19.
     head.update(torch.tensor([4.0, 8.0]))
     mean, square = (9 * 2 + 10 * 6) / 19, (9 * 8 + 10 * 40) / 19  # means of x and of x^2
     assert (float(head.mean), float(head.unit)) == pytest.approx((mean, (square - mean**2) ** 0.5), rel=1e-5)
 
 
-def test_targets_that_are_all_alike_give_finite_units():
+def test_constant_targets_give_finite_units():
     head = value_head()
     for _ in range(5):
         head.update(torch.full((10,), 3.0))
@@ -111,7 +111,7 @@ def test_a_memorys_initial_weights(cell):
             torch.testing.assert_close(parameter.T @ parameter, torch.eye(parameter.shape[1]), rtol=1e-5, atol=1e-5)
 
 
-def test_targets_that_are_not_finite_leave_the_units_alone():
+def test_targets_that_are_not_finite_change_no_unit():
     head = ValueHead(None, 3, 0, "float32")
     head.update(torch.tensor([1.0, 3.0]))
     before = {name: value.clone() for name, value in head.state_dict().items()}

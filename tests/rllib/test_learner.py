@@ -1,4 +1,4 @@
-"""The learner is RLlib's PPO: same loss, same gradients, same steps; only the minibatches are drawn otherwise."""
+"""The learner equals RLlib's PPO in loss, gradients and steps; only its minibatches are drawn differently."""
 
 import copy
 import logging
@@ -32,11 +32,11 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", params=[False, True], ids=["two encoders", "shared encoder"])
 def played(request, tmp_path_factory):
-    """A runner, its weights, and a fragment of tic-tac-toe: legal moves differ from row to row."""
+    """A runner, its weights, and a fragment of tic-tac-toe, in which legal moves differ from row to row."""
     model = MLP(hidden=[8], activation="tanh", vf_share_layers=request.param, precision="float32")
     runner = make_runner(TicTacToe, DiskStore(tmp_path_factory.mktemp("store")), matches=20, steps=6, model=model)
     weights = random_weights(runner, 1)
-    if request.param:  # one encoder under two names
+    if request.param:  # the shared encoder has two names
         for name in list(weights):
             weights[name] = weights[name.replace("value_head.encoder", "policy_head.encoder")]
     columns = collect(runner, weights).batches["player"]
@@ -74,7 +74,7 @@ def weights_of(group):
 
 
 def adam(group):
-    """Adam's moments: the first one tells the gradient, which the first step of Adam alone (its sign) does not."""
+    """Return Adam's state; the first moment determines the gradient, the weights after a first step only its sign."""
     [optimizer] = group._learner._named_optimizers.values()
     states = optimizer.state_dict()["state"].values()
     return [state[key].numpy() for state in states for key in ("exp_avg", "exp_avg_sq", "step")]
@@ -83,7 +83,7 @@ def adam(group):
 @pytest.mark.parametrize("training", SETTINGS.values(), ids=SETTINGS)
 def test_updates_equal_those_of_rllibs_own_learner(played, training):
     stock, ours = make_group(played, PPOTorchLearner, **training), make_group(played, **training)
-    for _ in range(3):  # from the second on the ratio to the old policy is not 1, and clipping and KL matter
+    for _ in range(3):  # from the second update on, the ratio to the old policy is not 1, so clipping and KL matter
         of_stock, of_ours = update(stock, played[2]), update(ours, played[2])
         for mine, theirs in zip(adam(ours), adam(stock), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-8)
@@ -101,7 +101,7 @@ def test_updates_equal_those_of_rllibs_own_learner(played, training):
 
 def test_the_logged_kl_is_that_of_the_last_minibatch_before_its_step(played):
     group, twice = make_group(played), make_group(played)
-    assert update(group, played[2])["approx_kl"] == pytest.approx(0, abs=1e-7)  # nothing has moved yet
+    assert update(group, played[2])["approx_kl"] == pytest.approx(0, abs=1e-7)  # before the first step
     reported = update(twice, played[2], num_epochs=2)["approx_kl"]
     columns = {name: torch.from_numpy(values) for name, values in played[2].items()}
     module = group._learner.module["main"]
@@ -149,7 +149,7 @@ def test_every_row_once_per_epoch_in_near_equal_minibatches(rows, size, count, s
     for epoch in epochs:
         order = torch.cat([batch["main"]["obs"] for batch in epoch])
         assert Counter(order.tolist()) == Counter(range(rows))
-        assert torch.equal(torch.cat([batch["main"]["advantages"] for batch in epoch]), order * 10)  # rows stay rows
+        assert torch.equal(torch.cat([batch["main"]["advantages"] for batch in epoch]), order * 10)  # rows stay whole
         orders.append(order.tolist())
     if not shuffle:
         assert all(order == list(range(rows)) for order in orders)
@@ -171,7 +171,7 @@ def columns_as_tensors(batch):
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory):
-    """As `played`, of a game with MultiDiscrete actions and masks (scouts), and Box actions (a tank)."""
+    """Like `played`, for a game with MultiDiscrete actions and masks (scouts) and Box actions (a tank)."""
     store = DiskStore(tmp_path_factory.mktemp("store"))
     runner = make_runner(Relay, store, matches=20, steps=6, use_kl_loss=True)
     return runner, collect(runner, random_weights(runner, 1)).batches
@@ -188,7 +188,7 @@ LOSSES = {
 @pytest.mark.parametrize("training", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("network", ["discrete", "scout", "tank"])
 def test_the_loss_and_its_gradients_are_rllibs(played, relay, network, training):
-    """In three action spaces, on a policy that has moved on since it played."""
+    """In three action spaces, for a policy that has changed since it played."""
     if network == "discrete":
         runner, module_id, batch = played[0], "main", played[2]
     else:
@@ -239,7 +239,7 @@ def test_gradients_are_clipped_as_by_rllib(by, bound):
     parameters = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient.clone()
-    parameters.append(torch.nn.Parameter(torch.zeros(2)))  # has none
+    parameters.append(torch.nn.Parameter(torch.zeros(2)))  # without a gradient
     norm = clip_gradients(parameters, bound, by)
     theirs = {str(index): gradient.clone() for index, gradient in enumerate(gradients)}
     rllibs_clip_gradients(theirs, grad_clip=bound, grad_clip_by=by)
@@ -251,7 +251,7 @@ def test_gradients_are_clipped_as_by_rllib(by, bound):
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 @pytest.mark.parametrize("grad_clip", [None, 0.5])
-def test_a_gradient_that_is_not_finite_is_left_out(played, caplog, poison, grad_clip):
+def test_a_gradient_that_is_not_finite_makes_no_step(played, caplog, poison, grad_clip):
     group = make_group(played, grad_clip=grad_clip, use_kl_loss=False)
     update(group, played[2])
     before, moments = copy.deepcopy(weights_of(group)), copy.deepcopy(adam(group))
@@ -264,12 +264,12 @@ def test_a_gradient_that_is_not_finite_is_left_out(played, caplog, poison, grad_
         np.testing.assert_array_equal(value, before[name])
     for value, expected in zip(adam(group), moments, strict=True):
         np.testing.assert_array_equal(value, expected)
-    update(group, played[2])  # and it goes on
+    update(group, played[2])  # the next finite gradient makes a step
     assert any(not np.array_equal(value, before[name]) for name, value in weights_of(group).items())
 
 
 def test_normalized_values_are_learned_from_normalized_targets(played):
-    """PopArt: the units follow the targets before the first step; without it they are those of the rewards."""
+    """With PopArt the units follow the targets before the first step; without it they are those of the rewards."""
     columns = {**played[2], "value_targets": played[2]["value_targets"] * 50 + 300}
     for normalize in (True, False):
         group = make_group(played, normalize_values=normalize, vf_clip_param=float("inf"))

@@ -1,4 +1,4 @@
-"""Several learners in one run: each trains by itself, plays the others as they are, and starts again when it should."""
+"""Several learners in one run: each is trained separately, plays the current others, and is reset when it is due."""
 
 import json
 
@@ -29,7 +29,7 @@ TRAINEES = ("main", "me", "le")
 
 
 def gradient_steps(algorithm, learner):
-    """What its optimizer has made since its weights began."""
+    """Return the optimizer's steps since the learner's weights were initialized or reset."""
     optimizers = algorithm.learner_group._learner._named_optimizers
     [optimizer] = (one for name, one in optimizers.items() if name.startswith(f"{learner}_"))
     return max((int(state["step"]) for state in optimizer.state.values()), default=0)
@@ -37,7 +37,7 @@ def gradient_steps(algorithm, learner):
 
 @pytest.fixture(scope="module")
 def run(ray_here, tmp_path_factory):
-    """Thirty iterations, the facts of each, and a checkpoint of the last one."""
+    """Thirty iterations: (folder, initial weights, facts of each iteration, requests, algorithm), and a checkpoint."""
     folder = tmp_path_factory.mktemp("roles")
     facts = []
     with running(folder, *ROLES) as algorithm:
@@ -56,7 +56,7 @@ def run(ray_here, tmp_path_factory):
         yield folder, start, facts, requests, algorithm
 
 
-def test_each_learner_is_changed_by_its_own_turns_only(run):
+def test_a_learner_changes_only_in_its_turns_and_resets(run):
     _, _, facts, _, _ = run
     resets = dict.fromkeys(TRAINEES, 0)
     for fact in facts:
@@ -66,7 +66,7 @@ def test_each_learner_is_changed_by_its_own_turns_only(run):
         resets = fact["resets"]
 
 
-def test_env_steps_come_by_shares(run):
+def test_env_steps_follow_the_shares(run):
     *_, algorithm = run
     steps = {name: trainee.env_steps for name, trainee in algorithm.trainees.items()}
     assert steps == {"main": 12 * 512, "me": 12 * 512, "le": 6 * 512}  # 2 : 2 : 1
@@ -75,16 +75,16 @@ def test_env_steps_come_by_shares(run):
     assert agents == algorithm.counters.trained_agent_steps
 
 
-def test_an_exploiter_is_frozen_and_then_starts_again(run):
+def test_an_exploiter_is_frozen_and_then_reset(run):
     _, start, facts, _, algorithm = run
     snapshots = [s for s in algorithm.league.snapshots if s.player.lineage == "me"]
-    assert len(snapshots) >= 3 and facts[-1]["resets"]["me"] == len(snapshots) - 1  # the first generation goes on
+    assert len(snapshots) >= 3 and facts[-1]["resets"]["me"] == len(snapshots) - 1  # not after the first one
     resets = 0
     for fact in facts:
         if fact["resets"]["me"] > resets:
             resets = fact["resets"]["me"]
             assert equal(fact["after"]["me"], start["me"]) and fact["steps"]["me"] == 0
-            # Its snapshot is what it had become, and is no child of the one before.
+            # Its snapshot has the weights before the reset, and the snapshot before is not its parent.
             frozen = snapshots[resets]
             weights = blob_weights(algorithm, frozen)
             assert not equal(weights, start["me"]) and frozen.parent == (None if resets > 1 else snapshots[0].digest)
@@ -93,7 +93,7 @@ def test_an_exploiter_is_frozen_and_then_starts_again(run):
     assert lines[1:] == [s.digest for s in algorithm.league.snapshots if s.player.lineage == "main"][:-1]
 
 
-def test_what_learners_start_again_from_is_published_and_kept(run):
+def test_initial_weights_for_resets_are_in_the_store_and_needed(run):
     *_, algorithm = run
     notes, initial = algorithm.store.notes(FACTS), {name: algorithm.trainees[name].initial for name in TRAINEES}
     assert initial.pop("main") == "" and {name: notes[digest]["player"] for name, digest in initial.items()} == {
@@ -106,7 +106,7 @@ def test_what_learners_start_again_from_is_published_and_kept(run):
     assert notes.keys() == algorithm.snapshots.needed_digests
 
 
-def test_a_learner_goes_on_while_its_initial_weights_cannot_be_had(run, monkeypatch):
+def test_a_learner_is_not_reset_while_its_initial_weights_cannot_be_fetched(run, monkeypatch):
     *_, algorithm = run
     before, resets = algorithm.weights.read("me"), algorithm.league.careers["me"].resets
     monkeypatch.setattr(algorithm.trainees["me"], "initial", "0" * 64)
@@ -114,12 +114,12 @@ def test_a_learner_goes_on_while_its_initial_weights_cannot_be_had(run, monkeypa
     assert equal(algorithm.weights.read("me"), before) and algorithm.league.careers["me"].resets == resets
 
 
-def test_a_learner_that_is_met_plays_as_it_is_now(run):
+def test_a_learner_as_an_opponent_has_its_current_weights(run):
     folder, _, facts, requests, _ = run
     for fact, request in zip(facts, requests, strict=True):
         assert request.learner == fact["trains"]
-        met = {o.player for o in request.assignment.opponents if o.digest is None} - {request.learner}
-        assert request.learner_opponents.keys() == met
+        learners = {o.player for o in request.assignment.opponents if o.digest is None} - {request.learner}
+        assert request.learner_opponents.keys() == learners
         for name, weights in request.learner_opponents.items():
             assert equal(dict(weights), fact["before"][name])
     played = matches(folder)
@@ -127,7 +127,7 @@ def test_a_learner_that_is_met_plays_as_it_is_now(run):
     assert not (played[played.learner == "me"].opponent == "me").any()
 
 
-def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
+def test_two_continuations_of_a_checkpoint_are_equal(run, tmp_path):
     folder, _, _, _, algorithm = run
     ends = []
     for name in ("a", "b"):
@@ -146,20 +146,20 @@ def test_what_follows_is_a_function_of_the_checkpoint(run, tmp_path):
     assert ends[0][0] == ends[1][0] and all(equal(a, b) for a, b in zip(ends[0][1:], ends[1][1:], strict=True))
 
 
-def test_learners_come_and_go(run, tmp_path):
+def test_learners_are_added_and_removed_at_a_resume(run, tmp_path):
     folder, _, _, _, algorithm = run
     learners = ("~league.learners.me", "+league.learners.late={role: league_exploiter, reset_to: main}")
     with running(tmp_path, *ROLES, *learners, f"store.path={folder}/snapshots") as resumed:
         load_checkpoint(resumed, latest_checkpoint(folder / "checkpoints"))
         assert list(resumed.trainees) == ["main", "le", "late"]
         assert equal(resumed.weights.read("le"), algorithm.weights.read("le"))
-        assert resumed.league.snapshots == algorithm.league.snapshots  # those of `me` stay
+        assert resumed.league.snapshots == algorithm.league.snapshots  # the snapshots of `me` stay
         for _ in range(5):
             resumed.train()
         assert resumed.trainees["late"].env_steps > 0
         assert resumed.league.view.snapshots_of("late") and not resumed.league.payoff.games("me", ["main"]).any()
 
 
-def test_main_exploiters_need_somebody_to_exploit(tmp_path):
+def test_a_main_exploiter_needs_a_main_agent(tmp_path):
     with pytest.raises(ConfigError, match="main agent"):
         build(small(tmp_path, *ROLES, "league.learners.main.role=league_exploiter"))

@@ -1,4 +1,4 @@
-"""It learns: games whose answer is known, from fixed seeds, in seconds."""
+"""Learning: small games with known optimal policies, from fixed seeds, in seconds."""
 
 import numpy as np
 import pytest
@@ -17,11 +17,11 @@ BATCH = ("runtime.num_envs_per_env_runner=64", "algorithm.train_batch_size_per_l
 
 
 def probabilities(algorithm):
-    """The learner's policy where there is nothing to see."""
+    """Return the learner's policy in a game without observations."""
     return Agent(algorithm.snapshots.encode("main")).probabilities(np.zeros(1, np.float32))
 
 
-def test_it_finds_the_best_answer_to_a_frozen_opponent(tmp_path):
+def test_the_best_response_to_a_frozen_opponent(tmp_path):
     """Against a snapshot that only plays rock, paper wins every time."""
     overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=1000000000", "algorithm.lr=0.01")
     with running(tmp_path, "env=rock_paper_scissors", *BATCH, *overrides) as algorithm:
@@ -33,12 +33,12 @@ def test_it_finds_the_best_answer_to_a_frozen_opponent(tmp_path):
         for _ in range(12):
             algorithm.train()
         assert probabilities(algorithm)[1] > 0.9
-        assert algorithm.report["league/win_rate/pool"] > 0.8  # of all matches so far, the first ones included
+        assert algorithm.report["league/win_rate/pool"] > 0.8  # over all matches, including the first ones
         assert algorithm.report["matches/return"] > 0.8
 
 
-def test_it_finds_what_is_best_whatever_the_other_does(tmp_path):
-    # A prisoner's dilemma: to defect (action 1) pays 1 more, whatever the other does; both lose by it.
+def test_self_play_finds_the_dominant_action(tmp_path):
+    # A prisoner's dilemma: defecting (action 1) pays 1 more against either action; if both defect, both lose.
     dilemma = "env.payoff=[[[3,3],[0,4]],[[4,0],[1,1]]]"
     overrides = ("league/matchmaker=latest", "algorithm.lr=0.01", "algorithm.entropy_coeff=0")
     with running(tmp_path, "env=rock_paper_scissors", dilemma, *BATCH, *overrides) as algorithm:
@@ -46,7 +46,7 @@ def test_it_finds_what_is_best_whatever_the_other_does(tmp_path):
         for _ in range(12):
             algorithm.train()
         assert 0.4 < before < 0.6 and probabilities(algorithm)[1] > 0.95
-        assert algorithm.report["matches/return"] < 1.3  # 2 on average when it began, 1 when both defect
+        assert algorithm.report["matches/return"] < 1.3  # 2 at random, 1 when both defect
 
 
 def test_self_play_learns_tic_tac_toe(tmp_path):
@@ -58,27 +58,27 @@ def test_self_play_learns_tic_tac_toe(tmp_path):
                 algorithm.train()
             agent = Agent(algorithm.snapshots.encode("main"))
             scores.append(evaluate(TicTacToe, [agent], "random", 1000, np.random.default_rng(0), greedy=True).score)
-    # A random player scores 0.5 against another, half of the matches as first and half as second.
+    # A random player scores 0.5 against another one; half of the matches are played as first, half as second player.
     assert scores[0] < 0.8 and scores[1] > 0.9
 
 
-@pytest.mark.parametrize(("model", "remembers"), [("gru", True), ("mlp", False)])
-def test_only_a_memory_repeats_what_was_seen(tmp_path, model, remembers):
-    """Name one of four symbols that was seen two steps ago: 1/4 by chance, and whatever is seen now says nothing."""
+@pytest.mark.parametrize(("model", "recurrent"), [("gru", True), ("mlp", False)])
+def test_only_a_recurrent_network_learns_to_repeat_a_symbol(tmp_path, model, recurrent):
+    """Repeat one of four symbols from two steps ago; the present observation says nothing of it, guesses give 1/4."""
     sizes = ("runtime.num_envs_per_env_runner=128", "algorithm.train_batch_size_per_learner=2048")
     overrides = ("algorithm.num_epochs=4", "algorithm.minibatch_size=512", "algorithm.lr=0.003", "model.hidden=[32]")
-    if remembers:
+    if recurrent:
         overrides += ("model.memory=32",)
     game = ("env=repeat_previous", "league/matchmaker=latest", f"model={model}")
     with running(tmp_path, *game, *sizes, *overrides) as algorithm:
         for _ in range(36):
             algorithm.train()
         learned = algorithm.report["matches/return"]
-        assert learned >= 0.9 if remembers else 0.2 < learned < 0.3
+        assert learned >= 0.9 if recurrent else 0.2 < learned < 0.3
 
 
 def test_a_team_with_a_centralized_critic_learns_to_spread(tmp_path):
-    """MAPPO on simple_spread, in which random play returns -26 per agent (ours and mpe2's alike)."""
+    """MAPPO on simple_spread, in which random play returns -26 per agent (in this and in mpe2's environment)."""
     sizes = ("runtime.num_envs_per_env_runner=256", "algorithm.train_batch_size_per_learner=12800")
     overrides = ("algorithm.num_epochs=5", "algorithm.minibatch_size=2048", "model.hidden=[64,64]")
     game = ("env=simple_spread", "algorithm=mappo", "league/matchmaker=latest")
@@ -88,11 +88,11 @@ def test_a_team_with_a_centralized_critic_learns_to_spread(tmp_path):
             algorithm.train()
             returns.append(algorithm.report["matches/return"])
         assert returns[0] < -25 and returns[-1] > -21.5  # seeds 0 to 2: from -26.2 or less to -20.4 or more
-        assert algorithm.learner_group._learner.module["main"].value_head.unit != 1  # PopArt was at work
+        assert algorithm.learner_group._learner.module["main"].value_head.unit != 1  # PopArt has changed the unit
 
 
 def test_teams_with_centralized_critics_play_a_pool(tmp_path):
-    """Two sides with different numbers of agents and different spaces: a network, and a critic, for each."""
+    """Two sides with different numbers of agents and different spaces, each with a network and a critic."""
     sizes = ("runtime.num_envs_per_env_runner=20", "algorithm.train_batch_size_per_learner=500")
     game = ("env=simple_tag", "algorithm=mappo", "algorithm.num_epochs=1", "league/matchmaker=uniform")
     with running(tmp_path, *game, *sizes) as algorithm:
@@ -108,7 +108,7 @@ def test_teams_with_centralized_critics_play_a_pool(tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_players_with_a_memory_form_a_league(tmp_path, cell):
+def test_a_league_of_recurrent_players(tmp_path, cell):
     game = ("env=tic_tac_toe", "league/matchmaker=uniform", f"model={cell}", "model.memory=8", "model.max_seq_len=3")
     with running(tmp_path, *game) as algorithm:
         for _ in range(6):
@@ -116,7 +116,7 @@ def test_players_with_a_memory_form_a_league(tmp_path, cell):
         pool = algorithm.league.snapshots
         assert len(pool) >= 2
         algorithm.records.flush()
-        assert set(matches(tmp_path).opponent) >= {"main@0000"}  # they were played against
+        assert set(matches(tmp_path).opponent) >= {"main@0000"}  # snapshots were opponents
         for snapshot in pool:
             agent = Agent(algorithm.store.get(snapshot.digest))
             assert agent.memory_size == (16 if cell == "lstm" else 8)

@@ -1,6 +1,6 @@
-"""Matches keep their opponents, slots are never refilled under a match, and results are counted exactly.
+"""Matches keep their opponents, slots of running matches are not refilled, and results are counted exactly.
 
-In the game of names every player plays one action, its own number: what was played says who played.
+In the game of names every player always plays the action of its number, so that actions identify players.
 """
 
 from collections import Counter
@@ -17,18 +17,18 @@ from marl_app.store.disk import DiskStore
 from tests.rllib.games import Crowd, Names
 from tests.rllib.runners import SELF, against, collect, make_recorded_runner, publish, random_weights
 
-NAMES, ME = 6, 3  # snapshots are 0..5 but for 3, the trainee; the higher name wins
+NAMES, ME = 6, 3  # snapshots are 0..5 except 3, the trainee; the higher name wins
 
 
 def player(runner, name):
-    """Weights of a player that says one name, whatever it sees."""
+    """Return weights of a player that always plays this name."""
     weights = {key: np.zeros_like(value) for key, value in numpy_weights(runner._policies.modules).items()}
     weights["player/policy_head.linear.bias"][name] = 50.0
     return weights
 
 
 class Club:
-    """An env runner for the game of names, recorded, and the digests of its snapshots by name."""
+    """A recorded env runner for the game of names, and the digests of its snapshots by name."""
 
     def __init__(self, folder, *, matches=40, steps=4, slots=3, rounds=6):
         self.runner, self.env = make_recorded_runner(
@@ -40,8 +40,8 @@ class Club:
         load = self.runner._policies.opponents.load
 
         def watched_load(slot, digest):
-            under_way = self.runner._matchups.slots
-            self.loads.append((slot, digest, np.flatnonzero(under_way == slot)))
+            running = self.runner._matchups.slots  # [matches]: the slot of each running match's opponent
+            self.loads.append((slot, digest, np.flatnonzero(running == slot)))
             load(slot, digest)
 
         self.runner._policies.opponents.load = watched_load
@@ -52,8 +52,8 @@ class Club:
     def ended(self):
         return [match for match in self.env.matches if match.terminated]
 
-    def said(self, match):
-        """What each seat said in each round of a match: [(first seat, second seat)]."""
+    def names(self, match):
+        """Return the names of both agents in each round of a match."""
         return [tuple(int(actions[seat]) for seat in (0, 1)) for actions in match.actions]
 
 
@@ -63,8 +63,8 @@ def club(tmp_path):
 
 
 def opponents_of(club, match):
-    """The names that the trainee met in a match; itself in self-play."""
-    return {said[1 - match.side] for said in club.said(match)}
+    """Return the names of the trainee's opponents in a match; in self-play its name."""
+    return {names[1 - match.side] for names in club.names(match)}
 
 
 def test_a_match_keeps_its_opponent_while_assignments_change(club):
@@ -75,10 +75,10 @@ def test_a_match_keeps_its_opponent_while_assignments_change(club):
     spanning = [m for m in ended if m.start // 4 != (m.start + m.length - 1) // 4]
     assert len(spanning) > 50
     for match in ended:
-        assert {said[match.side] for said in club.said(match)} == {ME}
+        assert {names[match.side] for names in club.names(match)} == {ME}
         assert len(opponents_of(club, match)) == 1
-    met = set.union(*(opponents_of(club, match) for match in ended))
-    assert met - {ME} == {0, 1, 2, 4, 5}  # and perhaps itself, if all three slots still had to be finished
+    opponents = set.union(*(opponents_of(club, match) for match in ended))
+    assert opponents - {ME} == {0, 1, 2, 4, 5}  # and self-play while all three slots had running matches
 
 
 def test_slots_are_refilled_only_when_their_last_match_has_ended(club):
@@ -91,11 +91,11 @@ def test_slots_are_refilled_only_when_their_last_match_has_ended(club):
 
 
 def test_results_are_counted_exactly(club):
-    """Against an independent count: from what was said, whose side it was said on, and which rule was dealt."""
+    """The outcomes equal a count of the recorded matches by opponent, side and result."""
     counted, steps = Counter(), Counter()
     for seed in range(10):
-        dealt = {None: 0.25, club.digests[seed % 3]: 0.5, club.digests[4 + seed % 2]: 0.25}
-        fragment = club.play(against(*dealt.items()), seed)
+        shares = {None: 0.25, club.digests[seed % 3]: 0.5, club.digests[4 + seed % 2]: 0.25}
+        fragment = club.play(against(*shares.items()), seed)
         outcomes = fragment.outcomes
         assert outcomes.learner == "main"
         assert [reason.player for reason in fragment.reasons] == list(outcomes.opponents)
@@ -106,7 +106,7 @@ def test_results_are_counted_exactly(club):
                 counted[name, int(outcomes.sides[row]), result] += int(getattr(outcomes, result)[row])
             steps[name, int(outcomes.sides[row])] += int(outcomes.steps[row])
             assert outcomes.scores[row] == outcomes.wins[row] + outcomes.draws[row] / 2
-            # The rows are distinct: none could have been one row.
+        # No two rows could be merged: (reason, side) is unique.
         assert len({*zip(map(id, fragment.reasons), outcomes.sides.tolist(), strict=True)}) == len(fragment.reasons)
     expected, expected_steps = Counter(), Counter()
     for match in club.ended():
@@ -119,22 +119,22 @@ def test_results_are_counted_exactly(club):
     assert {side for _, side, _ in expected} == {0, 1}
 
 
-def test_shares_and_sides_come_out_as_dealt(tmp_path):
+def test_shares_and_sides_follow_the_assignment(tmp_path):
     club = Club(tmp_path / "store", matches=400, steps=5, rounds=1)
-    dealt = {ME: 0.5, 0: 0.3, 5: 0.2}
+    shares = {ME: 0.5, 0: 0.3, 5: 0.2}
     for seed in range(2):
-        club.play(against(*((None if name == ME else club.digests[name], p) for name, p in dealt.items())), seed)
-    met = Counter((next(iter(opponents_of(club, match))), match.side) for match in club.ended())
-    games = met.total()
+        club.play(against(*((None if name == ME else club.digests[name], p) for name, p in shares.items())), seed)
+    counts = Counter((next(iter(opponents_of(club, match))), match.side) for match in club.ended())
+    games = counts.total()
     assert games == 2 * 400 * 5
-    for name, share in dealt.items():
+    for name, share in shares.items():
         # Five standard deviations of a binomial count.
         slack = 5 * np.sqrt(games * share * (1 - share))
-        assert abs(met[name, 0] + met[name, 1] - games * share) < slack
-    assert met[ME, 1] == 0  # in self-play the trainee has both sides; the first counts
+        assert abs(counts[name, 0] + counts[name, 1] - games * share) < slack
+    assert counts[ME, 1] == 0  # in self-play the trainee has both sides; the result of the first one counts
     for name in (0, 5):
-        played = met[name, 0] + met[name, 1]
-        assert abs(met[name, 0] - played / 2) < 5 * np.sqrt(played / 4)
+        played = counts[name, 0] + counts[name, 1]
+        assert abs(counts[name, 0] - played / 2) < 5 * np.sqrt(played / 4)
 
 
 def test_one_slot_is_enough(tmp_path):
@@ -146,12 +146,12 @@ def test_one_slot_is_enough(tmp_path):
             rules[reason.rule] += int(fragment.outcomes.wins[row] + fragment.outcomes.draws[row])
     names = Counter(next(iter(opponents_of(club, match))) for match in club.ended())
     assert all(names[name] > 20 for name in (0, 1, 2))
-    # While the slot's last matches run, there is nobody else to play: such matches are self-play, and say why.
+    # While the slot's last matches run, no other opponent fits: new matches are self-play with the rule NO_SLOT_FREE.
     assert rules[NO_SLOT_FREE] == names[ME] > 0
     assert all(not len(users) for _, _, users in club.loads)
 
 
-def test_nobody_plays_itself_for_want_of_a_slot_if_one_is_free(tmp_path):
+def test_no_self_play_for_lack_of_a_slot_while_a_slot_is_free(tmp_path):
     club = Club(tmp_path / "store", slots=2, rounds=3)
     rules = set()
     for seed in range(20):
@@ -160,22 +160,22 @@ def test_nobody_plays_itself_for_want_of_a_slot_if_one_is_free(tmp_path):
     assert ME not in {name for match in club.ended() for name in opponents_of(club, match)}
 
 
-def test_what_is_dealt_again_stays_in_its_slot(club):
+def test_an_opponent_that_is_assigned_again_stays_in_its_slot(club):
     both = against((club.digests[0], 0.5), (club.digests[5], 0.5))
     for seed in range(6):
         club.play(both, seed)
     assert len(club.loads) == 2
 
 
-def test_a_player_that_two_rules_dealt_takes_one_slot(club):
+def test_a_player_assigned_by_two_rules_takes_one_slot(club):
     twice = against((club.digests[0], 0.5), (club.digests[0], 0.5))
     fragment = club.play(twice, 0)
     assert [digest for digest in club.runner._policies.opponents.players if digest] == [club.digests[0]]
     assert set(fragment.outcomes.rules) == {"rule_0", "rule_1"}
 
 
-def test_a_match_that_ends_within_its_random_opening_is_nobodys(tmp_path):
-    # All matches open with 5 to 9 random moves, and some end there: they are played, but count for nobody.
+def test_a_match_that_ends_within_its_random_opening_has_no_result(tmp_path):
+    # All matches open with 5 to 9 random moves; those that end there are played but not recorded.
     runner, env = make_recorded_runner(
         lambda n: TicTacToe(n, Openings(1.0, 5, 9)), DiskStore(tmp_path / "s"), matches=50, steps=40
     )
@@ -191,26 +191,26 @@ def test_the_opening_is_as_long_as_drawn_and_as_frequent(tmp_path):
     club = Club(tmp_path / "store", matches=300, steps=6, rounds=6)
     club.env.inner.openings = club.env.openings = Openings(0.5, 2, 3)
     club.play(SELF, 0)
-    first = club.env.matches[:300]  # those of the start, of which all 6 steps were seen
+    first = club.env.matches[:300]  # the first match of each environment: all of its 6 steps are recorded
     lengths = Counter()
     for match in first:
-        ours = [t for t in range(match.length) if match.learned[t].any()]
-        opening = ours[0] if ours else match.length
+        decisions = [t for t in range(match.length) if match.learned[t].any()]
+        opening = decisions[0] if decisions else match.length
         assert all(match.learned[t].all() for t in range(opening, match.length))
-        # After the opening the trainee says its name; before it, whatever it likes.
-        assert all(said == (ME, ME) for said in club.said(match)[opening:])
+        # After the opening the trainee plays its name; the opening's actions are random.
+        assert all(names == (ME, ME) for names in club.names(match)[opening:])
         if match.length > 3:
             lengths[opening] += 1
     long = lengths.total()
     assert set(lengths) == {0, 2, 3}
     for opening, share in ((0, 0.5), (2, 0.25), (3, 0.25)):
         assert abs(lengths[opening] - share * long) < 5 * np.sqrt(long * share * (1 - share))
-    strangers = Counter(name for m in first for said in club.said(m)[: 2 if m.length > 3 else 0] for name in said)
-    assert set(strangers) == set(range(NAMES))  # random moves: every action occurs
+    random_names = Counter(name for m in first for names in club.names(m)[: 2 if m.length > 3 else 0] for name in names)
+    assert set(random_names) == set(range(NAMES))  # random moves: every action occurs
 
 
-# Of the crowd of names half of the matches are self-play, a third draws from 0 and 4, a sixth is against 5.
-DEALT = (("main", "self_play", 1 / 2), ("0", "low", 1 / 12), ("4", "low", 3 / 12), ("5", "high", 1 / 6))
+# Half of the matches are self-play, a third draws from 0 and 4, a sixth is against 5.
+SHARES = (("main", "self_play", 1 / 2), ("0", "low", 1 / 12), ("4", "low", 3 / 12), ("5", "high", 1 / 6))
 
 
 @pytest.fixture(scope="module")
@@ -219,39 +219,39 @@ def crowd(tmp_path_factory):
     runner, env = make_recorded_runner(lambda n: Crowd(n, NAMES), store, matches=400, steps=6, slots=3)
     opponents = tuple(
         Opponent(name, None if name == "main" else publish(runner, player(runner, int(name)), n=name), rule, 0.5, p)
-        for name, rule, p in DEALT
+        for name, rule, p in SHARES
     )
-    assignment = Assignment("main", opponents, np.array([p for *_, p in DEALT]))
+    assignment = Assignment("main", opponents, np.array([p for *_, p in SHARES]))
     fragment = collect(runner, player(runner, ME), assignment)
     return fragment, [
         (match.side, tuple(int(match.actions[0][seat]) for seat in range(3))) for match in env.matches[:2400]
     ]
 
 
-def test_with_three_sides_each_draws_for_itself_what_its_rule_picks(crowd):
+def test_with_three_sides_each_side_draws_from_the_rule_separately(crowd):
     _, matches = crowd
-    met = Counter()
-    for side, said in matches:
-        assert said[side] == ME  # the trainee is where it is said to be
-        met[said[(side + 1) % 3], said[(side + 2) % 3]] += 1
-    # Of a mixture each side draws by itself, so pairs are as likely as products; other rules are not mixed in.
+    pairs = Counter()
+    for side, names in matches:
+        assert names[side] == ME  # the recorded side is the trainee's
+        pairs[names[(side + 1) % 3], names[(side + 2) % 3]] += 1
+    # Both other sides draw from the rule's mixture independently: a pair's probability is the product of its shares.
     low = {(a, b): pa * pb / 3 for a, pa in ((0, 0.25), (4, 0.75)) for b, pb in ((0, 0.25), (4, 0.75))}
     for pair, share in (low | {(ME, ME): 1 / 2, (5, 5): 1 / 6}).items():
-        assert abs(met.pop(pair) - 2400 * share) < 5 * np.sqrt(2400 * share * (1 - share))
-    assert not met
-    sides = Counter(side for side, said in matches if said != (ME, ME, ME))
+        assert abs(pairs.pop(pair) - 2400 * share) < 5 * np.sqrt(2400 * share * (1 - share))
+    assert not pairs
+    sides = Counter(side for side, names in matches if names != (ME, ME, ME))
     assert all(abs(sides[side] - 400) < 5 * np.sqrt(1200 * 2 / 9) for side in range(3))
 
 
-def test_with_three_sides_the_result_against_each_is_who_was_placed_higher(crowd):
+def test_with_three_sides_the_higher_place_wins_each_pair(crowd):
     fragment, matches = crowd
     outcomes = fragment.outcomes
     counted, expected = Counter(), Counter()
     for row, opponent in enumerate(outcomes.opponents):
         for result in ("wins", "draws", "losses"):
             counted[opponent, int(outcomes.sides[row]), result] += int(getattr(outcomes, result)[row])
-    for side, said in matches:
-        for other in (said[(side + 1) % 3], said[(side + 2) % 3]):
+    for side, names in matches:
+        for other in (names[(side + 1) % 3], names[(side + 2) % 3]):
             name, result = ("main", "draws") if other == ME else (str(other), "wins" if other < ME else "losses")
             expected[name, side, result] += 1
     assert +counted == +expected

@@ -19,17 +19,17 @@ def mixer(name, agents=3, state_size=4, normalize=False):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_more_for_an_agent_is_never_less_for_the_team(seed):
+def test_the_team_value_is_monotonic_in_every_agents_value(seed):
     torch.manual_seed(seed)
     values = (torch.randn(200, 3) * 10).requires_grad_()
     state = torch.randn(200, 4) * 3
     total = mixer("qmix").mix(values, state)
     assert total.shape == (200,)
-    total.sum().backward()  # each row's total depends on its own values alone
+    total.sum().backward()  # a row's total depends on the values of that row alone
     assert (values.grad >= 0).all() and (values.grad > 0).any(dim=0).all()
 
 
-def test_the_state_says_how_values_are_mixed():
+def test_mixing_weights_depend_on_the_state():
     torch.manual_seed(0)
     values, mix = torch.randn(1, 3).repeat(2, 1), mixer("qmix").mix
     first, second = mix(values, torch.randn(2, 4))
@@ -56,8 +56,8 @@ def test_vdn_is_the_sum():
 def test_epsilon_is_spread_over_the_legal_actions():
     values = torch.tensor([[1.0, 5, 3, 4], [1, 5, 3, 4]])
     mask = torch.tensor([[True, True, True, True], [True, False, True, False]])
-    chances = log_epsilon_greedy(values, mask, torch.tensor(0.2)).exp()
-    torch.testing.assert_close(chances, torch.tensor([[0.05, 0.85, 0.05, 0.05], [0.1, 0, 0.9, 0]]))
+    probabilities = log_epsilon_greedy(values, mask, torch.tensor(0.2)).exp()
+    torch.testing.assert_close(probabilities, torch.tensor([[0.05, 0.85, 0.05, 0.05], [0.1, 0, 0.9, 0]]))
     greedy = log_epsilon_greedy(values, mask, torch.tensor(0.0))
     assert greedy.isfinite().all() and greedy.exp().tolist() == [[0, 1, 0, 0], [0, 0, 1, 0]]
     torch.testing.assert_close(log_epsilon_greedy(values, None, torch.tensor(1.0)).exp(), torch.full((2, 4), 0.25))

@@ -1,4 +1,4 @@
-"""What every network promises: legal actions only, a critic of its own, agent ids that matter."""
+"""Networks: legal actions only, separate and centralized critics, agent ids, precision."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def build(model=SMALL, observations=FLAT, actions=FOUR, num_agents=0, **critic):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), st.floats(-1e4, 1e4))
 def test_illegal_actions_are_never_sampled(legal, preference):
-    # Even where the network's taste for one action exceeds all others by far.
+    # Even if the logit of an illegal action is by far the largest.
     module = build()
     module.policy_head.linear.bias.data[0] = preference
     mask = torch.tensor([legal] * 200)
@@ -36,7 +36,7 @@ def test_illegal_actions_are_never_sampled(legal, preference):
     assert torch.isfinite(dist.entropy()).all()
 
 
-def test_masks_of_multi_discrete_actions_cover_the_parts_side_by_side():
+def test_a_multi_discrete_mask_is_the_concatenation_of_its_parts():
     module = build(actions=spaces.MultiDiscrete([2, 3]))
     mask = torch.tensor([[False, True, True, False, False]] * 50)
     dist = module.get_exploration_action_dist_cls().from_logits(module.act(torch.zeros(50, 5), mask)[0])
@@ -45,7 +45,7 @@ def test_masks_of_multi_discrete_actions_cover_the_parts_side_by_side():
 
 @pytest.mark.parametrize("model", [SMALL, CNN(filters=[3], hidden=[5], precision="float32")], ids=["mlp", "cnn"])
 @pytest.mark.parametrize("shared", [True, False])
-def test_training_and_playing_see_the_same_network(model, shared):
+def test_training_and_acting_use_the_same_network(model, shared):
     observations = FLAT if model is SMALL else spaces.Box(0, 1, (4, 3, 2), np.int8)
     module = build(dataclasses.replace(model, vf_share_layers=shared), observations, num_agents=2)
     seen = torch.randint(0, 2, (7, *observations.shape), dtype=torch.int8)
@@ -67,7 +67,7 @@ def test_a_separate_critic_leaves_the_policy_alone():
     assert any(parameter.grad is not None for parameter in shared.policy_head.encoder.parameters())
 
 
-def test_agents_of_one_network_are_told_apart():
+def test_agent_ids_distinguish_agents_of_one_network():
     module = build(num_agents=3)
     seen = torch.randn(1, 5).expand(3, 5)
     assert len(torch.unique(module.values(seen, torch.arange(3)))) == 3
@@ -82,7 +82,7 @@ def test_continuous_actions_have_a_mean_and_a_learned_spread():
     torch.testing.assert_close(inputs[:, 2:], torch.tensor([[0.5, -1.0]] * 3))
 
 
-def test_observations_of_any_dtype_give_the_same_answer():
+def test_observations_of_any_dtype_give_the_same_outputs():
     module = build(CNN(filters=[3], hidden=[5]), spaces.Box(0, 1, (4, 3, 2), np.int8))
     board = torch.randint(0, 2, (3, 4, 3, 2))
     torch.testing.assert_close(module.act(board.to(torch.int8))[0], module.act(board.float())[0])
@@ -99,7 +99,7 @@ def test_precision():
     assert (features != expected).any()
 
 
-def test_what_does_not_fit_is_refused():
+def test_wrong_spaces_and_settings_are_refused():
     with pytest.raises(ValueError, match=r"model=cnn needs observations \[height, width, planes\]"):
         build(CNN(filters=[3], hidden=[5]))
     with pytest.raises(ValueError, match="must be Discrete, MultiDiscrete or Box"):
@@ -114,7 +114,7 @@ CRITICS = {"local": {}, "state": {"state_size": 7}, "agent_state": {"state_size"
 
 
 @pytest.mark.parametrize("critic", CRITICS)
-def test_what_a_critic_sees(critic):
+def test_the_inputs_of_a_critic(critic):
     module = build(num_agents=2, **CRITICS[critic])
     seen, state, agents = torch.randn(9, 5), torch.randn(9, 7), torch.arange(9) % 2
     values = module.values(seen, agents, None, state)
@@ -131,7 +131,7 @@ def test_what_a_critic_sees(critic):
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("normalized", [True, False])
-def test_acting_with_values_is_acting_and_valuing(model, shared, critic, normalized):
+def test_act_and_value_equals_act_and_values(model, shared, critic, normalized):
     observations = FLAT if model is SMALL else spaces.Box(0, 1, (4, 3, 2), np.int8)
     model = dataclasses.replace(model, vf_share_layers=shared, normalize_observations=normalized)
     module = build(model, observations, num_agents=2, **CRITICS[critic])
@@ -139,7 +139,7 @@ def test_acting_with_values_is_acting_and_valuing(model, shared, critic, normali
     batch = {
         "obs": rows, "action_mask": torch.rand(7, 4) < 0.8, "agent_id": torch.arange(7) % 2, "state": torch.randn(7, 7)
     }  # fmt: skip
-    # Statistics and units of their own, so that forgetting one of them shows.
+    # Statistics and units other than the initial ones, so that an omission of either shows.
     module.learn_statistics({**batch, "obs": rows * 3 + 1, "state": batch["state"] * 5})
     module.value_head.update(torch.randn(50) * 30 + 100)
     played = module.act_and_value(rows, batch["action_mask"], batch["agent_id"], None, batch["state"])
@@ -148,8 +148,8 @@ def test_acting_with_values_is_acting_and_valuing(model, shared, critic, normali
     assert played[2] is None
     trained = module.forward_train(batch)
     torch.testing.assert_close(trained["action_dist_inputs"], played[0])
-    in_own_units = module.compute_values(batch, trained.get("embeddings"))
-    torch.testing.assert_close(in_own_units * module.value_head.unit + module.value_head.mean, played[1])
+    normalized_values = module.compute_values(batch, trained.get("embeddings"))
+    torch.testing.assert_close(normalized_values * module.value_head.unit + module.value_head.mean, played[1])
 
 
 @pytest.mark.parametrize("critic", ["state", "agent_state"])
@@ -160,15 +160,15 @@ def test_a_centralized_critic_leaves_the_policy_alone(critic):
     assert all(parameter.grad is not None for parameter in module.value_head.parameters())
 
 
-def test_each_encoder_normalizes_what_it_sees():
+def test_each_encoder_normalizes_its_inputs():
     model = dataclasses.replace(SMALL, normalize_observations=True)
     module = build(model, **CRITICS["agent_state"])
     batch = {"obs": torch.randn(400, 5) * 3 + 2, "state": torch.randn(400, 7) * 50}
     module.learn_statistics(batch)
-    seen = torch.cat([batch["state"], batch["obs"]], 1)  # of the critic: first the state, then the observation
+    seen = torch.cat([batch["state"], batch["obs"]], 1)  # the critic's input: first the state, then the observation
     torch.testing.assert_close(module.policy_head.encoder[0].mean, batch["obs"].mean(0))
     torch.testing.assert_close(module.value_head.encoder[0].mean, seen.mean(0))
-    # Which is undone by it: other units of what is seen make no other network.
+    # With new statistics, inputs in other units give the same outputs.
     module.policy_head.encoder[0].count.zero_()
     before, _ = module.act(batch["obs"])
     module.learn_statistics({**batch, "obs": batch["obs"] * 10 - 7})
@@ -178,17 +178,17 @@ def test_each_encoder_normalizes_what_it_sees():
     assert not any("encoder.0" in name for name in plain.state_dict())
 
 
-def test_without_orthogonal_init_weights_are_torchs_own():
+def test_without_orthogonal_init_weights_are_torchs_defaults():
     torch.manual_seed(5)
     module = build(dataclasses.replace(SMALL, orthogonal_init=False))
     torch.manual_seed(5)
-    # In the order in which the parts are made: the policy's encoder and last layer, then the critic's.
+    # Random numbers are drawn in this order: the policy's encoder and last layer, then the critic's.
     layers = [torch.nn.Linear(5, 6), torch.nn.Linear(6, 4), torch.nn.Linear(5, 6), torch.nn.Linear(6, 1)]
     linears = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
     for mine, default in zip(linears, layers, strict=True):
         torch.testing.assert_close((mine.weight, mine.bias), (default.weight, default.bias))
     weight = build().policy_head.linear.weight
-    torch.testing.assert_close(weight @ weight.T, 1e-4 * torch.eye(4))  # gain 0.01, squared: all moves alike at first
+    torch.testing.assert_close(weight @ weight.T, 1e-4 * torch.eye(4))  # gain 0.01, squared
 
 
 def test_tanh_and_its_gradient_are_those_of_torch():

@@ -1,4 +1,4 @@
-"""Running moments are those of all that was seen, in whatever portions and processes."""
+"""Running moments equal those of all values, in any portions and merged from any number of processes."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def moments(parts):
 
 
 @given(portions, portions)
-def test_they_are_numpys(first, second):
+def test_moments_equal_numpys(first, second):
     both = moments(first)
     both.merge(moments(second))
     seen = np.concatenate([np.zeros(0), *first, *second])
@@ -36,5 +36,5 @@ def test_any_shape():
 
 
 @pytest.mark.parametrize("seen", [[], [np.full(9, 3.0)]], ids=["nothing", "always the same"])
-def test_what_does_not_vary_is_not_scaled(seen):
+def test_constant_values_have_scale_one(seen):
     assert moments(seen).scale == 1.0

@@ -1,4 +1,4 @@
-"""Which network plays which seat, and what is refused."""
+"""Assignment of networks to agents, and mappings that are refused."""
 
 import numpy as np
 import pytest
@@ -15,26 +15,26 @@ from tests.rllib.runners import SMALL
 BIASED = [[0, 1, 2], [3, 4, 5]]  # 2 rows, 3 columns: the two agents have different spaces
 
 
-def seats(networks):
+def agents_of(networks):
     return {network.name: network.agents for network in networks}
 
 
 def test_one_network_per_group_of_agents():
-    assert seats(networks_of(TicTacToe(1))) == {"player": (0, 1)}
-    assert seats(networks_of(MatrixGame(1, BIASED))) == {"row": (0,), "column": (1,)}
+    assert agents_of(networks_of(TicTacToe(1))) == {"player": (0, 1)}
+    assert agents_of(networks_of(MatrixGame(1, BIASED))) == {"row": (0,), "column": (1,)}
     scout, tank = networks_of(Relay(1))
     assert (scout.agents, scout.group, scout.observation_space.shape) == ((0, 2), 0, (3,))
     assert (tank.agents, tank.group, tank.action_space) == ((1,), 1, Relay.groups[1].action_space)
 
 
-def test_a_mapping_by_name_and_glob_the_first_match_counts():
+def test_a_mapping_by_name_and_glob_uses_the_first_match():
     # Relay's agents: scout_0, tank_0, scout_1.
     mapped = networks_of(Relay(1), mapping={"scout_1": "special", "scout_*": "common", "*": "rest"})
-    assert seats(mapped) == {"common": (0,), "special": (2,), "rest": (1,)}
-    assert seats(networks_of(Relay(1), mapping={"scout_*": "a", "tank_?": "b"})) == {"a": (0, 2), "b": (1,)}
+    assert agents_of(mapped) == {"common": (0,), "special": (2,), "rest": (1,)}
+    assert agents_of(networks_of(Relay(1), mapping={"scout_*": "a", "tank_?": "b"})) == {"a": (0, 2), "b": (1,)}
 
 
-def test_a_seat_without_a_network_is_named():
+def test_an_agent_without_a_network_is_named():
     with pytest.raises(ValueError, match=r"policies.mapping: no network for agent 'tank_0'"):
         networks_of(Relay(1), mapping={"scout_*": "shared"})
 
@@ -44,9 +44,9 @@ def test_agents_with_different_spaces_cannot_share():
         networks_of(Relay(1), mapping={"*": "shared"})
 
 
-def test_agent_ids_go_to_networks_that_play_several_agents():
+def test_agent_ids_of_networks_that_play_several_agents():
     scout, tank = networks_of(Relay(1), agent_id=True)
-    # One place for each agent of the environment, so that an agent's index is its id whatever the mapping.
+    # One id for each agent of the environment: an agent's index is its id under any mapping.
     assert (scout.num_agents, tank.num_agents) == (3, 0)
     assert [network.num_agents for network in networks_of(Relay(1))] == [0, 0]
 
@@ -66,18 +66,18 @@ def test_groups_of_equal_spaces_but_different_agents_stay_apart():
         space = spaces.Box(0, 1, (3, 3, 2), np.int8)
         groups = (Group("x", (0,), space, spaces.Discrete(9)), Group("o", (1,), space, spaces.Discrete(9)))
 
-    assert seats(networks_of(Teams(1))) == {"x": (0,), "o": (1,)}
+    assert agents_of(networks_of(Teams(1))) == {"x": (0,), "o": (1,)}
 
 
-def test_who_shares_a_network():
+def test_sharing_by_spaces_role_or_none():
     env = SimpleTag(1)  # adversary_0, adversary_1, adversary_2, agent_0: two roles, and two kinds of spaces
-    assert seats(networks_of(env)) == seats(networks_of(env, "role")) == {"adversary": (0, 1, 2), "agent": (3,)}
+    assert agents_of(networks_of(env)) == agents_of(networks_of(env, "role")) == {"adversary": (0, 1, 2), "agent": (3,)}
     alone = {"adversary_0": (0,), "adversary_1": (1,), "adversary_2": (2,), "agent_0": (3,)}
-    assert seats(networks_of(env, "none")) == alone
+    assert agents_of(networks_of(env, "none")) == alone
     assert [module_id("main", name, networks_of(env, "none")) for name in alone] == [f"main.{name}" for name in alone]
-    # Tic-tac-toe's two seats have equal spaces and one role; rock-paper-scissors' too.
-    assert seats(networks_of(TicTacToe(1), "role")) == {"player": (0, 1)}
-    assert seats(networks_of(TicTacToe(1), "none")) == {"player_1": (0,), "player_2": (1,)}
+    # Both agents of tic-tac-toe have equal spaces and the role `player`.
+    assert agents_of(networks_of(TicTacToe(1), "role")) == {"player": (0, 1)}
+    assert agents_of(networks_of(TicTacToe(1), "none")) == {"player_1": (0,), "player_2": (1,)}
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_who_shares_a_network():
     [("adversary_0", "adversary"), ("agent12", "agent"), ("red_2_left", "red_2_left"), ("speaker_0", "speaker"),
      ("7", "7"), ("_3", "_3"), ("north", "north")],
 )  # fmt: skip
-def test_a_role_is_a_name_without_its_number(agent, role):
+def test_a_role_is_a_name_without_its_final_number(agent, role):
     assert role_of(agent) == role
 
 
-def test_ids_are_for_networks_that_play_several_agents():
+def test_only_networks_of_several_agents_get_ids():
     env = SimpleTag(1, num_good=2)  # five agents
     assert [network.num_agents for network in networks_of(env, "role", agent_id=True)] == [5, 5]
     assert [network.num_agents for network in networks_of(env, "none", agent_id=True)] == [0] * 5
@@ -97,8 +97,8 @@ def test_ids_are_for_networks_that_play_several_agents():
     assert [(network.name, network.num_agents) for network in mapped] == [("first", 0), ("rest", 5), ("prey", 5)]
 
 
-def test_a_mapping_takes_the_place_of_sharing():
-    assert seats(networks_of(SimpleTag(1), "none", {"adversary_*": "a", "*": "b"})) == {"a": (0, 1, 2), "b": (3,)}
+def test_a_mapping_replaces_sharing():
+    assert agents_of(networks_of(SimpleTag(1), "none", {"adversary_*": "a", "*": "b"})) == {"a": (0, 1, 2), "b": (3,)}
     with pytest.raises(ValueError, match=r"no network for agent 'agent_0'; add e.g. \{agent_0: shared\}"):
         networks_of(SimpleTag(1), mapping={"adversary_*": "a"})
     with pytest.raises(ValueError, match=r"'all' plays 'adversary_0' and 'agent_0', whose spaces differ"):
@@ -106,18 +106,18 @@ def test_a_mapping_takes_the_place_of_sharing():
 
 
 def test_a_role_of_agents_with_different_spaces_is_named():
-    # Both sides of this game are called player: as a role they would have to share a network.
+    # Both agents have the role `player`, so they would have to share a network.
     with pytest.raises(ValueError, match=r"policies\.share=role: network 'player' plays 'player_0' and 'player_1'"):
         networks_of(MatrixGame(1, BIASED), "role")
 
 
-def test_what_critics_see():
-    # 3 adversaries see 16 numbers each, the good agent 14. The sides are the roles.
+def test_state_sizes_of_critics():
+    # Observations: 16 numbers for each of the 3 adversaries, 14 for the good agent. Sides equal roles.
     env = SimpleTag(1)
-    assert [network.state_size for network in networks_of(env, critic="state")] == [62, 62]  # the game's own state
+    assert [network.state_size for network in networks_of(env, critic="state")] == [62, 62]
     env.state_space = None
-    own, side, both = (networks_of(env, critic=critic) for critic in ("local", "state", "agent_state"))
-    assert [network.state_size for network in own] == [0, 0]
+    local, side, both = (networks_of(env, critic=critic) for critic in ("local", "state", "agent_state"))
+    assert [network.state_size for network in local] == [0, 0]
     assert [(network.state_size, network.critic_sees_observation) for network in side] == [(48, False), (14, False)]
     assert [(network.state_size, network.critic_sees_observation) for network in both] == [(48, True), (14, True)]
     built = side[0].spec(SMALL).build()

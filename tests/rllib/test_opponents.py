@@ -1,4 +1,4 @@
-"""A slot answers exactly as the snapshot's own network does, whichever way the forward pass is made."""
+"""OpponentSlots: a slot's outputs equal those of the snapshot's network, in a stacked pass and in separate passes."""
 
 import dataclasses
 import gc
@@ -39,7 +39,7 @@ def network(kind, name="player"):
 
 
 def module(kind, seed):
-    """A network of the kind, with weights large enough to tell one from another."""
+    """Return a network of the kind, with weights large enough for outputs to differ between networks."""
     built = network(kind).spec(KINDS[kind][0]).build()
     generator = torch.Generator().manual_seed(seed)
     for parameter in built.parameters():
@@ -63,7 +63,7 @@ def passes(request, monkeypatch):
 
 
 def rows(kind, count, seed=0):
-    """Random rows: observations, legal actions, agent ids."""
+    """Return random rows: observations, legal actions, agent ids."""
     rng = np.random.default_rng(seed)
     _, observations, actions, num_agents = KINDS[kind]
     if observations is BOARD:
@@ -79,7 +79,7 @@ def rows(kind, count, seed=0):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_row_is_answered_by_the_snapshot_in_its_slot(kind, store, passes):
+def test_each_row_has_the_outputs_of_the_snapshot_in_its_slot(kind, store, passes):
     snapshots = [module(kind, seed) for seed in range(4)]
     slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 5, DirectReader(store))
     for slot, snapshot in enumerate(snapshots):
@@ -95,20 +95,22 @@ def test_each_row_is_answered_by_the_snapshot_in_its_slot(kind, store, passes):
                 seen[one], None if mask is None else mask[one], None if ids is None else ids[one]
             )
             torch.testing.assert_close(answer[one], expected, rtol=1e-5, atol=1e-5)
-    assert len(torch.unique(answer, dim=0)) == len(chosen)  # else this test could not tell the rows apart
+    assert len(torch.unique(answer, dim=0)) == len(chosen)  # all rows differ, so that a mix-up would show
 
 
 def test_small_networks_are_stacked_and_large_ones_are_not(store):
     def stacked(width):
         model = dataclasses.replace(MLP_, hidden=[width])
-        own = network("discrete").spec(model).build()
-        return OpponentSlots([network("discrete")], {"player": own}, 2, DirectReader(store))._stacks["player"]._stacked
+        built = network("discrete").spec(model).build()
+        return (
+            OpponentSlots([network("discrete")], {"player": built}, 2, DirectReader(store))._stacks["player"]._stacked
+        )
 
     assert stacked(8) and not stacked(10_000)  # 5 inputs + 4 actions: 100 and 100,000 weights
 
 
 @pytest.mark.parametrize("kind", ["discrete", "box"])
-def test_a_slot_that_is_refilled_answers_anew(kind, store, passes):
+def test_a_refilled_slot_has_the_outputs_of_its_new_snapshot(kind, store, passes):
     first, second = module(kind, 1), module(kind, 2)
     slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 1, DirectReader(store))
     seen, mask, _ = rows(kind, 6)
@@ -120,14 +122,14 @@ def test_a_slot_that_is_refilled_answers_anew(kind, store, passes):
         torch.testing.assert_close(answer, snapshot.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_a_learner_plays_as_it_is_now_and_comes_past_the_store(store, passes):
+def test_a_learner_in_a_slot_has_current_weights_without_the_store(store, passes):
     slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 2, DirectReader(store))
     seen, mask, _ = rows("discrete", 6)
     for seed in (1, 2):
         now = module("discrete", seed)
         weights = numpy_weights({"player": now})
         for value in weights.values():
-            value.flags.writeable = False  # as Ray's object store gives them
+            value.flags.writeable = False  # as arrays from Ray's object store
         slots.refresh({"exploiter": weights})
         if seed == 1:
             slots.load(1, "exploiter")
@@ -135,34 +137,34 @@ def test_a_learner_plays_as_it_is_now_and_comes_past_the_store(store, passes):
         answer, _ = slots.act("player", np.ones(6, np.int64), seen, mask, None)
         torch.testing.assert_close(answer, now.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
     slots.refresh({})
-    slots.load(0, store.put(blob(player=module("discrete", 3))))  # and is no snapshot in use, for a cache to keep
+    slots.load(0, store.put(blob(player=module("discrete", 3))))  # a fetch: the learner is no snapshot in use
     assert slots.take_traffic().requests == 1
 
 
 def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes):
-    own, snapshot = module("box", 1), module("box", 2)
-    slots = OpponentSlots([network("box")], {"player": own}, 2, DirectReader(store))
+    learner, snapshot = module("box", 1), module("box", 2)
+    slots = OpponentSlots([network("box")], {"player": learner}, 2, DirectReader(store))
     slots.load(1, store.put(blob(player=snapshot)))
     seen, _, _ = rows("box", 5)
     before, _ = slots.act("player", np.ones(5, np.int64), seen, None, None)
-    for parameter in own.parameters():
+    for parameter in learner.parameters():
         parameter.data.fill_(3.0)
     after, _ = slots.act("player", np.ones(5, np.int64), seen, None, None)
     torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
-def test_several_networks_are_loaded_and_asked_by_name(store, passes):
+def test_several_networks_are_loaded_and_called_by_name(store, passes):
     pair = [network("discrete", "one"), network("discrete", "two")]
     one, two = module("discrete", 1), module("discrete", 2)
     slots = OpponentSlots(pair, {"one": module("discrete", 98), "two": module("discrete", 99)}, 1, DirectReader(store))
     slots.load(0, store.put(blob(one=one, two=two)))
     seen, mask, _ = rows("discrete", 5)
-    for name, own in (("one", one), ("two", two)):
+    for name, snapshot in (("one", one), ("two", two)):
         answer, _ = slots.act(name, np.zeros(5, np.int64), seen, mask, None)
-        torch.testing.assert_close(answer, own.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(answer, snapshot.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
+def test_another_architecture_is_refused_and_leaves_no_mixed_slot(store, passes):
     pair = [network("discrete", "left"), network("discrete", "right")]
     slots = OpponentSlots(pair, {name: module("discrete", 99) for name in ("left", "right")}, 1, DirectReader(store))
     good = {"left": module("discrete", 1), "right": module("discrete", 2)}
@@ -173,7 +175,7 @@ def test_another_architecture_is_refused_and_leaves_no_mixture(store, passes):
         with pytest.raises(ValueError, match="do not fit"):
             slots.load(0, digest)
         assert slots.slot_of(digest) is None
-        # Either the slot still holds who it says, or it says that it holds nobody.
+        # The slot either still holds its snapshot or is marked as empty.
         if slots.players[0] is not None:
             seen, mask, _ = rows("discrete", 5)
             answer, _ = slots.act("left", np.zeros(5, np.int64), seen, mask, None)
@@ -184,12 +186,12 @@ def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
     slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 1, DirectReader(store))
     held = store.put(blob(player=module("discrete", 1)))
     slots.load(0, held)
-    rotten = store.put(blob(player=module("discrete", 2)))
-    data = bytearray((tmp_path / rotten).read_bytes())
+    corrupt = store.put(blob(player=module("discrete", 2)))
+    data = bytearray((tmp_path / corrupt).read_bytes())
     data[-1] ^= 1  # one bit of a weight: safetensors would not notice
-    (tmp_path / rotten).write_bytes(data)
+    (tmp_path / corrupt).write_bytes(data)
     with pytest.raises(CorruptBlob):
-        slots.load(0, rotten)
+        slots.load(0, corrupt)
     with pytest.raises(KeyError):
         slots.load(0, "0" * 64)
     assert slots.players == [held]
@@ -198,32 +200,32 @@ def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
     torch.testing.assert_close(answer, module("discrete", 1).act(seen, mask)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_bfloat16_encoders_answer_alike_in_both_passes(store, monkeypatch):
-    # bfloat16 keeps 8 bits: two ways to sum the same products may differ in the last of them.
+def test_bfloat16_encoders_have_equal_outputs_in_both_passes(store, monkeypatch):
+    # bfloat16 keeps 8 bits: two orders of summation may differ in the last bit.
     model = dataclasses.replace(MLP_, precision="bfloat16")
-    own = network("discrete").spec(model).build()
-    own.load_state_dict(module("discrete", 1).state_dict())
-    digest = store.put(blob(player=own))
+    rounded = network("discrete").spec(model).build()
+    rounded.load_state_dict(module("discrete", 1).state_dict())
+    digest = store.put(blob(player=rounded))
     seen, mask, _ = rows("discrete", 9)
     answers = []
     for limit in (0, 10**9):
         monkeypatch.setattr(opponents, "STACK_UP_TO_PARAMETERS", limit)
-        slots = OpponentSlots([network("discrete")], {"player": own}, 2, DirectReader(store))
+        slots = OpponentSlots([network("discrete")], {"player": rounded}, 2, DirectReader(store))
         slots.load(1, digest)
         with torch.inference_mode():
             answers.append(slots.act("player", np.ones(9, np.int64), seen, mask, None)[0])
     with torch.inference_mode():
-        expected, _ = own.act(seen, mask)
+        expected, _ = rounded.act(seen, mask)
     for answer in answers:
         torch.testing.assert_close(answer, expected, rtol=3e-2, atol=3e-2)
 
 
-def test_what_is_no_longer_played_is_let_go_of(store, passes):
-    """Of 30 snapshots that came through two slots, the memory of 28 is free; of all in one stack, which has copies."""
+def test_replaced_snapshots_are_released(store, passes):
+    """Of 30 snapshots in two slots the memory of 28 is released; with stacked weights, which are copies, of all 30."""
     given = []
 
     class Watched:
-        """A reader whose answers lie in arrays, as those of a rack's cache do, that can be watched."""
+        """A reader that returns views of arrays, as a rack's cache does, with weak references to them."""
 
         rack = ""
         traffic = Traffic()
@@ -238,6 +240,6 @@ def test_what_is_no_longer_played_is_let_go_of(store, passes):
     for number in range(30):
         slots.load(number % 2, store.put(blob(player=module("discrete", number))))
     gc.collect()
-    alive = [number for number, one in enumerate(given) if one() is not None]
+    alive = [number for number, reference in enumerate(given) if reference() is not None]
     assert alive == ([] if slots._stacks["player"]._stacked else [28, 29]) and len(given) == 30
     assert slots.held_bytes == held if slots._stacks["player"]._stacked else slots.held_bytes > held

@@ -1,4 +1,4 @@
-"""Networks with a memory: what is trained on sequences is what acted row by row."""
+"""Recurrent networks: outputs on training sequences equal those of single steps."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from marl_app.players.networks import Network
 SMALL = {
     cell: Recurrent(cell=cell, hidden=[6], memory=5, max_seq_len=4, precision="float32") for cell in ("gru", "lstm")
 }
-SIZES = {"gru": 5, "lstm": 10}  # an LSTM remembers its cell beside its hidden state
+SIZES = {"gru": 5, "lstm": 10}  # an LSTM keeps its cell in addition to its hidden state
 
 cells = pytest.mark.parametrize("cell", SMALL)
 
@@ -28,7 +28,7 @@ def build(model, **options):
 
 
 def sequences_of(module, lengths, seed=0):
-    """Random sequences as a batch's columns, and the first row of each."""
+    """Return random sequences as columns of a batch, and the first row of each sequence."""
     generator = torch.Generator().manual_seed(seed)
     rows = sum(lengths)
     batch = {
@@ -44,7 +44,7 @@ def sequences_of(module, lengths, seed=0):
 @cells
 @settings(max_examples=15, deadline=None)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=7), seed=st.integers(0, 99))
-def test_sequences_at_once_are_steps_one_by_one(cell, lengths, seed):
+def test_a_batch_of_sequences_equals_single_steps(cell, lengths, seed):
     module = build(SMALL[cell], num_agents=2)
     assert module.memory_size == SIZES[cell]
     batch, starts = sequences_of(module, lengths, seed)
@@ -67,7 +67,7 @@ def test_sequences_at_once_are_steps_one_by_one(cell, lengths, seed):
 
 
 @cells
-def test_what_was_remembered_matters_and_differs_from_row_to_row(cell):
+def test_the_memory_of_each_row_changes_its_outputs(cell):
     module = build(SMALL[cell])
     seen = torch.randn(1, 3).expand(2, 3)
     inputs, after = module.act(seen, None, None, torch.stack([torch.zeros(SIZES[cell]), torch.ones(SIZES[cell])]))
@@ -96,7 +96,7 @@ def test_a_centralized_critic_has_no_memory(critic_sees_observation):
     assert module.value_head.memory is None
 
 
-def test_what_cannot_be_is_refused():
+def test_wrong_settings_are_refused():
     for key, value in (("cell", "rnn"), ("memory", 0), ("max_seq_len", 0), ("vf_share_layers", False)):
         with pytest.raises(ValueError, match=rf"model\.{key}="):
             dataclasses.replace(SMALL["gru"], **{key: value})

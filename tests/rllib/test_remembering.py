@@ -1,4 +1,4 @@
-"""The contract of networks with a memory, end to end: what acted is what is trained on, and nobody shares a memory.
+"""Recurrent networks, end to end: training sees the memories of play, and no two agents or matches share a memory.
 
 Whole matches are replayed by hand, one decision after the other, with a memory that is zero before the first.
 """
@@ -26,20 +26,20 @@ STEPS, FRAGMENTS = 5, 5
 
 GAMES = {
     "tic_tac_toe": lambda n: TicTacToe(n, Openings(0.5, 1, 4)),
-    "relay": Relay,  # who acts, finishes early, and how a match ends, is random
-    "simple_spread": lambda n: SimpleSpread(n, N=2, max_cycles=7),  # everybody acts; matches are truncated
+    "relay": Relay,  # acting agents, early finishes and ends of matches are random
+    "simple_spread": lambda n: SimpleSpread(n, N=2, max_cycles=7),  # all agents act; matches are truncated
 }
 
 
 @dataclasses.dataclass
 class Recording:
-    """Fragments that one player collected, and what the opponents' networks were asked and answered."""
+    """Fragments with constant weights, and the inputs and outputs of the opponents' networks."""
 
     runner: object
     env: Recorder
     fragments: list
-    asked: dict  # decision -> (digest, distribution inputs)
-    remembered: dict  # what the trainee remembered before each decision, and before what it saw last
+    answers: dict  # decision -> (digest, distribution inputs)
+    memories: dict  # decision -> the trainee's memory before it, also for steps in which the agent does not act
 
     def module(self, agent):
         [network] = [network for network in self.runner.networks if agent in network.agents]
@@ -47,9 +47,9 @@ class Recording:
 
 
 def replayed(module, network, match, agent, steps):
-    """The distribution inputs of each decision of an agent in its match, and what it remembered before each.
+    """Return the distribution inputs of each decision of an agent in its match, and its memory before each decision.
 
-    The memory before the step after the last decision comes last.
+    Key None has the memory after the last decision.
     """
     memory, inputs, before = torch.zeros(1, module.memory_size), {}, {}
     ids = torch.tensor([agent]) if network.num_agents else None
@@ -87,26 +87,26 @@ def recording(request, tmp_path_factory):
     if played == "mixed":
         digests = [publish(runner, untagged(random_weights(runner, seed)), n=seed) for seed in (100, 101)]
         assignment = against((None, 0.4), *((digest, 0.3) for digest in digests))
-    asked, opponents = {}, runner._policies.opponents
+    answers, opponents = {}, runner._policies.opponents
     act = opponents.act
 
     def act_and_note(network, slots, observations, *rest):
         inputs, memory = act(network, slots, observations, *rest)
         for slot, row, chosen in zip(slots, observations, inputs, strict=True):
-            asked[int(row[-1])] = (opponents.players[slot], chosen.clone())
+            answers[int(row[-1])] = (opponents.players[slot], chosen.clone())
         return inputs, memory
 
     opponents.act = act_and_note
     weights = untagged(random_weights(runner, 1))
     fragments = [collect(runner, weights, assignment, seed=number) for number in range(FRAGMENTS)]
-    result = Recording(runner, env, fragments, asked, {})
+    result = Recording(runner, env, fragments, answers, {})
     for match in env.matches:
         for agent in range(len(env.agents)):
             steps = [t for t in range(match.length) if match.learned[t][agent]]
             _, before = replayed(*result.module(agent), match, agent, steps)
-            for step in range(match.length + 1):  # what it remembered there, whether it was its turn or not
+            for step in range(match.length + 1):  # also for steps in which the agent does not act
                 following = next((t for t in steps if t >= step), None)
-                result.remembered[env.decision(match, step, agent)] = before[following]
+                result.memories[env.decision(match, step, agent)] = before[following]
     return result
 
 
@@ -119,8 +119,8 @@ def batches(recording):
                 yield module, {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
-def test_training_sees_what_acted(recording):
-    """In training mode, on sequences, every row has the log-probability that it had when it was played."""
+def test_log_probabilities_in_training_equal_those_of_play(recording):
+    """In training, on sequences, every row has the log-probability of play."""
     checked = 0
     for module, batch in batches(recording):
         with torch.inference_mode():
@@ -143,14 +143,14 @@ def test_sequences_are_decisions_of_one_agent_in_one_match_and_start_with_its_me
             at = decisions.index(first)
             expected = [env.decision(match, t, agent) for t in decisions[at : at + len(sequence)]]
             assert sequence.tolist() == expected
-            torch.testing.assert_close(memory[None], recording.remembered[int(sequence[0])], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(memory[None], recording.memories[int(sequence[0])], rtol=1e-4, atol=1e-4)
             assert bool((memory == 0).all()) == (at == 0)
             checked["first" if at == 0 else "later"] += 1
     assert min(checked.values()) > 20
 
 
-def test_what_it_was_worth(recording):
-    # The critic remembers what the policy does. The last fragment is left out: what it leads to was not recorded.
+def test_advantages_equal_the_reference(recording):
+    # The critic has the policy's memory. The last fragment is left out: what follows it is not recorded.
     env = recording.env
     expected = [{} for _ in range(FRAGMENTS - 1)]
     for match in env.matches:
@@ -160,7 +160,7 @@ def test_what_it_was_worth(recording):
             def value(fragment, row, agent=agent, module=module, network=network):
                 ids = torch.tensor([agent]) if network.num_agents else None
                 with torch.inference_mode():
-                    return float(module.values(torch.from_numpy(row[None]), ids, recording.remembered[int(row[-1])])[0])
+                    return float(module.values(torch.from_numpy(row[None]), ids, recording.memories[int(row[-1])])[0])
 
             bounds = {}
             for fragment in range(FRAGMENTS - 1):
@@ -181,24 +181,24 @@ def test_what_it_was_worth(recording):
         np.testing.assert_allclose([found[i] for i in ids], [worth[i] for i in ids], rtol=1e-3, atol=1e-3)
 
 
-def test_opponents_remember_their_own_match(recording):
-    """A snapshot's answers are those of its own network, stepped by hand through the match."""
+def test_opponents_have_a_memory_per_match(recording):
+    """A snapshot's outputs equal those of its network, stepped through the match."""
     env, networks = recording.env, {network.name: network for network in recording.runner.networks}
     store, players = recording.runner.config.spec.store, {}
     checked = 0
     for match in env.matches:
         for agent in range(len(env.agents)):
-            steps = [t for t in range(match.length) if env.decision(match, t, agent) in recording.asked]
+            steps = [t for t in range(match.length) if env.decision(match, t, agent) in recording.answers]
             if not steps:
                 continue
-            answers = [recording.asked[env.decision(match, t, agent)] for t in steps]
-            [digest] = {digest for digest, _ in answers}
+            given = [recording.answers[env.decision(match, t, agent)] for t in steps]
+            [digest] = {digest for digest, _ in given}
             if digest not in players:
                 players[digest] = modules_of(*decode(store.get(digest)))
             name = recording.module(agent)[1].name
             inputs, _ = replayed(players[digest][name], networks[name], match, agent, steps)
-            for step, (_, answer) in zip(steps, answers, strict=True):
+            for step, (_, answer) in zip(steps, given, strict=True):
                 torch.testing.assert_close(answer[None], inputs[step], rtol=1e-4, atol=1e-4)
                 checked += 1
-    assert bool(recording.asked) == (recording.runner._policies.opponents.players[0] is not None)
-    assert checked == len(recording.asked) and (checked > 50 or not recording.asked)
+    assert bool(recording.answers) == (recording.runner._policies.opponents.players[0] is not None)
+    assert checked == len(recording.answers) and (checked > 50 or not recording.answers)

@@ -1,4 +1,4 @@
-"""Rewards in units of the deviation of discounted returns: what is measured, and what is trained on."""
+"""Reward normalization: rewards in units of the standard deviation of discounted returns."""
 
 import numpy as np
 import pytest
@@ -20,10 +20,10 @@ def spread(num_matches):
     return SimpleSpread(num_matches, N=2, max_cycles=7)
 
 
-def test_the_moments_are_those_of_discounted_returns_so_far(tmp_path):
+def test_moments_of_discounted_returns(tmp_path):
     runner, env = make_recorded_runner(spread, DiskStore(tmp_path), gamma=GAMMA, steps=5, normalize_rewards=True)
     moments = Moments()
-    for seed in range(4):  # matches go on from one fragment to the next
+    for seed in range(4):  # matches continue from one fragment to the next
         moments.merge(collect(runner, random_weights(runner, 0), seed=seed, reward_scale=10.0**seed).reward_moments)
     returns = []
     for match in env.matches:
@@ -36,7 +36,7 @@ def test_the_moments_are_those_of_discounted_returns_so_far(tmp_path):
     assert moments.scale == pytest.approx(1 / np.std(returns), rel=1e-4)
 
 
-def test_what_is_trained_on_is_scaled_and_what_is_reported_is_not(tmp_path):
+def test_training_rewards_are_scaled_and_reported_returns_are_not(tmp_path):
     fragments = []
     for scale in (1.0, 0.25):
         runner = make_runner(spread, DiskStore(tmp_path), gamma=GAMMA, steps=7, normalize_rewards=True)
@@ -48,7 +48,7 @@ def test_what_is_trained_on_is_scaled_and_what_is_reported_is_not(tmp_path):
     assert fragments[0].reward_moments == fragments[1].reward_moments
 
 
-def test_returns_come_to_a_deviation_of_one(tmp_path):
+def test_scaled_returns_have_a_deviation_of_one(tmp_path):
     # One-shot: the return is the reward, 0, 70 or -70, and with values of 0 it is the value target.
     payoff = [[70 * entry for entry in row] for row in RPS]
     runner = make_runner(lambda n: MatrixGame(n, payoff), DiskStore(tmp_path), matches=64, normalize_rewards=True)
@@ -61,7 +61,7 @@ def test_returns_come_to_a_deviation_of_one(tmp_path):
     assert deviations[0] > 50 and deviations[1:] == pytest.approx([1, 1], abs=0.1)
 
 
-def test_without_it_nothing_is_measured(tmp_path):
+def test_without_normalization_nothing_is_measured(tmp_path):
     runner = make_runner(spread, DiskStore(tmp_path))
     assert collect(runner, random_weights(runner, 0), reward_scale=9.0).reward_moments == Moments()
 

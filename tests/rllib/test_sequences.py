@@ -1,4 +1,4 @@
-"""Linked rows become sequences: against a plain account that follows the links."""
+"""Sequences of linked rows, compared with a walk along the links."""
 
 import numpy as np
 from hypothesis import given
@@ -12,13 +12,13 @@ from marl_app.rllib.ppo.sequences import sequences
 
 @st.composite
 def linked_rows(draw):
-    """Rows of several agents in the order of time, linked at random; some last rows are not to be used."""
+    """Draw rows of several agents in the order of time, linked at random; some last rows are left out."""
     steps = draw(st.lists(st.lists(st.integers(0, 4), unique=True, max_size=5), min_size=1, max_size=12))
     rows, latest, successors, blocks = 0, {}, [], []
     for agents in steps:
         blocks.append((rows, rows + len(agents)))
         for agent in agents:
-            if agent in latest and draw(st.integers(0, 3)):  # else its match has ended in between
+            if agent in latest and draw(st.integers(0, 3)):  # else its match has ended since the last row
                 successors[latest[agent]] = rows
             latest[agent] = rows
             successors.append(-1)
@@ -30,7 +30,7 @@ def linked_rows(draw):
 
 def plain_sequences(successors, chosen, max_seq_len):
     result = []
-    for row in sorted(set(range(len(successors))) - set(successors.tolist())):  # nobody's successor: a beginning
+    for row in sorted(set(range(len(successors))) - set(successors.tolist())):  # first rows of chains
         chain = []
         while row >= 0:
             chain += [int(row)] if chosen[row] else []
@@ -58,14 +58,14 @@ def test_by_hand():
 
 @st.composite
 def plays(draw):
-    """Fragments of steps: per step who acts of 2 x 2 agents, and whose match ends after it."""
+    """Draw fragments of steps; per step: which of 2 x 2 agents act, and which matches end after it."""
     step = st.tuples(st.lists(st.booleans(), min_size=4, max_size=4), st.lists(st.booleans(), min_size=2, max_size=2))
     return draw(st.lists(st.lists(step, min_size=1, max_size=6), min_size=1, max_size=4)), draw(st.integers(1, 4))
 
 
 @given(plays())
 def test_rows_with_memories_come_in_order_and_once(case):
-    """Every row says its number and remembers it; a held row opens the next fragment with what it had."""
+    """Every row holds its number as observation and memory; a held row opens the next fragment with its memory."""
     fragments, max_seq_len = case
     experience = Experience(2, 2, agents=2, steps=6, max_seq_len=max_seq_len)
     number, chains, current = 0, [], {}  # the rows of each agent, match after match

@@ -1,4 +1,4 @@
-"""What sharing a network costs and saves, as a run reports it."""
+"""Parameters, broadcast bytes and rows per env step of shared and independent networks, as a run reports them."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.rllib.runs import running
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
 
-# A predator sees the five by five cells around it, however many of them there are: the network does not change.
+# A predator observes the 5 x 5 cells around it for any number of predators: the network does not change.
 GAME = ("env=predator_prey", "league/matchmaker=latest", "model.hidden=[16]", "callbacks=[league]")
 SIZES = (
     "runtime.num_envs_per_env_runner=8",
@@ -25,7 +25,7 @@ def reported(folder, *overrides):
 def test_with_a_shared_network_only_the_batch_grows_with_the_agents(tmp_path):
     few, many = (reported(tmp_path / str(n), f"env.predators={n}") for n in (3, 12))
     assert few[:2] == many[:2]
-    # A row for each agent and env step, but for the last one of each match, which opens the next fragment.
+    # A row per agent and env step, except the last one of each running match, which opens the next fragment.
     assert many[2] == pytest.approx(4 * few[2]) and 2 <= few[2] <= 3
 
 

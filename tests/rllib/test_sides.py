@@ -1,4 +1,4 @@
-"""A pool per side: a learner for each, trained in one run, that meets the other side only."""
+"""A pool per side: one learner per side, trained in one run against the other side only."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ ITERATIONS = 12
 
 @pytest.fixture(scope="module")
 def run(ray_here, tmp_path_factory):
-    """Predators (side 0) and a prey (side 1) that chase each other for a while; and what they began as."""
+    """A run of predators (side 0) and a prey (side 1): (folder, initial weights, algorithm)."""
     folder = tmp_path_factory.mktemp("sides")
     with running(folder, *OVERRIDES, base=BASE) as algorithm:
         start = {learner: algorithm.weights.read(learner) for learner in ("main", "main_1")}
@@ -50,16 +50,16 @@ def run(ray_here, tmp_path_factory):
         yield folder, start, algorithm
 
 
-def test_each_plays_its_side_against_the_other(run):
+def test_each_learner_plays_its_side_against_the_other(run):
     folder, _, algorithm = run
-    met = matches(folder)
-    own, other = {"main": 0, "main_1": 1}, {"main": "main_1", "main_1": "main"}
-    assert set(met.learner) == {"main", "main_1"}
-    assert (met.side == met.learner.map(own)).all()
-    assert (met.opponent.str.partition("@")[0] == met.learner.map(other)).all()
-    assert set(met.rule) == {"self_play", "uniform"}  # the other one as it is, and its past
+    records = matches(folder)
+    side_of, opponent_of = {"main": 0, "main_1": 1}, {"main": "main_1", "main_1": "main"}
+    assert set(records.learner) == {"main", "main_1"}
+    assert (records.side == records.learner.map(side_of)).all()
+    assert (records.opponent.str.partition("@")[0] == records.learner.map(opponent_of)).all()
+    assert set(records.rule) == {"self_play", "uniform"}  # the current learner of the other side, and its past
     sides = {snapshot.player.id: snapshot.side for snapshot in algorithm.league.snapshots}
-    assert len(sides) >= 4 and all(side == own[player.partition("@")[0]] for player, side in sides.items())
+    assert len(sides) >= 4 and all(side == side_of[player.partition("@")[0]] for player, side in sides.items())
 
 
 def test_only_the_networks_of_its_side_are_trained(run):
@@ -70,7 +70,7 @@ def test_only_the_networks_of_its_side_are_trained(run):
         assert {name.partition("/")[0] for name in changed} == {trained}
 
 
-def test_it_goes_on_from_its_checkpoint(run, tmp_path):
+def test_a_run_with_pools_per_side_is_resumed(run, tmp_path):
     folder, _, algorithm = run
     copy = shutil.copytree(folder, tmp_path / "run")
     again = build(small(copy, *OVERRIDES, base=BASE)).build_algo()
@@ -81,7 +81,7 @@ def test_it_goes_on_from_its_checkpoint(run, tmp_path):
     again.stop()
 
 
-def test_cross_play_seats_everybody_on_its_side(run, tmp_path):
+def test_cross_play_pairs_players_of_different_sides(run, tmp_path):
     folder, _, _ = run
     line = ["task=evaluate", f"run={folder}", "task.games=4", "task.batch=4", "task.snapshots=2"]
     run_task(load(expand(line, multirun=False), output_dir=str(tmp_path)))
@@ -90,7 +90,7 @@ def test_cross_play_seats_everybody_on_its_side(run, tmp_path):
         lineages = {pair["row"].partition("@")[0], pair["column"].partition("@")[0]}
         assert (pair["games"] > 0) == (len(lineages) == 2), pair
     masses = {player["player"]: player["nash"] for player in found["players"]}
-    for lineage in ("main", "main_1"):  # each side has a mixture of its own
+    for lineage in ("main", "main_1"):  # one mixture per side
         assert sum(mass for name, mass in masses.items() if name.partition("@")[0] == lineage) == pytest.approx(1)
 
 
@@ -119,7 +119,7 @@ def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
         agents = [game.plans(game.behavior(Agent(algorithm.snapshots.encode(one)))) for one in ("main", "main_1")]
         exact = algorithm.exploitability["agent"]
         assert exact == pytest.approx(game.nash_conv((agents[0][0], agents[1][1])) / 2)
-        # The payoff is the game's own value of each pair: what it pays the first player, where 2 chips count 0.5.
+        # The payoff is the exact value of each pair for the first player; 2 chips are a score of 0.5.
         for home in league.view.pool(0):
             for away in league.view.pool(1):
                 value = game.form.values((plans[home.player.id][0], plans[away.player.id][1]))[0]
@@ -133,18 +133,18 @@ def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
     line = ["task=exploit", f"run={folder}", "task.games=8000", "callbacks=[league,metrics,checkpoint]", *harder]
     run_task(load(expand([*line, "stop.iterations=80"], multirun=False), output_dir=str(out)))
     bound = json.loads((out / "exploit.json").read_text())
-    # As much as exists, but for noise; each agent is met in half of the matches, on its side.
+    # Up to noise, a lower bound of the exact exploitability; each agent is the target in half of the matches.
     assert exact / 2 < bound["bound"]["payoff"] < exact + 0.15 and bound["probabilities"] == {
         "main": 0.5,
         "main_1": 0.5,
     }
-    met = matches(out)
-    assert set(zip(met.learner, met.side, met.opponent, strict=True)) == {
+    records = matches(out)
+    assert set(zip(records.learner, records.side, records.opponent, strict=True)) == {
         ("exploiter_0", 0, "target_main_1@0000"), ("exploiter_1", 1, "target_main@0000"),
     }  # fmt: skip
 
 
-def test_what_cannot_have_a_pool_per_side(tmp_path):
+def test_games_and_learners_without_a_pool_per_side_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"league.learners.main.side=0: a pool per side .* and this one has 3"):
         build(small(tmp_path, "env=kuhn_poker", "env.game='kuhn_poker(players=3)'", base=BASE))
     with pytest.raises(ConfigError, match=r"league.learners.main.side=2"):

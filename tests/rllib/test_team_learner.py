@@ -1,4 +1,4 @@
-"""The targets of a team's value, by hand."""
+"""The targets of the team value, computed by hand."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ NETWORK = SimpleNamespace(name="player", agents=(0, 1))
 
 
 class Table:
-    """A network that looks its values up."""
+    """A network that reads its values from a table."""
 
     def __init__(self, table):
         self.table = table
@@ -41,7 +41,7 @@ def learner(double_q):
 
 
 def batch(mask=None):
-    """Situation 0 leads to 1, twice: there one match goes on and is terminated, the other is cut off."""
+    """Return two segments from situation 0 to 1: the first match is terminated in 1, the second truncated."""
     situations = torch.tensor([0, 1, 0, 1])
     player = {
         "obs": situations[:, None, None].repeat(1, 2, 1),
@@ -61,14 +61,14 @@ def batch(mask=None):
 @pytest.mark.parametrize(
     ("double_q", "expected"),
     [
-        # In situation 1 the trained table prefers action 0, which the targets value 30; their own best is 40.
+        # In situation 1 the trained table prefers action 0, which the targets value 30; the targets' maximum is 40.
         (True, [1 + 0.5 * 60, 7, 2 + 0.5 * 60]),
         (False, [1 + 0.5 * 80, 7, 2 + 0.5 * 80]),
     ],
 )
 def test_bootstrapped_unless_terminated(double_q, expected):
     values, targets = learner(double_q).team_values(batch())
-    assert values.tolist() == [1 + 2, 3 + 3, 2 + 2]  # the closing row is not trained on
+    assert values.tolist() == [1 + 2, 3 + 3, 2 + 2]  # the closing row has no target
     assert targets.tolist() == expected
 
 
@@ -77,11 +77,11 @@ def test_illegal_actions_are_not_bootstrapped_from():
     mask[[1, 3], 0, 0] = False  # in situation 1 the first agent may not play action 0
     _, targets = learner(True).team_values(batch(mask))
     assert targets.tolist() == [1 + 0.5 * (40 + 30), 7, 2 + 0.5 * (40 + 30)]
-    mask[:] = False  # nothing is known to be legal, as of a match that was cut off: as without a mask
+    mask[:] = False  # no legal action, as after the truncation of a match: the same as without a mask
     assert torch.equal(learner(True).team_values(batch(mask))[1], learner(True).team_values(batch())[1])
 
 
-def test_each_agents_rows_stay_together_for_a_memory():
+def test_rows_are_ordered_by_agent_for_recurrent_networks():
     class Order:
         def action_values(self, observations, agents, memory, lengths):
             assert (agents.tolist(), lengths.tolist()) == ([0, 0, 0, 2, 2, 2], [2, 1, 2, 1])
@@ -91,4 +91,4 @@ def test_each_agents_rows_stay_together_for_a_memory():
     rows = np.arange(6).reshape(3, 2, 1)
     columns = {"obs": torch.tensor(rows), "memory": torch.tensor([[[100], [101]], [[102], [103]]])}
     values = action_values(Order(), SimpleNamespace(agents=(0, 2)), columns, torch.tensor([2, 1]))
-    assert torch.equal(values, torch.tensor(rows).float())  # and back
+    assert torch.equal(values, torch.tensor(rows).float())  # in the original order

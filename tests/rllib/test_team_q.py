@@ -1,4 +1,4 @@
-"""Value decomposition as a whole: what is collected, what is learned, and that it goes on where it stopped."""
+"""Whole runs of value decomposition: collection, learning, checkpoints and resuming."""
 
 import json
 
@@ -25,21 +25,21 @@ CALLBACKS = "callbacks=[league,metrics,checkpoint,progress]"
 
 
 def team(folder, *overrides):
-    """A small algorithm of two agents."""
+    """Return a small algorithm with a team of two agents."""
     return running(folder, *overrides, base=SMALL_TEAM)
 
 
 @pytest.mark.parametrize(("mixer", "best"), [("qmix", 8), ("vdn", 7)])
 @pytest.mark.parametrize("seed", [0])
 def test_qmix_solves_the_two_step_game_and_vdn_cannot(tmp_path, mixer, best, seed):
-    """Rashid et al., 2018, section 5: all actions at random in training, the best ones in evaluation."""
+    """Rashid et al., 2018, section 5: random actions in training, greedy ones in evaluation."""
     with team(tmp_path, f"algorithm.mixer={mixer}", f"seed={seed}") as algorithm:
         for _ in range(150):
             algorithm.train()
         agent = Agent(algorithm.snapshots.encode("main"))
         result = evaluate_team(TwoStep, agent, 4, np.random.default_rng(0), greedy=False)
         assert result.agent_return == best
-        assert abs(algorithm.report["matches/return"] - 5) < 2  # at random: (7 + 2.5) / 2
+        assert abs(algorithm.report["matches/return"] - 5) < 2  # expected return of random actions: (7 + 2.5) / 2
 
 
 @pytest.mark.parametrize("choice", ["policies=independent", "model=gru", "env=lbf_8x8_2p_2f_coop"])
@@ -54,7 +54,7 @@ def test_networks_memories_and_masks(tmp_path, choice):
         assert algorithm.report["learner/grad_norm"] > 0 and np.isfinite(algorithm.report["learner/td_error"])
         trained = {name.split("/")[0] for name in before if not np.array_equal(before[name], after[name])}
         assert trained == {network.name for network in algorithm.spec.networks}
-        assert all((after[f"{network}/epsilon"] == 0) for network in trained)  # who is saved does not explore
+        assert all((after[f"{network}/epsilon"] == 0) for network in trained)  # saved players do not explore
         held = algorithm.replay.sample(50, np.random.default_rng(0))
         closing, ends = held[TEAM][CLOSING], held[TEAM]["terminateds"]
         last = np.cumsum(held[TEAM][LENGTHS]) - 1
@@ -66,8 +66,8 @@ def test_networks_memories_and_masks(tmp_path, choice):
 
 
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_where_a_match_is_cut_off(tmp_path, bootstrap):
-    """Matches of foraging that are cut off after three steps end there, or are followed by what is seen next."""
+def test_a_truncated_match_is_terminal_or_bootstrapped(tmp_path, bootstrap):
+    """Foraging matches that are truncated after three steps: terminal, or bootstrapped from the last observation."""
     short = ("env=lbf_8x8_2p_2f_coop", "env.max_episode_steps=3", "algorithm.train_batch_size_per_learner=96")
     with team(tmp_path, *short, f"algorithm.bootstrap_truncated={bootstrap}") as algorithm:
         algorithm.train()
@@ -86,7 +86,7 @@ def test_epsilon_follows_its_schedule_into_the_env_runner(tmp_path):
         for _ in range(5):
             algorithm.train()
             found.append((algorithm.report["exploration/epsilon"], float(runner.module["main"].epsilon)))
-        # Reported is that of the next collection; 64 env steps per iteration.
+        # The report holds the epsilon of the next collection; an iteration has 64 env steps.
         assert found == [(0.75, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25), (0.0, 0.0)]
 
 
@@ -137,7 +137,7 @@ def test_a_checkpoint_holds_mixer_and_targets(tmp_path):
         (["env=simple_spread", "env.continuous_actions=true"], "needs discrete actions"),
     ],
 )
-def test_what_is_no_team_is_refused_before_ray_starts(tmp_path, choices, problem):
+def test_environments_without_a_team_are_refused_before_ray_starts(tmp_path, choices, problem):
     with pytest.raises(ConfigError, match=problem):
         build(load(["+experiment=qmix", *choices], output_dir=str(tmp_path)))
 
