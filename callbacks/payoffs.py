@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -17,18 +18,18 @@ from ray.exceptions import RayError
 from marl_app.config.errors import first_line
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.exploitability import ExactGame, exact_game
+from marl_app.evaluation.known_plans import KnownPlans
 from marl_app.evaluation.play import play_matches
-from marl_app.evaluation.sequence_form import Plans
 from marl_app.players.agent import Agent, player_of
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.events import CallbackResult, MatchCallback
 
 Floats = NDArray[np.float32]
-Result = tuple[float, float, float, float]
-"""Wins, draws and losses, and the sum of the scores."""
+Counts = tuple[float, float, float, float]
+"""Wins, draws, losses, and the sum of the scores."""
 
-AT_ONCE = 64
-"""Lineups that wait to be played: each holds the weights of its players in memory."""
+MAX_WAITING = 64
+"""Lineups in the queue of the process: each holds the weights of its players in memory."""
 
 
 class Simulator:
@@ -38,9 +39,9 @@ class Simulator:
         os.nice(10)
 
     def simulate(self, lineup: Sequence[bytes], make_env: MakeEnv, games: int, seed: int, swap: bool) -> Floats:
-        """The scores of each player of the lineup in `games` matches, float32 [games, players], actions sampled.
+        """Return each player's scores in `games` matches with sampled actions: float32 [games, players].
 
-        They sit in every order in turn if they `swap`, else in their own.
+        With `swap` the players take the seats in every order, one order after the other; else in the lineup's order.
         """
         env = make_env(games)
         try:
@@ -53,8 +54,8 @@ class Simulator:
             env.close()
 
 
-def result(scores: Floats) -> Result:
-    """Counts from the scores of matches."""
+def counts_of(scores: Floats) -> Counts:
+    """Return wins, draws, losses and the sum of the scores [games] of one player."""
     wins, losses = int((scores > 0.5 + 1e-6).sum()), int((scores < 0.5 - 1e-6).sum())
     return wins, len(scores) - wins - losses, losses, float(scores.sum(dtype=np.float64))
 
@@ -72,24 +73,25 @@ class MeasurePayoffs(MatchCallback):
         self._games = sims_per_entry
         self._max_histories = max_histories
         self._running: dict[Any, tuple[str, ...]] = {}
-        self._plans: dict[str, Plans | None] = {}  # of snapshots, by digest; None: not known
-        self._game: ExactGame | None = None
+        self._exact: Callable[[str, str, bool], float | None] | None = None
 
     def on_run_start(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
         """See whether the game has an exact answer; otherwise start the process that plays matches."""
         spec = algorithm.spec
         self._seed = spec.settings.seed
         with closing(spec.make_env(1)) as env:
-            self._sides, self._stake = len(env.sides), env.stake
+            self._sides, stake = len(env.sides), env.stake
         if self._sides == 1:
             self._games = None
         if self._games is None:
             return
         self._games += -self._games % math.factorial(self._sides)  # rounded up: every order of seats equally often
         agent = algorithm.snapshots.encode(spec.main_learner)
-        if self._stake is not None and not Agent(agent).memory_size:
-            self._game = exact_game(spec.make_env, self._max_histories)
-        if self._game is None or spec.guests:
+        if stake is not None and not Agent(agent).memory_size:
+            game = exact_game(spec.make_env, self._max_histories)
+            if game is not None:
+                self._exact = functools.partial(_exact_score, game, KnownPlans(game, algorithm.snapshots.load), stake)
+        if self._exact is None or spec.guests:
             self._simulator = ray.remote(num_cpus=0, max_restarts=-1)(Simulator).remote()
 
     def on_train_result(
@@ -102,37 +104,28 @@ class MeasurePayoffs(MatchCallback):
         league = algorithm.league
         lineups = league.unmeasured_pairs() if self._sides == 2 else league.unmeasured_lineups(self._sides)
         for lineup in lineups:
-            if len(self._running) < AT_ONCE and lineup not in self._running.values():
-                self._measure(algorithm, lineup, digests)
+            if len(self._running) < MAX_WAITING and lineup not in self._running.values():
+                self._measure(algorithm, lineup, [digests[player] for player in lineup], self._games)
         if self._running:
             ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             for reference in ready:
                 yield self._finish(algorithm, reference)
 
-    def _measure(self, algorithm: MatchAlgorithm, lineup: tuple[str, ...], digests: dict[str, str]) -> None:
-        plans = [] if self._game is None else [self._plan(algorithm, digests[player]) for player in lineup]
-        swap = algorithm.league.view.sides == (None,)
-        if plans and all(plan is not None for plan in plans):
-            mean = 0.5 + self._game.advantage(*plans, swap=swap) / (2 * self._stake)
-            wins = mean * self._games
+    def _measure(self, algorithm: MatchAlgorithm, lineup: tuple[str, ...], digests: Sequence[str], games: int) -> None:
+        """Record the exact payoff of a lineup if it is known; otherwise start its matches."""
+        swap = algorithm.league.view.sides == (None,)  # without a pool per side every player plays every seat
+        # A game with an exact answer has two sides.
+        if self._exact is not None and (score := self._exact(digests[0], digests[1], swap)) is not None:
             home, away = lineup
-            algorithm.league.record_measured_pair(home, away, wins, 0.0, self._games - wins, wins)
+            wins = score * games
+            algorithm.league.record_measured_pair(home, away, wins, 0.0, games - wins, wins)
             return
-        blobs = [algorithm.snapshots.fetch(digests[player]) for player in lineup]
+        blobs = [algorithm.snapshots.fetch(digest) for digest in digests]
         if None in blobs:
             return  # the lineup stays unmeasured, and is tried again in the next iteration
-        reference = self._simulator.simulate.remote(blobs, algorithm.spec.make_env, self._games, self._seed, swap)
+        reference = self._simulator.simulate.remote(blobs, algorithm.spec.make_env, games, self._seed, swap)
         self._seed += 1
         self._running[reference] = lineup
-
-    def _plan(self, algorithm: MatchAlgorithm, digest: str) -> Plans | None:
-        if digest not in self._plans:
-            player = algorithm.snapshots.load(digest)
-            if player is None:
-                return None
-            behavior = self._game.behavior(player)
-            self._plans[digest] = None if behavior is None else self._game.plans(behavior)
-        return self._plans[digest]
 
     def _finish(self, algorithm: MatchAlgorithm, reference: Any) -> CallbackResult:
         lineup = self._running.pop(reference)
@@ -140,7 +133,7 @@ class MeasurePayoffs(MatchCallback):
             scores = ray.get(reference)
             if self._sides == 2:
                 home, away = lineup
-                algorithm.league.record_measured_pair(home, away, *result(scores[:, 0]))
+                algorithm.league.record_measured_pair(home, away, *counts_of(scores[:, 0]))
             else:
                 algorithm.league.record_measured_lineup(lineup, scores.mean(axis=0, dtype=np.float64).tolist())
         except RayError as error:
@@ -148,3 +141,11 @@ class MeasurePayoffs(MatchCallback):
             text = f"measuring {', '.join(lineup)} failed, and is tried again: {cause}"
             return CallbackResult(failures=1, messages=[text])
         return CallbackResult()
+
+
+def _exact_score(game: ExactGame, known: KnownPlans, stake: float, home: str, away: str, swap: bool) -> float | None:
+    """Return the mean score in [0, 1] of snapshot `home` (a digest) against `away`; None if it is not known."""
+    plans, other = known.plans_of(home), known.plans_of(away)
+    if plans is None or other is None:
+        return None
+    return 0.5 + game.advantage(plans, other, swap=swap) / (2 * stake)

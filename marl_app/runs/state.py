@@ -64,7 +64,7 @@ class RunState:
     exploitability: dict[str, float]
     readings: list[Reading]
     league: dict[str, Any]
-    rng: dict[str, Any]
+    rng: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON types."""

@@ -49,7 +49,8 @@ class LeaguePPOConfig(MatchConfig, PPOConfig):
         """As every algorithm; `vf_clip_param=null`, no clipping, is infinity for RLlib."""
         super().for_run(spec)
         bound = spec.settings.algorithm.vf_clip_param
-        return self.training(vf_clip_param=float("inf") if bound is None else bound)
+        self.training(vf_clip_param=float("inf") if bound is None else bound)
+        return self
 
     def get_default_learner_class(self) -> type[MinibatchPPOLearner]:
         """Return the learner class (called by RLlib)."""

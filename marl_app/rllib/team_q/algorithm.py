@@ -95,7 +95,8 @@ class TeamQConfig(MatchConfig):
         )
         networks = multi_module_spec([spec.main_learner], spec.networks, spec.architecture)
         modules = {**networks.rl_module_specs, self.module_id(TEAM): mixer}
-        return self.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=modules))
+        self.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=modules))
+        return self
 
 
 class TeamQ(MatchAlgorithm):

@@ -76,7 +76,8 @@ class MatchConfig(AlgorithmConfig):
         self.debugging(seed=spec.settings.seed, log_level="ERROR")
         ids = [module_id for learner in spec.learner_shares for module_id in spec.module_ids(learner).values()]
         self.multi_agent(policies=set(ids), policy_mapping_fn=_unused_mapping)
-        return self.rl_module(rl_module_spec=multi_module_spec(spec.learner_shares, spec.networks, spec.architecture))
+        self.rl_module(rl_module_spec=multi_module_spec(spec.learner_shares, spec.networks, spec.architecture))
+        return self
 
 
 def _unused_mapping(agent_id: Any, episode: Any, **kwargs: Any) -> str:

@@ -141,8 +141,7 @@ def _league(algorithm: MatchAlgorithm) -> dict[str, float]:
     if pool:
         standing = algorithm.standing()
         values["league/elo_pool_mean"] = float(np.mean([standing.ratings.get(player, 0.0) for player in pool]))
-        if standing.effective_pool_size is not None:
-            values["league/effective_pool_size"] = standing.effective_pool_size
-            values["league/meta_strategy_size"] = standing.meta_strategy_size
-            values["league/cyclic_share"] = standing.cyclic_share
+        for name in ("effective_pool_size", "meta_strategy_size", "cyclic_share"):
+            if (value := getattr(standing, name)) is not None:
+                values[f"league/{name}"] = value
     return values
