@@ -1,7 +1,7 @@
-"""Joining a Ray cluster that runs already: found within seconds, or refused; and what does not fit is said in a line.
+"""Joining a running Ray cluster: fails within seconds if it is unreachable, and warns about missing resources.
 
-`ray.init` alone waits for most of a minute where nobody answers. A run whose machines do not see its snapshots, or
-whose env runners find no room, would only seem to hang.
+`ray.init` alone waits for most of a minute if nothing answers at the address. Without the warnings, a run whose nodes
+cannot read its snapshots, or whose env runners exceed the CPUs, would seem to hang.
 """
 
 from __future__ import annotations
@@ -22,37 +22,41 @@ from marl_app.config.schema import Config
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
+"""Value of `runtime.address` that leaves the choice of the cluster to Ray."""
 CONNECT_S = 5.0
-LOOK_S = 30.0
-"""How long a node may take to say whether it sees a folder."""
+"""Timeout of the connection to the cluster's head."""
+FOLDER_CHECK_S = 30.0
+"""Timeout of the check whether the nodes have a folder."""
 JOB_COPY = "_ray_pkg_"
-"""In the path of the copy that `ray job submit --working-dir` makes of a folder on the cluster."""
+"""Part of the path of the copy that `ray job submit --working-dir` makes on the cluster."""
 
 
 def join_cluster(config: Config, **settings: Any) -> None:
-    """Connect to the cluster at `runtime.address`; `settings` are `ray.init`'s.
+    """Connect to the cluster at `runtime.address`; `settings` are passed to `ray.init`.
 
-    Raises ConfigError, naming the key, if there is none, or if the run directory would be deleted with the job.
+    Raises ConfigError, naming the key, if the cluster is unreachable, or if the run directory would be deleted with the
+    job.
     """
     if any(part.startswith(JOB_COPY) for part in Path(config.output_dir).absolute().parts):
         raise ConfigError(
-            "hydra.run.dir: the run directory lies in the job's copy of the working directory, which Ray may delete: "
-            'set MARL_RUNS to a folder that stays (--runtime-env-json \'{"env_vars": {"MARL_RUNS": "/shared/runs"}}\')'
+            "hydra.run.dir: the run directory is in the job's copy of the working directory, which Ray may delete: "
+            'set MARL_RUNS to a permanent folder (--runtime-env-json \'{"env_vars": {"MARL_RUNS": "/shared/runs"}}\')'
         )
+    # RAY_ADDRESS takes the place of `auto`, as in Ray itself; here it is checked before `ray.init` waits for it.
     address = config.runtime.address or AUTO
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS") or AUTO
     key = f"runtime.address={config.runtime.address}" + (f" (RAY_ADDRESS={address})" if address != AUTO else "")
-    _knock(address, key)
+    _check_reachable(address, key)
     try:
         ray.init(address=address, **settings)
     except (RayError, OSError, RuntimeError, ValueError) as error:
         line = str(error).strip().partition("\n")[0].rstrip(".")
-        token = "; a cluster that asks for a token needs RAY_AUTH_MODE=token here" if address != AUTO else ""
+        token = "; a cluster with token authentication needs RAY_AUTH_MODE=token here" if address != AUTO else ""
         raise ConfigError(f"{key}: {line or type(error).__name__}: {_FIX}{token}") from error
-    # `auto` takes any Ray that it finds on this machine, also that of another run: which one it is has to be seen.
-    place = ray.get_runtime_context().gcs_address
-    logger.info("joined the Ray cluster at %s, of %d nodes", place, len(_alive()))
+    # `auto` joins any Ray on this machine, even that of another run: log which one.
+    gcs_address = ray.get_runtime_context().gcs_address
+    logger.info("joined the Ray cluster at %s with %d nodes", gcs_address, len(_alive()))
     for warning in cluster_warnings(config):
         logger.warning("%s", warning)
 
@@ -60,13 +64,15 @@ def join_cluster(config: Config, **settings: Any) -> None:
 _FIX = "start a cluster with `ray start --head`, give RAY_ADDRESS=host:port of its head, or use runtime=local"
 
 
-def _knock(address: str, key: str) -> None:
-    """ConfigError unless somebody answers at `address`, if it names a place."""
+def _check_reachable(address: str, key: str) -> None:
+    """Raise ConfigError if `address` is not host:port, or nothing listens there. `auto` is not checked."""
     if address == AUTO:
         return
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
-        raise ConfigError(f"{key}: give host:port of the cluster's head, as 10.0.0.1:6379, on a machine of the cluster")
+        raise ConfigError(
+            f"{key}: give host:port of the cluster's head, such as 10.0.0.1:6379, on a machine of the cluster"
+        )
     try:
         socket.create_connection((host, int(port)), CONNECT_S).close()
     except OSError as error:
@@ -74,44 +80,47 @@ def _knock(address: str, key: str) -> None:
 
 
 def cluster_warnings(config: Config) -> list[str]:
-    """What will make the run wait or play without opponents, in a line each."""
+    """Return one line for each problem that will make the run wait or play without opponents."""
     found = []
     runtime = config.runtime
-    needed, there = runtime.num_env_runners + runtime.num_learners, ray.cluster_resources().get("CPU", 0)
-    if needed > there:
+    # One CPU for each env runner and each remote learner.
+    needed, available = runtime.num_env_runners + runtime.num_learners, ray.cluster_resources().get("CPU", 0)
+    if needed > available:
         found.append(
             f"runtime.num_env_runners={runtime.num_env_runners}, runtime.num_learners={runtime.num_learners}: {needed} "
-            f"CPUs are needed, and the cluster has {there:g}; training begins when there is room for all of them"
+            f"CPUs are needed, and the cluster has {available:g}; training begins once it has enough"
         )
+    # Only store=disk has a path.
     folder = config.store.get("path")
-    blind = nodes_without_folder(folder) if folder else []
-    if blind:
+    missing = nodes_without_folder(folder) if folder else []
+    if missing:
         found.append(
-            f"store.path={folder} is not on {len(blind)} of {len(_alive())} nodes ({', '.join(blind[:3])}): "
+            f"store.path={folder} is not on {len(missing)} of {len(_alive())} nodes ({', '.join(missing[:3])}): "
             "env runners there play without opponents; give a folder that all nodes share, or store=object_store"
         )
     return found
 
 
 def nodes_without_folder(folder: str) -> list[str]:
-    """The addresses of nodes where there is no such folder."""
-    look = ray.remote(num_cpus=0, max_retries=0)(os.path.isdir)
+    """Return the addresses of the nodes without this folder. Nodes that do not answer in time are omitted."""
+    # One task per node, without CPUs, so that it runs even on a full node.
+    check = ray.remote(num_cpus=0, max_retries=0)(os.path.isdir)
     nodes = _alive()
-    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    asked = {
-        look.options(scheduling_strategy=place).remote(folder): node["NodeManagerAddress"]
-        for node, place in zip(nodes, places, strict=True)
+    placements = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    addresses = {  # the check of a node -> its address
+        check.options(scheduling_strategy=placement).remote(folder): node["NodeManagerAddress"]
+        for node, placement in zip(nodes, placements, strict=True)
     }
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_S)
-    blind = []
+    answered, _ = ray.wait(list(addresses), num_returns=len(addresses), timeout=FOLDER_CHECK_S)
+    missing = []
     for reference in answered:
         try:
-            there = ray.get(reference)
-        except RayError:  # the node has just gone
+            exists = ray.get(reference)
+        except RayError:  # the node has just been lost
             continue
-        if not there:
-            blind.append(asked[reference])
-    return sorted(blind)
+        if not exists:
+            missing.append(addresses[reference])
+    return sorted(missing)
 
 
 def _alive() -> list[dict[str, Any]]:

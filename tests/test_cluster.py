@@ -1,4 +1,4 @@
-"""`runtime=cluster`: what is refused within seconds, the files for Kubernetes, and a run whose nodes come and go."""
+"""`runtime=cluster`: errors within seconds, warnings, the files for Kubernetes, and a run with changing nodes."""
 
 import json
 import os
@@ -31,15 +31,15 @@ def test_the_option():
     assert config.runtime.address == "auto" and config.runtime.opponent_slots == 1
     assert config.cache["_target_"].endswith("RackCaches")
     assert load(["runtime=cluster", "cache=direct"]).cache["_target_"].endswith("Direct")
-    # The cores of the driver's machine are no limit of a cluster's, and say nothing of it.
+    # The cores of the driver's machine do not limit a cluster.
     assert load(["runtime=cluster", "runtime.num_env_runners=64", "algorithm.train_batch_size_per_learner=8192"])
     with pytest.raises(ConfigError, match="runtime.num_cpus=4 is of a Ray that the run starts"):
         load(["runtime=cluster", "runtime.num_cpus=4"])
 
 
 @pytest.mark.parametrize("address", ["closed", "ray://10.0.0.1:10001", "http://127.0.0.1:8265", "somewhere", ":6379"])
-def test_no_cluster_there_is_said_within_seconds(tmp_path, monkeypatch, address):
-    with socket.socket() as free:  # bound, and nobody listens
+def test_an_unreachable_cluster_is_an_error_within_seconds(tmp_path, monkeypatch, address):
+    with socket.socket() as free:  # bound, but not listening
         free.bind(("127.0.0.1", 0))
         if address == "closed":
             address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -53,26 +53,26 @@ def test_no_cluster_there_is_said_within_seconds(tmp_path, monkeypatch, address)
         assert time.monotonic() - began < 5
 
 
-def test_a_run_directory_that_goes_with_the_job_is_refused(tmp_path):
+def test_a_run_directory_that_is_deleted_with_the_job_is_refused(tmp_path):
     config = load(["runtime=cluster"], output_dir=str(tmp_path / "_ray_pkg_0123" / "runs" / "league"))
     with pytest.raises(ConfigError, match="hydra.run.dir.*MARL_RUNS"):
         join_cluster(config)
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_what_will_make_a_run_wait_or_play_alone_is_said(tmp_path):
-    """The session's Ray has one node, with four CPUs."""
+def test_warnings_of_missing_cpus_and_a_missing_folder(tmp_path):
+    """The session's Ray has one node with four CPUs."""
     fits = ("runtime=cluster", "runtime.num_env_runners=4")
     assert nodes_without_folder(str(tmp_path)) == []
     assert cluster_warnings(load([*fits, f"store.path={tmp_path}"])) == []
     assert cluster_warnings(load([*fits, "store=object_store", "store.url=s3://b/c"])) == []
-    nowhere = tmp_path / "nowhere"  # as on a machine that does not share the folder
+    nowhere = tmp_path / "nowhere"  # as on a node that does not share the folder
     [room, folder] = cluster_warnings(load(["runtime=cluster", "runtime.num_learners=1", f"store.path={nowhere}"]))
     assert "9 CPUs are needed, and the cluster has 4;" in room
     assert f"store.path={nowhere} is not on 1 of 1 nodes" in folder and "store=object_store" in folder
 
 
-def test_the_files_for_kubernetes_name_the_ray_that_is_locked():
+def test_the_files_for_kubernetes_name_the_locked_version_of_ray():
     [locked] = re.findall(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert locked == ray.__version__
     job = yaml.safe_load((FILES / "ray_job.yaml").read_text())
@@ -83,7 +83,7 @@ def test_the_files_for_kubernetes_name_the_ray_that_is_locked():
     assert images == {f"REGISTRY/marl_app:ray-{locked}"}
     assert f"marl_app:ray-{locked} " in (FILES / "Dockerfile").read_text()
     assert [group["labels"] for group in cluster["workerGroupSpecs"]] == [{"rack": "a"}, {"rack": "b"}]
-    # Its command is one that the app accepts.
+    # The app accepts its command.
     command = job["spec"]["entrypoint"].split()
     assert command[:3] == ["sh", "/app/docs/cluster/start_or_resume.sh", "/shared/runs/league"]
     config = load([override for override in command[3:] if override != "store=object_store"][:4])
@@ -96,7 +96,7 @@ def lines(folder):
 
 
 def env_runners(node):
-    """How many env runners the processes of a node have started."""
+    """Return the number of env runner processes on a node."""
     [raylet] = node.all_processes["raylet"]
     found = 0
     for entry in Path("/proc").iterdir():
@@ -110,8 +110,8 @@ def env_runners(node):
 
 @pytest.mark.timeout(300)
 def test_a_node_is_lost_and_another_one_joins(tmp_path):
-    """Two env runners on two nodes of one core, in two racks. One node is killed: the other goes on alone, and the lost
-    env runner comes back on a node that joins. The driver is on a third."""
+    """Two env runners on two nodes of one core, in two racks; the driver is on a third node. One node is killed: the
+    other env runner continues alone, and the lost one restarts on a node that joins."""
     size = {"object_store_memory": 80_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={**size, "num_cpus": 0, "include_dashboard": False})
     process = None
@@ -146,7 +146,7 @@ def test_a_node_is_lost_and_another_one_joins(tmp_path):
         at = iteration()
         paused = wait_for(lambda: iteration() > at + 10)
         alone = iteration()
-        assert lines(folder)[-1]["health/env_runner_restarts"] == 0  # there is no room for it
+        assert lines(folder)[-1]["health/env_runner_restarts"] == 0  # no node has room for it
 
         joined = cluster.add_node(**size, num_cpus=1, labels={"rack": "b"})
         back = wait_for(lambda: lines(folder)[-1]["health/env_runner_restarts"] == 1)
@@ -173,5 +173,5 @@ def test_a_node_is_lost_and_another_one_joins(tmp_path):
     assert progress["steps/env_steps"].iloc[-1] == state["counters"]["env_steps"] == 1024 * len(iterations)
     assert matches[["wins", "draws", "losses"]].to_numpy().sum() == state["league"]["matches"]
     store, pool = DiskStore(folder / "snapshots"), state["league"]["snapshots"]
-    assert [one["player"] for one in pool] == [f"main@{number:04d}" for number in range(len(pool))]
-    assert all(store.get(one["digest"]) for one in pool)
+    assert [entry["player"] for entry in pool] == [f"main@{number:04d}" for number in range(len(pool))]
+    assert all(store.get(entry["digest"]) for entry in pool)

@@ -1,12 +1,12 @@
-"""The share of requests that caches in a rack do not answer, by simulation of one rack.
+"""Cache miss rates, by simulation of one rack.
 
 Requests come one after the other, each from a random node of the rack, for a snapshot drawn by its age. A new snapshot
-enters after every freeze interval and the oldest leaves. A node's cache is asked first, then its rack's; both forget
-what was asked for least recently (LRU), and hold what is asked for afterwards.
+enters after every freeze interval and the oldest leaves. A request goes to the node's cache, and after a miss to the
+rack's; both evict the least recently used snapshot (LRU) and hold every snapshot after its request.
 
-The caches start full, as if they had run forever: when each snapshot was last asked for is drawn from its exact
-distribution, and the most recent ones are in the cache. (For a rack's cache behind node caches this is not exact, so
-the first fifth of the requests is not counted.)
+The caches start in their steady state: the time of each snapshot's last request is drawn from its exact distribution,
+and the most recent ones are in the cache. (For a rack's cache behind node caches this is an approximation, so the first
+fifth of the requests is not counted.)
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from marl_app.league.payoff import Floats
 from marl_app.store.lru import Lru
 
 _COUNTED, _UNCOUNTED = 160_000, 40_000  # requests
-_BATCHES = 20
+_BATCHES = 20  # of batch means
 _STUDENT = 2.09  # 97.5 % point of Student's t with 19 degrees of freedom
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and the half width of its 95 % interval; 0 where it is exact."""
+    """A number and the half width of its 95 % interval; 0 for an exact number."""
 
     value: float
     error: float = 0.0
@@ -37,8 +37,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class MissRates:
-    """Shares of all requests of a rack: `rack` its cache does not answer if there are no caches in the nodes; `node`
-    the caches of the nodes do not answer; `both` neither these nor the rack's cache behind them."""
+    """Miss rates, as shares of all requests of a rack.
+
+    rack: misses of the rack's cache, without caches in the nodes. node: misses of the caches in the nodes. both: misses
+    of the node's cache and of the rack's cache behind it.
+    """
 
     rack: Estimate
     node: Estimate
@@ -53,59 +56,68 @@ def simulate_caches(
     rack_capacity: int | None,
     rng: np.random.Generator,
 ) -> MissRates:
-    """The miss shares of one rack of `nodes` nodes, whose capacities are in snapshots; None = the whole pool.
+    """Return the miss rates of one rack of `nodes` nodes. Capacities are in snapshots; None = the whole pool.
 
-    `ages` [pool] is the distribution of requests over the pool, newest first; `requests_per_interval` > 0 of the whole
-    rack come between two freezes. The errors are of batch means: requests that follow one another are not independent.
+    `ages` [pool] is the distribution of requests over the pool, newest first; `requests_per_interval` > 0 counts the
+    requests of the whole rack between two freezes. Errors come from batch means, because successive requests are
+    correlated.
     """
     count = _COUNTED + _UNCOUNTED
     phase = rng.random()  # of the freeze interval in which the simulation starts
+    # [count] int64 each: the newest snapshot at the time of the request, the requested snapshot, the requesting node.
+    # Snapshots are numbered by freeze; those from before the simulation are 0, -1, -2, ...
     newest = np.floor(phase + np.arange(count) / requests_per_interval).astype(np.int64)
-    item = (newest - rng.choice(len(ages), count, p=ages)).tolist()
+    snapshot = (newest - rng.choice(len(ages), count, p=ages)).tolist()
     node = rng.integers(nodes, size=count).tolist()
 
     last = draw_last_requests(ages, requests_per_interval / nodes, nodes, phase, rng)
-    in_node = [filled_cache(node_capacity, most_recent(lags, node_capacity)) for lags in last]
-    in_rack = most_recent(last.min(axis=0), rack_capacity)
-    alone, behind = filled_cache(rack_capacity, in_rack), filled_cache(rack_capacity, in_rack)
-    missed = np.zeros((count, 3), bool)
-    for index, (wanted, where) in enumerate(zip(item, node, strict=True)):
-        missed[index, 0] = not alone.request(wanted, None)
-        if not in_node[where].request(wanted, None):
-            missed[index, 1:] = True, not behind.request(wanted, None)
+    node_caches = [filled_cache(node_capacity, most_recent(lags, node_capacity)) for lags in last]
+    rack_content = most_recent(last.min(axis=0), rack_capacity)
+    # The rack's cache without node caches, and the rack's cache behind them, see the same random requests.
+    alone, behind = filled_cache(rack_capacity, rack_content), filled_cache(rack_capacity, rack_content)
+    missed = np.zeros((count, 3), bool)  # [request, (rack, node, both)]
+    for index, (requested, where) in enumerate(zip(snapshot, node, strict=True)):
+        missed[index, 0] = not alone.request(requested, None)
+        if not node_caches[where].request(requested, None):
+            missed[index, 1:] = True, not behind.request(requested, None)
     return MissRates(*map(_estimate, missed[_UNCOUNTED:].T))
 
 
 def draw_last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng: np.random.Generator) -> Floats:
-    """Freeze intervals since each node last asked for snapshot -i, [nodes, i]; infinite: never.
+    """Draw the freeze intervals since each node last requested snapshot -i, [nodes, 2 pool]; infinite = never.
 
-    Snapshot -i is i + `phase` intervals old; those that have left the pool are among them. Requests of a node for it
-    are a Poisson process, of so many requests as Q says (see `closed_form`) between two ages; so the number that its
-    age has grown by since the last one, in units of requests, is exponential.
+    Snapshot -i is i + `phase` intervals old; snapshots that have left the pool are included. A node's requests for it
+    are a Poisson process with `per_node` (Q(y) - Q(x)) requests between the ages x and y (Q as in `closed_form`). So
+    `per_node` times the growth of Q since the last request is exponential with mean 1, and inverting Q gives its time.
     """
     pool = len(ages)
-    below = np.concatenate([[0.0], np.cumsum(ages)])
-    age = np.arange(2 * pool) + phase
+    below = np.concatenate([[0.0], np.cumsum(ages)])  # Q at the ages 0, 1, ..., pool
+    age = np.arange(2 * pool) + phase  # [2 pool], in freeze intervals
+    # [nodes, 2 pool]: Q at the age of the last request; negative: before the snapshot existed
     then = np.interp(age, np.arange(pool + 1.0), below) - rng.exponential(1 / per_node, (nodes, len(age)))
     lag: Floats = age - np.interp(then, below, np.arange(pool + 1.0))
     return np.where(then >= 0, np.maximum(lag, 0.0), np.inf)
 
 
 def most_recent(lags: Floats, capacity: int | None) -> list[int]:
-    """The snapshots that were asked for, at most `capacity`, the least recent first."""
+    """Return the most recently requested snapshots, at most `capacity`, the least recent first."""
+    # `isfinite` drops the snapshots that were never requested.
     order = np.argsort(lags, kind="stable")[: np.isfinite(lags).sum()][:capacity]
     return [int(-index) for index in order[::-1]]
 
 
 def filled_cache(capacity: int | None, content: Iterable[int]) -> Lru[int, None]:
-    """A cache of at most `capacity` snapshots (None: any number) that holds these, the least recent first."""
+    """Return a cache of at most `capacity` snapshots (None = unlimited) with this content, the least recent first."""
     cache: Lru[int, None] = Lru(capacity)
     cache.fill(content, None)
     return cache
 
 
 def _estimate(missed: np.ndarray) -> Estimate:
-    """The share of True; without any, the error is the upper end that n requests without a miss leave open: 3 / n."""
+    """Return the share of True with its error.
+
+    Without any miss the error is 3 / n, the upper end of the 95 % interval after n requests without a miss.
+    """
     means = missed.reshape(_BATCHES, -1).mean(axis=1)
     error = _STUDENT * means.std(ddof=1) / np.sqrt(_BATCHES)
     return Estimate(float(means.mean()), float(max(error, 3 / len(missed))))

@@ -1,8 +1,8 @@
-"""Where each way to move snapshots hits its wall, by simulation: so many actors that they wait.
+"""The actor limit of each design, by simulation: the number of actors beyond which they wait for the store's link.
 
-Racks and nodes grow with the actors, as in `traffic`: what fills up is the store's link. Up to the wall all actors
-play; beyond it the link keeps only so many of them busy, however many there are. So the wall is the number of actors
-times the share of time in which they play, where that share is well below 1.
+Racks and nodes grow with the actors, as in `traffic`, so the store's link is the bottleneck. Up to the limit all actors
+play; beyond it the link keeps only a fixed number of them busy. So the limit is the number of actors times the share of
+time in which they play, measured where that share is well below 1.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from marl_app.planning.opponents import Opponents
 from marl_app.planning.simulation import SimulatedTraffic, simulate_actors
 from marl_app.planning.size import Size
 
-OVERLOADED = 0.9  # share of time in play below which a link is clearly the limit
-AROUND = (0.5, 1.5)  # times the expected wall: where all actors should play, and where they cannot
+OVERLOADED = 0.9  # share of time in play below which the link is clearly overloaded
+AROUND = (0.5, 1.5)  # factors on the expected limit: all actors should play at the first, and not at the second
 
 
 @dataclass(frozen=True)
 class ActorLimit:
-    """A design's wall at a bandwidth of the store: as expected, and what was simulated around it."""
+    """A design's actor limit at a bandwidth of the store: as expected, and the simulations around it."""
 
     design: str
     store_gbit_per_s: float
@@ -30,13 +30,13 @@ class ActorLimit:
 
     @property
     def actors(self) -> float | None:
-        """None if no link was too small for the actors that were simulated."""
+        """The simulated limit; None if the link sufficed for all simulated actors."""
         last = self.steps[-1]
         return last.actors * last.playing if last.playing < OVERLOADED else None
 
 
 def with_actors(size: Size, actors: float) -> Size:
-    """The same league with about so many actors, in racks of the same kind."""
+    """Return the same league with about `actors` actors: a whole number of racks of the same kind."""
     racks = max(1, round(actors / size.actors_per_rack))
     return replace(size, racks=racks, nodes=size.nodes_per_rack * racks, actors=round(size.actors_per_rack * racks))
 
@@ -51,7 +51,7 @@ def simulate_limit(
     rng: np.random.Generator,
     tolerance: float = 0.0,
 ) -> ActorLimit:
-    """Simulate so many seconds around the expected wall, but never more than `most_actors`."""
+    """Simulate `seconds` below and above the expected limit, but never more than `most_actors` actors."""
     numbers = sorted({min(most_actors, factor * expected_actors) for factor in AROUND})
     steps = [
         simulate_actors(with_actors(size, actors), opponents, design, seconds, rng, tolerance) for actors in numbers

@@ -1,7 +1,7 @@
-"""Settings read from a run that has ended, instead of assumed: its files are JSON, and nothing else is needed.
+"""Settings of a plan measured from the files of a finished run, instead of assumed.
 
-`summary.json`, `progress.jsonl`, the state of the newest checkpoint, and the sizes of the snapshots. What a run does
-not tell (a pool of one snapshot has no freeze interval) is left out.
+Reads `summary.json`, `progress.jsonl`, the state of the newest checkpoint, and the sizes of the snapshots. Settings
+that cannot be measured are omitted (a pool of one snapshot has no freeze interval).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Values = dict[str, Any]
 
 
 def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_per_side: int) -> Values:
-    """Settings of `Size` by name, as the run in this directory had them.
+    """Return settings of `Size` by name, as measured from the run in this directory.
 
-    runtime: the run's own configuration of that name; an env runner is an actor that steps many matches at once.
-    sides, agents_per_side: of its environment, which the files do not say.
-    Raises FileNotFoundError for a run that has not ended, and ValueError for one that tells too little or cannot be of
-    so many agents.
+    runtime: section `runtime` of the run's configuration; an env runner is an actor that steps many matches in
+    parallel. sides, agents_per_side: of its environment, which the files do not contain.
+    Raises FileNotFoundError for an unfinished run, and ValueError for a run with too little data, or whose steps
+    contradict `sides` and `agents_per_side`.
     """
     summary = _json(run / "summary.json")
     lines = (run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     progress = [json.loads(line) for line in lines if line.strip()]
     if len(progress) < 2:
-        raise ValueError(f"it has {len(progress)} finished iterations, and two are the fewest that rates come from")
+        raise ValueError(f"the run has {len(progress)} finished iterations: at least 2 are needed to measure rates")
     values = _rates(progress, runtime, sides, agents_per_side)
     state = read_newest_state(run / "checkpoints")
     if state is not None:
@@ -43,53 +43,57 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
 
 
 def _rates(progress: list[dict[str, Any]], runtime: Mapping[str, Any], sides: int, agents_per_side: int) -> Values:
-    """What the iterations say. The first is left out: it waits for what is only started."""
+    """Measure rates over all iterations except the first, which includes waiting for processes to start."""
 
     def column(name: str) -> NDArray[np.float64]:
-        return np.array([line.get(name) or 0.0 for line in progress], np.float64)
+        return np.array([line.get(name) or 0.0 for line in progress], np.float64)  # [iterations]
 
+    # Cumulative columns are differenced, columns per iteration drop the first: [iterations - 1] each.
     seconds = np.diff(column("seconds"))
     env_steps = np.diff(column("steps/env_steps")).sum()
     trained = column("learner/batch_rows")[1:].sum()
     matches = column("matches/per_s")[1:] * seconds
     learning = (column("throughput/learn_share")[1:] * seconds).sum()
     if not (matches.sum() and learning):
-        raise ValueError("no match has ended in it, or no learner has learned")
+        raise ValueError("no match has ended in the run, or no learner was updated")
     length = np.average(column("matches/length")[1:], weights=matches)
     self_play = np.average(column("league/self_play_share")[1:], weights=matches)
     actors = max(1, runtime["num_env_runners"])
-    at_once = runtime["num_envs_per_env_runner"]
+    parallel = runtime["num_envs_per_env_runner"]
+    # Share of env steps in which an agent acts: agent steps per env step, per trained side and agent.
     per_agent = trained / env_steps / (1 + (sides - 1) * self_play) / agents_per_side
-    if per_agent > 1.05:  # a little more than 1 is what the batches at both ends leave open
+    if per_agent > 1.05:  # tolerance for partial batches at both ends
         raise ValueError(
-            f"it trains on {trained / env_steps:.2f} agent steps per env step, more than {sides} sides of "
-            f"{agents_per_side} agents have: give its task.sides and task.agents_per_side"
+            f"the run trains on {trained / env_steps:.2f} agent steps per env step, more than {sides} sides of "
+            f"{agents_per_side} agents can have: set task.sides and task.agents_per_side as in the run"
         )
-    match_s = length * actors * at_once * seconds.sum() / env_steps
+    # Each parallel match advances by env_steps / (actors * parallel) steps in the total time.
+    match_s = length * actors * parallel * seconds.sum() / env_steps
     update_s = seconds.mean()
     return {
-        "matches_at_once": at_once,
+        "matches_at_once": parallel,
         "match_env_steps": float(length),
         "match_s": float(match_s),
         "agent_steps_per_env_step": float(min(per_agent, 1.0)),
         "learner_agent_steps_per_s": float(trained / learning),
         "update_interval_s": float(update_s),
-        "weights_interval_s": float(update_s),  # each request for experience carries the newest
-        # A request brings new opponents, which come in when the last match of a slot has ended.
+        "weights_interval_s": float(update_s),  # each request for experience carries the newest weights
+        # A request assigns new opponents, which take a slot when its last match has ended.
         "opponent_interval_s": float(max(update_s, match_s)),
         "opponents_at_once": runtime["opponent_slots"],
     }
 
 
 def _league(league: dict[str, Any], snapshots: Path, agent_steps_per_s: float) -> Values:
-    """What the pool says."""
+    """Measure snapshot size, freeze interval and Elo per generation from the pool."""
     values: Values = {}
-    sizes = [file.stat().st_size for one in league["snapshots"] if (file := snapshots / one["digest"]).is_file()]
+    # Snapshots in an object store have no file here: their size is not measured.
+    entries = league["snapshots"]
+    sizes = [file.stat().st_size for entry in entries if (file := snapshots / entry["digest"]).is_file()]
     if sizes:
         values["snapshot_bytes"] = float(np.mean(sizes))
-    lineage = [
-        one for one in league["snapshots"] if one["player"].partition("@")[0] == league["learners"][0]["lineage"]
-    ]
+    learner = league["learners"][0]["lineage"]
+    lineage = [entry for entry in entries if entry["player"].partition("@")[0] == learner]
     if len(lineage) < 2:
         return values
     steps = lineage[-1]["agent_steps"] - lineage[0]["agent_steps"]
@@ -97,16 +101,16 @@ def _league(league: dict[str, Any], snapshots: Path, agent_steps_per_s: float) -
         values["freeze_interval_s"] = steps / (len(lineage) - 1) / agent_steps_per_s
     payoff = Payoff()
     payoff.load_state_dict(league["payoff"])
-    generations = [Player.parse(one["player"]).generation or 0 for one in lineage]
-    wins, _ = payoff.counts([league["learners"][0]["lineage"], *(one["player"] for one in lineage)])
-    # The learner counts as half a generation ahead of its newest snapshot, as in `opponents`.
+    generations = [Player.parse(entry["player"]).generation or 0 for entry in lineage]
+    wins, _ = payoff.counts([learner, *(entry["player"] for entry in lineage)])  # [1 + snapshots, 1 + snapshots]
+    # Slope of the ratings over generations; the learner is half a generation ahead, as in `opponents`.
     slope = np.polyfit([generations[-1] + 0.5, *generations], bradley_terry(wins), 1)[0]
     values["elo_per_generation"] = float(max(slope, 0.0))
     return values
 
 
 def read_newest_state(checkpoints: Path) -> dict[str, Any] | None:
-    """`state.json` of the newest checkpoint in which it is what the manifest says; None if there is none."""
+    """Return `state.json` of the newest checkpoint in which its digest matches the manifest; None without one."""
     for path in sorted(checkpoints.glob("checkpoint-*"), reverse=True):
         try:
             data = (path / "state.json").read_bytes()

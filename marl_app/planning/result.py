@@ -1,4 +1,4 @@
-"""The answer to a size and a matchmaker: everything that follows, computed once."""
+"""The result of a plan: everything that follows from a size and a matchmaker, computed once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from marl_app.planning.traffic import Design, compute_designs, utilization
 
 @dataclass(frozen=True)
 class HitRate:
-    """The hit rate of one cache: as simulated, and by the closed form where there is one."""
+    """The hit rate of one cache, simulated and by the closed form (None if no formula applies)."""
 
     cache: str
     simulated: Estimate
@@ -24,7 +24,7 @@ class HitRate:
 
 @dataclass(frozen=True)
 class PlanResult:
-    """A size, whom its matches are against, and what follows. `used` is by design, then by resource."""
+    """A size, its opponents, and what follows from them. `used`: design -> resource -> utilization."""
 
     size: Size
     opponents: Opponents
@@ -34,17 +34,17 @@ class PlanResult:
 
     @property
     def self_play(self) -> float:
-        """Share of the matches that the trainee plays with itself."""
+        """Share of matches in which the trainee plays itself."""
         return 1 - self.opponents.share
 
     @property
     def wall_clock_s(self) -> float:
-        """What all matches take, if only actors and the learner matter."""
+        """Wall-clock time of all matches, limited by the actors or by the learner."""
         return max(self.size.played_s, self.size.learned_s(self.self_play))
 
 
 def plan_league(size: Size, opponents: Opponents, rng: np.random.Generator) -> PlanResult:
-    """Everything, for a matchmaker that picks `opponents`; a team without opponents (one side) asks for none."""
+    """Compute the plan for a matchmaker that picks `opponents`; a team without opponents (one side) fetches none."""
     if size.sides == 1:
         opponents = Opponents(0.0, opponents.ages)
     misses, hits = _caches(size, opponents, rng) if opponents.share else (None, [])
@@ -53,17 +53,18 @@ def plan_league(size: Size, opponents: Opponents, rng: np.random.Generator) -> P
 
 
 def _caches(size: Size, opponents: Opponents, rng: np.random.Generator) -> tuple[MissRates, list[HitRate]]:
-    """The miss shares to reckon with, and the hit rates to show.
+    """Return the miss rates used in the estimate, and the hit rates to show.
 
-    A cache of the whole pool is reckoned by the closed form: it is exact there, for every matchmaker, while a
-    simulation of minutes does not see enough of a freeze in hours.
+    For a cache of the whole pool the closed form is used: it is exact for every matchmaker, while a simulation of
+    minutes sees too few freezes, which happen every few hours.
     """
+    # Requests of one rack between two freezes.
     per_rack = size.actors_per_rack * size.requests_per_s(opponents.share) * size.freeze_interval_s
     in_rack, in_node = size.rack_cache_snapshots, size.node_cache_snapshots
     simulated = simulate_caches(opponents.ages, per_rack, size.nodes_per_rack, in_node, in_rack, rng)
     rack = miss_rate(opponents.ages, per_rack, in_rack)
     node = miss_rate(opponents.ages, per_rack / size.nodes_per_rack, in_node)
-    # Behind caches in the nodes, a rack's cache of the whole pool still fetches each snapshot once; else no formula.
+    # Behind node caches, a rack's cache of the whole pool still fetches each snapshot once; smaller: no formula.
     both = rack if in_rack is None else None
     hits = [
         HitRate("c: rack cache", _hit(simulated.rack), 1 - rack),

@@ -1,4 +1,4 @@
-"""The answers of a plan as rows, all of one shape, so that a file, a table and a test read the same ones."""
+"""The result of a plan as rows of one format, which files, tables and tests share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from marl_app.planning.size import Size, bytes_per_s
 from marl_app.planning.traffic import LINKS, MEMORY, SHARED, STORE, actor_limit, compute_designs
 
 DAY = 86_400.0
-GROWTH = (1, 2, 4)  # times the agents of a side
+GROWTH = (1, 2, 4)  # factors on the number of agents of a side
 
 UNITS = {
     "actors": "actors",
@@ -29,13 +29,16 @@ UNITS = {
     "node_cache_snapshots": "snapshots",
     "learner_agent_steps_per_s": "agent steps/s",
 }
-"""Units of the settings whose name does not end in one."""
+"""Units of the settings whose names do not end in a unit."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number of a plan. `design` and `link` are empty where they mean nothing; `error` is the half width of the
-    95 % interval of a simulated value; `note` says what the number does not."""
+    """One number of a plan.
+
+    `design` and `link` are empty if they do not apply; `error` is the half width of the 95 % interval of a simulated
+    value; `note` adds context in words.
+    """
 
     quantity: str
     value: float
@@ -47,13 +50,15 @@ class Row:
 
 
 def unit_of(setting: str) -> str:
-    """The unit of a setting of `Size`."""
+    """Return the unit of a setting of `Size`."""
+    # "_gbit_per_s" before "_s", which also matches it.
     endings = {"_gbit_per_s": "Gbit/s", "_bytes": "B", "_s": "s"}
     return UNITS.get(setting) or next(unit for ending, unit in endings.items() if setting.endswith(ending))
 
 
 def assumptions(size: Size, sources: Mapping[str, str]) -> list[Row]:
-    """Every setting as it is reckoned with; the note says where it comes from, and what null stands for."""
+    """Return every setting with the value used; the note gives its source, and the meaning of null."""
+    # setting -> (the value that null stands for, its meaning)
     null = {
         "weights_interval_s": (size.match_s, "once per match"),
         "opponent_interval_s": (size.match_s, "once per match"),
@@ -71,7 +76,7 @@ def assumptions(size: Size, sources: Mapping[str, str]) -> list[Row]:
 
 
 def time_and_storage(answer: PlanResult) -> list[Row]:
-    """ActorLimit-clock, steps, batch, storage."""
+    """Return wall-clock times, step rates, batch size and storage."""
     size, self_play = answer.size, answer.self_play
     return [
         Row("wall-clock of the actors", size.played_s / DAY, "days"),
@@ -87,7 +92,7 @@ def time_and_storage(answer: PlanResult) -> list[Row]:
 
 
 def hit_rates(answer: PlanResult) -> list[Row]:
-    """Each cache's hit rate, simulated and by the closed form."""
+    """Return each cache's hit rate, simulated and by the closed form."""
     rows = []
     for hit in answer.hits:
         rows.append(
@@ -99,12 +104,14 @@ def hit_rates(answer: PlanResult) -> list[Row]:
 
 
 def traffic(answer: PlanResult) -> list[Row]:
-    """What the store sends once, and the bytes/s over every link."""
+    """Return the first fill, the memory of a node, and the bytes/s over every link, by design."""
     rows = []
     for design in answer.designs:
         rows.append(Row("first fill", design.first_fill_bytes, "B", design.name, STORE, note="once"))
-        taken = design.first_fill_bytes / bytes_per_s(answer.size.store_gbit_per_s)
-        rows.append(Row("first fill takes", taken, "s", design.name, STORE, note="once, at all that the store sends"))
+        fill_s = design.first_fill_bytes / bytes_per_s(answer.size.store_gbit_per_s)
+        rows.append(
+            Row("first fill takes", fill_s, "s", design.name, STORE, note="once, at the store's full bandwidth")
+        )
         rows.append(Row("memory", design.node_bytes, "B", design.name, MEMORY))
         for link in LINKS:
             moved = design.snapshots[link]
@@ -114,16 +121,17 @@ def traffic(answer: PlanResult) -> list[Row]:
 
 
 def limits(answer: PlanResult) -> list[Row]:
-    """By design: what it takes of each resource, the bottleneck, and the number of actors at which that gives way."""
+    """Return by design: the utilization of each resource, the bottleneck, and the number of actors that it limits."""
     rows = []
     for name, used in answer.used.items():
         for resource, share in used.items():
-            note = "" if resource in SHARED else f"{'enough' if share <= 1 else 'too small'}, at any number of actors"
+            # Adding racks leaves the utilization of a rack or node unchanged.
+            note = "" if resource in SHARED else f"{'enough' if share <= 1 else 'too small'} for any number of actors"
             rows.append(Row("utilization", share, "share", name, resource, note=note))
             if resource in SHARED:
                 rows.append(Row("full at", answer.size.actors / share, "actors", name, resource))
         actors, resource = actor_limit(answer.size.actors, used)
-        rows.append(Row("bottleneck", used[resource], "share", name, resource, note="gives way first"))
+        rows.append(Row("bottleneck", used[resource], "share", name, resource, note="the first resource to be full"))
         rows.append(
             Row("actor limit", actors, "actors", name, resource, note="" if actors else "too small for any number")
         )
@@ -131,7 +139,7 @@ def limits(answer: PlanResult) -> list[Row]:
 
 
 def growth(answer: PlanResult) -> list[Row]:
-    """For 1, 2 and 4 times the agents of a side, under one shared network: what grows, and what does not."""
+    """Return what grows with 1, 2 and 4 times the agents of a side, under one shared network, and what does not."""
     rows = []
     for factor in GROWTH:
         size = replace(answer.size, agents_per_side=answer.size.agents_per_side * factor)
@@ -146,6 +154,6 @@ def growth(answer: PlanResult) -> list[Row]:
         rows += [
             Row("trainee's weights", design.weights[STORE], "B/s", design.name, STORE, note=note)
             for design in compute_designs(size, answer.opponents.share, None)
-            if design.name in "bd"
+            if design.name in "bd"  # with and without caches; a is as b here, c as d
         ]
     return rows

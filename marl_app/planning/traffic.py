@@ -1,12 +1,12 @@
-"""Four ways to get snapshots to actors: the bytes of each over every link, and how many actors each can serve.
+"""Four designs that move snapshots to actors: the bytes of each over every link, and how many actors each can serve.
 
-Where bytes pass: the store sends to the uplinks of the racks; a rack's cache, if there is one, stands behind its uplink
-and sends to the nodes. The trainee's weights take the same way: the learner puts each version into the store.
+Path of the bytes: the store sends to the uplinks of the racks; a rack's cache, in designs that have one, is behind its
+uplink and sends to the nodes. The trainee's weights take the same path: the learner puts each version into the store.
 
-More actors are more racks of the same kind, and the update interval stays (a larger batch instead). So what the store
-sends and what the learner trains on grow in proportion to the actors, while a rack and a node are either enough for any
-number of actors or too small for one rack of them. All rates are those of actors that play at full speed: a learner or
-a link that is more than full slows them down, and everything with them.
+Scaling to more actors adds racks of the same kind and keeps the update interval (so the batch grows). So the load of
+the store and of the learner grows in proportion to the actors, while a rack or node either suffices for any number of
+actors or is too small for a single rack. All rates assume actors that play at full speed; in reality an overloaded
+learner or link slows down the actors, and all rates with them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from marl_app.planning.size import Size, bytes_per_s
 STORE, UPLINK, RACK_CACHE, NODE = "store", "rack uplink", "rack cache", "node link"
 MEMORY, LEARNER = "node memory", "learner"
 LINKS = (STORE, UPLINK, RACK_CACHE, NODE)
-SHARED = (STORE, LEARNER)  # what all actors share: it fills up with their number
+SHARED = (STORE, LEARNER)  # shared by all actors: their utilization grows with the number of actors
+# Each design extends the one before; the sentences are used in tables and pictures.
 DESIGNS = {
     "a": "every actor holds the pool",
     "b": "one opponent at a time, no caches",
@@ -31,11 +32,11 @@ DESIGNS = {
 
 @dataclass(frozen=True)
 class Design:
-    """One way, at the number of actors of its size. By link, in bytes/s: all of the store, but each of the others.
+    """The load of one design at the number of actors of its size.
 
-    `snapshots` and `weights`: what moves in steady state, for opponents and for the trainee. `first_fill_bytes`: what
-    the store sends once, until the caches (or actors) hold what they can. `node_bytes`: the memory that snapshots and
-    trainee take in a node.
+    snapshots, weights: steady-state bytes/s by link, for opponents and for the trainee; in total for the store, per
+    rack or node for the other links. first_fill_bytes: sent once by the store, until caches (or actors) are full.
+    node_bytes: memory of a node for snapshots and the trainee's weights.
     """
 
     name: str
@@ -45,13 +46,15 @@ class Design:
     node_bytes: float
 
     def bytes_per_s(self, link: str) -> float:
+        """Return the bytes/s over a link, of snapshots and weights together."""
         return self.snapshots[link].value + self.weights[link]
 
 
 def compute_designs(size: Size, snapshot_share: float, misses: MissRates | None) -> list[Design]:
-    """All four. `misses` None: the matchmaker never asks for a snapshot."""
+    """Return all four designs. `misses` is None if the matchmaker never picks a snapshot."""
     snapshots, weights = _snapshots(size, snapshot_share, misses), _weights(size)
     one, pool = size.snapshot_bytes, size.replica_bytes if snapshot_share else 0.0
+    # Snapshots held by an actor, and bytes held by a rack's and a node's cache once they are full.
     held = min(size.opponents_at_once, size.pool_snapshots) if snapshot_share else 0
     rack = min(size.rack_cache_snapshots or math.inf, size.pool_snapshots) * one if snapshot_share else 0.0
     cached = min(size.node_cache_snapshots or math.inf, size.pool_snapshots) * one if snapshot_share else 0.0
@@ -61,14 +64,14 @@ def compute_designs(size: Size, snapshot_share: float, misses: MissRates | None)
         "a": actors * (pool + one),
         "b": actors * (held + 1) * one,
         "c": actors * (held + 1) * one,
-        # Actors of a node share every copy, and what they play with is there whatever the cache's size.
+        # Actors of a node share every copy; snapshots in use stay in memory even if the cache is smaller.
         "d": max(cached, min(actors * held * one, pool)) + one,
     }
     return [Design(name, snapshots[name], weights[name], fill[name], memory[name]) for name in DESIGNS]
 
 
 def utilization(size: Size, design: Design, self_play: float) -> dict[str, float]:
-    """Share of each resource that the design takes; above 1 it is not enough."""
+    """Return the utilization of each resource by the design; above 1 the resource is too small."""
     gbit_per_s = {
         STORE: size.store_gbit_per_s,
         UPLINK: size.rack_uplink_gbit_per_s,
@@ -82,10 +85,10 @@ def utilization(size: Size, design: Design, self_play: float) -> dict[str, float
 
 
 def actor_limit(actors: int, used: dict[str, float]) -> tuple[float, str]:
-    """The number of actors up to which everything is enough, and the bottleneck: the resource that then is not.
+    """Return the largest number of actors that all resources can serve, and the bottleneck that limits it.
 
-    0 actors if a rack or a node is too small however many there are; `used` is at `actors` of them. The fullest
-    resource is no bottleneck if it belongs to a rack or a node, and is enough: more actors do not fill it.
+    `used` is the utilization of each resource with `actors` actors. The limit is 0 if a rack or node is too small,
+    because more racks do not help. Otherwise only shared resources count: more racks do not load a rack or node more.
     """
     too_small = {name: share for name, share in used.items() if name not in SHARED and share > 1}
     if too_small:
@@ -95,10 +98,11 @@ def actor_limit(actors: int, used: dict[str, float]) -> tuple[float, str]:
 
 
 def _snapshots(size: Size, share: float, misses: MissRates | None) -> dict[str, dict[str, Estimate]]:
-    """Bytes/s of opponents by design and link."""
+    """Return the bytes/s of opponents by design and link."""
     per_rack = size.actors_per_rack * size.requests_per_s(share) * size.snapshot_bytes
+    # Design a fetches each new snapshot into every actor, however many matches are played.
     pushed = size.actors_per_rack * size.snapshot_bytes / size.freeze_interval_s if share else 0.0
-    misses = misses or MissRates(Estimate(0.0), Estimate(0.0), Estimate(0.0))  # of no requests
+    misses = misses or MissRates(Estimate(0.0), Estimate(0.0), Estimate(0.0))  # without requests
     every = Estimate(1.0)
     return {
         "a": _through(size, Estimate(pushed), None, Estimate(pushed)),
@@ -109,7 +113,7 @@ def _snapshots(size: Size, share: float, misses: MissRates | None) -> dict[str, 
 
 
 def _through(size: Size, into_rack: Estimate, from_cache: Estimate | None, to_nodes: Estimate) -> dict[str, Estimate]:
-    """Bytes/s by link, from those of one rack: into it, out of its cache, and to all of its nodes."""
+    """Return bytes/s by link, given those of one rack: into it, out of its cache, and into all of its nodes."""
     return {
         STORE: into_rack.times(size.racks),
         UPLINK: into_rack,
@@ -119,10 +123,12 @@ def _through(size: Size, into_rack: Estimate, from_cache: Estimate | None, to_no
 
 
 def _weights(size: Size) -> dict[str, dict[str, float]]:
-    """Bytes/s of the trainee's weights by design and link: what a receiver pulled is shared behind it."""
+    """Return the bytes/s of the trainee's weights by design and link. All receivers behind a cache share one pull."""
+    # Bytes/s into one rack: each actor pulls; one pull per node; one pull per rack.
     alone = size.actors_per_rack * size.versions_per_s(1) * size.snapshot_bytes
     by_node = size.nodes_per_rack * size.versions_per_s(size.actors_per_node) * size.snapshot_bytes
     by_rack = size.versions_per_s(size.actors_per_rack) * size.snapshot_bytes
+    # design -> bytes/s of one rack: into it, out of its cache, into all of its nodes
     ways = {"a": (alone, 0.0, alone), "b": (alone, 0.0, alone), "c": (by_rack, alone, alone)}
     ways["d"] = (by_rack, by_node, by_node)
     return {

@@ -1,12 +1,13 @@
-"""What is asked of a matchmaker, told from the matches of one learner.
+"""Measures of a matchmaker, from the matches of one learner.
 
-- Whom does it meet? `Window`: in a stretch of matches, the share of the pool that was met, and how many different
-  opponents that amounts to.
-- Does it find a weakness? `IntruderHunt`: an intruder joins the pool who beats whoever has not met its trick.
-- Does it forget? `Forgetting`: a snapshot is beaten once the win rate against it reaches BEATEN, and forgotten when
-  that falls below 0.5 again.
+- Coverage, `Window`: the share of the pool that the learner met in a window of matches, and the effective number of
+  opponents.
+- Detection of a weakness, `IntruderHunt`: an intruder joins the pool with a trick that beats players without knowledge
+  of it; how long until the learner meets it and beats it?
+- Forgetting, `Forgetting`: a snapshot counts as beaten once the win rate against it reaches BEATEN, and as forgotten
+  when the win rate falls below 0.5 again.
 
-Win rates here are the true ones, which only a simulation knows. All times are matches of that learner.
+Win rates here are the true probabilities, which only a simulation has. All times are matches of that learner.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ BEATEN = 0.6
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of matches that ends after `matches` of them; `snapshots` are in the pool then.
+    """A window of matches that ends after `matches` matches, with `snapshots` in the pool.
 
-    `coverage`: share of the snapshots that were there all the time which were met, None if there were none.
-    `effective_opponents`: the exponential of the entropy of how often each opponent was met, the learner itself
-    included. `pool_win_rate` and `hardest_win_rate`: the mean and the least win rate against the pool at its end.
+    coverage: share of snapshots met, among those in the pool during the whole window; None without any.
+    effective_opponents: exponential of the entropy of the opponents' frequencies, self-play included. pool_win_rate,
+    hardest_win_rate: mean and minimum of the win rates against the pool at the end.
     """
 
     matches: int
@@ -41,7 +42,11 @@ class Window:
 
     @classmethod
     def measure(cls, matches: int, met: Mapping[str, int], before: Sequence[str], win_rates: Floats) -> Window:
-        """`met`: matches by opponent; `before`: the snapshots all the time there; `win_rates` [k] against the pool."""
+        """Make a window.
+
+        met: opponent -> matches in the window. before: snapshots in the pool during the whole window. win_rates [k]:
+        against the pool at the end.
+        """
         counts = np.array(list(met.values()), np.float64)
         coverage = sum(1 for player in before if met.get(player)) / len(before) if before else None
         mean, least = float(win_rates.mean()), float(win_rates.min())
@@ -50,14 +55,14 @@ class Window:
 
 @dataclass
 class IntruderHunt:
-    """When the intruder joined, was first met, and was first beaten (a win rate of at least 0.5, met or not)."""
+    """The matches after which the intruder joined, was first met, and first beaten (win rate >= 0.5, met or not)."""
 
     joined: int | None = None
     met: int | None = None
     beaten: int | None = None
 
     def record(self, matches: int, met: bool, win_rate: float) -> None:
-        """Note how it stands after so many matches, some of the last of them against the intruder if `met`."""
+        """Record the state after `matches` matches; `met`: the intruder was among the latest opponents."""
         if met and self.met is None:
             self.met = matches
         if win_rate >= 0.5 and self.beaten is None:
@@ -65,31 +70,32 @@ class IntruderHunt:
 
     @property
     def found_after(self) -> int | None:
-        """Matches until it was met; None: never."""
+        """Matches from joining until it was first met; None = never."""
         return None if self.joined is None or self.met is None else self.met - self.joined
 
     @property
     def beaten_after(self) -> int | None:
-        """Matches until it was beaten; None: never."""
+        """Matches from joining until it was first beaten; None = never."""
         return None if self.joined is None or self.beaten is None else self.beaten - self.joined
 
 
 class Forgetting:
-    """How long what was beaten stays beaten; see the module.
+    """The time for which beaten snapshots stay beaten; see the module.
 
-    A snapshot that is beaten again after it was forgotten counts anew. Who leaves the pool is watched no more.
+    A snapshot that is beaten again after it was forgotten counts again. Snapshots that leave the pool are censored.
     """
 
     def __init__(self) -> None:
-        self._since: dict[str, int] = {}  # who is beaten, and since how many matches
-        self._held = 0
+        self._since: dict[str, int] = {}  # snapshots beaten now -> matches when they were beaten
+        self._finished = 0  # total matches that snapshots no longer beaten (or gone) stayed beaten
         self.beaten = 0
         self.forgotten = 0
 
     def record(self, matches: int, win_rates: Mapping[str, float]) -> None:
-        """Note the win rates against the pool after so many matches."""
+        """Record the win rates against the pool after `matches` matches."""
         for player in [player for player in self._since if win_rates.get(player, 0.0) < 0.5]:
-            self._held += matches - self._since.pop(player)
+            self._finished += matches - self._since.pop(player)
+            # A snapshot that has left the pool contributes time, but was not forgotten.
             self.forgotten += player in win_rates
         for player, win_rate in win_rates.items():
             if win_rate >= BEATEN and player not in self._since:
@@ -97,17 +103,17 @@ class Forgetting:
                 self.beaten += 1
 
     def mean_time(self, matches: int) -> float | None:
-        """The forgetting time: matches that snapshots stayed beaten, all together, per one that was forgotten.
+        """Return the mean forgetting time after `matches` matches; None if no snapshot was forgotten.
 
-        With what is still beaten after `matches` in it, it is the mean time until a snapshot is forgotten if that is as
-        likely at any time (the maximum-likelihood estimate for censored exponential times). None: none was forgotten.
+        This is the total time that snapshots stayed beaten, per forgotten snapshot: the maximum-likelihood estimate of
+        the mean of exponential times, some of which are censored because they have not ended.
         """
-        held = self._held + sum(matches - since for since in self._since.values())
-        return held / self.forgotten if self.forgotten else None
+        total = self._finished + sum(matches - since for since in self._since.values())
+        return total / self.forgotten if self.forgotten else None
 
 
 def count_matches(opponents: Sequence[str], matches: Sequence[int]) -> Counter[str]:
-    """Matches by opponent, without those that were not met."""
+    """Return opponent -> matches, without opponents that were not met."""
     met: Counter[str] = Counter()
     for opponent, count in zip(opponents, matches, strict=True):
         if count:

@@ -1,10 +1,12 @@
-"""The loop of a run without training: the league assigns, matches are drawn, results are recorded, learners frozen.
+"""The loop of a run without training: assign opponents, draw match results, record them, train and freeze learners.
 
-The league is the one that trains networks, with its matchmaker, schedule, payoff and thinning, and one assignment an
-iteration, as one env runner gets. What a snapshot's digest names is the player as it was: a few numbers.
+It uses the league that trains networks, with its matchmaker, schedule, payoff and thinning. Each learner gets one
+assignment per iteration, as one env runner does. A snapshot's digest refers to the state of the synthetic player when
+it was frozen.
 
-Half way an intruder may join the pool, a copy of the learner with a trick: whoever does not know it loses `elo` to it.
-It is learned by meeting it and forgotten by not meeting it, and snapshots know what their learner knew.
+An intruder may join the pool half way: a copy of the watched learner with a trick, which costs opponents `elo` unless
+they have knowledge of it. Learners acquire this knowledge in matches against the intruder, and lose it in matches
+against others; snapshots keep the knowledge that their learner had.
 """
 
 from __future__ import annotations
@@ -27,29 +29,32 @@ from marl_app.league.ratings import ELO_PER_LOGIT
 from marl_app.simulation.measures import Forgetting, IntruderHunt, Window, count_matches
 
 INTRUDER = Learner("intruder", MAIN_EXPLOITER)
-"""A learner of the league that is never trained and frozen once, when the intruder joins."""
+"""A learner that is never trained, and is frozen once, when the intruder joins."""
 
 
 class Learning(Protocol):
-    """How players play, and what becomes of them; a state is whatever it takes to know one."""
+    """A model of learning: match probabilities and training. The state of a player is a value of any type."""
 
     def start(self, rng: np.random.Generator) -> Any:
-        """The state of initial weights."""
+        """Return the state of initial weights."""
         ...
 
     def train(self, now: Any, agent_steps: float, opponents: Sequence[Any], matches: Ints) -> Any:
-        """The state after so many agent steps against `opponents`, met in `matches` [k]."""
+        """Return the state after `agent_steps` in `matches` [k] against the `opponents`."""
         ...
 
-    def log_odds(self, one: Any, others: Sequence[Any]) -> Floats:
-        """Log-odds [k] of winning against each of these."""
+    def log_odds(self, player: Any, others: Sequence[Any]) -> Floats:
+        """Return the log-odds [k] of `player` winning against each of the others."""
         ...
 
 
 @dataclass(frozen=True)
 class Trick:
-    """What the intruder has: it costs `elo`; it is known after about `learn_matches` against it, and forgotten in about
-    `forget_matches` against others."""
+    """The trick of the intruder.
+
+    elo: its advantage over players without knowledge of it. learn_matches, forget_matches: time constants of acquiring
+    the knowledge in matches against the intruder, and of losing it in matches against others.
+    """
 
     elo: float
     learn_matches: float
@@ -58,10 +63,11 @@ class Trick:
 
 @dataclass(frozen=True)
 class Pace:
-    """How much is played: at least `matches` of each learner, in whole iterations.
+    """The length of a simulation and its units.
 
-    A match is worth so many agent steps, one with itself `self_play` times as many. `window`: matches of a `Window`.
-    `intruder_at`: the matches after which the intruder joins, None: never.
+    matches: minimum of each learner, played in whole iterations of `per_iteration` matches. agent_steps_per_match: of a
+    match; `self_play` times as many in self-play. window: matches of a `Window`. intruder_at: matches after which the
+    intruder joins; None = never.
     """
 
     matches: int
@@ -74,19 +80,19 @@ class Pace:
 
 @dataclass(frozen=True)
 class SimulatedPlayer:
-    """A player: the state of its learning, whether it has the trick, and how well it knows it, in [0, 1]."""
+    """A player: the state of its learning, whether it has the trick, and its knowledge of the trick in [0, 1]."""
 
     state: Any
-    tricky: bool = False
-    knows: float = 0.0
+    has_trick: bool = False
+    knowledge: float = 0.0
 
 
 @dataclass
 class SimulationHistory:
-    """What became of one learner in `matches` of its own, with `snapshots` in the pool at the end, and what it cost.
+    """The history of one learner over its `matches`, with `snapshots` in the pool at the end, and computing times.
 
-    `assign_s` are of all `assignments` together, `seconds` of `all_matches` of all learners. A stretch of matches at
-    the end that is shorter than a window is in none.
+    assign_s: seconds of all `assignments` together. seconds: of `all_matches` of all learners. Matches at the end that
+    do not fill a window are in no window.
     """
 
     windows: list[Window]
@@ -101,7 +107,7 @@ class SimulationHistory:
 
 
 class Simulation:
-    """One run of `league`, seen from its learner `watched`. Everybody but the intruder trains."""
+    """One run of `league`, measured for its learner `watched`. All learners except the intruder train."""
 
     def __init__(
         self,
@@ -117,14 +123,15 @@ class Simulation:
         self._slots, self._rng = opponent_slots, rng
         self._initial = learning.start(rng)
         self._now = {name: SimulatedPlayer(self._initial) for name in league.learners if name != INTRUDER.lineage}
-        self._figures: dict[str, SimulatedPlayer] = {}  # by digest
+        self._frozen: dict[str, SimulatedPlayer] = {}  # digest -> player
         self._agent_steps = dict.fromkeys(league.learners, 0.0)
+        # Of the current window: opponent -> matches of the watched learner, and the pool at its start.
         self._met: Counter[str] = Counter()
-        self._before: tuple[str, ...] = ()
+        self._pool_before: tuple[str, ...] = ()
         self.history = SimulationHistory([], IntruderHunt(), Forgetting())
 
     def run(self) -> SimulationHistory:
-        """Play all of it."""
+        """Play all iterations; return the history."""
         began, history = time.perf_counter(), self.history
         self._freeze(0)
         for iteration in range(1, math.ceil(self.pace.matches / self.pace.per_iteration) + 1):
@@ -139,43 +146,50 @@ class Simulation:
         return history
 
     def _play(self, learner: str) -> Counter[str]:
-        """One iteration of a learner: whom it met how often."""
+        """Play one iteration of a learner; return opponent -> matches."""
         began = time.perf_counter()
         assignment = self.league.assign(learner, self._slots, self._rng)
         self.history.assign_s += time.perf_counter() - began
         self.history.assignments += 1
+        # [k] int each, by opponent of the assignment: matches, wins
         matches = self._rng.multinomial(self.pace.per_iteration, assignment.shares)
-        figures = [self._figures[one.digest] if one.digest else self._now[one.player] for one in assignment.opponents]
-        wins = self._rng.binomial(matches, self._win_rates(self._now[learner], figures))
-        players = tuple(one.player for one in assignment.opponents)
-        zeros = np.zeros(len(players), np.int64)
-        rules = tuple(one.rule for one in assignment.opponents)
+        opponents = [
+            self._frozen[entry.digest] if entry.digest else self._now[entry.player] for entry in assignment.opponents
+        ]
+        wins = self._rng.binomial(matches, self._win_rates(self._now[learner], opponents))
+        players = tuple(entry.player for entry in assignment.opponents)
+        zeros = np.zeros(len(players), np.int64)  # no draws
+        rules = tuple(entry.rule for entry in assignment.opponents)
         scores = wins.astype(np.float64)
         self.league.record(Outcomes(learner, players, rules, zeros, wins, zeros, matches - wins, matches, scores))
-        worth = matches @ [self.pace.self_play if player == learner else 1.0 for player in players]
-        self._train(learner, figures, matches, float(worth) * self.pace.agent_steps_per_match)
+        trained_sides = matches @ [self.pace.self_play if player == learner else 1.0 for player in players]
+        self._train(learner, opponents, matches, float(trained_sides) * self.pace.agent_steps_per_match)
         return count_matches(players, matches.tolist())
 
-    def _train(self, learner: str, figures: Sequence[SimulatedPlayer], matches: Ints, agent_steps: float) -> None:
+    def _train(self, learner: str, opponents: Sequence[SimulatedPlayer], matches: Ints, agent_steps: float) -> None:
+        """Update a learner's state and its knowledge of the trick."""
         now = self._now[learner]
-        against = int(matches[[figure.tricky for figure in figures]].sum())
-        unknown = (1 - now.knows) * math.exp(-against / self.trick.learn_matches)
-        knows = (1 - unknown) * math.exp(-(int(matches.sum()) - against) / self.trick.forget_matches)
-        state = self.learning.train(now.state, agent_steps, [figure.state for figure in figures], matches)
-        self._now[learner] = replace(now, state=state, knows=knows)
+        against = int(matches[[opponent.has_trick for opponent in opponents]].sum())
+        # Ignorance decays in matches against the intruder, then knowledge in the others.
+        ignorance = (1 - now.knowledge) * math.exp(-against / self.trick.learn_matches)
+        knowledge = (1 - ignorance) * math.exp(-(int(matches.sum()) - against) / self.trick.forget_matches)
+        state = self.learning.train(now.state, agent_steps, [opponent.state for opponent in opponents], matches)
+        self._now[learner] = replace(now, state=state, knowledge=knowledge)
         self._agent_steps[learner] += agent_steps
 
     def _freeze(self, iteration: int) -> None:
-        """Carry out what the league decides; the intruder joins when it is time, not when the league would like it."""
+        """Carry out the decisions of the league. The intruder joins at its time, whatever the schedule."""
         matches, hunt = iteration * self.pace.per_iteration, self.history.hunt
         if self.pace.intruder_at is not None and matches >= self.pace.intruder_at and hunt.joined is None:
             hunt.joined = matches
             self._join(
-                INTRUDER.lineage, SimulatedPlayer(self._now[self.watched].state, tricky=True, knows=1.0), "implanted"
+                INTRUDER.lineage,
+                SimulatedPlayer(self._now[self.watched].state, has_trick=True, knowledge=1.0),
+                "implanted",
             )
         steps = {name: int(steps) for name, steps in self._agent_steps.items()}
         for freeze in self.league.tick(TrainingProgress(steps, iteration), self._rng):
-            if freeze.learner not in self._now:
+            if freeze.learner not in self._now:  # the intruder
                 continue
             self._join(freeze.learner, self._now[freeze.learner], freeze.reason)
             if freeze.reset_to is not None:
@@ -183,36 +197,41 @@ class Simulation:
                 digests = {snapshot.player.id: snapshot.digest for snapshot in self.league.snapshots}
                 again = freeze.reset_to == INITIAL
                 self._now[freeze.learner] = (
-                    SimulatedPlayer(self._initial) if again else self._figures[digests[freeze.reset_to]]
+                    SimulatedPlayer(self._initial) if again else self._frozen[digests[freeze.reset_to]]
                 )
 
-    def _join(self, learner: str, figure: SimulatedPlayer, reason: str) -> None:
-        digest = str(len(self._figures))
-        self._figures[digest] = figure
+    def _join(self, learner: str, player: SimulatedPlayer, reason: str) -> None:
+        """Add a player to the pool as a snapshot; its digest is a running number."""
+        digest = str(len(self._frozen))
+        self._frozen[digest] = player
         self.league.add_snapshot(learner, digest, int(self._agent_steps[learner]), reason)
 
     def _watch(self, matches: int) -> None:
-        """Measure the watched learner after so many of its matches."""
+        """Measure the watched learner after `matches` matches."""
         win_rates = self.win_rates()
         self.history.forgetting.record(matches, win_rates)
         intruder = next((player for player in win_rates if player.startswith(INTRUDER.lineage)), None)
         if intruder is not None:
             self.history.hunt.record(matches, intruder in self._met, win_rates[intruder])
+        # A window ends if this iteration has passed a multiple of its length.
         if matches // self.pace.window > (matches - self.pace.per_iteration) // self.pace.window:
-            there = [player for player in self._before if player in win_rates]
+            stayed = [player for player in self._pool_before if player in win_rates]
             rates = np.array(list(win_rates.values()))
-            self.history.windows.append(Window.measure(matches, self._met, there, rates))
-            self._met, self._before = Counter(), tuple(win_rates)
+            self.history.windows.append(Window.measure(matches, self._met, stayed, rates))
+            self._met, self._pool_before = Counter(), tuple(win_rates)
 
     def win_rates(self) -> Mapping[str, float]:
-        """The true win rates of the watched learner against the pool, by id."""
+        """Return player id -> true win rate of the watched learner against the pool."""
         pool = self.league.snapshots
-        rates = self._win_rates(self._now[self.watched], [self._figures[snapshot.digest] for snapshot in pool])
+        rates = self._win_rates(self._now[self.watched], [self._frozen[snapshot.digest] for snapshot in pool])
         return dict(zip((snapshot.player.id for snapshot in pool), rates.tolist(), strict=True))
 
-    def _win_rates(self, one: SimulatedPlayer, others: Sequence[SimulatedPlayer]) -> Floats:
-        """True win rates [k] of a figure against others."""
-        odds = self.learning.log_odds(one.state, [other.state for other in others])
-        surprised = [one.tricky * (1 - other.knows) - other.tricky * (1 - one.knows) for other in others]
-        rates: Floats = expit(odds + np.array(surprised) * self.trick.elo / ELO_PER_LOGIT)
+    def _win_rates(self, player: SimulatedPlayer, others: Sequence[SimulatedPlayer]) -> Floats:
+        """Return the true win rates [k] of a player against others."""
+        odds = self.learning.log_odds(player.state, [other.state for other in others])
+        # [k] advantage by the trick, in [-1, 1]: it works as far as the opponent lacks knowledge of it.
+        advantage = [
+            player.has_trick * (1 - other.knowledge) - other.has_trick * (1 - player.knowledge) for other in others
+        ]
+        rates: Floats = expit(odds + np.array(advantage) * self.trick.elo / ELO_PER_LOGIT)
         return rates

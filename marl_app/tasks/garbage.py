@@ -1,10 +1,10 @@
-"""Garbage: delete the snapshots that nobody refers to any more from the store of a run.
+"""Garbage: delete the unreferenced snapshots from the store of a run.
 
-python -m marl_app task=garbage run=runs/league/<time>                    # says what it would delete
+python -m marl_app task=garbage run=runs/league/<time>                    # only counts them
 python -m marl_app task=garbage run=runs/league/<time> task.delete=true
 
-What stays: whatever a league or a checkpoint of any run that shares the store refers to, the run's own checkpoints, and
-everything younger than the grace. See marl_app/store/garbage.py.
+A snapshot stays if a league or checkpoint of any run that shares the store references it, if it is in a checkpoint of
+this run, or if it is younger than the grace period. See marl_app/store/garbage.py.
 """
 
 from __future__ import annotations
@@ -24,31 +24,33 @@ from marl_app.store.garbage import MIN_GRACE_S, checkpoint_digests, find_garbage
 
 @dataclass
 class CollectGarbage(Section):
-    """The task. Its objective is the number of snapshots that nobody refers to."""
+    """The task `garbage`. Its objective is the number of unreferenced snapshots."""
 
     path: ClassVar[str] = "task"
-    grace_s: float = key("Seconds for which a snapshot stays, whoever refers to it.", at_least=MIN_GRACE_S)
-    delete: bool = key("Whether they are deleted, and not only counted.")
+    grace_s: float = key("Age in seconds up to which every snapshot stays.", at_least=MIN_GRACE_S)
+    delete: bool = key("Whether to delete them, and not only count them.")
 
     def __call__(self, config: Config) -> float:
         if config.run is None:
             raise ConfigError("run=null: give the directory of a run, such as run=runs/league/<time>")
         run = Path(config.run).expanduser().absolute()
         store = leaf("store", recorded_store(run))
-        mine = named("run", lambda: checkpoint_digests(run))
-        found = find_garbage(store, time.time(), self.grace_s, mine)
+        # The run's notes may be older than its checkpoints: read these directly.
+        in_checkpoints = named("run", lambda: checkpoint_digests(run))
+        found = find_garbage(store, time.time(), self.grace_s, in_checkpoints)
         for digest in found.digests if self.delete else ():
             store.delete(digest)
         done = "deleted" if self.delete else "could be deleted (task.delete=true)"
-        print(f"{len(found.digests)} snapshots {done}; {found.referred} are referred to, {found.young} are too young")
+        print(f"{len(found.digests)} snapshots {done}; {found.referred} are referenced, {found.young} are too young")
         return float(len(found.digests))
 
 
 def recorded_store(run: Path) -> Any:
-    """The leaf `store` that a run was started with. Raises ConfigError if the directory holds no run."""
+    """Return the option `store` that a run was started with. Raises ConfigError if the directory holds no run."""
     recorded = run / ".hydra" / "config.yaml"
     if not recorded.is_file():
         raise ConfigError(f"run={run}: no run was started in this directory: give another")
+    # Recorded paths interpolate output_dir, which may have been moved since.
     content = OmegaConf.load(recorded)
     content.output_dir = str(run)
     return OmegaConf.to_container(content.store, resolve=True)

@@ -1,10 +1,10 @@
-"""Plan: size a league before it is built, and say what gives way first.
+"""Plan: size a league before it is built, and find its first bottleneck.
 
 python -m marl_app task=plan                                    # the settings of conf/task/plan.yaml
 python -m marl_app task=plan league/matchmaker=uniform task.actors=10000
-python -m marl_app task=plan run=runs/league/<time>             # rates as a run measured them
+python -m marl_app task=plan run=runs/league/<time>             # rates measured from a run
 
-Prints tables, and leaves plan.json, plan.csv and plan.png in the run directory.
+Prints tables, and writes plan.json, plan.csv and plan.png to the run directory.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from marl_app.tasks.plan_tables import print_plan
 
 @dataclass
 class Plan(Size):
-    """The task: its settings are the size. Called with the configuration, it returns the wall-clock in days."""
+    """The task `plan`: its settings are the size of a league. Its objective is the wall-clock time in days."""
 
-    keep: list[str] = key("Settings that a run does not replace.")
+    keep: list[str] = key("Settings that measurements of a run do not replace.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,7 +43,7 @@ class Plan(Size):
         if not isinstance(self.keep, list):
             raise ConfigError(f"task.keep={self.keep} is not a list: give task.keep=[{self.keep}]")
         if unknown := [name for name in self.keep if name not in known]:
-            raise ConfigError(f"task.keep: {unknown[0]} is no setting. The settings: {', '.join(known)}")
+            raise ConfigError(f"task.keep: unknown setting {unknown[0]}: give some of {', '.join(known)}")
 
     def __call__(self, config: Config) -> float:
         size, sources = self._size(config.run)
@@ -56,13 +56,13 @@ class Plan(Size):
         assumed = rows.assumptions(size, sources)
         assumed.append(Row("matches against snapshots", result.opponents.share, "share", note=f"matchmaker {name}"))
         directory = Path(config.output_dir)
-        _write(directory, result, assumed)  # first: a pipe to `head` ends the process while it prints
+        _write(directory, result, assumed)  # before printing, which a pipe to `head` may interrupt
         print_plan(result, assumed)
         print(f"plan: {directory}  (plan.json, plan.csv, plan.png)", flush=True)
         return result.wall_clock_s / rows.DAY
 
     def _size(self, run: str | None) -> tuple[Size, dict[str, str]]:
-        """The settings, those that the run has measured in their place, and which these are."""
+        """Return the settings, with measurements of `run` in place of some, and the source of each replaced setting."""
         size = Size(**{item.name: getattr(self, item.name) for item in fields(Size)})
         if run is None:
             return size, {}
@@ -74,14 +74,14 @@ class Plan(Size):
         try:
             recorded = OmegaConf.load(directory / ".hydra" / "config.yaml")
             values = settings_from_run(directory, recorded.runtime, self.sides, self.agents_per_side)
-        except Exception as error:  # whatever is wrong in the files of a run, the user can only choose another
+        except Exception as error:  # any fault in the files of a run has the same fix: another run
             raise ConfigError(f"run={run}: cannot plan from this run: {str(error).partition(chr(10))[0]}") from error
         values = {name: value for name, value in values.items() if name not in self.keep}
         return replace(size, **values), dict.fromkeys(values, "run")
 
 
 def _write(directory: Path, result: PlanResult, assumed: list[Row]) -> None:
-    """All rows as JSON and CSV, and the picture."""
+    """Write all rows as JSON and CSV, and the picture."""
     answers = [
         *rows.time_and_storage(result),
         *rows.hit_rates(result),

@@ -1,10 +1,10 @@
-"""Simulate: try matchmakers and schedules on players that are a few numbers, before compute is spent on them.
+"""Simulate: compare matchmakers and schedules on synthetic players, each a few numbers, before spending compute.
 
 python -m marl_app task=simulate league/matchmaker=pfsp         # synthetic players
-python -m marl_app task=simulate run=runs/league/<time>         # the players of a run that was recorded
-python -m marl_app +experiment=simulate_schemes                 # several matchmakers beside one another
+python -m marl_app task=simulate run=runs/league/<time>         # the players of a recorded run
+python -m marl_app +experiment=simulate_schemes                 # several matchmakers in one table
 
-Prints a table, and leaves simulate.json, simulate.csv and simulate.png in the run directory.
+Prints a table, and writes simulate.json, simulate.csv and simulate.png to the run directory.
 """
 
 from __future__ import annotations
@@ -34,28 +34,29 @@ from marl_app.simulation.recorded import Recorded, RecordedSchedule
 
 @dataclass
 class Simulate(Section):
-    """Plays one league per matchmaker, each with the same luck.
+    """The task `simulate`: one league per matchmaker, all with the same seed.
 
-    The objective is the learner's mean win rate against its hardest snapshot, in the later half of the first league.
+    The objective is the learner's win rate against its hardest snapshot, averaged over the later half of the first
+    league.
     """
 
     path: ClassVar[str] = "task"
-    matchmakers: dict[str, Matchmaker] = key("One league for each, by its name.")
-    matches: int = key("Matches of each learner; with run=DIR as many as the run had.", at_least=1)
+    matchmakers: dict[str, Matchmaker] = key("Name -> matchmaker; one league for each.")
+    matches: int = key("Matches of each learner; with run=DIR as many as in the run.", at_least=1)
     matches_per_iteration: int = key("Matches between two assignments.", at_least=1)
-    agent_steps_per_match: float = key("Agent steps that a match is worth; with run=DIR as the run had.", above=0)
+    agent_steps_per_match: float = key("Agent steps per match; with run=DIR as in the run.", above=0)
     window_matches: int = key("Matches over which coverage is measured.", at_least=1)
-    elo_per_doubling: float = key("Elo that a learner gains as its agent steps double.", at_least=0)
-    doubling_agent_steps: float = key("Agent steps until they have doubled first.", above=0)
-    cycle_elo: float = key("Elo between two players at the rim of the disc, a quarter turn apart.", at_least=0)
-    sharpness: float = key("How far a learner specializes in those it meets; beyond 2 it goes round alone.", at_least=0)
-    memory_matches: float = key("Matches that a learner remembers.", above=0)
+    elo_per_doubling: float = key("Elo gained per doubling of a learner's agent steps.", at_least=0)
+    doubling_agent_steps: float = key("Agent steps until the first doubling.", above=0)
+    cycle_elo: float = key("Elo between two players on the rim of the disc, a quarter turn apart.", at_least=0)
+    sharpness: float = key("Specialization of a learner in its opponents; above 2, pure self-play cycles.", at_least=0)
+    memory_matches: float = key("Time constant of a learner's memory in matches.", above=0)
     intruder_at: float | None = key(
-        "When the intruder joins, as a share of the matches; null = never.", at_least=0, at_most=1
+        "Share of the matches after which the intruder joins; null = never.", at_least=0, at_most=1
     )
-    trick_elo: float = key("Elo that the intruder's trick costs who does not know it.", at_least=0)
-    trick_matches: float = key("Matches against the intruder in which its trick is learned.", above=0)
-    trick_memory_matches: float = key("Matches against others in which the trick is forgotten.", above=0)
+    trick_elo: float = key("Elo that the intruder's trick costs a player without knowledge of it.", at_least=0)
+    trick_matches: float = key("Matches against the intruder to learn its trick.", above=0)
+    trick_memory_matches: float = key("Matches against others to forget the trick.", above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,23 +72,27 @@ class Simulate(Section):
         recorded, agent_steps = _recorded(config) if config.run else (None, 0.0)
         results = {}
         for name, matchmaker in self.matchmakers.items():
+            # Each league starts its generator from the same seed.
             results[name] = self._simulation(config, matchmaker, recorded, agent_steps).run()
         rows = {name: summary(history) for name, history in results.items()}
         directory = Path(config.output_dir)
-        _write(directory, rows, results)  # first: a pipe to `head` ends the process while it prints
-        _show(rows)
+        _write(directory, rows, results)  # before printing, which a pipe to `head` may interrupt
+        _print_table(rows)
         print(f"simulation: {directory}  (simulate.json, simulate.csv, simulate.png)", flush=True)
         return float(next(iter(rows.values()))["hardest_win_rate"])
 
     def _simulation(
         self, config: Config, matchmaker: Matchmaker, recorded: Recorded | None, agent_steps: float
     ) -> Simulation:
-        """The league of one matchmaker, ready to play. With `recorded` a match is worth `agent_steps`."""
-        learners = [replace(learner, side=None) for learner in roster(config)]  # synthetic players play all sides
+        """Make the simulation of one matchmaker. `agent_steps`: per match of the recorded run, 0 without one."""
+        learners = [replace(learner, side=None) for learner in roster(config)]  # synthetic players play every side
         if INTRUDER.lineage in config.league.learners:
-            raise ConfigError(f"league.learners.{INTRUDER.lineage} is the intruder's own name: give another")
+            raise ConfigError(
+                f"league.learners.{INTRUDER.lineage}: the name is reserved for the intruder: give another"
+            )
         contestants = league(config, [*learners, INTRUDER] if self.intruder_at is not None else learners, matchmaker)
         matches, self_play, learning = self.matches, 2.0, self._disc()
+        # A recorded match trains on the agent steps of the run, self-play included.
         if recorded is not None:
             contestants.schedule, learning = RecordedSchedule(recorded.agent_steps), recorded
             matches, self_play = int(recorded.agent_steps[-1] / agent_steps) + 1, 1.0
@@ -105,25 +110,25 @@ class Simulate(Section):
 
 
 def _recorded(config: Config) -> tuple[Recorded, float]:
-    """The players of a run, and the agent steps that a match was worth in it."""
+    """Return the players of a recorded run, and its agent steps per match."""
     directory = Path(str(config.run)).expanduser()
     if not directory.is_dir():
         raise ConfigError(f"run={config.run}: there is no such directory: give the directory of a run")
     state = read_newest_state(directory / "checkpoints")
     if state is None:
-        raise ConfigError(f"run={config.run}: it has no whole checkpoint: give another run")
+        raise ConfigError(f"run={config.run}: the run has no whole checkpoint: give another run")
     try:
-        learners = [one["lineage"] for one in state["league"]["learners"]]
+        learners = [learner["lineage"] for learner in state["league"]["learners"]]
         counters = state["counters"]
         return Recorded.from_league_state(state["league"], learners[0]), counters["trained_agent_steps"] / counters[
             "matches"
         ]
-    except Exception as error:  # whatever is wrong in the files of a run, the user can only choose another
+    except Exception as error:  # any fault in the files of a run has the same fix: another run
         raise ConfigError(f"run={config.run}: cannot simulate this run: {error or type(error).__name__}") from error
 
 
 def summary(history: SimulationHistory) -> dict[str, Any]:
-    """The figures of one league, by name; None where there is none. Of windows, the mean over the later half."""
+    """Return the measures of one league, by name; None if undefined. Measures of windows: mean over the later half."""
     later = history.windows[len(history.windows) // 2 :]
     covered = [window.coverage for window in later if window.coverage is not None]
     return {
@@ -151,16 +156,16 @@ SHOWN = {
     "intruder_beaten_after": ("intruder beaten after, matches", ",.0f"),
     "forgetting_time": ("forgetting time, matches", ",.0f"),
     "beaten": ("times a snapshot was beaten", ",.0f"),
-    "forgotten": ("times one was forgotten", ",.0f"),
+    "forgotten": ("times a snapshot was forgotten", ",.0f"),
     "snapshots": ("snapshots at the end", ",.0f"),
-    "assign_us": ("an assignment, µs", ",.0f"),
+    "assign_us": ("time per assignment, µs", ",.0f"),
     "matches_per_s": ("matches per second", ",.0f"),
 }
-"""What the rows of the table are called, and their format."""
+"""Measure -> (label in the table, number format)."""
 
 
-def _show(rows: Mapping[str, Mapping[str, Any]]) -> None:
-    table = Table("", *rows, title="Simulated leagues, one a column")
+def _print_table(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    table = Table("", *rows, title="Simulated leagues, one per column")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, (label, form) in SHOWN.items():
@@ -172,7 +177,7 @@ def _show(rows: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _write(directory: Path, rows: Mapping[str, Any], results: Mapping[str, SimulationHistory]) -> None:
-    """The table as JSON, windows as CSV, and how the hardest snapshot is met as a picture."""
+    """Write the measures as JSON, the windows as CSV, and the win rates against the hardest snapshot as a picture."""
     with replacing(directory / "simulate.json") as file:
         file.write_text(to_json(rows, indent=2) + "\n", encoding="utf-8")
     with replacing(directory / "simulate.csv") as file, file.open("w", newline="", encoding="utf-8") as text:
@@ -181,7 +186,7 @@ def _write(directory: Path, rows: Mapping[str, Any], results: Mapping[str, Simul
         for name, history in results.items():
             writer.writerows({"matchmaker": name, **asdict(window)} for window in history.windows)
     curves = {
-        name: ([w.matches for w in history.windows], [w.hardest_win_rate for w in history.windows])
+        name: ([window.matches for window in history.windows], [window.hardest_win_rate for window in history.windows])
         for name, history in results.items()
     }
     title = "True win rate against the hardest snapshot"

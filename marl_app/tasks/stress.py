@@ -1,13 +1,13 @@
-"""Stress: scale actors and pool, and see what moving snapshots costs in each design; the check of `task=plan`.
+"""Stress: measure what moving snapshots costs in each design as actors and pool grow; the check of `task=plan`.
 
 python -m marl_app task=stress                                   # simulated, and real on this machine
 python -m marl_app task=stress 'task.parts=[simulated]' league/matchmaker=uniform task.actors=10000
 python -m marl_app task=stress 'task.parts=[real]' 'task.real_snapshot_bytes=[200_000_000]' task.real_pool=[8]
 
 The simulated part plays thousands of actors match by match (`planning/simulation.py`), with the settings, matchmaker
-and cache code of a plan, and shows the plan's prediction beside (without a preference for what racks hold; with
-league.placement_tolerance the simulation has one). The real part starts a Ray cluster of several nodes on
-this machine, and moves real bytes out of the configured store. Leaves stress.json, stress.csv and pictures.
+and cache code of a plan, and shows the plan's prediction for comparison. (The plan ignores league.placement_tolerance,
+the simulation uses it.) The real part starts a Ray cluster of several nodes on this machine, and moves real bytes out
+of the configured store. Writes stress.json, stress.csv and pictures to the run directory.
 """
 
 from __future__ import annotations
@@ -38,33 +38,40 @@ from marl_app.tasks.stress_tables import print_limits, print_real, print_simulat
 
 SIMULATED, REAL = "simulated", "real"
 Lines = dict[str, tuple[Any, Any, list[Any]]]
+"""label -> (x values of the line, y values of the line, points (x, y)), for `loglog_figure`."""
 
 
 @dataclass
 class Stress(Plan):
-    """The task: its settings are a plan's, and how to check it. The objective is the store's bytes in the real part if
-    every actor pulls everything, over those with one opponent and a cache per rack; without it, the same simulated."""
+    """The task `stress`: the settings of a plan, and those of its check.
 
-    parts: list[str] = key("What is done.", choices=(SIMULATED, REAL))
-    simulated_s: float = key("Seconds that the actors play, after a warm-up of one and a half matches.", above=0)
-    simulated_snapshot_bytes: list[float] = key("Sizes of snapshots that are simulated.", above=0)
-    limits_store_gbit_per_s: list[float] = key("What the store sends, where limits are looked for.", above=0)
-    limits_up_to_actors: int = key("Actors that are simulated at most to find a wall.", at_least=1)
-    limits_s: float = key("Seconds that they play.", above=0)
-    real_actors: list[int] = key("Numbers of processes; the largest is used with every size and pool.", at_least=1)
+    The objective is a ratio of bytes out of the store: those of actors that all pull the pool, to those of actors with
+    one opponent and a cache per rack. It comes from the real part, or from the simulated part if that is all that runs.
+    """
+
+    parts: list[str] = key("Parts to run.", choices=(SIMULATED, REAL))
+    simulated_s: float = key("Seconds of play after a warm-up of one and a half matches.", above=0)
+    simulated_snapshot_bytes: list[float] = key("Snapshot sizes to simulate.", above=0)
+    limits_store_gbit_per_s: list[float] = key("Bandwidths of the store to simulate limits for.", above=0)
+    limits_up_to_actors: int = key("Largest number of actors simulated for a limit.", at_least=1)
+    limits_s: float = key("Seconds of play in these simulations.", above=0)
+    real_actors: list[int] = key("Numbers of processes; each size and pool uses the largest.", at_least=1)
     real_nodes: int = key("Ray nodes on this machine.", at_least=1)
-    real_racks: int = key("Racks that these are in.", at_least=1)
-    real_pool: list[int] = key("Numbers of snapshots; the largest is used with every size and number.", at_least=1)
-    real_snapshot_bytes: list[int] = key("Sizes; the first is used with every pool and number.", at_least=1000)
-    real_matches: int = key("Matches that each process plays.", at_least=1)
+    real_racks: int = key("Racks of these nodes.", at_least=1)
+    real_pool: list[int] = key("Pool sizes; each snapshot size and number of processes uses the largest.", at_least=1)
+    real_snapshot_bytes: list[int] = key("Snapshot sizes; each pool and number uses the first.", at_least=1000)
+    real_matches: int = key("Matches per process.", at_least=1)
     real_memory_bytes: float = key(
-        "What snapshots may take of this machine's memory; larger cases are left out.", above=0
+        "Memory of this machine that snapshots may take; larger cases are left out.", above=0
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.real_nodes % self.real_racks:
-            raise ConfigError(f"task.real_nodes={self.real_nodes} is no multiple of task.real_racks={self.real_racks}")
+            raise ConfigError(
+                f"task.real_nodes={self.real_nodes} is no multiple of task.real_racks={self.real_racks}: give one"
+            )
+        # `parts` is checked by its choices.
         for name in ("real_actors", "real_pool", "real_snapshot_bytes", "simulated_snapshot_bytes"):
             if not isinstance(getattr(self, name), list) or not getattr(self, name):
                 raise ConfigError(f"task.{name}={getattr(self, name)} is no list of numbers: give at least one, as [8]")
@@ -75,6 +82,7 @@ class Stress(Plan):
         directory, rows, ratio = Path(config.output_dir), [], float("nan")
 
         def picked(pool: int) -> Opponents:
+            """Return the matchmaker's opponents in a pool of `pool` snapshots."""
             return opponents_by_age(matchmaker, next(iter(config.league.learners)), pool, size.elo_per_generation)
 
         if SIMULATED in self.parts:
@@ -93,27 +101,31 @@ class Stress(Plan):
     def _simulated(
         self, size: Size, picked: Opponents, tolerance: float, seed: int, directory: Path
     ) -> tuple[list[Row], float]:
+        """Simulate all snapshot sizes and designs, then the actor limits; return the rows and the objective."""
         rows: list[Row] = []
         began = time.monotonic()
         cases = []
         for snapshot_bytes in self.simulated_snapshot_bytes:
-            one = replace(size, snapshot_bytes=snapshot_bytes)
-            planned = plan_league(one, picked, np.random.default_rng(seed))
+            case_size = replace(size, snapshot_bytes=snapshot_bytes)
+            planned = plan_league(case_size, picked, np.random.default_rng(seed))
             for name in DESIGNS:
+                # The same seed for all designs, so that they differ only in their caches.
                 rng = np.random.default_rng(seed)
-                found = simulate_actors(one, picked, name, self.simulated_s, rng, tolerance)
+                found = simulate_actors(case_size, picked, name, self.simulated_s, rng, tolerance)
                 cases.append((planned, found))
                 rows += list(_simulated_rows(planned, found))
         print_simulated(cases, time.monotonic() - began)
         found_limits = self._limits(size, picked, tolerance, seed)
         print_limits(found_limits)
-        rows += [row for one in found_limits for row in _limit_rows(one)]
+        rows += [row for limit in found_limits for row in _limit_rows(limit)]
         self._pictures(size, picked, found_limits, cases, directory)
+        # The last snapshot size; the pool is pulled once, in the time that is simulated.
         moved = {found.design: found for planned, found in cases[-len(DESIGNS) :]}
-        opponents_of_all = size.actors * size.replica_bytes / self.simulated_s
-        return rows, opponents_of_all / max(moved["c"].snapshots[STORE], 1e-9)
+        all_pull = size.actors * size.replica_bytes / self.simulated_s
+        return rows, all_pull / max(moved["c"].snapshots[STORE], 1e-9)
 
     def _limits(self, size: Size, picked: Opponents, tolerance: float, seed: int) -> list[ActorLimit]:
+        """Simulate the actor limit of each design at each bandwidth of the store."""
         found = []
         for gbit_per_s in self.limits_store_gbit_per_s:
             planned = plan_league(replace(size, store_gbit_per_s=gbit_per_s), picked, np.random.default_rng(seed))
@@ -132,13 +144,16 @@ class Stress(Plan):
         cases: list[tuple[PlanResult, SimulatedTraffic]],
         directory: Path,
     ) -> None:
-        """What the store sends against actors, and an actor's memory against the pool; lines are the plan's."""
+        """Draw the store's bytes/s over actors, and an actor's memory over the pool.
+
+        Lines show the plan, points the simulations without waiting.
+        """
         planned = cases[-1][0]
         points: dict[str, list[tuple[float, float]]] = {name: [] for name in DESIGNS}
-        for one in found:
-            for step in one.steps:
-                if one.design in points and step.playing > 0.99:
-                    points[one.design].append((step.actors, step.bytes_per_s[STORE]))
+        for limit in found:
+            for step in limit.steps:
+                if limit.design in points and step.playing > 0.99:
+                    points[limit.design].append((step.actors, step.bytes_per_s[STORE]))
         actors = np.geomspace(size.actors_per_rack, 1e5, 2)
         lines = {
             f"{name}: {DESIGNS[name]}": (
@@ -153,7 +168,7 @@ class Stress(Plan):
         pools = np.unique(np.geomspace(1, size.pool_snapshots, 12).astype(int))
         memory: Lines = {}
         for index, name in enumerate(DESIGNS):
-            held = [
+            held = [  # bytes per actor, by pool size
                 plan_league(
                     replace(size, pool_snapshots=int(pool)), Opponents(picked.share, np.full(pool, 1 / pool)), _rng()
                 )
@@ -169,9 +184,12 @@ class Stress(Plan):
     # Real.
 
     def _real(self, config: Config, picked: Callable[[int], Opponents], directory: Path) -> tuple[list[Row], float]:
+        """Measure all cases on a Ray cluster of this machine; return the rows and the objective."""
+        # Imported here, because the simulated part needs no Ray.
         from marl_app.tasks.stress_cluster import Case, measure_designs
 
         actors, pool, size = max(self.real_actors), max(self.real_pool), self.real_snapshot_bytes[0]
+        # Vary one quantity at a time; dict.fromkeys removes duplicates and keeps the order.
         cases = dict.fromkeys(
             [
                 *(Case(number, pool, size) for number in sorted(self.real_actors)),
@@ -185,13 +203,13 @@ class Stress(Plan):
             np.random.default_rng(config.seed),
         )  # fmt: skip
         print_real(found)
-        by = {(one.design, one.case): one for one in found}
+        by = {(result.design, result.case): result for result in found}
         main = Case(actors, pool, size)
         ratio = by["a", main].bytes[STORE] / max(1, by["c", main].bytes[STORE]) if ("a", main) in by else float("nan")
-        print(f"store bytes, everything pulled over one opponent with a rack cache: {ratio:.1f} times", flush=True)
-        done = [one for one in found if not one.note and one.case.snapshot_bytes == size]
-        by_actors = [(one.design, one.case.actors, one.bytes[STORE]) for one in done if one.case.pool == pool]
-        by_pool = [(one.design, one.case.pool, one.private) for one in done if one.case.actors == actors]
+        print(f"store bytes, whole pool pulled / one opponent with a rack cache: {ratio:.1f}", flush=True)
+        done = [result for result in found if not result.note and result.case.snapshot_bytes == size]
+        by_actors = [(r.design, r.case.actors, r.bytes[STORE]) for r in done if r.case.pool == pool]
+        by_pool = [(r.design, r.case.pool, r.private) for r in done if r.case.actors == actors]
         for file, title, x_label, values in (
             ("real_store_bytes_by_actors", "Bytes out of the store", "processes", by_actors),
             ("real_memory_by_pool", "Private memory per process, mean", "snapshots in the pool", by_pool),
@@ -202,7 +220,7 @@ class Stress(Plan):
                 if points:
                     lines[f"{name}: {sentence}"] = [x for x, _ in points], [y for _, y in points], points
             write_png(directory / f"{file}.png", loglog_figure(title, x_label, "bytes", lines))
-        return [row for one in found for row in one.rows()], ratio
+        return [row for result in found for row in result.rows()], ratio
 
 
 def _rng() -> np.random.Generator:
@@ -210,7 +228,8 @@ def _rng() -> np.random.Generator:
 
 
 def _simulated_rows(planned: PlanResult, found: SimulatedTraffic) -> Iterator[Row]:
-    design = next(one for one in planned.designs if one.name == found.design)
+    """Yield the simulated and the planned numbers of one design."""
+    design = next(candidate for candidate in planned.designs if candidate.name == found.design)
     note = f"snapshots of {planned.size.snapshot_bytes:g} B"
     yield Row("playing, simulated", found.playing, "share", found.design, note=note)
     yield Row("wait between matches, simulated", found.fetch_s, "s", found.design, note=note)
@@ -225,16 +244,18 @@ def _simulated_rows(planned: PlanResult, found: SimulatedTraffic) -> Iterator[Ro
     yield Row("memory, planned", design.node_bytes / planned.size.actors_per_node, "B", found.design, NODE, note=note)
 
 
-def _limit_rows(one: ActorLimit) -> Iterator[Row]:
-    note = f"store of {one.store_gbit_per_s:g} Gbit/s"
-    yield Row("actor limit, planned", one.expected_actors, "actors", one.design, STORE, note=note)
-    for step in one.steps:
-        yield Row("playing, simulated", step.playing, "share", one.design, note=f"{note}, {step.actors} actors")
-    if one.actors is not None:
-        yield Row("actor limit, simulated", one.actors, "actors", one.design, STORE, note=note)
+def _limit_rows(limit: ActorLimit) -> Iterator[Row]:
+    """Yield the simulated and the planned actor limit of one design, and the simulations around it."""
+    note = f"store of {limit.store_gbit_per_s:g} Gbit/s"
+    yield Row("actor limit, planned", limit.expected_actors, "actors", limit.design, STORE, note=note)
+    for step in limit.steps:
+        yield Row("playing, simulated", step.playing, "share", limit.design, note=f"{note}, {step.actors} actors")
+    if limit.actors is not None:
+        yield Row("actor limit, simulated", limit.actors, "actors", limit.design, STORE, note=note)
 
 
 def _write(directory: Path, rows: list[Row]) -> None:
+    """Write all rows as JSON and CSV."""
     with replacing(directory / "stress.json") as file:
         file.write_text(to_json({"rows": [asdict(row) for row in rows]}, indent=2) + "\n", encoding="utf-8")
     with replacing(directory / "stress.csv") as file, file.open("w", newline="", encoding="utf-8") as text:

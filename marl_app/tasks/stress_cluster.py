@@ -1,7 +1,7 @@
 """The real part of the stress test: Ray nodes in racks on this machine, a real store, real bytes.
 
-Processes that do with snapshots what env runners do (ask for one, look at its weights, forget it for the next) play
-some matches under each design, and say what moved and what memory they have for themselves.
+Processes handle snapshots as env runners do (fetch an opponent, read its weights, release it for the next one). They
+play some matches under each design, and report the traffic and their private memory.
 """
 
 from __future__ import annotations
@@ -35,26 +35,29 @@ from marl_app.store.store import Store
 from marl_app.store.traffic import RACK_TO_NODE, STORE_TO_RACK, STORE_TO_RUNNER, Traffic
 
 RACK = "rack"
-SPARE = 1.5  # of Ray's object store, over what the caches may hold
+SPARE = 1.5  # size of Ray's object store, relative to the largest content of the caches
 
 
 @dataclass(frozen=True)
 class Case:
-    """How large one measurement is."""
+    """The size of one measurement."""
 
     actors: int
     pool: int
     snapshot_bytes: int
 
-    def needs(self, design: str) -> int:
-        """Bytes of memory: of all processes, or of the caches of all racks and their copies."""
+    def memory_bytes(self, design: str) -> int:
+        """Return the memory for snapshots that a design needs: in all processes (a), or once in shared memory."""
         return self.snapshot_bytes * self.pool * (self.actors if design == "a" else 1)
 
 
 @dataclass(frozen=True)
 class DesignMeasurement:
-    """What one design took: bytes out of the store and out of the racks' caches, and what was planned of both, memory
-    that a process has for itself (mean, and the most), seconds; `note` says why it was left out."""
+    """The measurement of one design in one case.
+
+    bytes, planned: measured and planned bytes out of the store and out of the racks' caches. private, most_private:
+    mean and maximum of a process's private memory in bytes. note: the reason if the case was left out, else "".
+    """
 
     design: str
     case: Case
@@ -67,6 +70,7 @@ class DesignMeasurement:
     note: str = ""
 
     def rows(self) -> Iterator[Row]:
+        """Yield the measurement as rows of stress.json and stress.csv."""
         case = self.case
         note = f"{case.actors} processes, pool of {case.pool}, {case.snapshot_bytes:,} B each"
         if self.note:
@@ -82,35 +86,39 @@ class DesignMeasurement:
 
 
 class StressPlayer:
-    """A process that loads opponents as an env runner does."""
+    """A process that fetches opponents as an env runner does."""
 
     def begin(self, option: CacheOption, store: Store) -> None:
-        self._held: dict[str, Any] = {}
+        """Release all opponents, and measure the memory before the next design."""
+        self._held: dict[str, Any] = {}  # digest -> weights
         gc.collect()
-        with contextlib.suppress(OSError, AttributeError):  # else what was freed before is taken for what is held now
+        # Return freed memory to the system, else a reuse of it would not show as growth. Only glibc has malloc_trim.
+        with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
         self._reader = option.reader(store)
         self._before = private_bytes()
 
     def pull(self, pool: list[str]) -> None:
-        """Hold everything (design a)."""
+        """Fetch and hold the whole pool (design a)."""
         for digest in pool:
             self._load(digest)
 
     def play(self, matches: list[str | None]) -> None:
-        """One opponent at a time; None is the trainee itself."""
+        """Play matches with one opponent at a time; None is self-play."""
         for digest in matches:
             if digest is not None and digest not in self._held:
                 self._held.clear()
                 self._load(digest)
 
     def end(self) -> tuple[Traffic, int]:
+        """Return the traffic, and the growth of private memory in bytes since `begin`."""
         return self._reader.traffic.pop_totals(), max(0, private_bytes() - self._before)
 
     def _load(self, digest: str) -> None:
+        """Fetch a snapshot and read all of its weights."""
         weights, _ = decode_views(self._reader.get(digest, list(self._held)))
         for array in weights.values():
-            array.sum()  # as a forward pass: every page is looked at
+            array.sum()  # reads every page of memory, as a forward pass does
         self._held[digest] = weights
 
 
@@ -124,13 +132,16 @@ def measure_designs(
     memory_bytes: float,
     rng: np.random.Generator,
 ) -> list[DesignMeasurement]:
-    """All designs in all cases. `picked`: number of snapshots -> whom the matchmaker picks of them.
+    """Measure all designs in all cases. `picked`: pool size -> the matchmaker's opponents.
 
-    Raises ConfigError if Ray runs in this process already.
+    Raises ConfigError if Ray is already running in this process.
     """
     if ray.is_initialized():
-        raise ConfigError("task=stress starts Ray nodes of its own, and Ray runs already: give task.parts=[simulated]")
-    largest = max((case.needs("d") for case in cases if case.needs("d") <= memory_bytes), default=0)
+        raise ConfigError(
+            "task.parts: the real part starts Ray nodes, but Ray is already running: give task.parts=[simulated]"
+        )
+    # Ray's object store must have room for the largest case that is not left out.
+    largest = max((case.memory_bytes("d") for case in cases if case.memory_bytes("d") <= memory_bytes), default=0)
     found = []
     with _cluster(nodes, racks, max(100_000_000, int(SPARE * largest))) as node_ids:
         actor = ray.remote(num_cpus=0)(StressPlayer)
@@ -138,16 +149,19 @@ def measure_designs(
         count = max(case.actors for case in cases)
         players = [actor.options(scheduling_strategy=where[i % nodes]).remote() for i in range(count)]
         for snapshot_bytes in dict.fromkeys(case.snapshot_bytes for case in cases):
-            mine = [case for case in cases if case.snapshot_bytes == snapshot_bytes]
-            fitting = [case.pool for case in mine if case.needs("d") <= memory_bytes]
+            same_size = [case for case in cases if case.snapshot_bytes == snapshot_bytes]
+            fitting = [case.pool for case in same_size if case.memory_bytes("d") <= memory_bytes]
             digests = [_publish(store, snapshot_bytes, number, rng) for number in range(max(fitting, default=0))]
-            for case in mine:
-                whom = picked(case.pool)
-                plays = _matches(whom, digests[: case.pool], case.actors, matches, rng)
+            for case in same_size:
+                opponents = picked(case.pool)
+                # All designs play the same matches.
+                plays = _matches(opponents, digests[: case.pool], case.actors, matches, rng)
                 for design in DESIGNS:
-                    planned = cold_start_bytes(design, whom, case.snapshot_bytes, case.actors, nodes, racks, matches)
-                    if case.needs(design) > memory_bytes:
-                        note = f"needs {case.needs(design) / 1e9:.1f} GB of memory (task.real_memory_bytes)"
+                    planned = cold_start_bytes(
+                        design, opponents, case.snapshot_bytes, case.actors, nodes, racks, matches
+                    )
+                    if case.memory_bytes(design) > memory_bytes:
+                        note = f"needs {case.memory_bytes(design) / 1e9:.1f} GB of memory (task.real_memory_bytes)"
                         found.append(DesignMeasurement(design, case, {}, planned, note=note))
                     else:
                         pool = digests[: case.pool]
@@ -166,20 +180,22 @@ def _run(
     plays: list[list[str | None]],
     planned: dict[str, float],
 ) -> DesignMeasurement:
+    """Play the matches of one case under one design."""
     option: CacheOption = Direct()
     if design in "cd":
-        option = RackCaches(case.needs("d") + 1_000_000, RACK, timeout_s=120, shared=design == "d")
+        option = RackCaches(case.memory_bytes("d") + 1_000_000, RACK, timeout_s=120, shared=design == "d")
+    # The actors of the caches live as long as these handles.
     caches = option.start(store)
     ray.get([player.begin.remote(option, store) for player in players])
     began = time.monotonic()
     if design == "a":
         ray.get([player.pull.remote(pool) for player in players])
-    ray.get([player.play.remote(mine) for player, mine in zip(players, plays, strict=True)])
+    ray.get([player.play.remote(matches) for player, matches in zip(players, plays, strict=True)])
     seconds = time.monotonic() - began
     ends = ray.get([player.end.remote() for player in players])
     for cache in caches or ():
         ray.kill(cache)
-    traffic = Traffic.sum(one for one, _ in ends)
+    traffic = Traffic.sum(part for part, _ in ends)
     private = [memory for _, memory in ends]
     return DesignMeasurement(
         design,
@@ -197,7 +213,8 @@ def _run(
 
 
 def _publish(store: Store, snapshot_bytes: int, number: int, rng: np.random.Generator) -> str:
-    """A snapshot of random weights, of about so many bytes."""
+    """Publish a snapshot of random weights with about `snapshot_bytes` bytes; return its digest."""
+    # float32; the header takes about 200 bytes, the size of 50 weights
     weights = rng.random(max(1, snapshot_bytes // 4 - 50), np.float32)
     return store.put(encode({"player/weights": weights}, {"player": f"main@{number:04d}"}))
 
@@ -205,7 +222,7 @@ def _publish(store: Store, snapshot_bytes: int, number: int, rng: np.random.Gene
 def _matches(
     picked: Opponents, digests: list[str], actors: int, matches: int, rng: np.random.Generator
 ) -> list[list[str | None]]:
-    """Whom each process plays, one after the other, as the matchmaker picks them; the newest are last in `digests`."""
+    """Draw the opponents of each process, [actors][matches]; None = self-play. `digests` begins with the oldest."""
     newest_first = digests[::-1]
     return [
         [
@@ -220,7 +237,7 @@ def _matches(
 
 @contextmanager
 def _cluster(nodes: int, racks: int, object_store_bytes: int) -> Iterator[list[str]]:
-    """Ray nodes on this machine, dealt to racks; yields their ids."""
+    """Start Ray nodes on this machine, spread evenly over racks; yield their ids."""
     for name in ("ray", "ray.cluster_utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

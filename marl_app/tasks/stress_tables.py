@@ -1,4 +1,4 @@
-"""What a stress test found, as tables in the terminal."""
+"""Prints the results of a stress test as tables in the terminal."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def print_simulated(cases: Sequence[tuple[PlanResult, SimulatedTraffic]], second
         f"opponents and trainee\n{NAMES}"
     )
     shown = empty_table(
-        title, " snapshot", "design", "over", " simulated", " planned", "unit", " error", " hits", " wait s", " playing"
+        title, " snapshot", "design", "link", " simulated", " planned", "unit", " error", " hits", " wait s", " playing"
     )
     for planned, found in cases:
-        design = next(one for one in planned.designs if one.name == found.design)
+        design = next(candidate for candidate in planned.designs if candidate.name == found.design)
         (bytes_each,), unit_each = format_scaled([planned.size.snapshot_bytes], "B")
         for link in LINKS:
             values = [found.bytes_per_s[link], design.bytes_per_s(link)]
@@ -46,59 +46,61 @@ def print_simulated(cases: Sequence[tuple[PlanResult, SimulatedTraffic]], second
     _print(shown)
     for planned, found in cases:
         if found.distortion:
-            one, all_together = 100 * found.distortion, 100 * found.distortion_of_all
+            single, overall = 100 * found.distortion, 100 * found.distortion_of_all
             print(
-                f"{found.design}, snapshots of {planned.size.snapshot_bytes:,.0f} B: placement moves {one:.1f} % of "
-                f"the matchmaker's probability in an assignment, {all_together:.1f} % over all; planned is without"
+                f"{found.design}, snapshots of {planned.size.snapshot_bytes:,.0f} B: placement moves {single:.1f} % of "
+                f"the matchmaker's probability per assignment, {overall:.1f} % over all; the plan assumes no placement"
             )
 
 
 def print_limits(found: Sequence[ActorLimit]) -> None:
-    """Up to how many actors the store's link is enough."""
+    """Print the number of actors up to which the store's link suffices, simulated and planned."""
     shown = empty_table(
-        "Walls of the store's link: actors up to which nobody waits", "design", " store", "unit", " simulated",
-        " planned", " error", "beyond it",
+        "Actor limits of the store's link", "design", " store", "unit", " simulated",
+        " planned", " error", "beyond the limit",
     )  # fmt: skip
-    for one in found:
-        last = one.steps[-1]
-        wall = format_number(one.actors) if one.actors is not None else f"> {last.actors:,}"
-        error = f"{100 * (one.actors / one.expected_actors - 1):+.1f} %" if one.actors is not None else ""
+    for limit in found:
+        last = limit.steps[-1]
+        limit_text = format_number(limit.actors) if limit.actors is not None else f"> {last.actors:,}"
+        error = f"{100 * (limit.actors / limit.expected_actors - 1):+.1f} %" if limit.actors is not None else ""
         beyond = f"{last.actors:,} actors play {100 * last.playing:.0f} % of the time"
+        bandwidth, planned = format_number(limit.store_gbit_per_s), format_number(limit.expected_actors)
         shown.add_row(
-            one.design, format_number(one.store_gbit_per_s), "Gbit/s", wall, format_number(one.expected_actors), error,
-            beyond if one.actors is not None else "",
-        )  # fmt: skip
+            limit.design, bandwidth, "Gbit/s", limit_text, planned, error, beyond if limit.actors is not None else ""
+        )
     if found:
         _print(shown)
 
 
 def print_real(found: Sequence[DesignMeasurement]) -> None:
-    """What really moved."""
+    """Print what the real part moved, by case and design; then the cases that were left out."""
     shown = empty_table(
         f"Real: Ray nodes on this machine\n{NAMES}", " processes", " pool", " snapshot", "design", " store", " planned",
         "unit", " error", " racks to nodes", " planned", "unit", " hits", " private memory", "unit", " s",
     )  # fmt: skip
     left_out = []
-    for one in found:
-        case = one.case
+    for result in found:
+        case = result.case
         (each,), unit = format_scaled([case.snapshot_bytes], "B")
-        head = str(case.actors), str(case.pool), f"{each} {unit}", one.design
-        if one.note:
-            left_out.append(f"left out: {', '.join(head)}: {one.note}")
+        head = str(case.actors), str(case.pool), f"{each} {unit}", result.design
+        if result.note:
+            left_out.append(f"left out: {', '.join(head)}: {result.note}")
             continue
-        store, racks = ((*texts, unit) for texts, unit in (_beside(one, link) for link in (STORE, RACK_CACHE)))
-        (memory,), memory_unit = format_scaled([one.private], "B")
-        error = f"{100 * (one.bytes[STORE] / one.planned[STORE] - 1):+.1f} %" if one.planned[STORE] else ""
-        hits = f"{100 * one.hit_rate:.0f} %" if one.design in "cd" else ""
-        shown.add_row(*head, *store, error, *racks, hits, memory, memory_unit, format_number(one.seconds, 2))
+        store, racks = (
+            (*texts, unit) for texts, unit in (_moved_and_planned(result, link) for link in (STORE, RACK_CACHE))
+        )
+        (memory,), memory_unit = format_scaled([result.private], "B")
+        error = f"{100 * (result.bytes[STORE] / result.planned[STORE] - 1):+.1f} %" if result.planned[STORE] else ""
+        hits = f"{100 * result.hit_rate:.0f} %" if result.design in "cd" else ""
+        shown.add_row(*head, *store, error, *racks, hits, memory, memory_unit, format_number(result.seconds, 2))
     _print(shown, 70)
     for line in left_out:
         print(line)
 
 
-def _beside(one: DesignMeasurement, link: str) -> tuple[list[str], str]:
-    """What moved and what was planned, in one unit."""
-    return format_scaled([one.bytes[link], one.planned[link]], "B")
+def _moved_and_planned(result: DesignMeasurement, link: str) -> tuple[list[str], str]:
+    """Format the moved and the planned bytes of a link with a common unit."""
+    return format_scaled([result.bytes[link], result.planned[link]], "B")
 
 
 def _print(shown: Table, wider: int = 30) -> None:

@@ -1,4 +1,4 @@
-"""The files of a run, with round numbers: what a planner reads of it."""
+"""Writes the files of a run, with round numbers, as `planning.measured` reads them."""
 
 import hashlib
 import json
@@ -8,9 +8,11 @@ RUNTIME = {"num_env_runners": 2, "num_envs_per_env_runner": 50, "opponent_slots"
 
 
 def write_run(directory: Path, snapshots: int = 3) -> Path:
-    """10 iterations of 2 s. 2 x 50 matches at once make 4,000 env steps in each: 20 steps/s per match; a match of 60
-    steps takes 3 s. In turn, half of the matches with itself: 0.75 agent steps per env step, 3,000 rows, learned from
-    in half of the time. A snapshot every 6,000 agent steps, and 10,000 bytes each.
+    """Write a run of 10 iterations of 2 s.
+
+    2 x 50 parallel matches make 4,000 env steps per iteration: 20 steps/s per match, so a match of 60 steps takes 3 s.
+    Two sides take turns, and half of the matches are self-play: 0.75 agent steps per env step, 3,000 rows, on which the
+    learner trains for half of the time. A snapshot of 10,000 bytes every 6,000 agent steps.
     """
     (directory / "snapshots").mkdir(parents=True)
     (directory / ".hydra").mkdir()
@@ -20,7 +22,7 @@ def write_run(directory: Path, snapshots: int = 3) -> Path:
     lines = [
         {
             "iteration": i,
-            "seconds": 100 + 2.0 * i,  # the first iteration waits: it is left out
+            "seconds": 100 + 2.0 * i,  # the first iteration includes the start and is not measured
             "steps/env_steps": 4000 * i,
             "learner/batch_rows": 3000,
             "throughput/learn_share": 0.5,
@@ -35,7 +37,7 @@ def write_run(directory: Path, snapshots: int = 3) -> Path:
     for index in range(snapshots):
         (directory / "snapshots" / f"{index:064x}").write_bytes(bytes(10_000))
     players = ["main", *pool]
-    strength = [snapshots - 0.5, *range(snapshots)]  # 100 Elo a generation
+    strength = [snapshots - 0.5, *range(snapshots)]  # 100 Elo per generation
     wins = [[0 if a == b else 1e6 / (1 + 10 ** ((b - a) / 4)) for b in strength] for a in strength]
     zeros = [[0.0] * len(players) for _ in players]
     league = {

@@ -1,4 +1,4 @@
-"""A league of round numbers, whose arithmetic can be done by hand."""
+"""A league size of round numbers, whose results can be computed by hand."""
 
 from typing import Any
 

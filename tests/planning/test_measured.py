@@ -1,4 +1,4 @@
-"""What a run tells: `runs.py` says the numbers, and how they follow from one another."""
+"""Settings measured from a run; `runs.py` explains its numbers."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_rates_and_pool_of_a_run(tmp_path):
     }
 
 
-def test_a_plan_of_the_runs_own_size_gives_its_rates_back(tmp_path):
+def test_a_plan_of_the_same_size_reproduces_the_rates_of_the_run(tmp_path):
     found = settings_from_run(write_run(tmp_path / "run"), RUNTIME, sides=2, agents_per_side=1)
     plan = size(**{**found, "actors": 2, "nodes": 1, "racks": 1})
     assert plan.env_steps_per_s == pytest.approx(2000)  # 4,000 in 2 s
@@ -33,13 +33,13 @@ def test_a_plan_of_the_runs_own_size_gives_its_rates_back(tmp_path):
     assert plan.batch_agent_steps(self_play=0.5) == pytest.approx(3000)
 
 
-def test_a_pool_of_one_says_nothing_of_intervals_and_strength(tmp_path):
+def test_a_pool_of_one_omits_interval_and_strength(tmp_path):
     found = settings_from_run(write_run(tmp_path / "run", snapshots=1), RUNTIME, sides=2, agents_per_side=1)
     assert "snapshot_bytes" in found
     assert not {"freeze_interval_s", "elo_per_generation"} & set(found)
 
 
-def test_a_torn_checkpoint_is_passed_over(tmp_path):
+def test_a_torn_checkpoint_is_skipped(tmp_path):
     run = write_run(tmp_path / "run")
     torn = run / "checkpoints" / "checkpoint-00000011"
     torn.mkdir()
@@ -47,8 +47,8 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path):
     assert settings_from_run(run, RUNTIME, 2, 1)["snapshot_bytes"] == 10_000
 
 
-def test_more_agent_steps_than_agents_are_refused(tmp_path):
-    # 12,000 rows of 4,000 env steps: three agents of one side that act in every step, not one.
+def test_more_agent_steps_than_the_agents_can_take_are_refused(tmp_path):
+    # 12,000 rows from 4,000 env steps: one side with three agents that act in every step, not one agent.
     run = write_run(tmp_path / "run")
     text = (run / "progress.jsonl").read_text().replace('"learner/batch_rows": 3000', '"learner/batch_rows": 12000')
     (run / "progress.jsonl").write_text(text)

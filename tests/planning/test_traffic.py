@@ -1,4 +1,4 @@
-"""What has to hold whatever the size."""
+"""Properties of the designs that hold for every size."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ sizes = st.builds(
 
 
 def whole_pool(plan, share):
-    """The miss shares of caches that hold the whole pool: each snapshot is fetched once."""
+    """Return the miss rates of caches that hold the whole pool: each snapshot is fetched once."""
     per_rack = plan.actors_per_rack * plan.requests_per_s(share) * plan.freeze_interval_s
     ages = np.full(plan.pool_snapshots, 1 / plan.pool_snapshots)
     rack = Estimate(miss_rate(ages, per_rack, None))
@@ -38,89 +38,91 @@ def whole_pool(plan, share):
 
 @given(sizes, st.floats(0.01, 1))
 def test_the_order_of_the_designs_at_the_store(plan, share):
-    a, b, c, d = (one.snapshots[STORE].value for one in compute_designs(plan, share, whole_pool(plan, share)))
-    # A cache never asks for more than those behind it, nor for a snapshot twice.
+    a, b, c, d = (design.snapshots[STORE].value for design in compute_designs(plan, share, whole_pool(plan, share)))
+    # A cache requests at most as much as the actors behind it, and no snapshot twice.
     assert b >= c * (1 - 1e-9) and a >= c * (1 - 1e-9) and c >= d * (1 - 1e-9)
     # Holding the pool moves less than fetching an opponent per match, unless matches are longer than freeze intervals.
     assert (a >= b) == (plan.match_s / share >= plan.freeze_interval_s) or a == pytest.approx(b)
 
 
 @given(sizes, st.floats(0, 1))
-def test_every_link_sees_as_much_in_a_design_with_more_caches_or_less(plan, share):
+def test_more_caches_never_move_more_over_any_link(plan, share):
     misses = whole_pool(plan, share) if share else None
     _, b, c, d = compute_designs(plan, share, misses)
     for link in LINKS:
-        if link != "rack cache":  # which sends nothing in b, as there is none
+        if link != "rack cache":  # absent in design b
             assert b.bytes_per_s(link) >= c.bytes_per_s(link) * (1 - 1e-9)
         assert c.bytes_per_s(link) >= d.bytes_per_s(link) * (1 - 1e-9)
 
 
 @given(sizes, st.floats(0.01, 1))
-def test_what_all_racks_receive_is_what_the_store_sends(plan, share):
+def test_all_racks_together_receive_what_the_store_sends(plan, share):
     for design in compute_designs(plan, share, whole_pool(plan, share)):
         assert plan.racks * design.bytes_per_s("rack uplink") == pytest.approx(design.bytes_per_s(STORE))
 
 
 @given(sizes, st.floats(0.01, 1))
-def test_at_the_wall_the_bottleneck_is_used_up(plan, share):
-    # Roomy enough for a wall of thousands of racks, so that it matters little that racks are whole.
-    roomy = {"store_gbit_per_s": 1e9, "learner_agent_steps_per_s": 1e13, "node_gbit_per_s": 1e9}
-    plan = replace(plan, **roomy, rack_uplink_gbit_per_s=1e9, node_memory_bytes=1e15)
+def test_at_the_actor_limit_the_bottleneck_is_full(plan, share):
+    # Large enough for a limit of thousands of racks, so that rounding to whole racks matters little.
+    large = {"store_gbit_per_s": 1e9, "learner_agent_steps_per_s": 1e13, "node_gbit_per_s": 1e9}
+    plan = replace(plan, **large, rack_uplink_gbit_per_s=1e9, node_memory_bytes=1e15)
     for index, design in enumerate(compute_designs(plan, share, whole_pool(plan, share))):
         actors, resource = actor_limit(plan.actors, utilization(plan, design, 1 - share))
         racks = round(plan.racks * actors / plan.actors)
         grown = {"racks": racks, "nodes": racks * plan.nodes_per_rack, "actors": racks * plan.actors // plan.racks}
-        there = replace(plan, **grown)
-        used = utilization(there, compute_designs(there, share, whole_pool(there, share))[index], 1 - share)
+        at_limit = replace(plan, **grown)
+        used = utilization(at_limit, compute_designs(at_limit, share, whole_pool(at_limit, share))[index], 1 - share)
         assert used[resource] == pytest.approx(1, rel=0.51 / racks + 1e-6)
         assert all(used[other] <= 1 + 0.51 / racks + 1e-6 for other in SHARED)
 
 
-def test_a_rack_that_is_too_small_has_no_wall():
+def test_a_rack_that_is_too_small_gives_a_limit_of_zero():
     # 40 actors of a rack pull 40 x 200 MB / 300 s = 26.7 MB/s twice: more than 0.1 Gbit/s = 12.5 MB/s of an uplink.
     plan = size(rack_uplink_gbit_per_s=0.1)
     b = compute_designs(plan, 1.0, whole_pool(plan, 1.0))[1]
     assert actor_limit(plan.actors, utilization(plan, b, 0.0)) == (0, "rack uplink")
 
 
-def test_twice_the_agents_are_twice_the_agent_steps_and_the_same_bytes():
-    one, two = size(agents_per_side=1), size(agents_per_side=2)
-    assert two.agent_steps(0.5) == 2 * one.agent_steps(0.5)
-    assert two.batch_agent_steps(0.5) == 2 * one.batch_agent_steps(0.5)
-    assert two.learned_s(0.5) == 2 * one.learned_s(0.5) and two.played_s == one.played_s
-    for before, after in zip(compute_designs(one, 0.5, None), compute_designs(two, 0.5, None), strict=True):
+def test_twice_the_agents_give_twice_the_agent_steps_and_the_same_bytes():
+    single, double = size(agents_per_side=1), size(agents_per_side=2)
+    assert double.agent_steps(0.5) == 2 * single.agent_steps(0.5)
+    assert double.batch_agent_steps(0.5) == 2 * single.batch_agent_steps(0.5)
+    assert double.learned_s(0.5) == 2 * single.learned_s(0.5) and double.played_s == single.played_s
+    for before, after in zip(compute_designs(single, 0.5, None), compute_designs(double, 0.5, None), strict=True):
         assert before.weights == after.weights and before.first_fill_bytes == after.first_fill_bytes
 
 
 def test_self_play_trains_both_sides_and_fetches_nothing():
-    # 4,000 actors x 2,400 steps / 300 s = 32,000 env steps/s; against itself both sides' steps are trained on.
+    # 4,000 actors x 2,400 steps / 300 s = 32,000 env steps/s; self-play trains on the steps of both sides.
     assert size().agent_steps_per_s(self_play=0.0) == pytest.approx(32_000)
     assert size().agent_steps_per_s(self_play=1.0) == pytest.approx(64_000)
-    assert size(sides=1).agent_steps_per_s(self_play=1.0) == pytest.approx(32_000)  # a team is all there is
+    assert size(sides=1).agent_steps_per_s(self_play=1.0) == pytest.approx(
+        32_000
+    )  # a single side trains on all its steps
     for design in compute_designs(size(), 0.0, None):
         assert all(moved.value == 0 for moved in design.snapshots.values()) and design.first_fill_bytes == 0
 
 
-def test_opponents_are_fetched_once_per_match_and_no_more_than_there_is_room_for():
+def test_opponents_are_fetched_once_per_match_and_at_most_once_per_slot_and_interval():
     assert size().requests_per_s(0.2) == pytest.approx(0.2 / 300)
     env_runner = {"matches_at_once": 1024, "opponents_at_once": 16}
     assert size(**env_runner).requests_per_s(0.2) == pytest.approx(0.2 * 1024 / 300)
-    # 205 of 1,024 matches are against snapshots, but its 16 slots change once in 600 s.
+    # 205 of 1,024 matches are against snapshots, but the 16 slots change once in 600 s.
     assert size(**env_runner, opponent_interval_s=600).requests_per_s(0.2) == pytest.approx(16 / 600)
 
 
-def test_the_broadcast_is_shared_behind_a_cache():
-    # Updates every 30 s, pulls every 300 s: an actor pulls every tenth version, 40 together all but 0.9^40 = 1.5 % of
-    # them, and any number of actors no more than there are.
+def test_pulled_weights_are_shared_behind_a_cache():
+    # Updates every 30 s, pulls every 300 s: an actor pulls every tenth version, 40 actors together all versions but
+    # 0.9^40 = 1.5 %, and many actors all of them.
     plan = size()
     assert plan.versions_per_s(1) == pytest.approx(1 / 300)
     assert plan.versions_per_s(40) == pytest.approx((1 - 0.9**40) / 30)
     assert plan.versions_per_s(10_000) == pytest.approx(1 / 30)
-    # Pulls more often than updates come: every version, once.
+    # With pulls more frequent than updates, each version is pulled once.
     assert size(weights_interval_s=1.0).versions_per_s(1) == pytest.approx(1 / 30)
 
 
-def test_bits_are_eighths_of_bytes():
+def test_bits_become_bytes():
     assert bytes_per_s(100) == 12.5e9
 
 
@@ -138,7 +140,7 @@ def test_bits_are_eighths_of_bytes():
         ({"nodes": 950}, "task.nodes=950 is no multiple of task.racks=100: give 1000"),
     ],
 )
-def test_what_cannot_be(changes, text):
+def test_invalid_values_are_refused(changes, text):
     with pytest.raises(ConfigError) as caught:
         size(**changes)
     assert text in str(caught.value)

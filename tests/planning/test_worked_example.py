@@ -1,4 +1,4 @@
-"""The example that a planner has to get right: 4,000 actors, 2e8 matches of five minutes, 500 snapshots of 200 MB."""
+"""A worked example: 4,000 actors, 2e8 matches of five minutes, 500 snapshots of 200 MB."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.planning.sizes import size
 
 @pytest.fixture(scope="module")
 def result():
-    # Every match is against a snapshot: the example has no self-play.
+    # Every match is against a snapshot: no self-play.
     return plan_league(size(), opponents_by_age(Uniform(), "main", 500, 10.0), np.random.default_rng(0))
 
 
@@ -33,12 +33,12 @@ def test_storage_is_100_gb_per_replica(result):
 
 def test_every_actor_pulling_the_whole_pool_once_is_400_tb(result):
     assert by_name(result)["a"].first_fill_bytes == pytest.approx(400e12)  # 4,000 x 100 GB
-    # Afterwards each actor pulls the one new snapshot: 4,000 x 200 MB in 7,200 s. Matches have nothing to do with it.
+    # Afterwards each actor pulls only the new snapshot, 4,000 x 200 MB in 7,200 s, however many matches it plays.
     assert by_name(result)["a"].snapshots[STORE].value == pytest.approx(4000 * 200e6 / 7200)
 
 
 def test_one_opponent_per_match_is_2_67_gb_per_second(result):
-    # 4,000 x 200 MB / 300 s = 2.6667e9 bytes/s: bytes, not bits. The same bytes pass 100 uplinks and 1,000 node links.
+    # 4,000 x 200 MB / 300 s = 2.6667e9 bytes/s (not bits), spread over 100 uplinks and 1,000 node links.
     moved = by_name(result)["b"].snapshots
     assert moved[STORE].value == pytest.approx(2.67e9, rel=0.002)
     assert moved[UPLINK].value == pytest.approx(26.7e6, rel=0.002)
@@ -46,17 +46,17 @@ def test_one_opponent_per_match_is_2_67_gb_per_second(result):
 
 
 def test_a_rack_cache_fetches_every_new_snapshot_once(result):
-    # 960 requests of a rack per freeze interval, so every snapshot is asked for: 100 racks x 200 MB / 7,200 s.
+    # 960 requests of a rack per freeze interval, so every snapshot is requested: 100 racks x 200 MB / 7,200 s.
     assert by_name(result)["c"].snapshots[STORE].value == pytest.approx(100 * 200e6 / 7200, rel=1e-6)
     assert by_name(result)["d"].snapshots[STORE].value == by_name(result)["c"].snapshots[STORE].value
-    # "More than an order of magnitude less snapshot traffic" is what was published; here it is 960 times.
+    # Published: "more than an order of magnitude less snapshot traffic"; here the factor is 960.
     assert by_name(result)["b"].snapshots[STORE].value / by_name(result)["c"].snapshots[STORE].value > 900
 
 
 def test_limits(result):
-    # The store's 100 Gbit/s are 12.5 GB/s. Design b takes 2.667 of snapshots and 2.667 of weights (once per match too):
+    # The store's 100 Gbit/s are 12.5 GB/s. Design b takes 2.667 of snapshots, and 2.667 of weights (once per match):
     # full at 4,000 x 12.5 / 5.333 = 9,375 actors. The learner's 1e5 steps/s are 8 per actor: 12,500.
     assert actor_limit(4000, result.used["b"]) == (pytest.approx(9375), STORE)
     assert actor_limit(4000, result.used["c"]) == (pytest.approx(12_500), LEARNER)
-    # A node's four actors with 100 GB each do not fit into 256 GB, however few the nodes.
+    # A node's four actors with 100 GB each do not fit into 256 GB, whatever the number of nodes.
     assert actor_limit(4000, result.used["a"]) == (0, "node memory")

@@ -1,4 +1,4 @@
-"""`task=garbage` on a run's directory: what it says, what it deletes, and what it refuses."""
+"""`task=garbage` on a run directory: its output, what it deletes, and its errors."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def collect(directory, *overrides):
 
 @pytest.fixture
 def finished(tmp_path):
-    """A run with five snapshots: in a checkpoint, needed by another run, young, and two that nobody needs."""
+    """A run with five snapshots: one in a checkpoint, one referenced by another run, one young, two unreferenced."""
     store = DiskStore(tmp_path / "snapshots")
     digests = [store.put(name) for name in (b"mine", b"other run's", b"young", b"loose", b"loose too")]
     for digest in digests[:2] + digests[3:]:
@@ -35,18 +35,18 @@ def finished(tmp_path):
     return tmp_path, store, digests
 
 
-def test_only_what_nobody_needs_goes_and_only_if_told_so(finished, capsys):
+def test_only_unreferenced_snapshots_are_deleted_and_only_with_task_delete(finished, capsys):
     run, store, digests = finished
     assert collect(run) == 2 and len(store.list()) == 5
     assert (
-        "2 snapshots could be deleted (task.delete=true); 2 are referred to, 1 are too young" in capsys.readouterr().out
+        "2 snapshots could be deleted (task.delete=true); 2 are referenced, 1 are too young" in capsys.readouterr().out
     )
     assert collect(run, "task.delete=true") == 2
     assert sorted(store.list()) == sorted(digests[:3])
     assert collect(run, "task.grace_s=100000") == 0
 
 
-def test_what_is_refused(finished, tmp_path):
+def test_errors(finished, tmp_path):
     run, store, _ = finished
     (run / "checkpoints" / "checkpoint-00000001" / "state.json").write_text("{")
     with pytest.raises(ConfigError, match=r"run: .*damaged"):

@@ -1,4 +1,4 @@
-"""`task=plan` as a user meets it: the tables, the files, a run to read, and what is refused."""
+"""`task=plan` from the outside: the tables, the files, measurements of a run, and errors."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def planned(directory, *overrides):
-    """The objective of a plan made in this process, and its rows by (quantity, design, link)."""
+    """Make a plan in this process; return its objective, its rows by (quantity, design, link), and its assumptions."""
     config = load(["task=plan", *overrides], output_dir=str(directory))
     days = run_task(config)
     content = json.loads((directory / "plan.json").read_text())
@@ -62,15 +62,15 @@ def test_the_objective_and_a_unit_in_every_row(tmp_path):
     assert len(table) == len(assumptions) + len(json.loads((tmp_path / "plan.json").read_text())["rows"])
 
 
-def test_the_matchmaker_is_the_configurations_own(tmp_path):
+def test_the_matchmaker_comes_from_the_configuration(tmp_path):
     at_store = ("snapshots", "b", "store")
     _, mix, _ = planned(tmp_path / "mix")
     _, uniform, _ = planned(tmp_path / "uniform", "league/matchmaker=uniform")
     _, latest, _ = planned(tmp_path / "latest", "league/matchmaker=latest")
-    # 80 % self-play fetches nothing; nor does all self-play, which has no hit rates either.
+    # 80 % self-play fetches a fifth; pure self-play fetches nothing, and has no hit rates.
     assert mix[at_store]["value"] == pytest.approx(0.2 * uniform[at_store]["value"])
     assert latest[at_store]["value"] == 0 and not any("hit rate" in quantity for quantity, _, _ in latest)
-    # PFSP goes after the newest: a small cache holds most of what it asks for, and a tenth of what a uniform draw does.
+    # PFSP prefers the newest snapshots: a small cache holds most of its requests, but a tenth of uniform ones.
     small = "task.rack_cache_snapshots=50"
     hit = ("hit rate, c: rack cache", "c", "")
     _, uniform, _ = planned(tmp_path / "u", "league/matchmaker=uniform", small)
@@ -93,14 +93,14 @@ def test_a_plan_from_a_run(tmp_path):
         ("task.actors=0", "task.actors=0 is not allowed: give a value >= 1"),
         ("task.match_s=long", "task.match_s=long is not a number"),
         ("task.racks=2000", "task.racks=2000 is more than task.nodes=1000: give as many racks or fewer"),
-        ("task.keep=[foo]", "task.keep: foo is no setting."),
+        ("task.keep=[foo]", "task.keep: unknown setting foo: give some of"),
         ("task.keep=match_s", "give task.keep=[match_s]"),
         ("task.actor=1", "Did you mean task.actors?"),
         ("run=/nonexistent", "run=/nonexistent: there is no such directory"),
         ("run=conf", "run=conf: no run has ended in this directory (summary.json is missing)"),
     ],
 )
-def test_what_is_wrong_names_the_key_and_the_fix(tmp_path, line, expected):
+def test_errors_name_the_key_and_the_fix(tmp_path, line, expected):
     with pytest.raises(ConfigError) as caught:
         planned(tmp_path, line)
     assert expected in str(caught.value) and len(str(caught.value).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""`task=simulate` as a user meets it: the table, the files, a recorded run, and what is refused."""
+"""`task=simulate` from the outside: the table, the files, a recorded run, and errors."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ FEW = ("task.matches=20000", "task.window_matches=5000", "league.schedule.agent_
 
 
 def simulated(directory, *overrides):
-    """The objective of a simulation in this process, and its rows by matchmaker."""
+    """Run a simulation in this process; return its objective, and its rows by matchmaker."""
     objective = run_task(load(list(overrides), output_dir=str(directory)))
     return objective, json.loads((directory / "simulate.json").read_text())
 
@@ -45,7 +45,7 @@ def test_on_the_command_line_without_ray_or_torch(tmp_path):
     assert picture.shape[0] >= 300 and picture.shape[1] >= 500 and picture.min() < 0.5
 
 
-def test_schemes_beside_one_another(tmp_path):
+def test_several_schemes_in_one_table(tmp_path):
     objective, rows = simulated(tmp_path, "+experiment=simulate_schemes", *FEW)
     assert list(rows) == ["league", "latest", "uniform", "pfsp", "alphastar", "openai_five"]
     assert objective == rows["league"]["hardest_win_rate"]
@@ -59,7 +59,7 @@ def test_schemes_beside_one_another(tmp_path):
     ]
 
 
-def test_roles_schedules_and_limits_are_the_configurations_own(tmp_path):
+def test_roles_schedules_and_limits_come_from_the_configuration(tmp_path):
     league = ("league/matchmaker=alphastar", "league/schedule=alphastar", "league.pool_limit=6")
     _, rows = simulated(
         tmp_path,
@@ -84,7 +84,7 @@ def test_a_recorded_run(tmp_path):
     objective, rows = simulated(tmp_path / "simulation", *overrides, "task.matches_per_iteration=10")
     row = rows["league"]
     assert row["snapshots"] == 3 and row["coverage"] is None and row["intruder_found_after"] is None
-    assert objective == pytest.approx(0.5)  # the hardest is the newest, which the learner is at the end
+    assert objective == pytest.approx(0.5)  # the hardest is the newest, which equals the learner at the end
     last = windows(tmp_path / "simulation")[-1]
     assert int(last["matches"]) == 241 // 10 * 10 + 10  # whole iterations
     expected = (1 / (1 + 10**-0.5) + 1 / (1 + 10**-0.25) + 0.5) / 3  # 200, 100 and 0 Elo
@@ -97,14 +97,14 @@ def test_a_recorded_run(tmp_path):
         ("task.matches=0", "task.matches=0 is not allowed: give a value >= 1"),
         ("task.window_matches=100", "task.window_matches=100 is less than an iteration"),
         ("task.intruder_at=2", "task.intruder_at=2 is not allowed"),
-        ("+league.learners.intruder={role: main_agent}", "the intruder's own name"),
+        ("+league.learners.intruder={role: main_agent}", "the name is reserved for the intruder"),
         ("task.matchmakers=null", "task.matchmakers has no entry"),
         ("league.pool_limit=1", "pool_limit=1 is too small"),
         ("run=/nonexistent", "run=/nonexistent: there is no such directory"),
-        ("run=conf", "run=conf: it has no whole checkpoint"),
+        ("run=conf", "run=conf: the run has no whole checkpoint"),
     ],
 )
-def test_what_is_wrong_names_the_key_and_the_fix(tmp_path, line, expected):
+def test_errors_name_the_key_and_the_fix(tmp_path, line, expected):
     with pytest.raises(ConfigError) as caught:
         simulated(tmp_path, "task=simulate", line)
     assert expected in str(caught.value) and len(str(caught.value).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""`task=stress` as a user meets it: tables and files of the simulated part; the real part on a small cluster."""
+"""`task=stress` from the outside: tables and files of the simulated part; the real part on a small cluster."""
 
 import csv
 import json
@@ -24,7 +24,8 @@ def rows(folder):
     return json.loads((folder / "stress.json").read_text())["rows"]
 
 
-def one(found, quantity, design, link="", note=""):
+def value_of(found, quantity, design, link="", note=""):
+    """Return the value of the only row with this quantity, design, link and beginning of the note."""
     [value] = [
         row["value"]
         for row in found
@@ -39,25 +40,25 @@ def test_simulated(tmp_path):
         "task.simulated_snapshot_bytes=[100_000,200_000_000]",
     )  # fmt: skip
     assert result.returncode == 0 and result.stderr == "", result.stderr
-    assert "Walls of the store's link" in result.stdout and "…" not in result.stdout  # nothing is cut off
+    assert "Actor limits of the store's link" in result.stdout and "…" not in result.stdout  # nothing is cut off
     found = rows(tmp_path)
     for size in ("snapshots of 100000 B", "snapshots of 2e+08 B"):
         for design in "abcd":
             simulated, planned = (
-                one(found, f"bytes, {how}", design, "store", size) for how in ("simulated", "planned")
+                value_of(found, f"bytes, {how}", design, "store", size) for how in ("simulated", "planned")
             )
             assert simulated == pytest.approx(planned, rel=0.1)
-        assert one(found, "bytes, simulated", "b", "store", size) > 3 * one(
+        assert value_of(found, "bytes, simulated", "b", "store", size) > 3 * value_of(
             found, "bytes, simulated", "c", "store", size
         )
-    # 1 Gbit/s is enough for 93.75 actors of 2 x 200 MB per 300 s each.
-    assert one(found, "actor limit, simulated", "b", "store") == pytest.approx(93.75, rel=0.1)
+    # 1 Gbit/s suffices for 93.75 actors of 2 x 200 MB per 300 s each.
+    assert value_of(found, "actor limit, simulated", "b", "store") == pytest.approx(93.75, rel=0.1)
     with (tmp_path / "stress.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(found)
     assert {"store_bytes_by_actors.png", "memory_by_pool.png"} <= {file.name for file in tmp_path.iterdir()}
 
 
-def test_what_is_refused(tmp_path):
+def test_errors(tmp_path):
     for override, text in (
         ("task.parts=[imagined]", "task.parts=imagined is not allowed"),
         ("task.real_nodes=3", "task.real_nodes=3 is no multiple of task.real_racks=2"),
@@ -69,19 +70,19 @@ def test_what_is_refused(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_real(tmp_path):
-    """8 processes on 4 Ray nodes in 2 racks, 64 snapshots: ten times less out of the store than if all pull all."""
+    """8 processes on 4 Ray nodes in 2 racks, 64 snapshots: a tenth of the bytes of design a out of the store."""
     result = command_line(
         tmp_path, "task.parts=[real]", "league/matchmaker=uniform", "task.real_actors=[8]", "task.real_pool=[64]",
         "task.real_snapshot_bytes=[1_000_000]", timeout=500,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    moved = {design: one(rows(tmp_path), "real: bytes", design, "store") for design in "abcd"}
+    moved = {design: value_of(rows(tmp_path), "real: bytes", design, "store") for design in "abcd"}
     assert moved["a"] == pytest.approx(8 * 64 * 1e6, rel=0.01)
-    assert moved["b"] == pytest.approx(8 * 6 * 1e6, rel=0.03)  # a few play the same opponent twice in a row
+    assert moved["b"] == pytest.approx(8 * 6 * 1e6, rel=0.03)  # some opponents are drawn twice in a row
     assert moved["a"] >= 10 * moved["c"] and moved["c"] == moved["d"]
     for design, link in (*((name, "store") for name in "abcd"), ("c", "rack cache"), ("d", "rack cache")):
-        planned = one(rows(tmp_path), "real: bytes, planned", design, link)
-        assert one(rows(tmp_path), "real: bytes", design, link) == pytest.approx(planned, rel=0.15)
-    memory = {design: one(rows(tmp_path), "real: private memory per process, mean", design) for design in "abd"}
+        planned = value_of(rows(tmp_path), "real: bytes, planned", design, link)
+        assert value_of(rows(tmp_path), "real: bytes", design, link) == pytest.approx(planned, rel=0.15)
+    memory = {design: value_of(rows(tmp_path), "real: private memory per process, mean", design) for design in "abd"}
     assert memory["a"] > 60e6 and memory["b"] < 5e6 and memory["d"] < 0.7e6
-    assert not list((tmp_path / "snapshots").glob("?" * 64))  # tidied up
+    assert not list((tmp_path / "snapshots").glob("?" * 64))  # deleted after the measurement
