@@ -53,19 +53,19 @@ class Design:
 def compute_designs(size: Size, snapshot_share: float, misses: MissRates | None) -> list[Design]:
     """Return all four designs. `misses` is None if the matchmaker never picks a snapshot."""
     snapshots, weights = _snapshots(size, snapshot_share, misses), _weights(size)
-    one, pool = size.snapshot_bytes, size.replica_bytes if snapshot_share else 0.0
+    snapshot, pool = size.snapshot_bytes, size.replica_bytes if snapshot_share else 0.0
     # Snapshots held by an actor, and bytes held by a rack's and a node's cache once they are full.
     held = min(size.opponents_at_once, size.pool_snapshots) if snapshot_share else 0
-    rack = min(size.rack_cache_snapshots or math.inf, size.pool_snapshots) * one if snapshot_share else 0.0
-    cached = min(size.node_cache_snapshots or math.inf, size.pool_snapshots) * one if snapshot_share else 0.0
+    rack = min(size.rack_cache_snapshots or math.inf, size.pool_snapshots) * snapshot if snapshot_share else 0.0
+    cached = min(size.node_cache_snapshots or math.inf, size.pool_snapshots) * snapshot if snapshot_share else 0.0
     actors = size.actors_per_node
-    fill = {"a": size.actors * pool, "b": size.actors * held * one, "c": size.racks * rack, "d": size.racks * rack}
+    fill = {"a": size.actors * pool, "b": size.actors * held * snapshot, "c": size.racks * rack, "d": size.racks * rack}
     memory = {
-        "a": actors * (pool + one),
-        "b": actors * (held + 1) * one,
-        "c": actors * (held + 1) * one,
+        "a": actors * (pool + snapshot),
+        "b": actors * (held + 1) * snapshot,
+        "c": actors * (held + 1) * snapshot,
         # Actors of a node share every copy; snapshots in use stay in memory even if the cache is smaller.
-        "d": max(cached, min(actors * held * one, pool)) + one,
+        "d": max(cached, min(actors * held * snapshot, pool)) + snapshot,
     }
     return [Design(name, snapshots[name], weights[name], fill[name], memory[name]) for name in DESIGNS]
 

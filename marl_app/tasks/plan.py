@@ -82,20 +82,20 @@ class Plan(Size):
 
 def _write(directory: Path, result: PlanResult, assumed: list[Row]) -> None:
     """Write all rows as JSON and CSV, and the picture."""
-    answers = [
+    result_rows = [
         *rows.time_and_storage(result),
         *rows.hit_rates(result),
         *rows.traffic(result),
         *rows.limits(result),
         *rows.growth(result),
     ]
-    content = {"assumptions": [asdict(row) for row in assumed], "rows": [asdict(row) for row in answers]}
+    content = {"assumptions": [asdict(row) for row in assumed], "rows": [asdict(row) for row in result_rows]}
     with replacing(directory / "plan.json") as file:
         file.write_text(to_json(content, indent=2) + "\n", encoding="utf-8")
     with replacing(directory / "plan.csv") as file, file.open("w", newline="", encoding="utf-8") as text:
         writer = csv.DictWriter(text, [item.name for item in fields(Row)])
         writer.writeheader()
-        writer.writerows(asdict(row) for row in (*assumed, *answers))
+        writer.writerows(asdict(row) for row in (*assumed, *result_rows))
     label = {design.name: f"{design.name}: {DESIGNS[design.name]}" for design in result.designs}
     picture = store_traffic_figure(
         result.size.actors,

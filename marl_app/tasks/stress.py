@@ -74,7 +74,9 @@ class Stress(Plan):
         # `parts` is checked by its choices.
         for name in ("real_actors", "real_pool", "real_snapshot_bytes", "simulated_snapshot_bytes"):
             if not isinstance(getattr(self, name), list) or not getattr(self, name):
-                raise ConfigError(f"task.{name}={getattr(self, name)} is no list of numbers: give at least one, as [8]")
+                raise ConfigError(
+                    f"task.{name}={getattr(self, name)} is no list of numbers: give at least 1, as in [8]"
+                )
 
     def __call__(self, config: Config) -> float:
         size, _ = self._size(config.run)

@@ -21,7 +21,7 @@ NAMES = "; ".join(f"{name} = {sentence}" for name, sentence in DESIGNS.items())
 
 
 def print_simulated(cases: Sequence[tuple[PlanResult, SimulatedTraffic]], seconds: float) -> None:
-    """SimulatedTraffic beside planned, by snapshot size, design and link."""
+    """Print simulated and planned bytes, by snapshot size, design and link."""
     size = cases[0][0].size
     title = (
         f"{size.actors:,} actors, {size.pool_snapshots} snapshots, simulated in {seconds:.0f} s; bytes of "

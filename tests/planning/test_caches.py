@@ -85,8 +85,8 @@ def test_the_caches_start_in_their_steady_state():
 
 
 def test_a_seed_gives_the_same_numbers():
-    one, two = (simulate_caches(UNIFORM, 40.0, NODES, 20, 20, np.random.default_rng(7)) for _ in range(2))
-    assert one == two
+    first, second = (simulate_caches(UNIFORM, 40.0, NODES, 20, 20, np.random.default_rng(7)) for _ in range(2))
+    assert first == second
 
 
 @pytest.mark.parametrize("rule", ["uniform", "pfsp"])

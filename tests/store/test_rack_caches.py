@@ -69,22 +69,22 @@ def test_a_rack_cache_through_faults(tmp_path):
     blobs = [store.put(os.urandom(2 * MB)) for _ in range(4)]
     option = RackCaches(capacity_bytes=5 * MB, rack_label="rack", timeout_s=20)
     [cache] = option.start(store)
-    one, two = (ray.remote(num_cpus=0)(Runner).remote(option, store) for _ in range(2))
+    first_runner, second_runner = (ray.remote(num_cpus=0)(Runner).remote(option, store) for _ in range(2))
 
     # The first env runner fetches, the second shares: both map the same file of shared memory, read-only.
-    digest, traffic = ray.get(one.get.remote(blobs[0]))
+    digest, traffic = ray.get(first_runner.get.remote(blobs[0]))
     assert digest == blobs[0] and traffic.hits == 0
     assert (
         traffic.bytes[STORE_TO_RACK] == 2 * MB == traffic.bytes[NODE_TO_RUNNER] and traffic.count[STORE_TO_RUNNER] == 0
     )
-    digest, traffic = ray.get(two.get.remote(blobs[0]))
+    digest, traffic = ray.get(second_runner.get.remote(blobs[0]))
     assert digest == blobs[0] and traffic.hits == 1 and traffic.bytes[STORE_TO_RACK] == 0
-    [(first, readonly), (second, _)] = ray.get([one.address.remote(), two.address.remote()])
+    [(first, readonly), (second, _)] = ray.get([first_runner.address.remote(), second_runner.address.remote()])
     assert first == second and first[0] != "0" and readonly
 
     # Bounded: of four blobs of 2 MB, two fit into 5 MB.
     for blob in blobs:
-        ray.get(one.get.remote(blob))
+        ray.get(first_runner.get.remote(blob))
     assert ray.get(cache.held_bytes.remote()) == 4 * MB
 
     # The inventory does not block: an answer arrives with a later call.
@@ -93,31 +93,31 @@ def test_a_rack_cache_through_faults(tmp_path):
 
     # Corrupt bytes in the rack are detected by the env runner, dropped from the cache, and fetched again.
     (tmp_path / "lies").touch()
-    digest, traffic = ray.get(one.get.remote(blobs[0]))
+    digest, traffic = ray.get(first_runner.get.remote(blobs[0]))
     assert digest == blobs[0] and traffic.corrupt == 1 and traffic.count[STORE_TO_RACK] == 2
 
     # The store is down: cached blobs are served, others fail until it is back.
     (tmp_path / "down").touch()
-    assert ray.get(two.get.remote(blobs[0]))[1].hits == 1
+    assert ray.get(second_runner.get.remote(blobs[0]))[1].hits == 1
     with pytest.raises(OSError, match="the store is down"):
-        ray.get(two.get.remote(blobs[1]))
+        ray.get(second_runner.get.remote(blobs[1]))
     (tmp_path / "down").unlink()
     time.sleep(STORE_PAUSE_S)
-    assert ray.get(two.get.remote(blobs[1]))[0] == blobs[1]
+    assert ray.get(second_runner.get.remote(blobs[1]))[0] == blobs[1]
 
     # The cache is killed: env runners read the store until Ray has restarted it, empty; then it fills.
     _, pid = ray.get(cache.node_and_pid.remote())
     os.kill(pid, signal.SIGKILL)
-    digest, traffic = ray.get(two.get.remote(blobs[1]))
+    digest, traffic = ray.get(second_runner.get.remote(blobs[1]))
     assert digest == blobs[1] and traffic.bypassed == 1 == traffic.count[STORE_TO_RUNNER]
     deadline = time.monotonic() + 60
-    while ray.get(two.get.remote(blobs[1]))[1].bypassed:
+    while ray.get(second_runner.get.remote(blobs[1]))[1].bypassed:
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert ray.get(cache.node_and_pid.remote())[1] != pid and ray.get(cache.held_bytes.remote()) == 2 * MB
-    assert ray.get(one.get.remote(blobs[1]))[1].hits == 1
+    assert ray.get(first_runner.get.remote(blobs[1]))[1].hits == 1
     poll(inventory, lambda held: held == {"": frozenset([blobs[1]])})
-    for actor in (one, two, cache):
+    for actor in (first_runner, second_runner, cache):
         ray.kill(actor)
 
 
