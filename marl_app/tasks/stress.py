@@ -69,14 +69,13 @@ class Stress(Plan):
         super().__post_init__()
         if self.real_nodes % self.real_racks:
             raise ConfigError(
-                f"task.real_nodes={self.real_nodes} is no multiple of task.real_racks={self.real_racks}: give one"
+                f"task.real_nodes={self.real_nodes} is no multiple of task.real_racks={self.real_racks}: "
+                "give a multiple of it"
             )
         # `parts` is checked by its choices.
         for name in ("real_actors", "real_pool", "real_snapshot_bytes", "simulated_snapshot_bytes"):
             if not isinstance(getattr(self, name), list) or not getattr(self, name):
-                raise ConfigError(
-                    f"task.{name}={getattr(self, name)} is no list of numbers: give at least 1, as in [8]"
-                )
+                raise ConfigError(f"task.{name}={getattr(self, name)} is no list of numbers: give a list such as [8]")
 
     def __call__(self, config: Config) -> float:
         size, _ = self._size(config.run)
@@ -98,7 +97,7 @@ class Stress(Plan):
         print(f"stress: {directory}  (stress.json, stress.csv, pictures)", flush=True)
         return ratio
 
-    # SimulatedTraffic.
+    # The simulated part.
 
     def _simulated(
         self, size: Size, picked: Opponents, tolerance: float, seed: int, directory: Path
@@ -183,7 +182,7 @@ class Stress(Plan):
         picture = loglog_figure("Memory for snapshots, per actor", "snapshots in the pool", "bytes", memory)
         write_png(directory / "memory_by_pool.png", picture)
 
-    # Real.
+    # The real part.
 
     def _real(self, config: Config, picked: Callable[[int], Opponents], directory: Path) -> tuple[list[Row], float]:
         """Measure all cases on a Ray cluster of this machine; return the rows and the objective."""
