@@ -134,7 +134,7 @@ class _Mapped:
         return (part for item in self._items for part in self._get(item))
 
     def __len__(self):
-        return len(list(self))
+        return sum(1 for _ in self)
 
     def __getitem__(self, index):
         return list(self)[index]

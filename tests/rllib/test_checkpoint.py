@@ -79,7 +79,7 @@ def test_a_loaded_checkpoint_restores_everything(run, tmp_path):
         assert equal(learner_state(algorithm), learner)
         assert plain(algorithm) == state
         assert algorithm.iteration == 6 and algorithm.anchors["random"]["games"] == 4
-        assert equal(dict(enumerate(algorithm._broadcast["main"].values())), dict(enumerate(weights.values())))
+        assert equal(algorithm.weights.broadcasted("main"), weights)
 
 
 def test_two_continuations_of_a_checkpoint_are_equal(run, tmp_path):

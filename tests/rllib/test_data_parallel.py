@@ -57,7 +57,7 @@ def test_two_learners_equal_a_single_learner(tmp_path):
         first, second = all_arrays(two)
         assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))  # equal initial weights
         one.weights.write("main", two.weights.read("main"))
-        one._weights_changed("main")
+        one.weights.broadcast("main")
         for algorithm in (one, two):
             shuffle_equally(algorithm)
             algorithm.train()  # on the same batch: two epochs of four minibatches

@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,7 +22,7 @@ from marl_app.rllib.ppo.algorithm import standardized
 from marl_app.rllib.ppo.learner import MinibatchPPOLearner, clip_gradients, minibatches
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay
-from tests.rllib.runners import OURS, collect, make_runner, random_weights
+from tests.rllib.runners import collect, make_runner, random_weights
 
 SETTINGS = {
     "plain": {},
@@ -46,9 +47,13 @@ def played(request, tmp_path_factory):
 
 def config_of(played, **training):
     config = played[0].config.copy(copy_frozen=False)
-    config.training(lr=0.01, **{key: value for key, value in training.items() if key not in OURS})
-    for key in OURS.keys() & training.keys():
-        setattr(config, key, training[key])
+    rllib = {key: value for key, value in training.items() if hasattr(config, key)}
+    config.training(lr=0.01, **rllib)
+    run_settings = copy.deepcopy(config.spec.settings)
+    for key in training.keys() - rllib.keys():
+        assert hasattr(run_settings.algorithm, key), key
+        setattr(run_settings.algorithm, key, training[key])
+    config.spec = replace(config.spec, settings=run_settings)
     return config
 
 

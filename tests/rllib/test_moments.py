@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marl_app.rllib.sampling.moments import Moments
+
+from marl_app.moments import Moments
 
 portions = st.lists(
     st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=20).map(lambda values: np.array(values)), max_size=6
@@ -14,7 +15,7 @@ portions = st.lists(
 def moments(parts):
     result = Moments()
     for part in parts:
-        result.add(part)
+        result.update(part)
     return result
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from marl_app.rllib.sampling.moments import Moments
 
 from marl_app.envs.matrix_game import MatrixGame
 from marl_app.envs.simple_spread import SimpleSpread
+from marl_app.moments import Moments
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore

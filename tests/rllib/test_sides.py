@@ -14,8 +14,7 @@ from marl_app.config.resume import expand
 from marl_app.evaluation.exploitability import exact_game
 from marl_app.evaluation.sequence_form import mixed
 from marl_app.players.agent import Agent
-from marl_app.rllib.training.checkpoint import load as load_checkpoint
-from marl_app.rllib.training.checkpoint import save_checkpoint
+from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.run import run as run_task
 from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import SMALL, matches, running, small

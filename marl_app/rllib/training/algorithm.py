@@ -75,10 +75,10 @@ class MatchAlgorithm(Algorithm):
         self.checkpoint: Path | None = None
         self.mid_iteration = False
         self.standing = CachedStanding(self.league, STANDING_MAX_AGE_S)
+        self._caches = self.spec.cache.start(self.store)  # before env runners read; held as long as the run lasts
         super().setup(config)  # builds the env runners, the learner group and the callbacks
         self.events = EventDispatcher(self.callbacks, {"algorithm": self}, self._accept, self._make_report)
         self.disk_errors = DiskErrors(self.counters, self.events.message)
-        self._caches = self.spec.cache.start(self.spec.store)  # held so that the caches live as long as the run
         runtime = settings.runtime
         self._assigner = Assigner(
             self.league, self.spec.cache.inventory(), settings.league.placement_tolerance, runtime.prefetch
