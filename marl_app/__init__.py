@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from marl_app.players.agent import Agent
     from marl_app.store.store import Store
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load_agent(run: str | Path, player: str | None = None, store: Store | None = None) -> Agent:

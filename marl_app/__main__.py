@@ -1,4 +1,4 @@
-"""The front door: `python -m marl_app +experiment=league`.
+"""The front door: `python -m marl_app +experiment=league`, or the console command `marl_app +experiment=league`.
 
 Composes the configuration, checks it, and hands it to the task as dataclasses. Imports neither Ray nor torch, so that
 `--help`, `--cfg job` and a typo answer at once. A wrong input is a message of one or two lines and exit code 2
@@ -16,11 +16,13 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
+from marl_app import __version__
 from marl_app.config.compose import check, compose_job, to_config
 from marl_app.config.errors import ConfigError
 from marl_app.config.explain import explain
 from marl_app.config.register import register
 from marl_app.config.resume import expand
+from marl_app.config.search_path import with_search_path
 from marl_app.config.tree import CONF
 
 register()
@@ -54,25 +56,49 @@ class _Parser(argparse.ArgumentParser):
 
 
 def prepare(arguments: list[str]) -> list[str]:
-    """The arguments for Hydra: `resume=` replaced by the run's own overrides, and everything checked.
+    """The arguments for Hydra: `--config-dir` as part of `hydra.searchpath`, `resume=` replaced by the run's own
+    overrides, and everything checked.
 
     Raises ConfigError, and Hydra's and OmegaConf's errors.
     """
     parser = get_args_parser()
     parser.__class__ = _Parser
     args = parser.parse_intermixed_args(arguments)
+    for name in ("config_name", "config_path"):
+        if getattr(args, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{flag} is not supported: keep your options in a folder and give --config-dir FOLDER")
     flags = [argument for argument in arguments if argument not in args.overrides]
-    overrides = expand(args.overrides, args.multirun)
+    if args.help or args.hydra_help or args.info or args.shell_completion:
+        return [*flags, *expand(args.overrides, args.multirun)]
+    overrides = expand(with_search_path(args.overrides, args.config_dir), args.multirun)
     if args.cfg:
         compose_job(overrides)
-    elif not (args.help or args.hydra_help or args.info or args.shell_completion or args.config_dir):
+    else:
         check(overrides, args.multirun)
-    return [*flags, *overrides]
+    return [*_without_config_dir(flags), *overrides]
+
+
+def _without_config_dir(flags: list[str]) -> list[str]:
+    """The flags without `--config-dir=FOLDER`, `--config-dir FOLDER` or `-cd FOLDER`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    return parser.parse_known_args(flags)[1]
 
 
 _full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
-if __name__ == "__main__":
+
+def command_line() -> None:
+    """`python -m marl_app` and the console command `marl_app`: run what `sys.argv` says.
+
+    As with `python -m`, classes of the current folder can be imported.
+    """
+    if "--version" in sys.argv[1:]:
+        print(f"marl_app {__version__} (Hydra {hydra.__version__})")
+        return
+    if not sys.flags.safe_path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors in its own way and exits with 1
     try:
         sys.argv[1:] = prepare(sys.argv[1:])
@@ -82,3 +108,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit(130)  # the shell's code for Ctrl-C; the run has saved itself
+
+
+if __name__ == "__main__":
+    command_line()

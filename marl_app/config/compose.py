@@ -17,7 +17,8 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.explain import explain, unknown_key
 from marl_app.config.register import register
 from marl_app.config.schema import Config
-from marl_app.config.tree import CONF
+from marl_app.config.search_path import user_folders
+from marl_app.config.tree import CONF, FOLDERS
 
 
 def load(overrides: Sequence[str] = (), output_dir: str = "runs/adhoc") -> Config:
@@ -33,12 +34,18 @@ def load(overrides: Sequence[str] = (), output_dir: str = "runs/adhoc") -> Confi
 
 def compose_job(overrides: Sequence[str], output_dir: str = "runs/adhoc") -> DictConfig:
     """Compose one job outside `@hydra.main`. Raises Hydra's and OmegaConf's errors."""
-    register()
+    _prepare(overrides)
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=list(overrides))
     with open_dict(cfg):
         cfg.output_dir = output_dir  # in a run it comes from Hydra, which is not there yet
     return cfg
+
+
+def _prepare(overrides: Sequence[str]) -> None:
+    """Register the schema, and let errors name the options of the user's folders too."""
+    register()
+    FOLDERS[1:] = user_folders(overrides)
 
 
 def to_config(cfg: DictConfig) -> Config:
@@ -70,7 +77,7 @@ def check(overrides: Sequence[str], multirun: bool) -> None:
 
 def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
     """The overrides of each job: one, or as many as a sweep (`-m`, or a sweep file) has."""
-    register()
+    _prepare(overrides)
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None

@@ -21,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from marl_app.config.compose import compose_job
 from marl_app.config.errors import ConfigError
+from marl_app.config.search_path import SEARCH_PATH, as_override, quoted, with_search_path
 from marl_app.config.tree import schema_keys
 
 _SET_ANEW = ("resume", "output_dir")
 _FROM_A_RUN = ("exploit",)  # tasks that take over the configuration of run=DIR
-_NOT_TAKEN_OVER = r"(stop|task|sweep|hydra)([./].*)?|run|name|resume|output_dir"
+_NOT_TAKEN_OVER = r"(stop|task|sweep|hydra(?!\.searchpath))([./].*)?|run|name|resume|output_dir"
 
 
 def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
@@ -44,9 +45,9 @@ def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
     if multirun or resumes[-1].is_sweep_override():
         raise ConfigError(f"{given}: a resumed run is one run: leave out -m and give one directory")
     directory = Path(str(resumes[-1].value())).expanduser().resolve()
-    merged = _merged(_recorded(directory, given), overrides, parsed)
-    merged["resume"] = f"resume={_quoted(str(directory))}"
-    merged["hydra.run.dir"] = f"hydra.run.dir={_quoted(str(directory))}"
+    merged = _merged(_recorded(directory, given, overrides), overrides, parsed)
+    merged["resume"] = f"resume={quoted(str(directory))}"
+    merged["hydra.run.dir"] = f"hydra.run.dir={quoted(str(directory))}"
     merged["hydra.mode"] = "hydra.mode=RUN"  # the run may have been one of a sweep
     return list(merged.values())
 
@@ -61,7 +62,7 @@ def _taken_over(overrides: Sequence[str], parsed: Sequence[Override], run: Overr
     given = str(run.input_line)
     if run.is_sweep_override():
         raise ConfigError(f"{given}: task={task} takes over one run: give one directory")
-    recorded = _recorded(Path(str(run.value())).expanduser().resolve(), given)
+    recorded = _recorded(Path(str(run.value())).expanduser().resolve(), given, overrides)
     kept = [
         line
         for line, override in zip(recorded, _parse(recorded), strict=True)
@@ -78,8 +79,11 @@ def _merged(recorded: Sequence[str], overrides: Sequence[str], parsed: Sequence[
     return merged
 
 
-def _recorded(directory: Path, given: str) -> list[str]:
-    """The overrides of the run in the directory, followed by what is needed to get its configuration again."""
+def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
+    """The overrides of the run in the directory, followed by what is needed to get its configuration again.
+
+    They begin with `hydra.searchpath`, that of `now` or the recorded one, where the run has options of the user's.
+    """
     files = [directory / ".hydra" / name for name in ("overrides.yaml", "config.yaml")]
     if not directory.is_dir():
         raise ConfigError(f"{given}: there is no such directory: give the directory of a run, e.g. runs/league/<time>")
@@ -90,9 +94,22 @@ def _recorded(directory: Path, given: str) -> list[str]:
         overrides, config = [OmegaConf.load(file) for file in files]
     except Exception as error:
         raise ConfigError(f"{given}: the recorded configuration in .hydra/ cannot be read") from error
-    lines = [str(line) for line in overrides]
+    lines = [*_search_path(directory, given, now), *(str(line) for line in overrides)]
     assert isinstance(config, DictConfig)
     return [*lines, *_differences(config, compose_job(lines))]
+
+
+def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
+    """The override `hydra.searchpath` that is given now, or else the one that the run has recorded, if any."""
+    lines = [line for line, override in zip(now, _parse(now), strict=True) if _name(override) == SEARCH_PATH]
+    file = directory / ".hydra" / "hydra.yaml"
+    if lines or not file.is_file():
+        return lines
+    entries = OmegaConf.select(OmegaConf.load(file), SEARCH_PATH) or []
+    try:
+        return with_search_path([as_override(entries)]) if entries else []
+    except ConfigError as error:
+        raise ConfigError(f"{given}: {error}") from error
 
 
 def _differences(recorded: DictConfig, composed: DictConfig) -> Iterator[str]:
@@ -122,13 +139,8 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(_text, value)) + "]"
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\'", "\\\\'").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _parse(lines: Sequence[str]) -> list[Override]:

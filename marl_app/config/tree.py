@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 from marl_app.config.schema import Config
 
 CONF = Path(__file__).parents[1] / "conf"
+FOLDERS = [CONF]
+"""Where options are found: `conf/`, then the user's folders of the composition that is at work (`hydra.searchpath`)."""
 ADDED_GROUPS = ("experiment", "sweep", "debug")  # not in the defaults list: chosen with a +
 
 
@@ -61,14 +63,15 @@ def _added_keys(section: type, base: type, path: str) -> Iterator[Key]:
 
 
 def groups() -> list[str]:
-    """The groups of `conf/`, as they are chosen: env, league/matchmaker, ... (Hydra's own are left out)."""
-    folders = {file.parent.relative_to(CONF).as_posix() for file in CONF.rglob("*.yaml")}
-    return sorted(folder for folder in folders if folder not in (".", "local") and not folder.startswith("hydra"))
+    """The groups of `conf/` and of the user's folders, as they are chosen: env, league/matchmaker, ... (without
+    Hydra's own)."""
+    found = {file.parent.relative_to(folder).as_posix() for folder in FOLDERS for file in folder.rglob("*.yaml")}
+    return sorted(group for group in found if group not in (".", "local") and not group.startswith("hydra"))
 
 
 def options(group: str) -> list[str]:
     """The options of a group; empty if there is no such group."""
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    return sorted({file.stem for file in _files(group)})
 
 
 def all_keys() -> set[str]:
@@ -77,11 +80,14 @@ def all_keys() -> set[str]:
     for group in groups():
         if group in ADDED_GROUPS:
             continue
-        for option in options(group):
-            file = CONF / group / f"{option}.yaml"
+        for file in _files(group):
             path = "" if "# @package _global_" in file.read_text() else f"{group.replace('/', '.')}."
             known |= set(_flat(OmegaConf.to_container(OmegaConf.load(file)), path))
     return known
+
+
+def _files(group: str) -> Iterator[Path]:
+    return (file for folder in FOLDERS for file in (folder / group).glob("*.yaml"))
 
 
 def _flat(content: Any, path: str) -> Iterator[str]:
