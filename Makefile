@@ -7,7 +7,7 @@ COOP := runs/coop/$(shell date +%Y-%m-%d_%H-%M-%S)
 CONTRAST := runs/contrast/$(shell date +%Y-%m-%d_%H-%M-%S)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint format type docs test test-slow ci league self-play circle coop contrast train tb check-env bench clean
+.PHONY: help setup lock lint format type docs test test-slow ci league self-play circle coop contrast train tb check-env bench wheel clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -83,6 +83,10 @@ check-env: setup ## check an environment against the contract: make check-env EN
 bench: setup    ## training speed beside RLlib's own env runner and a bare loop
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
+wheel: setup    ## dist/marl_app-VERSION.whl, what `pip install` needs outside the checkout
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 clean:          ## remove caches and build products (not .venv, not runs)
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -type d -exec rm -rf {} +

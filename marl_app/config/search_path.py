@@ -80,7 +80,7 @@ def _entries(override: Override) -> list[str]:
 
 
 def _absolute(entry: str) -> str:
-    return entry if entry.startswith("pkg://") else f"file://{(folder_of(entry) or Path()).absolute()}"
+    return f"file://{(folder_of(entry) or Path()).absolute()}"
 
 
 def _check(entry: str) -> None:

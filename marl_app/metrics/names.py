@@ -245,6 +245,7 @@ METRICS = (
     Metric(
         "health/nonfinite", "Metric values that were NaN or infinite and so are missing in a curve, so far.", "values"
     ),
+    Metric("custom/{name}", "Reported by a callback of the user's own, which names it.", "the callback's"),
 )
 
 

@@ -10,7 +10,7 @@ from marl_app.config.resume import expand
 from marl_app.config.search_path import with_search_path
 from marl_app.config.tree import all_keys, groups, options
 
-GAME = "_target_: my_project.game.Game\nstones: 21\n"
+GAME = "_target_: marl_app.envs.circle.Circle\nstones: 21\n"
 EXPERIMENT = "# @package _global_\ndefaults: [override /env: my_game]\nname: mine\n"
 
 
@@ -58,7 +58,7 @@ def test_every_way_to_name_the_folder_gives_one_override_with_absolute_paths(con
     arguments = prepare([*flags, "+experiment=mine", "env.stones=9"])
     assert arguments == [f"hydra.searchpath=['file://{conf}']", "+experiment=mine", "env.stones=9"]
     config = load(arguments)
-    assert (config.name, config.env) == ("mine", {"_target_": "my_project.game.Game", "stones": 9})
+    assert (config.name, config.env) == ("mine", {"_target_": "marl_app.envs.circle.Circle", "stones": 9})
 
 
 def test_both_ways_together(conf, tmp_path):
@@ -75,6 +75,7 @@ def test_a_folder_of_an_installed_package(conf, tmp_path, monkeypatch):
     conf.rename(tmp_path / "their_package" / "conf")
     monkeypatch.syspath_prepend(tmp_path)
     lines = with_search_path(["hydra.searchpath=[pkg://their_package.conf]", "+experiment=mine"])
+    assert lines[0] == f"hydra.searchpath=['file://{tmp_path}/their_package/conf']"
     assert load(lines).name == "mine" and "my_game" in options("env")
 
 
@@ -118,9 +119,14 @@ def test_an_option_with_a_name_of_ours_would_never_be_found(conf):
 
 
 def test_the_jobs_of_a_sweep(conf):
-    lines = with_search_path(["+experiment=mine", "env=my_game,circle", "seed=1,2"], "my_conf")
+    lines = with_search_path(["+experiment=mine", "env=my_game,tic_tac_toe", "seed=1,2"], "my_conf")
     expanded = list(jobs(lines, multirun=True))
-    assert [load(job).env["_target_"].rpartition(".")[2] for job in expanded] == ["Game", "Game", "Circle", "Circle"]
+    assert [load(job).env["_target_"].rpartition(".")[2] for job in expanded] == [
+        "Circle",
+        "Circle",
+        "TicTacToe",
+        "TicTacToe",
+    ]
 
 
 def test_a_resumed_run_finds_the_folder_again(conf, record, tmp_path, monkeypatch):

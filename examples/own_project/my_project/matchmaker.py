@@ -1,0 +1,25 @@
+"""A matchmaker: part of the matches against itself, the others against the newest snapshots."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marl_app.league.matchmakers.matchmaker import Branch, against, scaled, self_play
+from marl_app.league.view import LeagueView
+
+
+class Recent:
+    """Self-play with probability `self_play`, else one of the `newest` snapshots, each equally likely."""
+
+    def __init__(self, self_play: float, newest: int) -> None:
+        if not 0 <= self_play <= 1 or newest < 1:
+            raise ValueError(f"self_play must be in [0, 1] and newest >= 1, not {self_play} and {newest}")
+        self.self_play = self_play
+        self.newest = newest
+
+    def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        snapshots = view.facing(learner)[-self.newest :]
+        recent = against(
+            snapshots, view, learner, "recent", lambda win_rates: np.full(len(win_rates), 1 / len(win_rates))
+        )
+        return [*scaled(self_play(view, learner), self.self_play), *scaled(recent, 1 - self.self_play)]
