@@ -23,7 +23,7 @@ SMALL = {  # what the test adds to a command of the README, so that it ends afte
         "stop.iterations=2 algorithm.train_batch_size_per_learner=512 algorithm.minibatch_size=256 evaluation.games=4 "
         "runtime.num_envs_per_env_runner=32 league.schedule.agent_steps=500"
     ),
-    "resume=": "stop.iterations=3",
+    "resume=": "stop.iterations=3 runtime.num_env_runners=0",
     "task=evaluate": "task.games=4 task.snapshots=2",
 }
 

@@ -8,25 +8,25 @@ import numpy as np
 
 from marl_app.players.agent import Agent
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.events import CallbackResult, MatchCallback
 
 
 class CountWinningMoves(MatchCallback):
     """Reports the share of the won positions in which the greedy learner takes the winning number of stones.
 
-    A curve, `custom/winning_moves`, and a message at the end of the run. Names of own metrics begin with `custom/`.
+    The curve is `custom/winning_moves`; the names of all metrics of a project begin with `custom/`.
     """
 
-    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> None:
-        agent = Agent(algorithm.encode_learner())
+    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> CallbackResult:
+        agent = Agent(algorithm.snapshots.encode(algorithm.spec.main_learner))
         positions = agent.spaces_of(0)[0].shape[0]
         left = np.array([number for number in range(1, positions) if number % 4])
         masks = np.arange(1, 4) <= left[:, None]  # [positions, 3]
         taken = 1 + agent.act(np.eye(positions, dtype=np.int8)[left], masks, greedy=True)
         self._found, self._all = int((taken == left % 4).sum()), len(left)
-        algorithm.report["custom/winning_moves"] = self._found / self._all
+        return CallbackResult(metrics={"custom/winning_moves": self._found / self._all})
 
-    def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> None:
-        if hasattr(self, "_found"):
-            text = f"stones: {self._found} of {self._all} winning moves found"
-            algorithm.fire("on_message", text=text)
+    def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> CallbackResult | None:
+        if not hasattr(self, "_found"):  # the run ended in its first iteration
+            return None
+        return CallbackResult(messages=(f"stones: {self._found} of {self._all} winning moves found",))
