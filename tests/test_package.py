@@ -116,7 +116,7 @@ def test_the_source_distribution_builds_the_same_wheel(source, wheel, tmp_path):
     with tarfile.open(archive) as opened:
         names = opened.getnames()
         opened.extractall(tmp_path, filter="data")
-    assert not [name for name in names if "/tests/" in name or "/local" in name]
+    assert not [name for name in names if "/tests/" in name or "/local/" in name]
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert files(build(unpacked, tmp_path / "wheel")) == files(wheel)
 
