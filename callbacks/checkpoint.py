@@ -8,7 +8,7 @@ from typing import Any
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.checkpoint import save_checkpoint
 from marl_app.rllib.training.events import CallbackResult, MatchCallback
-from marl_app.store.garbage import write_run_references
+from marl_app.runs.references import write_run_references
 
 
 class SaveCheckpoints(MatchCallback):

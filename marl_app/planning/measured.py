@@ -6,7 +6,6 @@ that cannot be measured are omitted (a pool of one snapshot has no freeze interv
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marl_app.league.payoff import Payoff
-from marl_app.league.players import Player
 from marl_app.league.ratings import bradley_terry
+from marl_app.runs.checkpoints import latest_state
+from marl_app.runs.state import RunState
 
 Values = dict[str, Any]
 
@@ -36,9 +36,9 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
     if len(progress) < 2:
         raise ValueError(f"the run has {len(progress)} finished iterations: at least 2 are needed to measure rates")
     values = _rates(progress, runtime, sides, agents_per_side)
-    state = read_newest_state(run / "checkpoints")
+    state = latest_state(run / "checkpoints")
     if state is not None:
-        values |= _league(state["league"], run / "snapshots", summary["trained_agent_steps_per_s"])
+        values |= _league(state, run / "snapshots", summary["trained_agent_steps_per_s"])
     return values
 
 
@@ -84,41 +84,29 @@ def _rates(progress: list[dict[str, Any]], runtime: Mapping[str, Any], sides: in
     }
 
 
-def _league(league: dict[str, Any], snapshots: Path, agent_steps_per_s: float) -> Values:
-    """Measure snapshot size, freeze interval and Elo per generation from the pool."""
+def _league(state: RunState, directory: Path, agent_steps_per_s: float) -> Values:
+    """Measure snapshot size, freeze interval and Elo per generation from the pool, whose files are in `directory`."""
     values: Values = {}
     # Snapshots in an object store have no file here: their size is not measured.
-    entries = league["snapshots"]
-    sizes = [file.stat().st_size for entry in entries if (file := snapshots / entry["digest"]).is_file()]
+    snapshots = state.snapshots
+    sizes = [file.stat().st_size for snapshot in snapshots if (file := directory / snapshot.digest).is_file()]
     if sizes:
         values["snapshot_bytes"] = float(np.mean(sizes))
-    learner = league["learners"][0]["lineage"]
-    lineage = [entry for entry in entries if entry["player"].partition("@")[0] == learner]
+    learner = state.learners[0].lineage
+    lineage = [snapshot for snapshot in snapshots if snapshot.player.lineage == learner]
     if len(lineage) < 2:
         return values
-    steps = lineage[-1]["agent_steps"] - lineage[0]["agent_steps"]
+    steps = lineage[-1].agent_steps - lineage[0].agent_steps
     if steps > 0:
         values["freeze_interval_s"] = steps / (len(lineage) - 1) / agent_steps_per_s
     payoff = Payoff()
-    payoff.load_state_dict(league["payoff"])
-    generations = [Player.parse(entry["player"]).generation or 0 for entry in lineage]
-    wins, _ = payoff.counts([learner, *(entry["player"] for entry in lineage)])  # [1 + snapshots, 1 + snapshots]
+    payoff.load_state_dict(state.league["payoff"])
+    generations = [snapshot.player.generation or 0 for snapshot in lineage]
+    wins, _ = payoff.counts([learner, *(snapshot.player.id for snapshot in lineage)])  # [1 + snapshots, 1 + snapshots]
     # Slope of the ratings over generations; the learner is half a generation ahead, as in `opponents`.
     slope = np.polyfit([generations[-1] + 0.5, *generations], bradley_terry(wins), 1)[0]
     values["elo_per_generation"] = float(max(slope, 0.0))
     return values
-
-
-def read_newest_state(checkpoints: Path) -> dict[str, Any] | None:
-    """Return `state.json` of the newest checkpoint in which its digest matches the manifest; None without one."""
-    for path in sorted(checkpoints.glob("checkpoint-*"), reverse=True):
-        try:
-            data = (path / "state.json").read_bytes()
-            if hashlib.sha256(data).hexdigest() == _json(path / "manifest.json")["state.json"]:
-                return dict(json.loads(data))
-        except (OSError, ValueError, KeyError):
-            continue
-    return None
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -69,22 +69,19 @@ def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes]
     descriptor = os.open(directory, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
-    there = _all(directory)
-    older = [other for other in there if other.name < name]
-    for other in set(there) - {path, *older[: keep - 1]}:
+    existing = _newest_first(directory)
+    older = [other for other in existing if other.name < name]
+    for other in set(existing) - {path, *older[: keep - 1]}:
         shutil.rmtree(other)
     return path
 
 
 def latest_checkpoint(directory: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole, or None; one that is torn is reported and passed over."""
-    for path in _all(directory):
+    """Return the newest checkpoint that is whole, or None. Torn ones are logged and skipped."""
+    for path in _newest_first(directory):
         try:
-            manifest = json.loads((path / MANIFEST).read_bytes())
-            data = {name: (path / name).read_bytes() for name in manifest}
-            for name, content in data.items():
-                if hashlib.sha256(content).hexdigest() != manifest[name]:
-                    raise ValueError(f"{name} does not have the digest in {MANIFEST}")
+            manifest = _manifest(path)
+            data = {name: _verified(path, name, manifest) for name in manifest}
             state = RunState.from_json(json.loads(data[STATE]))
             players = {name: data[PLAYER.format(name)] for name in state.trainees}
             return Checkpoint(path, players, data[LEARNER], state)
@@ -93,11 +90,51 @@ def latest_checkpoint(directory: Path) -> Checkpoint | None:
     return None
 
 
+def latest_state(directory: Path) -> RunState | None:
+    """Return the newest state that is whole, or None: as `latest_checkpoint`, without reading weights."""
+    for path in _newest_first(directory):
+        try:
+            return RunState.from_json(json.loads(_verified(path, STATE, _manifest(path))))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is damaged (%s); trying the one before", path, error)
+    return None
+
+
+def all_states(directory: Path) -> list[RunState]:
+    """Return the states of all checkpoints, verified or not.
+
+    Raises ValueError, naming the checkpoint, if a state is missing or cannot be read.
+    """
+    states = []
+    for path in _newest_first(directory):
+        try:
+            states.append(RunState.from_json(json.loads((path / STATE).read_bytes())))
+        except FileNotFoundError:
+            if path.exists():  # otherwise the run has just deleted it
+                raise ValueError(f"{path} has no {STATE}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged") from error
+    return states
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    """Return the digests of a checkpoint's files, by name."""
+    return dict(json.loads((path / MANIFEST).read_bytes()))
+
+
+def _verified(path: Path, name: str, manifest: Mapping[str, str]) -> bytes:
+    """Return a file of a checkpoint. Raises ValueError if its digest is not that of the manifest."""
+    data = (path / name).read_bytes()
+    if hashlib.sha256(data).hexdigest() != manifest[name]:
+        raise ValueError(f"{name} does not have the digest in {MANIFEST}")
+    return data
+
+
 def has_checkpoints(directory: Path) -> bool:
-    """Whether there is a checkpoint, whole or not."""
-    return bool(_all(directory))
+    """Return whether the directory has a checkpoint, whole or torn."""
+    return bool(_newest_first(directory))
 
 
-def _all(directory: Path) -> list[Path]:
-    """Checkpoint directories, newest first."""
+def _newest_first(directory: Path) -> list[Path]:
+    """Return the checkpoints of a directory, newest first."""
     return sorted(directory.glob("checkpoint-*"), reverse=True)

@@ -90,6 +90,12 @@ class RunState:
         )
 
     @property
+    def needed_digests(self) -> set[str]:
+        """The snapshots that the run may still read: the pool, and the weights that learners may be reset to."""
+        initial = {trainee.initial for trainee in self.trainees.values() if trainee.initial}
+        return initial.union(snapshot.digest for snapshot in self.snapshots)
+
+    @property
     def learners(self) -> list[Learner]:
         """The league's learners, the main one first."""
         return [Learner(**learner) for learner in self.league["learners"]]

@@ -9,14 +9,12 @@ in between is seen.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_app.store.store import REFERENCES, Store, Unavailable
+from marl_app.store.store import REFERENCES, Store
 
 MIN_GRACE_S = 2 * 3600.0
 """Twice `object_store.RENEW_S`, the age from which a repeated `put` makes a blob count as new."""
@@ -38,51 +36,12 @@ def write_references(store: Store, owner: str, digests: Iterable[str], who: str)
     store.note(REFERENCES, owner, {"who": who, "digests": sorted(set(digests))})
 
 
-def write_run_references(store: Store, run: Path, needed: Iterable[str]) -> None:
-    """Write the references of a run: the digests `needed` now, and those of its checkpoints.
-
-    If a checkpoint cannot be read, the references written before stay in addition. While the store is unavailable
-    nothing is written; the next checkpoint tries again.
-    """
-    owner = reference_owner(run)
-    with contextlib.suppress(Unavailable):
-        try:
-            earlier = checkpoint_digests(run)
-        except ValueError:
-            # An unreadable checkpoint may need any digest that was referenced before.
-            earlier = set(store.notes(REFERENCES).get(owner, {}).get("digests", ()))
-        write_references(store, owner, earlier.union(needed), str(run))
-
-
 def reference_owner(run: Path) -> str:
     """Return the name of a run's references: random, and kept in a file of the run directory."""
     file = run / OWNER
     if not file.exists():
         file.write_text(uuid.uuid4().hex + "\n")
     return file.read_text().strip()
-
-
-def checkpoint_digests(run: Path) -> set[str]:
-    """Return the digests that the checkpoints of a run reference, torn checkpoints included.
-
-    Raises ValueError for a checkpoint that cannot be read: its references are unknown, so nothing may be deleted.
-    """
-    found: set[str] = set()
-    for path in sorted((run / "checkpoints").glob("checkpoint-*")):
-        try:
-            state = json.loads((path / "state.json").read_bytes())
-            found.update(snapshot["digest"] for snapshot in state["league"]["snapshots"])
-            # Weights that a learner may be reset to; empty for learners without resets.
-            found.update(trainee["initial"] for trainee in state["trainees"].values() if trainee["initial"])
-        except FileNotFoundError:
-            # The directory is gone as well if the run has just deleted an old checkpoint.
-            if path.exists():
-                raise ValueError(
-                    f"{path} has no state.json, its references are unknown: delete it to collect garbage"
-                ) from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged, its references are unknown: delete it to collect garbage") from error
-    return found
 
 
 def find_garbage(store: Store, now: float, grace_s: float, also_referred: Iterable[str] = ()) -> Garbage:

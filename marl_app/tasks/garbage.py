@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from marl_app.assembly.instantiate import leaf, named
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
-from marl_app.store.garbage import MIN_GRACE_S, checkpoint_digests, find_garbage
+from marl_app.runs.references import checkpoint_digests
+from marl_app.store.garbage import MIN_GRACE_S, find_garbage
 
 
 @dataclass

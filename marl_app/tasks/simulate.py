@@ -25,7 +25,7 @@ from marl_app.config.schema import Config, Section, key
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.metrics.figures import curves_figure, write_png
 from marl_app.metrics.files import replacing, to_json
-from marl_app.planning.measured import read_newest_state
+from marl_app.runs.checkpoints import latest_state
 from marl_app.simulation.disc import Disc
 from marl_app.simulation.measures import Window
 from marl_app.simulation.play import INTRUDER, Learning, Pace, Simulation, SimulationHistory, Trick
@@ -114,15 +114,12 @@ def _recorded(config: Config) -> tuple[Recorded, float]:
     directory = Path(str(config.run)).expanduser()
     if not directory.is_dir():
         raise ConfigError(f"run={config.run}: there is no such directory: give the directory of a run")
-    state = read_newest_state(directory / "checkpoints")
+    state = latest_state(directory / "checkpoints")
     if state is None:
         raise ConfigError(f"run={config.run}: the run has no whole checkpoint: give another run")
     try:
-        learners = [learner["lineage"] for learner in state["league"]["learners"]]
-        counters = state["counters"]
-        return Recorded.from_league_state(state["league"], learners[0]), counters["trained_agent_steps"] / counters[
-            "matches"
-        ]
+        learner, counters = state.learners[0].lineage, state.counters
+        return Recorded.from_league_state(state.league, learner), counters.trained_agent_steps / counters.matches
     except Exception as error:  # any fault in the files of a run has the same fix: another run
         raise ConfigError(f"run={config.run}: cannot simulate this run: {error or type(error).__name__}") from error
 

@@ -1,8 +1,9 @@
 """Writes the files of a run, with round numbers, as `planning.measured` reads them."""
 
-import hashlib
 import json
 from pathlib import Path
+
+from tests.runs.states import snapshot_json, state_json, write_state
 
 RUNTIME = {"num_env_runners": 2, "num_envs_per_env_runner": 50, "opponent_slots": 8}
 
@@ -42,19 +43,9 @@ def write_run(directory: Path, snapshots: int = 3) -> Path:
     zeros = [[0.0] * len(players) for _ in players]
     league = {
         "learners": [{"lineage": "main", "role": "main_agent"}],
-        "snapshots": [
-            {"player": player, "digest": f"{index:064x}", "agent_steps": 6000 * index}
-            for index, player in enumerate(pool)
-        ],
+        "snapshots": [snapshot_json(player, f"{index:064x}", 6000 * index) for index, player in enumerate(pool)],
         "payoff": {"players": players, "wins": wins, "draws": zeros, "excess": zeros},
     }
     counters = {"trained_agent_steps": 30_000, "matches": 600}
-    write_checkpoint(directory / "checkpoints" / "checkpoint-00000010", {"league": league, "counters": counters})
+    write_state(directory / "checkpoints" / "checkpoint-00000010", state_json(league, counters=counters))
     return directory
-
-
-def write_checkpoint(directory: Path, state: object) -> None:
-    directory.mkdir(parents=True)
-    data = json.dumps(state).encode()
-    (directory / "state.json").write_bytes(data)
-    (directory / "manifest.json").write_text(json.dumps({"state.json": hashlib.sha256(data).hexdigest()}))

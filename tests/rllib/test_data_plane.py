@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from marl_app import load_agent
 from marl_app.config.compose import compose_job
 from marl_app.rllib.training.checkpoint import save_checkpoint
-from marl_app.store.garbage import write_run_references
+from marl_app.runs.references import write_run_references
 from marl_app.store.store import FACTS, REFERENCES
 from tests.rllib.runs import SMALL, running
 from tests.store.s3 import S3

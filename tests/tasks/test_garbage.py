@@ -11,6 +11,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.run import run as run_task
 from marl_app.store.disk import DiskStore
 from marl_app.store.garbage import write_references
+from tests.runs.states import snapshot_json, state_json
 
 
 def collect(directory, *overrides):
@@ -26,7 +27,7 @@ def finished(tmp_path):
         os.utime(store.path / digest, (time.time() - 200_000,) * 2)
     checkpoint = tmp_path / "checkpoints" / "checkpoint-00000001"
     checkpoint.mkdir(parents=True)
-    state = {"league": {"snapshots": [{"player": "main@0000", "digest": digests[0]}]}, "trainees": {}}
+    state = state_json({"snapshots": [snapshot_json("main@0000", digests[0])]})
     (checkpoint / "state.json").write_text(json.dumps(state))
     write_references(store, "other", [digests[1]], "runs/other")
     (tmp_path / ".hydra").mkdir()

@@ -13,7 +13,8 @@ from matplotlib.image import imread
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.run import run as run_task
-from tests.planning.runs import write_checkpoint, write_run
+from tests.planning.runs import write_run
+from tests.runs.states import state_json, write_state
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("task.matches=20000", "task.window_matches=5000", "league.schedule.agent_steps=40000")
@@ -111,7 +112,7 @@ def test_errors_name_the_key_and_the_fix(tmp_path, line, expected):
 
 
 def test_a_run_that_cannot_be_read_is_one_line(tmp_path):
-    write_checkpoint(tmp_path / "run" / "checkpoints" / "checkpoint-00000001", {"league": {}})
+    write_state(tmp_path / "run" / "checkpoints" / "checkpoint-00000001", state_json())
     with pytest.raises(ConfigError, match="cannot simulate this run") as caught:
         simulated(tmp_path, "task=simulate", f"run={tmp_path / 'run'}")
     assert len(str(caught.value).splitlines()) == 1
