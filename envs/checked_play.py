@@ -1,4 +1,4 @@
-"""Random legal play that checks every answer of an environment: what `envs.checker` is made of."""
+"""Random legal play that checks everything an environment returns, step by step; used by `envs.checker`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from marl_app.envs.batched import Array, BatchedEnv, Bools, Group, Ints, Step
 from marl_app.envs.random_play import random_actions, rows_by_group
 
 
-class Play:
-    """Random legal play that checks every answer of the environment on the way."""
+class CheckedPlay:
+    """Random legal play of an environment; every returned array is checked against the contract.
+
+    ended_matches, ended_steps: number of matches that have ended, and the sum of their lengths.
+    """
 
     def __init__(self, env: BatchedEnv, seed: int) -> None:
         self.env = env
-        self.ended = 0
+        self.ended_matches = 0
         self.ended_steps = 0
         self.trace: list[Array] = []
-        """Everything the environment answered, in order."""
+        """Everything that the environment returned, in order."""
+        # Two generators, so that the chosen actions do not depend on how many numbers the environment draws.
         self._chooser = np.random.default_rng(seed)
         self._rng = np.random.default_rng(seed + 1)
         self._lengths: Ints = np.zeros(env.num_matches, np.int64)
@@ -27,7 +31,7 @@ class Play:
         env.reset(self._rng)
 
     def step(self) -> None:
-        """Look, act, step, and reset what has ended."""
+        """Observe, act, step, and reset matches that have ended."""
         env = self.env
         acting = env.acting()
         self._check_acting(acting)
@@ -39,7 +43,7 @@ class Play:
         actions = random_actions(env, self._chooser)
         step = env.step(actions, self._rng)
         unchanged = all(np.array_equal(a, b) for a, b in zip(observations, kept, strict=True))
-        require(unchanged, "a step changed observations given out before: observe() must return the caller's own array")
+        require(unchanged, "a step changed observations returned before it: observe() must return a new array")
         self._check_step(step)
         self._lengths += 1
         self._finished = step.finished.copy()
@@ -47,7 +51,7 @@ class Play:
         self.trace += [acting, *kept, *step]
         if len(ended):
             self._check_end(ended, step)
-            self.ended += len(ended)
+            self.ended_matches += len(ended)
             self.ended_steps += int(self._lengths[ended].sum())
             self._lengths[ended] = 0
             self._finished[ended] = False
@@ -57,13 +61,16 @@ class Play:
         env = self.env
         require_array("acting()", acting, (env.num_matches, len(env.agents)), np.bool_)
         idle = np.flatnonzero(acting.sum(axis=1) == 0)
-        require(not len(idle), f"nobody acts in running match {', '.join(map(str, idle[:1]))}")
+        require(not len(idle), f"no agent acts in running match {', '.join(map(str, idle[:1]))}")
         require(not (acting & self._finished).any(), f"a finished agent acts: {_first(env, acting & self._finished)}")
         several = bool(acting.sum(axis=1).max() > 1)
-        require(not (several and env.openings), "openings, but several agents act at once: it is not turn-based")
+        require(
+            not (several and env.openings),
+            "openings are set, but several agents act in one step: the environment is not turn-based",
+        )
 
     def _observe(self, group: Group, matches: Ints, agents: Ints) -> Array:
-        """The observations of some agents of one group, and the states of their matches, checked."""
+        """Return the observations of some agents of one group; check them and the states of their matches."""
         env = self.env
         space = group.observation_space
         rows = env.observe(matches, agents)
@@ -75,7 +82,7 @@ class Play:
             )
         if env.state_space is not None:
             states = env.state(matches)
-            require(states is not None, "there is a state_space, but state() is None")
+            require(states is not None, "the environment has a state_space, but state() returned None")
             assert states is not None
             require_array("state()", states, (len(matches), *env.state_space.shape), np.float32)
         return rows
@@ -86,6 +93,7 @@ class Play:
             return
         name = f"action_mask() of group {group.name}"
         require_array(name, mask, (len(matches), group.mask_size), np.bool_)
+        # Every part of a MultiDiscrete action needs a legal value; other action spaces have a single part.
         nvec = group.action_space.nvec if isinstance(group.action_space, spaces.MultiDiscrete) else [group.mask_size]
         for part in np.split(mask, np.cumsum(nvec)[:-1], axis=1):
             stuck = np.flatnonzero(part.sum(axis=1) == 0)
@@ -101,15 +109,15 @@ class Play:
         require_array("step().terminated", step.terminated, size[:1], np.bool_)
         require_array("step().truncated", step.truncated, size[:1], np.bool_)
         require_array("step().finished", step.finished, size, np.bool_)
-        odd = ~np.isfinite(step.rewards)
-        require(not odd.any(), f"a reward is not finite: {_first(env, odd)}")
-        odd = (step.rewards != 0) & self._finished
-        require(not odd.any(), f"a finished agent is rewarded: {_first(env, odd)}")
-        odd = self._finished & ~step.finished
-        require(not odd.any(), f"a finished agent is no longer finished: {_first(env, odd)}")
+        bad = ~np.isfinite(step.rewards)
+        require(not bad.any(), f"a reward is not finite: {_first(env, bad)}")
+        bad = (step.rewards != 0) & self._finished
+        require(not bad.any(), f"a finished agent is rewarded: {_first(env, bad)}")
+        bad = self._finished & ~step.finished
+        require(not bad.any(), f"a finished agent is no longer finished: {_first(env, bad)}")
         require(not (step.terminated & step.truncated).any(), "a match is both terminated and truncated")
-        odd = step.terminated[:, None] & ~step.finished
-        require(not odd.any(), f"an agent of a terminated match is not finished: {_first(env, odd)}")
+        bad = step.terminated[:, None] & ~step.finished
+        require(not bad.any(), f"an agent of a terminated match is not finished: {_first(env, bad)}")
 
     def _check_end(self, ended: Ints, step: Step) -> None:
         env = self.env
@@ -121,7 +129,8 @@ class Play:
         if len(env.sides) == 2:
             require(np.allclose(scores.sum(axis=1), 1), f"the scores of two sides must sum to 1: {scores.tolist()}")
         cut = step.truncated[:, None] & ~step.finished
-        for index, matches, agents, _ in rows_by_group(env, cut):  # what their values are bootstrapped from
+        # Their values are bootstrapped from the last observations, so these must exist although the agents do not act.
+        for index, matches, agents, _ in rows_by_group(env, cut):
             self._observe(env.groups[index], matches, agents)
 
 
@@ -132,14 +141,14 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_array(name: str, array: Array, shape: tuple[int, ...], dtype: Any) -> None:
-    """Raise AssertionError unless it is an array of this shape and dtype."""
+    """Raise AssertionError, which names the array, unless it has this shape and dtype."""
     require(isinstance(array, np.ndarray), f"{name} is not an array but {type(array).__name__}")
     require(array.shape == shape, f"{name} has shape {array.shape}, not {shape}")
     require(array.dtype == dtype, f"{name} has dtype {array.dtype}, not {np.dtype(dtype)}")
 
 
 def _first(env: BatchedEnv, where: Bools) -> str:
-    """Name the first True of an array [B, agents]."""
+    """Return which agent and match the first True of an array [B, agents] is for, for error messages."""
     if not where.any():
         return ""
     match, agent = np.argwhere(where)[0]

@@ -4,7 +4,7 @@
     python -m marl_app.envs.checker pettingzoo name=pettingzoo.classic.go_v5          # with a key changed
     python -m marl_app.envs.checker my_package.games.MyGame board_size=9              # any class that is a BatchedEnv
 
-Prints what was checked, or one line that says what is wrong (exit status 1).
+Prints a summary of what was checked, or one line that names the violated promise (exit status 1).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
-from marl_app.envs.checked_play import Play, require
+from marl_app.envs.checked_play import CheckedPlay, require
 from marl_app.envs.random_play import random_actions, rows_by_group
 
 
-class Report(NamedTuple):
-    """What `check_env` has seen."""
+class CheckReport(NamedTuple):
+    """The result of a passed `check_env`: the structure of the environment, and statistics of the played matches."""
 
     agents: tuple[str, ...]
     groups: tuple[Group, ...]
@@ -34,38 +34,38 @@ class Report(NamedTuple):
     matches: int
     mean_length: float
     steps_per_second: float
-    """Steps of one match, with observations and masks, checks included."""
+    """Env steps per second, including observations, masks and checks."""
 
 
-def check_env(make: MakeEnv, num_matches: int = 6, steps: int = 300, seed: int = 0) -> Report:
+def check_env(make: MakeEnv, num_matches: int = 6, steps: int = 300, seed: int = 0) -> CheckReport:
     """Play random legal moves and check every promise of the contract.
 
     make: makes the environment with the given number of matches; called several times.
-    steps: how many times the matches are stepped; at least one match must end.
+    steps: number of steps of all matches; at least one match must end within them.
 
-    Raises AssertionError with one line that says what is wrong; errors of the environment pass through.
+    Raises AssertionError with one line that names the violated promise; errors of the environment pass through.
     """
     env = make(num_matches)
     try:
         check_structure(env, num_matches)
         begin = time.perf_counter()
-        play = Play(env, seed)
+        play = CheckedPlay(env, seed)
         for _ in range(steps):
             play.step()
         seconds = time.perf_counter() - begin
-        require(play.ended > 0, f"no match ended within {steps} steps")
+        require(play.ended_matches > 0, f"no match ended within {steps} steps")
         check_reset(env, seed)
     finally:
         env.close()
     check_same_seed(make, num_matches, min(steps, 50), seed)
     check_batch_size(make, num_matches, min(steps, 50), seed)
-    length = play.ended_steps / play.ended
-    return Report(env.agents, env.groups, env.sides, play.ended, length, steps * num_matches / seconds)
+    length = play.ended_steps / play.ended_matches
+    return CheckReport(env.agents, env.groups, env.sides, play.ended_matches, length, steps * num_matches / seconds)
 
 
 def check_structure(env: BatchedEnv, num_matches: int) -> None:
-    """Agents, groups, sides, spaces and openings."""
-    require(env.num_matches == num_matches, f"num_matches is {env.num_matches}, but {num_matches} were asked for")
+    """Check agents, groups, sides, spaces and openings."""
+    require(env.num_matches == num_matches, f"num_matches is {env.num_matches}, but {num_matches} were requested")
     require(len(set(env.agents)) == len(env.agents) > 0, f"agents must be different names, not {env.agents}")
     _require_partition([group.agents for group in env.groups], env.agents, "groups")
     _require_partition(env.sides, env.agents, "sides")
@@ -76,64 +76,71 @@ def check_structure(env: BatchedEnv, num_matches: int) -> None:
         known = (spaces.Discrete, spaces.MultiDiscrete, spaces.Box)
         require(isinstance(group.observation_space, spaces.Box), f"group {group.name}: observation_space is not a Box")
         require(
-            isinstance(group.action_space, known), f"group {group.name}: action_space {group.action_space} is unknown"
+            isinstance(group.action_space, known),
+            f"group {group.name}: action_space {group.action_space} is not Discrete, MultiDiscrete or Box",
         )
     if env.openings is not None:
         probability, low, high = env.openings
-        require(0 <= probability <= 1 and 0 <= low <= high, f"openings {env.openings} are not sensible")
+        require(
+            0 <= probability <= 1 and 0 <= low <= high,
+            f"openings {env.openings} must have 0 <= probability <= 1 and 0 <= low <= high",
+        )
 
 
 def check_reset(env: BatchedEnv, seed: int) -> None:
-    """Resetting one match starts it again and leaves the others as they were."""
+    """Check that resetting one match, or none, leaves the other matches unchanged."""
     rng = np.random.default_rng(seed)
     env.reset(rng)
     step = env.step(random_actions(env, rng), rng)
     ended = (step.terminated | step.truncated).nonzero()[0]
     if len(ended):
         env.reset(rng, ended)
-    before = _snapshot(env)
-    env.reset(rng, np.zeros(0, np.int64))
-    require(_equal(before, _snapshot(env), slice(None)), "resetting no match changed something")
+    # All matches are one step into a match now, or at its beginning where it ended in that step.
+    before = _visible_state(env)
+    env.reset(rng, np.zeros(0, np.int64))  # an empty list must not be read as "all matches"
+    require(_equal(before, _visible_state(env), slice(None)), "resetting no match changed something")
     env.reset(rng, np.array([0]))
-    require(_equal(before, _snapshot(env), slice(1, None)), "resetting match 0 changed another match")
+    require(_equal(before, _visible_state(env), slice(1, None)), "resetting match 0 changed another match")
 
 
 def check_same_seed(make: MakeEnv, num_matches: int, steps: int, seed: int) -> None:
-    """The same generator seed gives the same matches."""
-    first, second = (_trace(make(num_matches), steps, seed) for _ in range(2))
+    """Check that the same generator seed gives the same matches."""
+    first, second = (_play_trace(make(num_matches), steps, seed) for _ in range(2))
     for a, b in zip(first, second, strict=True):
-        require(np.array_equal(a, b), "the same seed gave different matches: all randomness must come from the rng")
+        require(np.array_equal(a, b), "the same seed gave different matches: draw all randomness from the passed rng")
 
 
 def check_batch_size(make: MakeEnv, num_matches: int, steps: int, seed: int) -> None:
-    """A match goes the same way alone and beside others; checked where the environment draws no random numbers."""
-    many, one = make(num_matches), make(1)
+    """Check that a match goes the same way alone and in a batch, if the environment draws no random numbers."""
+    batch, single = make(num_matches), make(1)
     try:
+        # Both environments share one generator: if either of them drew from it, their matches would differ rightly, so
+        # the check ends as soon as the state of the generator is no longer the initial one.
         rng = np.random.default_rng(seed)
         fresh = rng.bit_generator.state
-        many.reset(rng)
-        one.reset(rng)
+        batch.reset(rng)
+        single.reset(rng)
         chooser = np.random.default_rng(seed)
         for _ in range(steps):
-            actions = random_actions(many, chooser)
-            step = many.step(actions, rng)
-            alone = one.step([array[:1] for array in actions], rng)
+            actions = random_actions(batch, chooser)
+            step = batch.step(actions, rng)
+            alone = single.step([array[:1] for array in actions], rng)
             if rng.bit_generator.state != fresh:
                 return
             same = all(np.array_equal(a[:1], b) for a, b in zip(step, alone, strict=True))
-            for env, result in ((many, step), (one, alone)):
+            for env, result in ((batch, step), (single, alone)):
                 env.reset(rng, (result.terminated | result.truncated).nonzero()[0])
-            same = same and _equal(_snapshot(many), _snapshot(one), slice(1))
-            require(same, "a match depends on the matches beside it")
+            same = same and _equal(_visible_state(batch), _visible_state(single), slice(1))
+            require(same, "a match depends on the other matches of the batch")
     finally:
-        many.close()
-        one.close()
+        batch.close()
+        single.close()
 
 
-def _trace(env: BatchedEnv, steps: int, seed: int) -> list[Array]:
-    """Everything an environment answers in some steps of random play."""
+def _play_trace(env: BatchedEnv, steps: int, seed: int) -> list[Array]:
+    """Return everything that an environment returned in some steps of random play."""
     try:
-        play = Play(env, seed)
+        play = CheckedPlay(env, seed)
         for _ in range(steps):
             play.step()
         return play.trace
@@ -141,8 +148,8 @@ def _trace(env: BatchedEnv, steps: int, seed: int) -> list[Array]:
         env.close()
 
 
-def _snapshot(env: BatchedEnv) -> list[Array]:
-    """All that can be seen of the matches now, each array [B, ...]: who acts, and what every agent may see and do."""
+def _visible_state(env: BatchedEnv) -> list[Array]:
+    """Return who acts, [B, agents], and per group the observations and masks of acting agents, [B, n_group, ...]."""
     acting = env.acting()
     size = env.num_matches
     seen = [np.zeros((size, len(group.agents), *group.observation_space.shape)) for group in env.groups]
@@ -163,13 +170,13 @@ def _require_partition(parts: Sequence[Sequence[int]], agents: Sequence[str], na
         count = sum(list(part).count(index) for part in parts)
         require(count == 1, f"{name}: agent {agent} is in {count} of them; it must be in exactly one")
     known = all(0 <= index < len(agents) for part in parts for index in part)
-    require(known and all(len(part) for part in parts), f"{name}: an empty one, or an index that is no agent")
+    require(known and all(len(part) for part in parts), f"{name}: a part is empty or has an index that is not an agent")
 
 
 def instantiate(config: Mapping[str, Any], *args: Any) -> Any:
-    """Build what a config with `_target_` says, inner ones first: the little of Hydra that conf/env needs.
+    """Build the object of a config with a `_target_`, nested ones first: the part of Hydra that conf/env needs.
 
-    Raises ValueError for a key that was left at `???`.
+    `args` are passed first. Raises ValueError for a key that was left at `???`.
     """
     missing = [key for key, value in config.items() if value == "???"]
     if missing:
@@ -184,11 +191,14 @@ def instantiate(config: Mapping[str, Any], *args: Any) -> Any:
 
 
 def read_config(option: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The config of an option of conf/env, or of a class by its dotted path, with `key=value` changes (YAML values)."""
+    """Return the config of an option of conf/env or of a class path, with `key=value` overrides (YAML values).
+
+    Raises ValueError if `option` is neither.
+    """
     path = Path(__file__).parents[1] / "conf" / "env" / f"{option}.yaml"
     if path.exists():
         content = yaml.safe_load(path.read_text())
-        # An option that sets other groups too holds the environment under `env`.
+        # An option that also sets keys of other groups has the environment under `env`.
         config = dict(content.get("env", content))
     elif "." in option:
         config = {"_target_": option}
@@ -202,7 +212,7 @@ def read_config(option: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; returns the exit status."""
     if not arguments:
         print(__doc__)
         return 1
@@ -220,7 +230,7 @@ def main(arguments: Sequence[str]) -> int:
     for side in report.sides:
         print(f"  side     {', '.join(report.agents[agent] for agent in side)}")
     print(f"  played   {report.matches} matches of {report.mean_length:.1f} steps on average")
-    print(f"  speed    {report.steps_per_second:,.0f} steps of a match per second, checks included")
+    print(f"  speed    {report.steps_per_second:,.0f} env steps per second, checks included")
     return 0
 
 

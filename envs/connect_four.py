@@ -67,14 +67,14 @@ class ConnectFour(BatchedEnv):
         self.openings = openings
         self._rows = np.arange(num_matches)
         # The discs of the agent to move, rather than a board per agent: then no step has to ask whose turn it is.
-        self._own: Words = np.zeros(num_matches, np.uint64)
+        self._mover_discs: Words = np.zeros(num_matches, np.uint64)
         self._occupied: Words = np.zeros(num_matches, np.uint64)
         self._mover: Ints = np.zeros(num_matches, np.int64)
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Empty the boards of all or the given matches; `rng` is not used."""
         chosen = slice(None) if matches is None else matches
-        self._own[chosen] = 0
+        self._mover_discs[chosen] = 0
         self._occupied[chosen] = 0
         self._mover[chosen] = 0
 
@@ -85,7 +85,7 @@ class ConnectFour(BatchedEnv):
 
     def observe(self, matches: Ints, agents: Ints) -> Array:
         """What the agents see: int8 [R, 6, 7, 2], see the class."""
-        mover, occupied = self._own[matches], self._occupied[matches]
+        mover, occupied = self._mover_discs[matches], self._occupied[matches]
         both = np.empty((len(matches), 2), np.uint64)
         both[:, 0] = np.where(self._mover[matches] == agents, mover, occupied ^ mover)
         both[:, 1] = occupied ^ both[:, 0]
@@ -104,12 +104,12 @@ class ConnectFour(BatchedEnv):
         Raises ValueError for a column that is full or not on the board.
         """
         disc = self._drop(actions[0][self._rows, self._mover])
-        moved = self._own | disc
+        moved = self._mover_discs | disc
         won = has_four(moved)
         rewards = np.zeros((self.num_matches, 2), np.float32)
         rewards[self._rows, self._mover] = won
         rewards[self._rows, 1 - self._mover] = -won.astype(np.float32)
-        self._own ^= self._occupied  # the other agent's discs: it moves next
+        self._mover_discs ^= self._occupied  # the other agent's discs: it moves next
         self._occupied |= disc
         self._mover ^= 1
         terminated = won | (self._occupied == _FULL)
@@ -118,7 +118,7 @@ class ConnectFour(BatchedEnv):
 
     def scores(self, matches: Ints) -> Floats:
         """Scores, float32 [K, 2]: 1 for four in a row, 0 for the other side, 0.5 for a full board."""
-        own = self._own[matches]
+        own = self._mover_discs[matches]
         lead = has_four(own).astype(np.float32) - has_four(self._occupied[matches] ^ own)  # of the agent to move
         first = 0.5 + 0.5 * np.where(self._mover[matches] == 0, lead, -lead)
         return np.stack([first, 1 - first], axis=1)

@@ -27,7 +27,7 @@ from marl_app.envs.batched import (
 )
 
 
-class Turn(NamedTuple):
+class CopyStep(NamedTuple):
     """What one step of one match brought; the fields are one match's row of `envs.batched.Step`."""
 
     rewards: Floats
@@ -56,7 +56,7 @@ class Copy(ABC):
         """Legal actions of an acting agent, bool [mask_size]; None if all are legal."""
 
     @abstractmethod
-    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> Turn:
+    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Play one action per acting agent."""
 
     def state(self) -> Array:

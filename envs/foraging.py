@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
-from marl_app.envs.grid import draw_cells, places
+from marl_app.envs.grid import coordinates, draw_cells
 from marl_app.envs.legal import require_actions
 from marl_app.envs.settings import require_bool, require_field, require_integer, require_number
 
@@ -79,7 +79,7 @@ class Foraging(BatchedEnv):
         self.groups = (Group("player", self.sides[0], space, spaces.Discrete(len(_MOVES))),)
         self.state_space = spaces.Box(np.tile(space.low, players), np.tile(space.high, players), dtype=np.float32)
         self._inner, self._far = _room_for_food(self._size)
-        self._order: Ints = np.array([[a, *(o for o in range(players) if o != a)] for a in range(players)])
+        self._self_first: Ints = np.array([[a, *(o for o in range(players) if o != a)] for a in range(players)])
         # Food is kept in the order of its cells, row by row, and has level 0 once it is loaded.
         self.positions: Ints = np.zeros((num_matches, players, 2), np.int64)
         self.levels: Ints = np.zeros((num_matches, players), np.int64)
@@ -96,7 +96,7 @@ class Foraging(BatchedEnv):
         for player in range(count):
             cells = draw_cells(rng, room)
             room[rows, cells] = False
-            self.positions[chosen, player] = places(cells, self._size[1])
+            self.positions[chosen, player] = coordinates(cells, self._size[1])
         self.levels[chosen] = rng.integers(*self._player_levels, (len(chosen), count), endpoint=True)
         levels = self._draw_food_levels(rng, chosen)
         room &= self._inner
@@ -106,7 +106,7 @@ class Foraging(BatchedEnv):
             food[:, index] = draw_cells(rng, room)
             room &= self._far[food[:, index]]
         order = food.argsort(axis=1)
-        self.food_positions[chosen] = places(np.take_along_axis(food, order, axis=1), self._size[1])
+        self.food_positions[chosen] = coordinates(np.take_along_axis(food, order, axis=1), self._size[1])
         self.food_levels[chosen] = np.take_along_axis(levels, order, axis=1)
         self.food_spawned[chosen] = levels.sum(axis=1)
         self._steps[chosen] = 0
@@ -121,11 +121,11 @@ class Foraging(BatchedEnv):
         corner = np.maximum(center - self._sight, 0)
         food, levels = self.food_positions[matches], self.food_levels[matches]
         seen: Bools = np.all(np.abs(food - center) <= self._sight, axis=2) & (levels > 0)
-        order = (matches[:, None], self._order[agents])  # the player itself, then the others
+        order = (matches[:, None], self._self_first[agents])  # the player itself, then the others
         players = self.positions[order] - corner
         # As in lbforaging: near the upper and the left edge a player sees others farther away than food.
         near: Bools = np.all((players >= 0) & (players <= 2 * self._sight), axis=2)
-        parts = _listed(food - corner, levels, seen), _listed(players, self.levels[order], near)
+        parts = _list_visible(food - corner, levels, seen), _list_visible(players, self.levels[order], near)
         return np.concatenate(parts, axis=1)
 
     def action_mask(self, matches: Ints, agents: Ints) -> Bools:
@@ -202,17 +202,17 @@ def _check_levels(team: int, min_player: int, max_player: int, min_food: int, ma
 def valid_actions(position: Ints, food: Ints, levels: Ints, size: Ints) -> Bools:
     """Which of the actions do something: bool [..., 6] for position [..., 2], food [..., n, 2] and levels [..., n]."""
     delta = food - position[..., None, :]
-    beside = (np.abs(delta).sum(axis=-1) == 1) & (levels > 0)
+    adjacent = (np.abs(delta).sum(axis=-1) == 1) & (levels > 0)
     valid = np.ones((*position.shape[:-1], len(_MOVES)), np.bool_)
     for axis, back, forth in ((0, NORTH, SOUTH), (1, WEST, EAST)):
-        valid[..., back] = (position[..., axis] > 0) & ~(beside & (delta[..., axis] == -1)).any(axis=-1)
+        valid[..., back] = (position[..., axis] > 0) & ~(adjacent & (delta[..., axis] == -1)).any(axis=-1)
         inside = position[..., axis] < size[axis] - 1
-        valid[..., forth] = inside & ~(beside & (delta[..., axis] == 1)).any(axis=-1)
-    valid[..., LOAD] = beside.any(axis=-1)
+        valid[..., forth] = inside & ~(adjacent & (delta[..., axis] == 1)).any(axis=-1)
+    valid[..., LOAD] = adjacent.any(axis=-1)
     return valid
 
 
-def _listed(where: Ints, levels: Ints, seen: Bools) -> Floats:
+def _list_visible(where: Ints, levels: Ints, seen: Bools) -> Floats:
     """What is seen of the things at [R, n, 2], of levels [R, n], in order, then (-1, -1, 0): float32 [R, 3 n]."""
     order = np.argsort(~seen, axis=1, kind="stable")
     listed = np.concatenate([where, levels[..., None]], axis=2, dtype=np.float32)
@@ -229,9 +229,9 @@ def _room_for_food(size: Ints) -> tuple[Bools, Bools]:
     """Cells that are not at the edge, bool [cells]; cells [cells, cells] far enough from food in another one.
 
     Food has no other food in the 3 x 3 cells around it, nor within two cells in line with it: so that nobody is ever
-    beside two of them.
+    adjacent two of them.
     """
-    cells = places(np.arange(size.prod()), size[1])
+    cells = coordinates(np.arange(size.prod()), size[1])
     inner: Bools = np.all((cells > 0) & (cells < size - 1), axis=1)
     apart = np.abs(cells[:, None] - cells)
     far: Bools = (apart.max(axis=2) > 2) | ((apart.max(axis=2) == 2) & (apart.min(axis=2) > 0))

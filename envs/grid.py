@@ -7,7 +7,7 @@ import numpy as np
 from marl_app.envs.batched import Bools, Ints
 
 
-def places(cells: Ints, columns: int) -> Ints:
+def coordinates(cells: Ints, columns: int) -> Ints:
     """Row and column, int64 [..., 2], of cells [...]."""
     return np.stack(np.divmod(cells, columns), axis=-1)
 

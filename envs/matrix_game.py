@@ -38,13 +38,13 @@ class MatrixGame(BatchedEnv):
         zero_sum = not cooperative and not self.payoffs.sum(axis=2).any()
         self.stake = (float(np.abs(self.payoffs).max()) or None) if zero_sum else None
         rows, columns = self.payoffs.shape[:2]
-        nothing = spaces.Box(0.0, 0.0, (1,), np.float32)
+        observation_space = spaces.Box(0.0, 0.0, (1,), np.float32)
         if rows == columns:
-            self.groups = (Group("player", (0, 1), nothing, spaces.Discrete(rows)),)
+            self.groups = (Group("player", (0, 1), observation_space, spaces.Discrete(rows)),)
         else:
             self.groups = (
-                Group("row", (0,), nothing, spaces.Discrete(rows)),
-                Group("column", (1,), nothing, spaces.Discrete(columns)),
+                Group("row", (0,), observation_space, spaces.Discrete(rows)),
+                Group("column", (1,), observation_space, spaces.Discrete(columns)),
             )
         self._returns: Floats = np.zeros((num_matches, 2), np.float32)
 

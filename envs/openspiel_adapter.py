@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, Bools, Floats, Group, Openings
-from marl_app.envs.copies import Copies, Copy, Turn
+from marl_app.envs.copies import Copies, Copy, CopyStep
 
 
 class OpenSpiel(Copies):
@@ -46,14 +46,14 @@ class OpenSpiel(Copies):
             [group],
             sides,
             openings,
-            stake=stake_of(loaded),
+            stake=game_stake(loaded),
         )
         self.openspiel_game = game
-        self._any_copy = copies[0]
+        self._first_copy = copies[0]
 
     def observe_state(self, state: Any, agent: int) -> Array:
         """What the agent sees in any state of the game (a `pyspiel.State`), as `observe` shows it in a match."""
-        return self._any_copy.observe_state(state, agent)
+        return self._first_copy.observe_state(state, agent)
 
 
 class OpenSpielCopy(Copy):
@@ -99,7 +99,7 @@ class OpenSpielCopy(Copy):
         mask[self._state.legal_actions(agent)] = True
         return mask
 
-    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> Turn:
+    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Apply the moves, then chance moves up to the next decision."""
         if self._state.is_simultaneous_node():
             players = range(self._game.num_players())
@@ -114,7 +114,7 @@ class OpenSpielCopy(Copy):
         rewards: Floats = (returns - self._returns).astype(np.float32)
         self._returns = returns
         over = self._state.is_terminal()
-        return Turn(rewards, over, False, np.full(len(rewards), over))
+        return CopyStep(rewards, over, False, np.full(len(rewards), over))
 
     def _play_chance(self, rng: np.random.Generator) -> None:
         while self._state.is_chance_node():
@@ -128,7 +128,7 @@ def _pyspiel() -> Any:
     return importlib.import_module("pyspiel")
 
 
-def stake_of(game: Any) -> float | None:
+def game_stake(game: Any) -> float | None:
     """Half of what lies between the utilities of a `pyspiel.Game` of two players whose sum is fixed; else None."""
     utility = _pyspiel().GameType.Utility
     if game.num_players() != 2 or game.get_type().utility not in (utility.ZERO_SUM, utility.CONSTANT_SUM):

@@ -31,7 +31,7 @@ MOVES = 5
 _DIRECTIONS: Doubles = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.float64)
 
 
-def distances(first: Doubles, second: Doubles) -> Doubles:
+def pairwise_distances(first: Doubles, second: Doubles) -> Doubles:
     """From each of `first` [B, n, 2] to each of `second` [B, m, 2]: [B, n, m]."""
     x = first[:, :, None, 0] - second[:, None, :, 0]
     y = first[:, :, None, 1] - second[:, None, :, 1]
@@ -60,7 +60,7 @@ def contact_forces(positions: Doubles, sizes: Doubles, movable: int) -> Doubles:
     return force
 
 
-def move(positions: Doubles, velocities: Doubles, force: Doubles, max_speed: Doubles | None) -> None:
+def move_bodies(positions: Doubles, velocities: Doubles, force: Doubles, max_speed: Doubles | None) -> None:
     """Move bodies of mass 1 by one time step, in place: all [B, n, 2]; max_speed: [n], or None = no limit."""
     positions += velocities * DT
     velocities *= 1 - DAMPING
@@ -71,7 +71,7 @@ def move(positions: Doubles, velocities: Doubles, force: Doubles, max_speed: Dou
         velocities *= np.where(fast, max_speed / np.where(fast, speed, 1.0), 1.0)[..., None]
 
 
-def directions(actions: Array, continuous: bool) -> Doubles:
+def action_directions(actions: Array, continuous: bool) -> Doubles:
     """Where agents want to go, float64 [..., 2]: actions are int64 [...], or float32 [..., 5] if continuous."""
     if continuous:
         return np.stack([actions[..., 2] - actions[..., 1], actions[..., 4] - actions[..., 3]], -1).astype(np.float64)
@@ -150,7 +150,7 @@ class Particles(BatchedEnv):
         require_actions(self.title, self, actions)
         force = self._forces(actions)
         force += contact_forces(self.positions[:, : len(self._sizes)], self._sizes, len(self.agents))
-        move(self.positions[:, : len(self.agents)], self.velocities, force, self._max_speed)
+        move_bodies(self.positions[:, : len(self.agents)], self.velocities, force, self._max_speed)
         rewards = self._rewards().astype(np.float32)
         self._returns += rewards
         self._steps += 1
@@ -177,14 +177,14 @@ class Particles(BatchedEnv):
     def _rewards(self) -> Doubles:
         """What the agents get for where they are now: float64 [B, agents]."""
 
-    def _seen_from(self, matches: Ints, agents: Ints) -> tuple[Doubles, Doubles]:
+    def _relative_positions(self, matches: Ints, agents: Ints) -> tuple[Doubles, Doubles]:
         """Where the landmarks [R, landmarks, 2] and the other agents [R, agents - 1, 2] are, as seen by agents."""
         positions, rows = self.positions[matches], np.arange(len(matches))
         relative = positions - positions[rows, agents][:, None]
         return relative[:, len(self.agents) :], relative[rows[:, None], self._others[agents]]
 
 
-def joined(*parts: Array) -> Floats:
+def concatenate_parts(*parts: Array) -> Floats:
     """Put parts [R, ...] of observations side by side: float32 [R, numbers]."""
     rows = len(parts[0])
     return np.concatenate([part.reshape(rows, math.prod(part.shape[1:])) for part in parts], 1, dtype=np.float32)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from marl_app.envs.batched import Array, Bools, Floats
-from marl_app.envs.copies import Copy, Turn
+from marl_app.envs.copies import Copy, CopyStep
 from marl_app.envs.pettingzoo_spaces import Seat
 
 
@@ -65,9 +65,9 @@ class PettingZooCopy(Copy):
         present = [self._index[name] for name in self._env.agents]
         return sorted(agent for agent in present if not self._gone[agent])
 
-    def _turn(
+    def _to_copy_step(
         self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool]
-    ) -> Turn:
+    ) -> CopyStep:
         """Sum up a step of the environment; the module's docstring says how a match ends."""
         names = [seat.agent for seat in self._seats]
         died = np.array([terminations.get(name, False) for name in names], np.bool_)
@@ -76,9 +76,9 @@ class PettingZooCopy(Copy):
         paid: Floats = np.array([rewards.get(name, 0) for name in names], np.float32) * ~self._gone
         self._gone |= died | cut
         if self._live():
-            return Turn(paid, False, False, self._gone.copy())
+            return CopyStep(paid, False, False, self._gone.copy())
         truncated = bool(cut.any())
-        return Turn(paid, not truncated, truncated, ~cut)
+        return CopyStep(paid, not truncated, truncated, ~cut)
 
 
 class ParallelCopy(PettingZooCopy):
@@ -93,12 +93,12 @@ class ParallelCopy(PettingZooCopy):
         """All live agents."""
         return self._live()
 
-    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> Turn:
+    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """One step of the environment."""
         decoded = {self._seats[agent].agent: self._seats[agent].decode_action(actions[agent]) for agent in actions}
         observations, rewards, terminations, truncations, self._infos = self._env.step(decoded)
         self._observations = {**self._observations, **observations}  # those who are gone keep what they saw last
-        return self._turn(rewards, terminations, truncations)
+        return self._to_copy_step(rewards, terminations, truncations)
 
     def _raw(self, agent: int) -> Any:
         return self._observations.get(self._seats[agent].agent)
@@ -120,14 +120,14 @@ class AecCopy(PettingZooCopy):
         """The agent that the environment has selected."""
         return [self._index[self._env.agent_selection]] if self._live() else []
 
-    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> Turn:
+    def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """One step of the selected agent, and then the empty steps by which PettingZoo removes agents that are gone."""
         [(agent, action)] = actions.items()
         env = self._env
         self._seen = {}
         env.step(self._seats[agent].decode_action(action))
         # The rewards of this step alone, to all agents, as PettingZoo's own `aec_to_parallel` adds them up.
-        turn = self._turn(env.rewards, env.terminations, env.truncations)
+        turn = self._to_copy_step(env.rewards, env.terminations, env.truncations)
         if not (turn.terminated or turn.truncated):  # else they stay, so that they can be observed once more
             while self._gone[self._index[env.agent_selection]]:
                 env.step(None)

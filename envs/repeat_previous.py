@@ -2,7 +2,7 @@
 
 Symbols come at random, and each has to be named some steps after it was seen. As `RepeatPrevious` of POPGym (Morad et
 al., 2023, "POPGym: benchmarking partially observable reinforcement learning"), with symbols in the place of suits and
-rewards from 0 to 1. Whoever forgets is right once in `num_symbols` times, and no more.
+rewards from 0 to 1. Whoever forgets is correct once in `num_symbols` times, and no more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class RepeatPrevious(BatchedEnv):
     num_symbols: >= 2. delay: >= 1; the symbol seen so many steps ago is to be named. length: > delay.
 
     Observation: the symbol that is shown now, one-hot, int8 [num_symbols]. Actions: the symbols. Each step but the
-    first `delay` pays 1 / (length - delay) if the right symbol is named, so a perfect match returns 1. Raises
+    first `delay` pays 1 / (length - delay) if the correct symbol is named, so a perfect match returns 1. Raises
     ValueError, naming the key, for settings that cannot be.
     """
 
@@ -62,9 +62,9 @@ class RepeatPrevious(BatchedEnv):
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
         """Compare what is named, int64 [B, 1], with what was shown."""
-        asked = self._steps - self._delay
-        right = actions[0][:, 0] == self._symbols[np.arange(self.num_matches), asked]
-        paid = (asked >= 0) & right
+        target_steps = self._steps - self._delay
+        correct = actions[0][:, 0] == self._symbols[np.arange(self.num_matches), target_steps]
+        paid = (target_steps >= 0) & correct
         self._steps += 1
         over = self._steps == self._length
         rewards = (paid / (self._length - self._delay)).astype(np.float32)[:, None]

@@ -16,9 +16,9 @@ from marl_app.envs.particles import (
     MOVES,
     Doubles,
     Particles,
+    action_directions,
     action_space,
-    directions,
-    joined,
+    concatenate_parts,
     observation_space,
 )
 
@@ -47,27 +47,27 @@ class SimpleSpeakerListener(Particles):
         agents = ["speaker_0", "listener_0"]
         super().__init__(num_matches, groups, agents, [(0, 1)], [], [1.0] * 5, max_cycles, continuous_actions)
         self.goals: Ints = np.zeros(num_matches, np.int64)
-        self._said: Doubles = np.zeros((num_matches, _WORDS))
+        self._message: Doubles = np.zeros((num_matches, _WORDS))
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Start all or the given matches with new places and goals."""
         super().reset(rng, matches)
         chosen = slice(None) if matches is None else matches
         self.goals[chosen] = rng.integers(len(_COLORS), size=self.num_matches if matches is None else len(matches))
-        self._said[chosen] = 0
+        self._message[chosen] = 0
 
     def observe(self, matches: Ints, agents: Ints) -> Floats:
         """What the speakers see, float32 [R, 3], or the listeners, float32 [R, 11]."""
         if not (len(agents) and agents[0] == _LISTENER):
-            return joined(_COLORS[self.goals[matches]])
-        landmarks, _ = self._seen_from(matches, agents)
-        return joined(self.velocities[matches, agents], landmarks, self._said[matches])
+            return concatenate_parts(_COLORS[self.goals[matches]])
+        landmarks, _ = self._relative_positions(matches, agents)
+        return concatenate_parts(self.velocities[matches, agents], landmarks, self._message[matches])
 
     def _forces(self, actions: Sequence[Array]) -> Doubles:
-        said, moves = actions
-        self._said = said[:, 0].astype(np.float64) if self._continuous else np.eye(_WORDS)[said[:, 0]]
+        message, moves = actions
+        self._message = message[:, 0].astype(np.float64) if self._continuous else np.eye(_WORDS)[message[:, 0]]
         force = np.zeros((self.num_matches, 2, 2))  # the speaker stays where it is
-        force[:, _LISTENER] = directions(moves[:, 0], self._continuous) * ACCELERATION
+        force[:, _LISTENER] = action_directions(moves[:, 0], self._continuous) * ACCELERATION
         return force
 
     def _rewards(self) -> Doubles:

@@ -17,11 +17,11 @@ from marl_app.envs.particles import (
     MOVES,
     Doubles,
     Particles,
+    action_directions,
     action_space,
-    directions,
-    distances,
-    joined,
+    concatenate_parts,
     observation_space,
+    pairwise_distances,
 )
 from marl_app.envs.settings import require_integer, require_number
 
@@ -61,17 +61,17 @@ class SimpleSpread(Particles):
 
     def observe(self, matches: Ints, agents: Ints) -> Floats:
         """What the agents see: float32 [R, 6 N], see the class."""
-        landmarks, others = self._seen_from(matches, agents)
+        landmarks, others = self._relative_positions(matches, agents)
         velocity, position = self.velocities[matches, agents], self.positions[matches, agents]
-        return joined(velocity, position, landmarks, others, np.zeros_like(others))
+        return concatenate_parts(velocity, position, landmarks, others, np.zeros_like(others))
 
     def _forces(self, actions: Sequence[Array]) -> Doubles:
-        return directions(actions[0], self._continuous) * ACCELERATION
+        return action_directions(actions[0], self._continuous) * ACCELERATION
 
     def _rewards(self) -> Doubles:
         count = len(self.agents)
         agents, landmarks = self.positions[:, :count], self.positions[:, count:]
-        team = -distances(landmarks, agents).min(axis=2).sum(axis=1)
-        touching = (distances(agents, agents) < 2 * _SIZE).sum(axis=2) - 1  # but not itself
+        team = -pairwise_distances(landmarks, agents).min(axis=2).sum(axis=1)
+        touching = (pairwise_distances(agents, agents) < 2 * _SIZE).sum(axis=2) - 1  # but not itself
         rewards: Doubles = team[:, None] * (1 - self._local_ratio) - touching * self._local_ratio
         return rewards

@@ -31,13 +31,13 @@ class TwoStep(BatchedEnv):
 
     def __init__(self, num_matches: int) -> None:
         self.num_matches = num_matches
-        self._place: Ints = np.zeros(num_matches, np.int64)
+        self._state_index: Ints = np.zeros(num_matches, np.int64)
         self._returns: Floats = np.zeros((num_matches, 2), np.float32)
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Start all or the given matches; `rng` is not used."""
         chosen = slice(None) if matches is None else matches
-        self._place[chosen] = 0
+        self._state_index[chosen] = 0
         self._returns[chosen] = 0
 
     def acting(self) -> Bools:
@@ -50,7 +50,7 @@ class TwoStep(BatchedEnv):
 
     def state(self, matches: Ints) -> Floats:
         """float32 [K, 3]."""
-        states: Floats = np.eye(3, dtype=np.float32)[self._place[matches]]
+        states: Floats = np.eye(3, dtype=np.float32)[self._state_index[matches]]
         return states
 
     def action_mask(self, matches: Ints, agents: Ints) -> None:
@@ -64,9 +64,9 @@ class TwoStep(BatchedEnv):
         if illegal[0].size:
             match, agent = illegal[0][0], illegal[1][0]
             raise ValueError(f"two_step: illegal action {chosen[match, agent]} of {self.agents[agent]}: not 0 or 1")
-        over = self._place > 0
-        paid = np.where(over, PAYOFFS[self._place - 1, chosen[:, 0], chosen[:, 1]], 0).astype(np.float32)
-        self._place = np.where(over, self._place, 1 + chosen[:, 0])
+        over = self._state_index > 0
+        paid = np.where(over, PAYOFFS[self._state_index - 1, chosen[:, 0], chosen[:, 1]], 0).astype(np.float32)
+        self._state_index = np.where(over, self._state_index, 1 + chosen[:, 0])
         rewards = np.stack([paid, paid], axis=1)
         self._returns += rewards
         return Step(rewards, over, np.zeros_like(over), np.stack([over, over], axis=1))

@@ -30,15 +30,15 @@ def test_every_history_is_openspiels(game):
         if state.is_terminal():
             assert player == -4
         elif state.is_chance_node():
-            moves, chances = zip(*state.chance_outcomes(), strict=True)
-            children = tree._children_of_chance[node][: len(moves)]
-            assert np.diff(tree._cumulated[node][: len(moves)], prepend=0.0) == pytest.approx(list(chances))
+            moves, probabilities = zip(*state.chance_outcomes(), strict=True)
+            children = tree._chance_children[node][: len(moves)]
+            assert np.diff(tree._cumulative[node][: len(moves)], prepend=0.0) == pytest.approx(list(probabilities))
             waiting += [(state.child(move), child) for move, child in zip(moves, children, strict=True)]
         else:
             assert player == state.current_player()
             legal = np.flatnonzero(tree.children[node] >= 0)
             assert legal.tolist() == state.legal_actions()
-            seen = tree.observations[tree.decisions[node]]
+            seen = tree.observations[tree.observation_rows[node]]
             assert (seen == tree.copy.observe_state(state, player)).all()
             waiting += [(state.child(move), tree.children[node][move]) for move in legal]
     assert visited == len(tree.players)

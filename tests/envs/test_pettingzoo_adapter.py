@@ -155,7 +155,7 @@ class Runners(ParallelEnv):
         return {agent: np.array([self.time, self.possible_agents.index(agent)], float) for agent in agents}
 
 
-class Relay(AECEnv):
+class RelayRace(AECEnv):
     """Agents take turns. a_0 leaves for good at its second turn; everybody else is cut off after three rounds.
 
     Whoever acts gets what it did, summed, and everybody else alive 0.5.
@@ -206,7 +206,7 @@ class Relay(AECEnv):
 def small(monkeypatch):
     """Modules `small_runners` and `small_relay` as if they were installed."""
     monkeypatch.setitem(sys.modules, "small_runners", types.SimpleNamespace(parallel_env=Runners))
-    monkeypatch.setitem(sys.modules, "small_relay", types.SimpleNamespace(env=Relay))
+    monkeypatch.setitem(sys.modules, "small_relay", types.SimpleNamespace(env=RelayRace))
 
 
 def test_late_joiners_early_deaths_and_a_mixed_end(small):

@@ -10,7 +10,7 @@ from marl_app.envs.random_play import random_actions
 MOVES = [(0, 1), (1, 0), (0, -1), (-1, 0), (0, 0), (0, 0)]
 
 
-class Plain:
+class ReferenceMatch:
     """One match. Whoever is not on the grid any more is None."""
 
     def __init__(self, field, predators, prey, sight, reward, penalty):
@@ -25,14 +25,14 @@ class Plain:
         team = 0.0
         for index in predator_order:
             if self.predators[index] is not None:
-                cell = beside(self.predators[index], MOVES[actions[index]])
+                cell = neighbor(self.predators[index], MOVES[actions[index]])
                 if self.free(cell):
                     self.predators[index] = cell
         for index in prey_order:
             cell = self.prey[index]
             if cell is None:
                 continue
-            around = [beside(cell, move) for move in MOVES[:4]]
+            around = [neighbor(cell, move) for move in MOVES[:4]]
             trying = [
                 i
                 for i, predator in enumerate(self.predators)
@@ -70,7 +70,7 @@ class Plain:
         own = self.predators[index]
         if own is None:
             return [False] * 4 + [True, False]
-        around = [beside(own, move) for move in MOVES[:4]]
+        around = [neighbor(own, move) for move in MOVES[:4]]
         inside = [all(0 <= i < size for i, size in zip(cell, self.field, strict=True)) for cell in around]
         return [*inside, True, any(cell in self.prey for cell in around)]
 
@@ -82,14 +82,14 @@ class Plain:
         return grid.ravel()
 
 
-def beside(cell, move):
+def neighbor(cell, move):
     return cell[0] + move[0], cell[1] + move[1]
 
 
 def cells(env: PredatorPrey, actors: np.ndarray, match: int) -> list[tuple[int, int]]:
     """Where actors of a match are on the grid without its border."""
     sight = (env.groups[0].observation_space.shape[0] - 1) // 2
-    rows, columns = np.divmod(actors[match] - env._base[match], env._width)
+    rows, columns = np.divmod(actors[match] - env._match_start[match], env._width)
     return [(int(row) - sight, int(column) - sight) for row, column in zip(rows, columns, strict=True)]
 
 
@@ -122,7 +122,7 @@ def test_matches_go_as_in_the_plain_version(settings, legal):
     whole |= {"penalty": 1.5} | settings
     env.reset(rng)
     plain = [
-        Plain(whole["field_size"], cells(env, env.predators, m), cells(env, env.prey, m), whole["sight"],
+        ReferenceMatch(whole["field_size"], cells(env, env.predators, m), cells(env, env.prey, m), whole["sight"],
               whole["reward"], whole["penalty"])
         for m in range(batch)
     ]  # fmt: skip
@@ -177,13 +177,13 @@ def test_everybody_starts_on_a_cell_of_its_own_anywhere():
 
 def two_beside_one(penalty: float = 1.5) -> PredatorPrey:
     env = PredatorPrey(1, predators=3, prey=1, penalty=penalty)
-    env.place(np.array([0]), numbers(env, [(5, 4), (5, 6), (0, 0)]), numbers(env, [(5, 5)]))
+    env.place_actors(np.array([0]), numbers(env, [(5, 4), (5, 6), (0, 0)]), numbers(env, [(5, 5)]))
     return env
 
 
 def test_two_catch_what_one_only_pays_for():
     rng = np.random.default_rng(0)
-    step = two_beside_one(2.0).step([np.array([[CATCH, 4, CATCH]])], rng)  # the third is beside nothing
+    step = two_beside_one(2.0).step([np.array([[CATCH, 4, CATCH]])], rng)  # the third is neighbor nothing
     assert step.rewards.tolist() == [[-2, -2, -2]] and not step.terminated[0]
     env = two_beside_one()
     step = env.step([np.array([[CATCH, CATCH, 4]])], rng)
