@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from marl_app.assembly.instantiate import league
+from marl_app.assembly.instantiate import league as make_league
 from marl_app.config.compose import load
 from marl_app.config.tree import CONF
 from marl_app.league.league import League, Outcomes
@@ -33,58 +33,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pool", type=int, default=500, help="snapshots")
     parser.add_argument("--slots", type=int, default=8, help="different opponents that an assignment may name")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
-    parser.add_argument("--matchmakers", default=",".join(options()), help="of conf/league/matchmaker")
-    given = parser.parse_args(arguments)
-    print(f"pool of {given.pool}, {given.slots} slots; per second, on one core")
+    parser.add_argument("--matchmakers", default=",".join(matchmaker_options()), help="of conf/league/matchmaker")
+    options = parser.parse_args(arguments)
+    print(f"pool of {options.pool}, {options.slots} slots; per second, on one core")
     print("| matchmaker | assignments | placed | after each record | records | matches dealt |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name in given.matchmakers.split(","):
-        found = measure(filled(name, given.pool), given.slots, given.seconds)
+    for name in options.matchmakers.split(","):
+        found = measure(make_league_with_pool(name, options.pool), options.slots, options.seconds)
         print(f"| {name} | " + " | ".join(f"{value:,.{int(value < 10)}f}" for value in found) + " |", flush=True)
 
 
-def measure(made: League, slots: int, seconds: float) -> list[float]:
+def measure(league: League, slots: int, seconds: float) -> list[float]:
     """Rates: assignments while nothing is recorded; with a preference for what a rack holds; after each record;
     records; and matches that are dealt an opponent, which is an assignment and one draw of MATCHES of them."""
     rng = np.random.default_rng(0)
-    held = frozenset(snapshot.digest for snapshot in made.snapshots[::5])
-    outcomes = results(made, slots, rng)
+    resident = frozenset(snapshot.digest for snapshot in league.snapshots[::5])
+    outcomes = random_outcomes(league, slots, rng)
     return [
-        rate(lambda: made.assign("main", slots, rng), seconds),
-        rate(lambda: made.assign("main", slots, rng, held, 0.1), seconds),
-        after_each_record(made, slots, rng, seconds),
-        rate(lambda: made.record(outcomes), seconds),
-        MATCHES * rate(lambda: matches(made, slots, rng), seconds),
+        best_rate(lambda: league.assign("main", slots, rng), seconds),
+        best_rate(lambda: league.assign("main", slots, rng, resident, 0.1), seconds),
+        rate_after_each_record(league, slots, rng, seconds),
+        best_rate(lambda: league.record(outcomes), seconds),
+        MATCHES * best_rate(lambda: assign_matches(league, slots, rng), seconds),
     ]
 
 
-def options() -> list[str]:
+def matchmaker_options() -> list[str]:
     """All matchmakers that can be chosen."""
     return sorted(path.stem for path in (CONF / "league" / "matchmaker").glob("*.yaml"))
 
 
-def filled(matchmaker: str, pool: int) -> League:
+def make_league_with_pool(matchmaker: str, pool: int) -> League:
     """A league of three learners with so many snapshots, which have all met, at random, a thousand times per pair."""
     overrides = [f"league/matchmaker={matchmaker}", "league.decay_per_game=1"]
-    made = league(load(overrides), LEARNERS)
+    league = make_league(load(overrides), LEARNERS)
     for number in range(pool):
-        made.add_snapshot(LEARNERS[number % 3].lineage, f"{number:064x}", number, "")
-    players = [*made.learners, *(snapshot.player.id for snapshot in made.snapshots)]
+        league.add_snapshot(LEARNERS[number % 3].lineage, f"{number:064x}", number, "")
+    players = [*league.learners, *(snapshot.player.id for snapshot in league.snapshots)]
     strength = np.random.default_rng(1).normal(size=len(players))
     wins = 1000 / (1 + np.exp(strength[None, :] - strength[:, None]))
     np.fill_diagonal(wins, 0.0)
     zeros = np.zeros_like(wins)
-    made.payoff.load_state_dict({"players": players, "wins": wins, "draws": zeros, "excess": zeros})
-    return made
+    league.payoff.load_state_dict({"players": players, "wins": wins, "draws": zeros, "excess": zeros})
+    return league
 
 
-def rate(call: Callable[[], object], seconds: float) -> float:
+def best_rate(call: Callable[[], object], seconds: float) -> float:
     """Calls per second, in the best of `ROUNDS`: whatever else runs on the machine can only slow them."""
     call()
-    return max(_round(call, seconds / ROUNDS) for _ in range(ROUNDS))
+    return max(_rate_of_round(call, seconds / ROUNDS) for _ in range(ROUNDS))
 
 
-def _round(call: Callable[[], object], seconds: float) -> float:
+def _rate_of_round(call: Callable[[], object], seconds: float) -> float:
     calls, began = 0, time.perf_counter()
     while (taken := time.perf_counter() - began) < seconds or not calls:
         call()
@@ -92,30 +92,30 @@ def _round(call: Callable[[], object], seconds: float) -> float:
     return calls / taken
 
 
-def after_each_record(made: League, slots: int, rng: np.random.Generator, seconds: float) -> float:
+def rate_after_each_record(league: League, slots: int, rng: np.random.Generator, seconds: float) -> float:
     """Assignments per second if the league has learned something since the last one; the median."""
     taken: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or not taken:
-        made.record(results(made, slots, rng))
+        league.record(random_outcomes(league, slots, rng))
         began = time.perf_counter()
-        made.assign("main", slots, rng)
+        league.assign("main", slots, rng)
         taken.append(time.perf_counter() - began)
     return 1 / float(np.median(taken))
 
 
-def results(made: League, slots: int, rng: np.random.Generator) -> Outcomes:
+def random_outcomes(league: League, slots: int, rng: np.random.Generator) -> Outcomes:
     """A fragment's: ten matches against each of as many opponents."""
-    players = tuple(made.snapshots[number].player.id for number in rng.integers(len(made.snapshots), size=slots))
+    players = tuple(league.snapshots[number].player.id for number in rng.integers(len(league.snapshots), size=slots))
     wins = rng.integers(0, 11, size=slots)
     zeros = np.zeros(slots, np.int64)
     rules = ("quality",) * slots
     return Outcomes("main", players, rules, zeros, wins, zeros, 10 - wins, zeros + 100, wins.astype(np.float64))
 
 
-def matches(made: League, slots: int, rng: np.random.Generator) -> None:
+def assign_matches(league: League, slots: int, rng: np.random.Generator) -> None:
     """Deal the matches of an env runner, as `Matchups` does: one draw of all."""
-    assignment = made.assign("main", slots, rng)
+    assignment = league.assign("main", slots, rng)
     rng.choice(len(assignment.opponents), MATCHES, p=assignment.shares)
 
 

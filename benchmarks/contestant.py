@@ -15,7 +15,7 @@ class Steps(NamedTuple):
     trained: int
 
 
-class Contestant(Protocol):
+class BenchmarkContestant(Protocol):
     """A way of training, built and warm."""
 
     def iterate(self, learn: bool) -> Steps:
@@ -39,7 +39,7 @@ class Rates(NamedTuple):
     cores: float
 
 
-def measure(contestant: Contestant, learn: bool, seconds: float) -> Rates:
+def measure(contestant: BenchmarkContestant, learn: bool, seconds: float) -> Rates:
     """Run for at least so many seconds, in whole iterations.
 
     One iteration comes first and is not counted: a pipelined contestant has its first batch lying ready since the last

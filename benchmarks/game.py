@@ -9,7 +9,7 @@ from typing import NamedTuple
 ENV, TRAINED = "env_steps_per_s", "trained_agent_steps_per_s"
 
 
-class Entry(NamedTuple):
+class LineupEntry(NamedTuple):
     """A contestant: what it is called, how it is made (`ours`, `stock` or `bare`), and if it is the app, by which
     overrides, and whether it begins with a pool of snapshots."""
 
@@ -44,5 +44,5 @@ class Game:
     deciders: int
     matches: int
     rows: int
-    lineup: Mapping[str, Entry]
+    lineup: Mapping[str, LineupEntry]
     ratios: tuple[Ratio, ...]

@@ -12,48 +12,48 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestant import Rates
-from benchmarks.game import Entry, Ratio
+from benchmarks.game import LineupEntry, Ratio
 from benchmarks.games import GAMES
 from benchmarks.settings import Settings
 
 SAMPLING, LEARNING, LEARNING_PER_CORE = "sampling", "learning", "learning_per_core"
 
 Rounds = Mapping[str, Mapping[str, Sequence[Rates]]]
-"""Contestant -> mode (SAMPLING, LEARNING) -> what each round gave."""
+"""Name of a contestant -> mode (SAMPLING, LEARNING) -> what each round gave."""
 
 
 Facts = Mapping[str, Mapping[str, float]]
-"""Contestant -> `Contestant.facts`."""
+"""Name of a contestant -> `BenchmarkContestant.facts`."""
 
 
-def summary(
-    entries: Mapping[str, Entry], rounds: Rounds, facts: Facts, settings: Settings, load_before: float
+def summarize(
+    entries: Mapping[str, LineupEntry], rounds: Rounds, facts: Facts, settings: Settings, load_before: float
 ) -> dict[str, Any]:
     """Everything that was measured; `load_before` is the machine's load average when the benchmark began."""
     contestants = {
         name: {"label": entries[name].label, "facts": dict(facts[name])}
-        | {mode: columns(rates) for mode, rates in modes.items()}
+        | {mode: values_by_figure(rates) for mode, rates in modes.items()}
         for name, modes in rounds.items()
     }
     return {
-        "machine": {"cores": os.cpu_count(), "cpu": cpu(), "load_before": load_before},
+        "machine": {"cores": os.cpu_count(), "cpu": cpu_name(), "load_before": load_before},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "ray", "numpy")},
         "settings": asdict(settings),
         "contestants": contestants,
         "ratios": [
-            ratio._asdict() | per_round(ratio, contestants[ratio.above], contestants[ratio.below])
+            ratio._asdict() | ratios_per_round(ratio, contestants[ratio.above], contestants[ratio.below])
             for ratio in GAMES[settings.game].ratios
             if {ratio.above, ratio.below} <= contestants.keys()
         ],
     }
 
 
-def columns(rates: Sequence[Rates]) -> dict[str, list[float]]:
+def values_by_figure(rates: Sequence[Rates]) -> dict[str, list[float]]:
     """Figure -> its value in each round."""
     return {figure: [getattr(rate, figure) for rate in rates] for figure in Rates._fields}
 
 
-def per_round(ratio: Ratio, above: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, list[float]]:
+def ratios_per_round(ratio: Ratio, above: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, list[float]]:
     """The ratio in each round: they are neighbors in time, so that what else the machine does falls on both.
 
     LEARNING_PER_CORE: the ratio of the figures per core that was used.
@@ -63,10 +63,13 @@ def per_round(ratio: Ratio, above: Mapping[str, Any], below: Mapping[str, Any]) 
         for mode in (SAMPLING, LEARNING)
     }
     cores = zip(ratios[LEARNING], above[LEARNING]["cores"], below[LEARNING]["cores"], strict=True)
-    return {**ratios, LEARNING_PER_CORE: [value * other / own for value, own, other in cores]}
+    return {
+        **ratios,
+        LEARNING_PER_CORE: [value * below_cores / above_cores for value, above_cores, below_cores in cores],
+    }
 
 
-def cpu() -> str:
+def cpu_name() -> str:
     """The processor's name, where the system tells."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from benchmarks.game import ENV, TRAINED, Entry
+from benchmarks.game import ENV, TRAINED, LineupEntry
 from benchmarks.games.simple_spread import CRITICS
-from benchmarks.report import LEARNING, SAMPLING, summary
-from benchmarks.session import Session, parser
-from benchmarks.settings import sized
-from benchmarks.tables import FIGURES, MODES, Rows, spread
-from benchmarks.turns import take_turns
+from benchmarks.report import LEARNING, SAMPLING, summarize
+from benchmarks.session import BenchmarkSession, make_parser
+from benchmarks.settings import settings_for
+from benchmarks.tables import FIGURES, MODES, Rows, median_and_range
+from benchmarks.turns import measure_in_turns
 from marl_app.config.schema import available_cores
 from marl_app.envs.simple_spread import SimpleSpread
 
@@ -37,51 +37,53 @@ VARIED = ("algorithms", "env_runners", "agents")
 
 
 class Variant(NamedTuple):
-    """What is varied."""
+    """One measured configuration of the app."""
 
     algorithm: str
     env_runners: int
     agents: int
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> LineupEntry:
         """The app with the overrides that a user would give: more env runners than cores have to be admitted."""
         overrides = [*CRITICS[self.algorithm], f"runtime.num_env_runners={self.env_runners}", f"env.N={self.agents}"]
         if self.env_runners > available_cores():
             overrides.append(f"runtime.num_cpus={self.env_runners}")
         label = f"{self.algorithm.upper()}, {self.env_runners} env runner{'s' * (self.env_runners != 1)}"
-        return Entry(f"{label}, {self.agents} agents", overrides=tuple(overrides))
+        return LineupEntry(f"{label}, {self.agents} agents", overrides=tuple(overrides))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the variants of one algorithm in turns, then those of the next; print, write."""
     options = parse(arguments)
-    settings = sized("simple_spread", options.quick)
+    settings = settings_for("simple_spread", options.quick)
     if not options.quick:
         settings = replace(settings, matches=MATCHES, rows=ROWS)
     if options.epochs:
         settings = replace(settings, epochs=options.epochs)
-    session = Session(options, "scaling")
+    session = BenchmarkSession(options, "scaling")
     result: dict[str, Any] = {}
     for algorithm in options.algorithms:
-        variants = {variant.entry.label: variant for variant in varied(algorithm, options.env_runners, options.agents)}
+        variants = {
+            variant.entry.label: variant for variant in make_variants(algorithm, options.env_runners, options.agents)
+        }
         entries = {name: variant.entry for name, variant in variants.items()}
-        measured, facts = take_turns(entries, settings, session.rounds, session.seconds, session.console)
-        part = summary(entries, measured, facts, settings, session.load)
+        measured, facts = measure_in_turns(entries, settings, session.rounds, session.seconds, session.console)
+        part = summarize(entries, measured, facts, settings, session.load)
         for name, variant in variants.items():
-            part["contestants"][name]["variant"] = variant._asdict() | sizes(variant.agents)
+            part["contestants"][name]["variant"] = variant._asdict() | input_sizes(variant.agents)
         result = part | {"contestants": result.get("contestants", {}) | part["contestants"]}
     session.finish(result, [table(result)])
 
 
-def varied(algorithm: str, env_runners: Sequence[int], agents: Sequence[int]) -> list[Variant]:
+def make_variants(algorithm: str, env_runners: Sequence[int], agents: Sequence[int]) -> list[Variant]:
     """Env runners with the fewest agents, then agents with the fewest env runners."""
     return [Variant(algorithm, number, min(agents)) for number in env_runners] + [
         Variant(algorithm, min(env_runners), number) for number in agents if number > min(agents)
     ]
 
 
-def sizes(agents: int) -> dict[str, int]:
+def input_sizes(agents: int) -> dict[str, int]:
     """What the networks see, in numbers: it grows with the agents in this game."""
     env = SimpleSpread(1, N=agents)
     return {"observation": env.groups[0].observation_space.shape[0], "state": env.state_space.shape[0]}
@@ -92,7 +94,7 @@ def table(result: Mapping[str, Any]) -> Rows:
     header = ["variant", *(f"{MODES[mode]}: {FIGURES[figure]}" for mode, figure in COLUMNS), "critic sees"]
     rows = [[*header, *FACTS.values()]]
     for entry in result["contestants"].values():
-        figures = [spread(entry[mode][figure], 2 * (figure == "cores")) for mode, figure in COLUMNS]
+        figures = [median_and_range(entry[mode][figure], 2 * (figure == "cores")) for mode, figure in COLUMNS]
         seen = entry["variant"]["state" if entry["variant"]["algorithm"] == "mappo" else "observation"]
         facts = [f"{entry['facts'][fact]:,.0f}" for fact in FACTS]
         rows.append([entry["label"], *figures, f"{seen} numbers", *facts])
@@ -101,18 +103,18 @@ def table(result: Mapping[str, Any]) -> Rows:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    options_of = parser(__doc__)
-    options_of.add_argument("--algorithms", type=algorithms, default=list(CRITICS), help="(default ippo,mappo)")
-    options_of.add_argument("--env-runners", type=numbers, default=[1, 2, 4], help="(default 1,2,4)")
-    options_of.add_argument("--agents", type=numbers, default=[3, 6, 12], help="(default 3,6,12)")
-    options = options_of.parse_args(arguments)
-    whole = all(getattr(options, name) == options_of.get_default(name) for name in VARIED)
+    command_line = make_parser(__doc__)
+    command_line.add_argument("--algorithms", type=parse_algorithms, default=list(CRITICS), help="(default ippo,mappo)")
+    command_line.add_argument("--env-runners", type=parse_numbers, default=[1, 2, 4], help="(default 1,2,4)")
+    command_line.add_argument("--agents", type=parse_numbers, default=[3, 6, 12], help="(default 3,6,12)")
+    options = command_line.parse_args(arguments)
+    whole = all(getattr(options, name) == command_line.get_default(name) for name in VARIED)
     if options.write_docs and (options.quick or options.epochs or not whole):
-        options_of.error("--write-docs needs a whole run: only --rounds and --seconds may be given with it")
+        command_line.error("--write-docs needs a whole run: only --rounds and --seconds may be given with it")
     return options
 
 
-def algorithms(text: str) -> list[str]:
+def parse_algorithms(text: str) -> list[str]:
     """Some of CRITICS."""
     chosen = text.split(",")
     if not set(chosen) <= CRITICS.keys():
@@ -120,7 +122,7 @@ def algorithms(text: str) -> list[str]:
     return chosen
 
 
-def numbers(text: str) -> list[int]:
+def parse_numbers(text: str) -> list[int]:
     """Whole numbers with commas between them, the smallest first."""
     try:
         return sorted({int(number) for number in text.split(",")})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.game import Entry
+from benchmarks.game import LineupEntry
 from benchmarks.settings import Sampling, Settings
 from benchmarks.tables import Rows
 from benchmarks.worker import Worker
@@ -37,7 +37,7 @@ def search(settings: Settings, rounds: int, seconds: float, console: Console) ->
     rows: Rows = [["setting", "sampling", "learning too", "kept"]]
     for name, values in CHOICES:
         candidates = [replace(best, **{name: value}) for value in values]
-        speeds = compare(candidates, settings, rounds, seconds)
+        speeds = measure_candidates(candidates, settings, rounds, seconds)
         kept = max(range(len(values)), key=lambda i: speeds[i][1])
         best = candidates[kept]
         for i, value in enumerate(values):
@@ -46,12 +46,12 @@ def search(settings: Settings, rounds: int, seconds: float, console: Console) ->
     return rows
 
 
-def compare(candidates: Sequence[Sampling], settings: Settings, rounds: int, seconds: float) -> list[Speed]:
+def measure_candidates(candidates: Sequence[Sampling], settings: Settings, rounds: int, seconds: float) -> list[Speed]:
     """The speed of each way to sample."""
     with tempfile.TemporaryDirectory(prefix="benchmark") as logs, ExitStack() as opened:
         workers = [
             opened.enter_context(
-                Worker(Entry("RLlib's own PPO", "stock"), replace(settings, stock=sampling), Path(logs) / str(i))
+                Worker(LineupEntry("RLlib's own PPO", "stock"), replace(settings, stock=sampling), Path(logs) / str(i))
             )
             for i, sampling in enumerate(candidates)
         ]

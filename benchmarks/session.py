@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.report import write_json
-from benchmarks.tables import Place, Rows, circumstances, markdown, show
+from benchmarks.tables import DocsSection, Rows, measurement_note, print_table, to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -23,7 +23,7 @@ WIDTH = 140
 """Of the tables where there is no terminal."""
 
 
-def parser(description: str) -> argparse.ArgumentParser:
+def make_parser(description: str) -> argparse.ArgumentParser:
     """A command line with the options that all have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, help="passes over each batch (default 4)")
@@ -37,7 +37,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-class Session:
+class BenchmarkSession:
     """One run. `place`: the part of docs/benchmarks.md that `--write-docs` fills."""
 
     def __init__(self, options: argparse.Namespace, place: str) -> None:
@@ -46,26 +46,26 @@ class Session:
         self.load = os.getloadavg()[0]
         self._facts = {
             "time": time.strftime("%Y-%m-%d %H:%M:%S"),
-            "commit": commit(),
+            "commit": measured_commit(),
             "rounds": self.rounds,
             "seconds": self.seconds,
         }
-        self._place = Place(DOCS, place) if options.write_docs else None
+        self._place = DocsSection(DOCS, place) if options.write_docs else None
         self._results: Path = options.results
 
     def finish(self, result: Mapping[str, Any], tables: Sequence[Rows]) -> None:
         """Print the tables, write the result, and where it was asked for, the page."""
         result = self._facts | result
         for table in tables:
-            show(table, self.console)
+            print_table(table, self.console)
         path = self._results / f"{result['time'].replace(' ', '_').replace(':', '-')}.json"
         write_json(result, path)
         self.console.print(f"written to {path}")
         if self._place:
-            self._place.fill(circumstances(result), *(markdown(table) for table in tables))
+            self._place.fill(measurement_note(result), *(to_markdown(table) for table in tables))
 
 
-def commit() -> str:
+def measured_commit() -> str:
     """The commit that was measured, with a plus if files were changed since; "unknown" outside of git."""
     git: dict[str, Any] = {"cwd": ROOT, "capture_output": True, "text": True}
     try:

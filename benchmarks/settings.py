@@ -82,7 +82,7 @@ QUICK = Settings(epochs=1, matches=64, rows=2048, stock=Sampling(batch_rows=256)
 """A smoke run: everything happens, and no number means anything."""
 
 
-def sized(game: str, quick: bool = False) -> Settings:
+def settings_for(game: str, quick: bool = False) -> Settings:
     """The settings for a game; `quick`: of a smoke run."""
     if quick:
         return replace(QUICK, game=game)

@@ -20,37 +20,37 @@ Rows = list[list[str]]
 """A table; the first row is its header."""
 
 
-def rates(result: Mapping[str, Any]) -> Rows:
+def rates_table(result: Mapping[str, Any]) -> Rows:
     """One contestant a row."""
     columns = [(mode, figure) for mode in (SAMPLING, LEARNING) for figure in FIGURES]
     header = ["contestant", *(f"{MODES[mode]}: {FIGURES[figure]}" for mode, figure in columns)]
     return [header] + [
-        [entry["label"], *(spread(entry[mode][figure], 2 * (figure == "cores")) for mode, figure in columns)]
+        [entry["label"], *(median_and_range(entry[mode][figure], 2 * (figure == "cores")) for mode, figure in columns)]
         for entry in result["contestants"].values()
     ]
 
 
-def ratios(result: Mapping[str, Any]) -> Rows:
+def ratios_table(result: Mapping[str, Any]) -> Rows:
     """One ratio a row."""
     labels = {name: entry["label"] for name, entry in result["contestants"].items()}
     return [["ratio", "of", *MODES.values(), "target, learning too"]] + [
         [
             f"{labels[ratio['above']]} / {labels[ratio['below']]}",
             FIGURES[ratio["figure"]],
-            *(spread(ratio[mode], 2) for mode in MODES),
+            *(median_and_range(ratio[mode], 2) for mode in MODES),
             f"{ratio['target']:g}" if ratio["target"] else "",
         ]
         for ratio in result["ratios"]
     ]
 
 
-def spread(values: Sequence[float], digits: int) -> str:
+def median_and_range(values: Sequence[float], digits: int) -> str:
     """Median, and below it the range of the rounds."""
     middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
     return f"{middle}\n{low}..{high}"
 
 
-def show(rows: Rows, console: Console) -> None:
+def print_table(rows: Rows, console: Console) -> None:
     """Print a table, if it has rows."""
     if len(rows) < 2:
         return
@@ -60,13 +60,13 @@ def show(rows: Rows, console: Console) -> None:
     console.print(table)
 
 
-def markdown(rows: Rows) -> str:
+def to_markdown(rows: Rows) -> str:
     """The same for a page."""
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "\n".join("| " + " | ".join(line).replace("\n", "<br>") + " |" for line in lines)
 
 
-def circumstances(result: Mapping[str, Any]) -> str:
+def measurement_note(result: Mapping[str, Any]) -> str:
     """When, where and how it was measured, in a sentence."""
     machine, versions = result["machine"], result["versions"]
     return (
@@ -77,7 +77,7 @@ def circumstances(result: Mapping[str, Any]) -> str:
     )
 
 
-class Place:
+class DocsSection:
     """A place of a page that is written by a run: between the lines `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
     Raises ValueError if the page has no such place.

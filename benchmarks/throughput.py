@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.games import GAMES
-from benchmarks.report import summary
+from benchmarks.report import summarize
 from benchmarks.search import search
-from benchmarks.session import Session, parser
-from benchmarks.settings import sized
-from benchmarks.tables import rates, ratios
-from benchmarks.turns import take_turns
+from benchmarks.session import BenchmarkSession, make_parser
+from benchmarks.settings import settings_for
+from benchmarks.tables import rates_table, ratios_table
+from benchmarks.turns import measure_in_turns
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,35 +30,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     game = GAMES[options.game]
     chosen = {name: getattr(options, name) for name in ("epochs", "minibatch_rows") if getattr(options, name)}
-    settings = replace(sized(game.name, options.quick), **chosen)
+    settings = replace(settings_for(game.name, options.quick), **chosen)
     place = "search" if options.search else f"epochs={settings.epochs}"
-    session = Session(options, place if game.name == "connect_four" else f"{game.name} {place}")
+    session = BenchmarkSession(options, place if game.name == "connect_four" else f"{game.name} {place}")
     pace = (session.rounds, session.seconds, session.console)
     if options.search:
         found = search(settings, *pace)
-        session.finish(summary({}, {}, {}, settings, session.load) | {"search": found}, [found])
+        session.finish(summarize({}, {}, {}, settings, session.load) | {"search": found}, [found])
     else:
         entries = {name: game.lineup[name] for name in options.contestants}
-        measured, facts = take_turns(entries, settings, *pace)
-        result = summary(entries, measured, facts, settings, session.load)
-        session.finish(result, [rates(result), ratios(result)])
+        measured, facts = measure_in_turns(entries, settings, *pace)
+        result = summarize(entries, measured, facts, settings, session.load)
+        session.finish(result, [rates_table(result), ratios_table(result)])
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; `contestants` in the order of the line-up."""
-    options_of = parser(__doc__)
-    options_of.add_argument("--game", choices=list(GAMES), default="connect_four", help="(default connect_four)")
-    options_of.add_argument("--minibatch-rows", type=int, help="agent steps per gradient step (default 4096)")
+    command_line = make_parser(__doc__)
+    command_line.add_argument("--game", choices=list(GAMES), default="connect_four", help="(default connect_four)")
+    command_line.add_argument("--minibatch-rows", type=int, help="agent steps per gradient step (default 4096)")
     lineups = "; ".join(f"{name}: {','.join(game.lineup)}" for name, game in GAMES.items())
-    options_of.add_argument("--contestants", help=f"some of the game's, with commas between them ({lineups})")
-    options_of.add_argument("--search", action="store_true", help="search RLlib's best way to sample, nothing else")
-    options = options_of.parse_args(arguments)
+    command_line.add_argument("--contestants", help=f"some of the game's, with commas between them ({lineups})")
+    command_line.add_argument("--search", action="store_true", help="search RLlib's best way to sample, nothing else")
+    options = command_line.parse_args(arguments)
     if options.write_docs and (options.quick or options.minibatch_rows or options.contestants):
-        options_of.error("--write-docs needs a whole run: without --quick, --minibatch-rows and --contestants")
+        command_line.error("--write-docs needs a whole run: without --quick, --minibatch-rows and --contestants")
     lineup = GAMES[options.game].lineup
     wanted = set(options.contestants.split(",")) if options.contestants else set(lineup)
     if unknown := wanted - lineup.keys():
-        options_of.error(f"no contestant {', '.join(sorted(unknown))}; choose from {', '.join(lineup)}")
+        command_line.error(f"no contestant {', '.join(sorted(unknown))}; choose from {', '.join(lineup)}")
     options.contestants = [name for name in lineup if name in wanted]
     return options
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.contestant import Rates
-from benchmarks.game import Entry
+from benchmarks.game import LineupEntry
 from benchmarks.report import LEARNING, SAMPLING, Facts, Rounds
 from benchmarks.settings import Settings
 from benchmarks.worker import Worker
 
 
-def take_turns(
-    entries: Mapping[str, Entry], settings: Settings, rounds: int, seconds: float, console: Console
+def measure_in_turns(
+    entries: Mapping[str, LineupEntry], settings: Settings, rounds: int, seconds: float, console: Console
 ) -> tuple[Rounds, Facts]:
     """First everybody warms up, then round by round each samples, then each learns too. Says how it goes."""
     width = max(map(len, entries))

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks.contestant import Contestant, Rates, measure
-from benchmarks.game import Entry
+from benchmarks.contestant import BenchmarkContestant, Rates, measure
+from benchmarks.game import LineupEntry
 from benchmarks.processes import pause, resume, wake_if_parent_dies
 from benchmarks.settings import Settings
 
@@ -31,10 +31,10 @@ class Worker:
     whatever is raised there.
     """
 
-    def __init__(self, entry: Entry, settings: Settings, log: Path) -> None:
+    def __init__(self, entry: LineupEntry, settings: Settings, log: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, entry, settings, str(log)))
+        self._process = context.Process(target=run_worker, args=(theirs, entry, settings, str(log)))
         before = dict(os.environ)
         os.environ.update(ENVIRONMENT)
         try:
@@ -43,16 +43,16 @@ class Worker:
             os.environ.clear()
             os.environ.update(before)
         theirs.close()
-        self._answer()
+        self._receive()
         pause(self._process.pid)
 
     def measure(self, learn: bool, seconds: float) -> Rates:
         """One round."""
-        return self._ask(learn, seconds)
+        return self._request(learn, seconds)
 
     def facts(self) -> dict[str, float]:
-        """See `Contestant.facts`."""
-        return self._ask()
+        """See `BenchmarkContestant.facts`."""
+        return self._request()
 
     def close(self) -> None:
         """End the process and what it started."""
@@ -68,24 +68,24 @@ class Worker:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, *question: Any) -> Any:
+    def _request(self, *arguments: Any) -> Any:
         resume(self._process.pid)
-        self._connection.send(question)
-        answer = self._answer()
+        self._connection.send(arguments)
+        reply = self._receive()
         pause(self._process.pid)
-        return answer
+        return reply
 
-    def _answer(self) -> Any:
+    def _receive(self) -> Any:
         try:
-            answer = self._connection.recv()
+            reply = self._connection.recv()
         except EOFError:
             raise RuntimeError("a contestant's process has died") from None
-        if isinstance(answer, str):
-            raise RuntimeError(answer)
-        return answer
+        if isinstance(reply, str):
+            raise RuntimeError(reply)
+        return reply
 
 
-def serve(connection: Connection, entry: Entry, settings: Settings, log: str) -> None:
+def run_worker(connection: Connection, entry: LineupEntry, settings: Settings, log: str) -> None:
     """The process: build the contestant, then measure or tell facts when asked, until the connection is closed."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -95,13 +95,13 @@ def serve(connection: Connection, entry: Entry, settings: Settings, log: str) ->
     import torch
 
     torch.set_num_threads(1)
-    contestant: Contestant | None = None
+    contestant: BenchmarkContestant | None = None
     try:
-        contestant = build(entry, settings)
+        contestant = build_contestant(entry, settings)
         connection.send(None)
         while True:
-            question = connection.recv()
-            connection.send(measure(contestant, *question) if question else contestant.facts())
+            arguments = connection.recv()
+            connection.send(measure(contestant, *arguments) if arguments else contestant.facts())
     except (EOFError, BrokenPipeError):
         pass
     except Exception:
@@ -112,7 +112,7 @@ def serve(connection: Connection, entry: Entry, settings: Settings, log: str) ->
             contestant.close()
 
 
-def build(entry: Entry, settings: Settings) -> Contestant:
+def build_contestant(entry: LineupEntry, settings: Settings) -> BenchmarkContestant:
     """The contestant, ready to run. What it needs is imported here: the processes of the others do without."""
     if entry.kind == "stock":
         from benchmarks.contestants.stock import Stock

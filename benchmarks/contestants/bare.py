@@ -20,10 +20,10 @@ from marl_app.envs.batched import BatchedEnv
 from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.simple_spread import SimpleSpread
 
-ILLEGAL = -1e9
+ILLEGAL_LOGIT = -1e9
 
 
-class Fragment(NamedTuple):
+class Rollout(NamedTuple):
     """T steps of D decisions each: rows [T * D, ...] in the order of time. `next_values` [D]: of what follows.
 
     `masks` is None where every action is legal. `rewards` is the decider's.
@@ -42,7 +42,7 @@ class Fragment(NamedTuple):
 class BareLoop(ABC):
     """PPO with one network for all agents of `env`, of which `deciders` act in each step. A subclass plays the game."""
 
-    ahead: int
+    decision_interval: int
     """Steps until the same agent decides again."""
 
     def __init__(self, settings: Settings, env: BatchedEnv, deciders: int) -> None:
@@ -55,19 +55,19 @@ class BareLoop(ABC):
         self._steps = settings.rows // settings.matches
         group = env.groups[0]
         inputs = int(np.prod(group.observation_space.shape))
-        self.policy = network(inputs, settings.hidden, int(group.action_space.n), gain=0.01)
-        self._critic = network(inputs, settings.hidden, 1, gain=1.0)
+        self.policy = make_network(inputs, settings.hidden, int(group.action_space.n), gain=0.01)
+        self._critic = make_network(inputs, settings.hidden, 1, gain=1.0)
         self._parameters = [*self.policy.parameters(), *self._critic.parameters()]
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
 
     def iterate(self, learn: bool) -> Steps:
-        """One fragment of every match, and what PPO makes of it."""
+        """One rollout of every match, and what PPO makes of it."""
         with torch.inference_mode():
-            fragment = self._collect()
-            advantages, targets = self._advantages(fragment)
+            rollout = self._collect()
+            advantages, targets = self._advantages(rollout)
         if learn:
-            self._learn(fragment, advantages, targets)
-        return Steps(self._steps * self._env.num_matches, len(fragment.actions))
+            self._learn(rollout, advantages, targets)
+        return Steps(self._steps * self._env.num_matches, len(rollout.actions))
 
     def facts(self) -> dict[str, float]:
         """The size of the network."""
@@ -85,10 +85,10 @@ class BareLoop(ABC):
         """Do what they decided [D]; begin anew what has ended. Their rewards [D], and whose match has ended [D]."""
 
     @abstractmethod
-    def _links(self, fragment: Fragment) -> tuple[Tensor, Tensor, Tensor]:
+    def _transitions(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """[T, D]: the decider's rewards until it decides again, whether it does, and the value of that decision."""
 
-    def _collect(self) -> Fragment:
+    def _collect(self) -> Rollout:
         count = self._decisions
         rows = self._steps * count
         actions = torch.empty(rows, dtype=torch.int64)
@@ -111,30 +111,30 @@ class BareLoop(ABC):
             values[step] = self._critic(seen).squeeze(1)
             rewards[step], ended[step] = map(torch.from_numpy, self._step(chosen.squeeze(1).numpy()))
         next_values = self._critic(self._observe()[0].float()).squeeze(1)
-        return Fragment(observations, masks, actions, logps, values, rewards, ended, next_values)
+        return Rollout(observations, masks, actions, logps, values, rewards, ended, next_values)
 
     def _log_probs(self, seen: Tensor, masks: Tensor | None) -> Tensor:
         logits = self.policy(seen)
-        return (logits if masks is None else torch.where(masks, logits, ILLEGAL)).log_softmax(1)
+        return (logits if masks is None else torch.where(masks, logits, ILLEGAL_LOGIT)).log_softmax(1)
 
-    def _advantages(self, fragment: Fragment) -> tuple[Tensor, Tensor]:
+    def _advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Advantages (standardized) and value targets [T * D]."""
         gamma, lambda_ = self._settings["gamma"], self._settings["lambda_"]
-        rewards, alive, following = self._links(fragment)
-        values = fragment.values.view_as(rewards)
+        rewards, alive, following = self._transitions(rollout)
+        values = rollout.values.view_as(rewards)
         deltas = rewards + gamma * alive * following - values
         decay = gamma * lambda_ * alive
-        advantages = torch.zeros(len(deltas) + self.ahead, self._decisions)
+        advantages = torch.zeros(len(deltas) + self.decision_interval, self._decisions)
         for step in reversed(range(len(deltas))):
-            torch.addcmul(deltas[step], decay[step], advantages[step + self.ahead], out=advantages[step])
-        advantages = advantages[: -self.ahead]
+            torch.addcmul(deltas[step], decay[step], advantages[step + self.decision_interval], out=advantages[step])
+        advantages = advantages[: -self.decision_interval]
         targets = (advantages + values).flatten()
         flat = advantages.flatten()
         return (flat - flat.mean()) / flat.std().clamp(min=1e-4), targets
 
-    def _learn(self, fragment: Fragment, advantages: Tensor, targets: Tensor) -> None:
+    def _learn(self, rollout: Rollout, advantages: Tensor, targets: Tensor) -> None:
         settings = self._settings
-        columns = (*fragment[:4], advantages, targets)
+        columns = (*rollout[:4], advantages, targets)
         for rows in minibatches(len(targets), settings["num_epochs"], settings["minibatch_size"]):
             loss = self._loss(*(None if column is None else column.index_select(0, rows) for column in columns))
             self._optimizer.zero_grad(set_to_none=True)
@@ -165,39 +165,39 @@ class BareLoop(ABC):
 class ConnectFourLoop(BareLoop):
     """Self-play: D = matches. A loser's reward is minus that of the winner's move."""
 
-    ahead = 2
+    decision_interval = 2
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, ConnectFour(settings.matches), deciders=1)
-        self._all = np.arange(settings.matches)
+        self._matches = np.arange(settings.matches)
         self._to_env = np.zeros((settings.matches, 2), np.int64)
 
     def _observe(self) -> tuple[Tensor, Tensor]:
         env = self._env
         self._movers = env.acting()[:, 1].astype(np.int64)
-        seen = torch.from_numpy(env.observe(self._all, self._movers)).flatten(1)
-        return seen, torch.from_numpy(env.action_mask(self._all, self._movers))
+        seen = torch.from_numpy(env.observe(self._matches, self._movers)).flatten(1)
+        return seen, torch.from_numpy(env.action_mask(self._matches, self._movers))
 
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self._to_env[:] = actions[:, None]
-        answer = self._env.step([self._to_env], self._rng)
-        self._env.reset(self._rng, np.flatnonzero(answer.terminated))
-        return answer.rewards[self._all, self._movers], answer.terminated
+        step = self._env.step([self._to_env], self._rng)
+        self._env.reset(self._rng, np.flatnonzero(step.terminated))
+        return step.rewards[self._matches, self._movers], step.terminated
 
-    def _links(self, fragment: Fragment) -> tuple[Tensor, Tensor, Tensor]:
-        """The first decision after the fragment is valued by who makes it, the second by minus that: zero-sum."""
+    def _transitions(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
+        """The first decision after the rollout is valued by who makes it, the second by minus that: zero-sum."""
         shape = (self._steps, self._decisions)
-        nobody = torch.zeros(1, shape[1])
-        rewards, lasts = fragment.rewards.view(shape), 1 - fragment.ended.view(shape)
-        values = torch.cat([fragment.values, fragment.next_values, -fragment.next_values]).view(-1, shape[1])
-        alive = lasts * torch.cat([lasts[1:], nobody + 1])
-        return rewards - lasts * torch.cat([rewards[1:], nobody]), alive, values[2:]
+        zeros = torch.zeros(1, shape[1])
+        rewards, lasts = rollout.rewards.view(shape), 1 - rollout.ended.view(shape)
+        values = torch.cat([rollout.values, rollout.next_values, -rollout.next_values]).view(-1, shape[1])
+        alive = lasts * torch.cat([lasts[1:], zeros + 1])
+        return rewards - lasts * torch.cat([rewards[1:], zeros]), alive, values[2:]
 
 
 class SimpleSpreadLoop(BareLoop):
     """IPPO with parameter sharing: D = matches x agents."""
 
-    ahead = 1
+    decision_interval = 1
 
     def __init__(self, settings: Settings) -> None:
         env = SimpleSpread(settings.matches)
@@ -211,33 +211,33 @@ class SimpleSpreadLoop(BareLoop):
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A match that was cut off pays what it was still worth."""
         env = self._env
-        answer = env.step([actions.reshape(env.num_matches, -1)], self._rng)
-        rewards, ended = answer.rewards.ravel(), answer.truncated.repeat(len(env.agents))
+        step = env.step([actions.reshape(env.num_matches, -1)], self._rng)
+        rewards, ended = step.rewards.ravel(), step.truncated.repeat(len(env.agents))
         if ended.any():
             final = torch.from_numpy(env.observe(*(seats[ended] for seats in self._seats)))
             rewards[ended] += self._settings["gamma"] * self._critic(final).squeeze(1).numpy()
-            env.reset(self._rng, np.flatnonzero(answer.truncated))
+            env.reset(self._rng, np.flatnonzero(step.truncated))
         return rewards, ended
 
-    def _links(self, fragment: Fragment) -> tuple[Tensor, Tensor, Tensor]:
+    def _transitions(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         shape = (self._steps, self._decisions)
-        values = torch.cat([fragment.values, fragment.next_values]).view(-1, shape[1])
-        return fragment.rewards.view(shape), 1 - fragment.ended.view(shape), values[1:]
+        values = torch.cat([rollout.values, rollout.next_values]).view(-1, shape[1])
+        return rollout.rewards.view(shape), 1 - rollout.ended.view(shape), values[1:]
 
 
 LOOPS = {"connect_four": ConnectFourLoop, "simple_spread": SimpleSpreadLoop}
 
 
-def network(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Module:
+def make_network(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Module:
     """A perceptron with tanh layers and PPO's orthogonal initialization."""
     widths = [inputs, *hidden]
     layers: list[nn.Module] = []
     for size, width in zip(widths[:-1], widths[1:], strict=True):
-        layers += [linear(size, width, 2**0.5), nn.Tanh()]
-    return nn.Sequential(*layers, linear(widths[-1], outputs, gain))
+        layers += [make_linear(size, width, 2**0.5), nn.Tanh()]
+    return nn.Sequential(*layers, make_linear(widths[-1], outputs, gain))
 
 
-def linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
+def make_linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
     """A dense layer with orthogonal weights and zero biases."""
     layer = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain)

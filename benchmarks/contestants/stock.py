@@ -28,7 +28,7 @@ from marl_app.config.schema import available_cores
 from marl_app.rllib.training.config import LeaguePPOConfig
 
 POLICY = "main"
-PLAYED = {
+ENVS_AND_MODULES = {
     "connect_four": (TurnBasedConnectFour, ActionMaskingTorchRLModule),
     "simple_spread": (SimultaneousSpread, DefaultPPOTorchRLModule),
 }
@@ -89,11 +89,11 @@ def stock_config(settings: Settings) -> PPOConfig:
     if shared["vf_clip_param"] is None:
         shared["vf_clip_param"] = float("inf")
     model = DefaultModelConfig(fcnet_hiddens=list(settings.hidden), fcnet_activation="tanh", vf_share_layers=False)
-    env, module = PLAYED[settings.game]
+    env, module = ENVS_AND_MODULES[settings.game]
     config = (
         PPOConfig()
         .environment(env, disable_env_checking=True)
-        .multi_agent(policies={POLICY}, policy_mapping_fn=functools.partial(always, POLICY))
+        .multi_agent(policies={POLICY}, policy_mapping_fn=functools.partial(map_to_policy, POLICY))
         .rl_module(rl_module_spec=RLModuleSpec(module_class=module, model_config=model))
         .env_runners(
             num_env_runners=sampling.num_env_runners,
@@ -108,6 +108,6 @@ def stock_config(settings: Settings) -> PPOConfig:
     return config if sampling.episodes_to_numpy else config.callbacks(EpisodesToNumpy)
 
 
-def always(policy: str, agent_id: str, episode: Any, **kwargs: Any) -> str:
+def map_to_policy(policy: str, agent_id: str, episode: Any, **kwargs: Any) -> str:
     """RLlib's policy mapping: the same policy for everybody."""
     return policy

@@ -1,6 +1,6 @@
 """Connect Four: turn-based self-play, alone and in a league."""
 
-from benchmarks.game import ENV, IN_PROCESS, TRAINED, Entry, Game, Ratio
+from benchmarks.game import ENV, IN_PROCESS, TRAINED, Game, LineupEntry, Ratio
 
 GAME = Game(
     name="connect_four",
@@ -9,12 +9,12 @@ GAME = Game(
     matches=1024,
     rows=32768,
     lineup={
-        "stock": Entry("RLlib's own PPO", "stock"),
-        "self_play": Entry("ours, self-play"),
-        "in_process": Entry("ours, one process", overrides=IN_PROCESS),
-        "bare": Entry("bare loop", "bare"),
-        "league": Entry("ours, league of 16", overrides=("league/matchmaker=uniform",), pool=True),
-        "league_half": Entry("ours, half league of 16", overrides=("league/matchmaker=latest_pfsp",), pool=True),
+        "stock": LineupEntry("RLlib's own PPO", "stock"),
+        "self_play": LineupEntry("ours, self-play"),
+        "in_process": LineupEntry("ours, one process", overrides=IN_PROCESS),
+        "bare": LineupEntry("bare loop", "bare"),
+        "league": LineupEntry("ours, league of 16", overrides=("league/matchmaker=uniform",), pool=True),
+        "league_half": LineupEntry("ours, half league of 16", overrides=("league/matchmaker=latest_pfsp",), pool=True),
     },
     ratios=(
         Ratio("self_play", "stock", TRAINED, 25.0),

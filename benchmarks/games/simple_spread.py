@@ -1,6 +1,6 @@
 """Simple Spread: a cooperative team of three that acts simultaneously, with a local or a centralized critic."""
 
-from benchmarks.game import ENV, IN_PROCESS, Entry, Game, Ratio
+from benchmarks.game import ENV, IN_PROCESS, Game, LineupEntry, Ratio
 
 CRITICS = {"ippo": ("algorithm.critic=local",), "mappo": ("algorithm.critic=state",)}
 
@@ -11,11 +11,11 @@ GAME = Game(
     matches=512,
     rows=16384,
     lineup={
-        "stock": Entry("RLlib's own PPO", "stock"),
-        "ippo": Entry("ours, IPPO", overrides=CRITICS["ippo"]),
-        "in_process": Entry("ours, IPPO, one process", overrides=(*CRITICS["ippo"], *IN_PROCESS)),
-        "bare": Entry("bare loop", "bare"),
-        "mappo": Entry("ours, MAPPO", overrides=CRITICS["mappo"]),
+        "stock": LineupEntry("RLlib's own PPO", "stock"),
+        "ippo": LineupEntry("ours, IPPO", overrides=CRITICS["ippo"]),
+        "in_process": LineupEntry("ours, IPPO, one process", overrides=(*CRITICS["ippo"], *IN_PROCESS)),
+        "bare": LineupEntry("bare loop", "bare"),
+        "mappo": LineupEntry("ours, MAPPO", overrides=CRITICS["mappo"]),
     },
     ratios=(
         Ratio("ippo", "stock", ENV, 15.0),

@@ -15,14 +15,14 @@ sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed with the app
 
 from benchmarks.contestants.bare import ConnectFourLoop, SimpleSpreadLoop  # noqa: E402
 from benchmarks.games import GAMES  # noqa: E402
-from benchmarks.settings import QUICK, sized  # noqa: E402
-from benchmarks.tables import Place, spread  # noqa: E402
+from benchmarks.settings import QUICK, settings_for  # noqa: E402
+from benchmarks.tables import DocsSection, median_and_range  # noqa: E402
 from marl_app.rllib.ppo.advantages import gae  # noqa: E402
 
-SPREAD = sized("simple_spread", quick=True)
+SPREAD = settings_for("simple_spread", quick=True)
 
 
-def bench(results, *arguments, timeout=300):
+def run_benchmark(results, *arguments, timeout=300):
     command = [sys.executable, "-m", "benchmarks.throughput", "--quick", "--results", str(results), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -30,7 +30,7 @@ def bench(results, *arguments, timeout=300):
     return done.stdout, json.loads(file.read_text())
 
 
-def check(result, contestants):
+def check_result(result, contestants):
     assert list(result["contestants"]) == contestants
     game = GAMES[result["settings"]["game"]]
     for entry in result["contestants"].values():
@@ -49,15 +49,15 @@ def check(result, contestants):
 
 
 def test_a_quick_run_prints_tables_and_writes_every_round(tmp_path):
-    output, result = bench(tmp_path, "--contestants", "bare,self_play")
-    check(result, ["self_play", "bare"])
+    output, result = run_benchmark(tmp_path, "--contestants", "bare,self_play")
+    check_result(result, ["self_play", "bare"])
     assert "bare loop" in output
 
 
 @pytest.mark.slow
 def test_a_quick_run_of_the_cooperative_game(tmp_path):
-    _, result = bench(tmp_path, "--game", "simple_spread", "--contestants", "bare,stock")
-    check(result, ["stock", "bare"])
+    _, result = run_benchmark(tmp_path, "--game", "simple_spread", "--contestants", "bare,stock")
+    check_result(result, ["stock", "bare"])
     for entry in result["contestants"].values():  # three agents act in each step
         for mode in ("sampling", "learning"):
             assert entry[mode]["trained_agent_steps_per_s"] == pytest.approx([3 * entry[mode]["env_steps_per_s"][0]])
@@ -65,14 +65,14 @@ def test_a_quick_run_of_the_cooperative_game(tmp_path):
 
 @pytest.mark.slow
 def test_a_quick_run_of_everybody_in_the_cooperative_game(tmp_path):
-    _, result = bench(tmp_path, "--game", "simple_spread", timeout=900)
-    check(result, list(GAMES["simple_spread"].lineup))
+    _, result = run_benchmark(tmp_path, "--game", "simple_spread", timeout=900)
+    check_result(result, list(GAMES["simple_spread"].lineup))
 
 
 @pytest.mark.slow
 def test_a_quick_run_of_everybody(tmp_path):
-    _, result = bench(tmp_path, timeout=900)
-    check(result, list(GAMES["connect_four"].lineup))
+    _, result = run_benchmark(tmp_path, timeout=900)
+    check_result(result, list(GAMES["connect_four"].lineup))
     league = result["contestants"]["league"]["learning"]
     # Every match is against a snapshot, so one of two plies trains.
     assert league["trained_agent_steps_per_s"][0] / league["env_steps_per_s"][0] == pytest.approx(0.5, abs=0.1)
@@ -89,12 +89,12 @@ def test_the_bare_loop_computes_the_advantages_that_the_app_does():
     # The app's gae goes by links between rows. Here the links of alternating turns are written down step by step.
     bare = ConnectFourLoop(QUICK)
     with torch.inference_mode():
-        fragment = bare._collect()
-        advantages, targets = bare._advantages(fragment)
-    values, after = fragment.values.numpy(), fragment.next_values.numpy()
+        rollout = bare._collect()
+        advantages, targets = bare._advantages(rollout)
+    values, after = rollout.values.numpy(), rollout.next_values.numpy()
     count, steps = QUICK.matches, QUICK.rows // QUICK.matches
     rows = np.arange(steps * count).reshape(steps, count)
-    won, ended = fragment.rewards.numpy().reshape(steps, count), fragment.ended.numpy().reshape(steps, count)
+    won, ended = rollout.rewards.numpy().reshape(steps, count), rollout.ended.numpy().reshape(steps, count)
     rewards, last = won.copy(), np.zeros_like(won)
     successors = np.full((steps, count), -1)
     for step in range(steps):
@@ -121,20 +121,20 @@ def test_the_bare_loop_computes_the_advantages_that_the_app_does():
 def test_the_bare_loop_computes_the_advantages_that_the_app_does_where_matches_are_cut_off():
     bare = SimpleSpreadLoop(SPREAD)
     with torch.inference_mode():
-        fragment = bare._collect()
-        advantages, targets = bare._advantages(fragment)
-        values = bare._critic(fragment.observations).squeeze(1).numpy()
+        rollout = bare._collect()
+        advantages, targets = bare._advantages(rollout)
+        values = bare._critic(rollout.observations).squeeze(1).numpy()
     width, steps = SPREAD.matches * 3, SPREAD.rows // SPREAD.matches
     rows = np.arange(steps * width).reshape(steps, width)
-    ended = fragment.ended.numpy().astype(bool).reshape(steps, width)
+    ended = rollout.ended.numpy().astype(bool).reshape(steps, width)
     assert ended[24].all() and ended.sum() == width  # 32 steps hold one end, after 25 steps, of all matches
     # What a match that was cut off was still worth is in its last rewards already.
     successors = np.where(ended, -1, np.concatenate([rows[1:], np.full((1, width), -1)]))
     last = np.zeros((steps, width), np.float32)
-    last[-1] = fragment.next_values.numpy()
+    last[-1] = rollout.next_values.numpy()
     blocks = [(start, start + width) for start in range(0, steps * width, width)]
     settings = SPREAD.algorithm()
-    flat = (fragment.rewards.numpy(), values, successors.ravel(), last.ravel())
+    flat = (rollout.rewards.numpy(), values, successors.ravel(), last.ravel())
     expected = gae(*flat, blocks, settings["gamma"], settings["lambda_"])
     np.testing.assert_allclose(targets.numpy(), expected + values, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(advantages.numpy(), (expected - expected.mean()) / expected.std(), rtol=1e-2, atol=1e-3)
@@ -167,17 +167,17 @@ def test_a_place_is_filled_and_the_rest_of_the_page_stays(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n", encoding="utf-8")
     for _ in range(2):
-        Place(page, "x").fill("new", "and more")
+        DocsSection(page, "x").fill("new", "and more")
     assert page.read_text() == "a\n<!-- begin x -->\n\nnew\n\nand more\n\n<!-- end x -->\nb\n"
     with pytest.raises(ValueError, match="begin y"):
-        Place(page, "y")
+        DocsSection(page, "y")
 
 
 def test_the_page_has_its_places():
     names = ("search", "epochs=4", "epochs=1")
     for name in (*names, *(f"simple_spread {name}" for name in names), "scaling"):
-        Place(ROOT / "docs" / "benchmarks.md", name)
+        DocsSection(ROOT / "docs" / "benchmarks.md", name)
 
 
 def test_spread_shows_the_median_and_the_range():
-    assert spread([3000.0, 1000.0, 2000.0], 0) == "2,000\n1,000..3,000"
+    assert median_and_range([3000.0, 1000.0, 2000.0], 0) == "2,000\n1,000..3,000"
