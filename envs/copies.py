@@ -1,7 +1,7 @@
-"""Plain copies in a loop behind the batched contract: what every adapter of ordinary, one-match environments shares.
+"""A batched environment from B copies of an ordinary single-match environment, stepped in a loop; the base of adapters.
 
-An adapter says how one copy plays one match (`Copy`); `Copies` turns B of them into a `BatchedEnv`, checks what goes in
-and comes out, and names the match, agent and step of everything that goes wrong. It is as fast as the copies are.
+An adapter implements how one copy plays one match (`Copy`). `Copies` turns B of them into a `BatchedEnv`, checks inputs
+and outputs, and names match, agent and step in every error. Its speed is that of the copies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from marl_app.envs.batched import (
 
 
 class CopyStep(NamedTuple):
-    """What one step of one match brought; the fields are one match's row of `envs.batched.Step`."""
+    """The result of one step of one match; the fields are a row of `envs.batched.Step`."""
 
     rewards: Floats
     terminated: bool
@@ -37,7 +37,7 @@ class CopyStep(NamedTuple):
 
 
 class Copy(ABC):
-    """One ordinary environment that plays one match after another. Agents are indices."""
+    """An ordinary environment that plays one match after another. Agents are indices."""
 
     @abstractmethod
     def reset(self, rng: np.random.Generator) -> None:
@@ -45,30 +45,30 @@ class Copy(ABC):
 
     @abstractmethod
     def acting(self) -> Sequence[int]:
-        """Who must act now; nobody once the match has ended."""
+        """Return the agents that must act now; empty after the end of the match."""
 
     @abstractmethod
     def observe(self, agent: int) -> Array:
-        """What the agent sees, in the shape of its group's observation space."""
+        """Return the observation of the agent, in the shape of its group's observation space."""
 
     @abstractmethod
     def mask(self, agent: int) -> Bools | None:
-        """Legal actions of an acting agent, bool [mask_size]; None if all are legal."""
+        """Return the legal actions of an acting agent, bool [mask_size]; None if all are legal."""
 
     @abstractmethod
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
-        """Play one action per acting agent."""
+        """Play the actions of the acting agents (agent -> action)."""
 
     def state(self) -> Array:
-        """The global state, if the adapter gives a `state_space`."""
+        """Return the global state, if the adapter has a `state_space`."""
         raise NotImplementedError
 
     def close(self) -> None:  # noqa: B027 - most copies hold nothing
-        """Release what the copy holds."""
+        """Release the resources of the copy."""
 
 
 class Copies(BatchedEnv):
-    """B copies behind the contract; `title` opens every error message, `stake` as in `scores_from_returns`."""
+    """B copies as one batched environment; `title` begins every error message, `stake` as in `scores_from_returns`."""
 
     def __init__(
         self,
@@ -93,12 +93,13 @@ class Copies(BatchedEnv):
         self._seats = {  # agent -> (its group, its place in the group)
             agent: (g, place) for g, group in enumerate(groups) for place, agent in enumerate(group.agents)
         }
+        # [B, agents]: who must act now, and the undiscounted returns of the running matches.
         self._acting = np.zeros((self.num_matches, len(agents)), np.bool_)
         self._returns: Floats = np.zeros((self.num_matches, len(agents)), np.float32)
         self._steps: Ints = np.zeros(self.num_matches, np.int64)  # of the current match, for error messages
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
-        """Start new matches, one copy after the other. Raises RuntimeError if a copy fails."""
+        """Start new matches, copy by copy. Raises RuntimeError if a copy fails."""
         for match in range(self.num_matches) if matches is None else matches.tolist():
             self._steps[match] = 0
             self._returns[match] = 0
@@ -109,13 +110,16 @@ class Copies(BatchedEnv):
             self._set_acting(match)
 
     def acting(self) -> Bools:
-        """Who must act now: bool [B, agents]."""
+        """Return who must act now: bool [B, agents]."""
         return self._acting.copy()
 
     def observe(self, matches: Ints, agents: Ints) -> Array:
-        """Observations [R, ...]. Raises RuntimeError if a copy fails, ValueError for a wrong shape, NaN or infinity."""
+        """Return observations [R, *observation shape], one copy after the other.
+
+        Raises RuntimeError if a copy fails, ValueError for a wrong shape, NaN or infinity.
+        """
         space = self._group_of(agents).observation_space
-        rows = np.empty((len(matches), *space.shape), space.dtype)
+        rows = np.empty((len(matches), *space.shape), space.dtype)  # filled row by row below
         for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
             try:
                 observation = self._copies[match].observe(agent)
@@ -134,11 +138,11 @@ class Copies(BatchedEnv):
         return rows
 
     def action_mask(self, matches: Ints, agents: Ints) -> Bools | None:
-        """Legal actions, bool [R, mask_size]; None for Box actions. Raises ValueError if an agent has none."""
+        """Return legal actions, bool [R, mask_size]; None for Box actions. Raises ValueError if an agent has none."""
         size = self._group_of(agents).mask_size
         if size == 0:
             return None
-        masks = np.ones((len(matches), size), np.bool_)
+        masks = np.ones((len(matches), size), np.bool_)  # rows stay True where a copy has no mask
         for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
             mask = self._copies[match].mask(agent)
             if mask is None:
@@ -152,7 +156,7 @@ class Copies(BatchedEnv):
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
         """Step every copy. Raises ValueError for an illegal action or a bad reward, RuntimeError if a copy fails."""
         size = (self.num_matches, len(self.agents))
-        ended = np.zeros((2, self.num_matches), np.bool_)
+        ended = np.zeros((2, self.num_matches), np.bool_)  # terminated, truncated
         result = Step(np.zeros(size, np.float32), ended[0], ended[1], np.zeros(size, np.bool_))
         for match, copy in enumerate(self._copies):
             chosen = {}
@@ -161,28 +165,28 @@ class Copies(BatchedEnv):
                 chosen[agent] = actions[group][match, place]
                 self._check_action(match, agent, chosen[agent])
             if not chosen:
-                raise ValueError(f"{self._where(match)}: the match has ended, reset it before the next step")
+                raise ValueError(f"{self._where(match)}: the match has ended; reset it before the next step")
             try:
-                turn = copy.step(chosen, rng)
+                copy_step = copy.step(chosen, rng)
             except Exception as error:
                 played = ", ".join(f"{self.agents[agent]}: {action}" for agent, action in chosen.items())
                 raise RuntimeError(f"{self._where(match)}, actions {{{played}}}: {_describe(error)}") from error
-            if not np.isfinite(turn.rewards).all():
-                agent = int(np.argmin(np.isfinite(turn.rewards)))
-                raise ValueError(f"{self._where(match, agent)}: the reward is {turn.rewards[agent]}")
-            result.rewards[match], result.finished[match] = turn.rewards, turn.finished
-            result.terminated[match], result.truncated[match] = turn.terminated, turn.truncated
+            if not np.isfinite(copy_step.rewards).all():
+                agent = int(np.argmin(np.isfinite(copy_step.rewards)))
+                raise ValueError(f"{self._where(match, agent)}: the reward is {copy_step.rewards[agent]}")
+            result.rewards[match], result.finished[match] = copy_step.rewards, copy_step.finished
+            result.terminated[match], result.truncated[match] = copy_step.terminated, copy_step.truncated
             self._steps[match] += 1
             self._set_acting(match)
         self._returns += result.rewards
         return result
 
     def scores(self, matches: Ints) -> Floats:
-        """Scores, float32 [K, sides], from the undiscounted returns of the sides."""
+        """Return the scores, float32 [K, sides], from the undiscounted returns of the sides."""
         return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
     def state(self, matches: Ints) -> Floats | None:
-        """Global states, float32 [K, ...], or None."""
+        """Return the global states, float32 [K, *state shape], or None."""
         if self.state_space is None:
             return None
         rows = np.empty((len(matches), *self.state_space.shape), np.float32)
@@ -209,20 +213,22 @@ class Copies(BatchedEnv):
             raise ValueError(f"{self._where(match, agent)}: illegal action {action} (masked, or outside {space})")
 
     def _where(self, match: int, agent: int | None = None) -> str:
+        """Return the beginning of an error message: environment, match, agent and step."""
         named = "" if agent is None else f", agent {self.agents[agent]}"
         return f"{self._title}: match {match}{named}, step {self._steps[match]}"
 
 
 def _is_legal(space: ActionSpace, action: Array, mask: Bools | None) -> bool:
     if isinstance(space, spaces.Box):
-        # A policy with a Gaussian head leaves the bounds; whether to clip or to squash is for it to decide.
+        # The samples of a Gaussian policy can be out of bounds. Clipping or squashing them is left to the policy.
         return bool(np.all((action >= space.low) & (action <= space.high)))
     if isinstance(space, spaces.Discrete):
         return bool(0 <= action < space.n and (mask is None or mask[action]))
+    # MultiDiscrete: the mask of part i begins at the sum of the sizes of the parts before it.
     inside = bool(np.all((action >= 0) & (action < space.nvec)))
     return inside and (mask is None or bool(mask[np.cumsum(space.nvec) - space.nvec + action].all()))
 
 
 def _describe(error: Exception) -> str:
-    """The error in one line."""
+    """Return the type and text of the error in a single line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

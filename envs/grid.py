@@ -1,4 +1,4 @@
-"""Cells of a grid, numbered row by row: what environments on grids share."""
+"""Cells of a grid, numbered row by row: helpers of environments on grids."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from marl_app.envs.batched import Bools, Ints
 
 
 def coordinates(cells: Ints, columns: int) -> Ints:
-    """Row and column, int64 [..., 2], of cells [...]."""
+    """Return row and column, int64 [..., 2], of cells [...]."""
     return np.stack(np.divmod(cells, columns), axis=-1)
 
 
 def draw_cells(rng: np.random.Generator, room: Bools) -> Ints:
-    """One cell of each row of `room` (bool [K, cells]) that is True, each with the same chance: [K]; any if none is."""
+    """Draw a free cell per row of `room` (bool [K, cells], True where free), each with equal probability: [K].
+
+    Rows without a free cell get an arbitrary cell.
+    """
+    # The argmax of uniform random numbers over the free cells is a uniform free cell.
     points = rng.random(room.shape)
     points[~room] = -1
     cells: Ints = points.argmax(axis=1)

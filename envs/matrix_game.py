@@ -1,7 +1,7 @@
 """One-shot simultaneous games of two players, given as a payoff table in YAML.
 
-The smallest games in which a league shows what it is for: in rock-paper-scissors every pure strategy is beaten by
-another, so self-play against the latest opponent goes round in circles and only a mixture is safe.
+The smallest games in which a league helps: in rock-paper-scissors every pure strategy is beaten by another, so
+self-play against the latest opponent cycles, and only a mixture is safe.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints,
 class MatrixGame(BatchedEnv):
     """`num_matches` plays of a matrix game: both agents choose one action, see their payoffs, and the match is over.
 
-    payoff: nested lists [n][m]: what the row player (`player_0`) gets, and the column player (`player_1`) loses;
-        or [n][m][2]: what each of them gets.
-    cooperative: both agents are one side, and both get what a table [n][m] says.
+    payoff: nested lists [n][m]: the payoff of the row player (`player_0`), which the column player (`player_1`) loses;
+        or [n][m][2]: the payoffs of both players.
+    cooperative: both agents are one side, and both get the entry of a table [n][m].
 
     Observation: a constant zero, float32 [1]. Actions: the row, 0 to n-1, and the column, 0 to m-1. With n = m both
     agents form one group, otherwise `row` and `column`. Raises ValueError for a table of another shape.
@@ -27,7 +27,7 @@ class MatrixGame(BatchedEnv):
 
     agents = ("player_0", "player_1")
     payoffs: Floats
-    """What each of them gets for each pair of actions: float32 [n, m, 2]."""
+    """The payoffs of both agents for each pair of actions: float32 [n, m, 2]."""
 
     def __init__(
         self, num_matches: int, payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool = False
@@ -35,6 +35,7 @@ class MatrixGame(BatchedEnv):
         self.num_matches = num_matches
         self.payoffs = _as_table(payoff, cooperative)
         self.sides = ((0, 1),) if cooperative else ((0,), (1,))
+        # Zero-sum scores depend on the size of the payoff. A table of zeros has no stake: every match is a draw.
         zero_sum = not cooperative and not self.payoffs.sum(axis=2).any()
         self.stake = (float(np.abs(self.payoffs).max()) or None) if zero_sum else None
         rows, columns = self.payoffs.shape[:2]
@@ -53,20 +54,20 @@ class MatrixGame(BatchedEnv):
         self._returns[slice(None) if matches is None else matches] = 0
 
     def acting(self) -> Bools:
-        """Both agents, always: bool [B, 2]."""
+        """Return True for both agents: bool [B, 2]."""
         return np.ones((self.num_matches, 2), np.bool_)
 
     def observe(self, matches: Ints, agents: Ints) -> Array:
-        """Nothing to see: zeros, float32 [R, 1]."""
+        """Return zeros, float32 [R, 1]: the agents observe nothing."""
         return np.zeros((len(matches), 1), np.float32)
 
     def action_mask(self, matches: Ints, agents: Ints) -> None:
-        """Every action is always legal: None."""
+        """Return None: every action is always legal."""
         return None
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
-        """Pay out; `actions` is one array int64 [B, 2], or two [B, 1]. Raises ValueError for an unknown action."""
-        chosen = np.concatenate(actions, axis=1)
+        """Pay both; `actions` is one array int64 [B, 2], or two [B, 1]. Raises ValueError for an illegal action."""
+        chosen = np.concatenate(actions, axis=1)  # int64 [B, 2]: row, column
         illegal = ((chosen < 0) | (chosen >= self.payoffs.shape[:2])).nonzero()
         if illegal[0].size:
             match, agent = illegal[0][0], illegal[1][0]
@@ -79,15 +80,15 @@ class MatrixGame(BatchedEnv):
         return Step(self._returns.copy(), terminated, ~terminated, np.ones((self.num_matches, 2), np.bool_))
 
     def scores(self, matches: Ints) -> Floats:
-        """Scores, float32 [K, sides]: if zero-sum 0.5 + payoff / (2 * the largest in the table).
+        """Return the scores, float32 [K, sides]: in zero-sum games 0.5 + payoff / (2 * largest payoff of the table).
 
-        Otherwise 1 for the higher payoff, 0.5 each for equal ones; and 0.5 for a team.
+        Otherwise 1 for the higher payoff and 0.5 each for equal payoffs; always 0.5 for a team.
         """
         return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
 
 def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool) -> Floats:
-    """The payoffs of both players, float32 [n, m, 2]."""
+    """Return the payoffs of both players, float32 [n, m, 2]. Raises ValueError if `payoff` is no such table."""
     try:
         table = np.array(payoff, np.float32)
     except (TypeError, ValueError):  # rows of different lengths, or entries that are not numbers

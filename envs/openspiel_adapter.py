@@ -1,7 +1,7 @@
-"""Any OpenSpiel game behind the batched contract: turn-based or simultaneous, with chance and hidden information.
+"""OpenSpiel games as batched environments: turn-based or simultaneous, with chance and hidden information.
 
-An agent sees its information state (everything it has seen so far) where the game can give it as a tensor, otherwise
-the observation of the current state. Chance is sampled with the generator that is passed in.
+An agent observes its information state (everything it has seen so far) if the game has a tensor for it, otherwise the
+observation of the current state. Chance outcomes are drawn from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from marl_app.envs.copies import Copies, Copy, CopyStep
 
 
 class OpenSpiel(Copies):
-    """`num_matches` matches of an OpenSpiel game; agents are `player_0`, ..., each its own side, all in one group.
+    """`num_matches` matches of an OpenSpiel game; agents are `player_0`, ..., one per side, all in one group.
 
     game: an OpenSpiel game string, e.g. "kuhn_poker" or "goofspiel(num_cards=4,points_order=descending)".
     openings: only for turn-based games.
 
-    Observation: float32, the game's information state tensor, or its observation tensor; action: the game's action ids.
-    Raises ValueError for a game that does not exist or does not fit, naming `env.game`.
+    Observation: float32, the information state tensor of the game if it has one, else its observation tensor. Action:
+    OpenSpiel's action id. Raises ValueError, naming `env.game`, for a game that does not exist or is not supported.
     """
 
     def __init__(self, num_matches: int, game: str, openings: Openings | None = None) -> None:
         loaded = load_game(game)
         if openings is not None and loaded.get_type().dynamics != _pyspiel().GameType.Dynamics.SEQUENTIAL:
             raise ValueError(
-                f"env.openings: only turn-based games have openings, and env.game={game!r} is not; set null"
+                f"env.openings: only turn-based games have openings, and env.game={game!r} is simultaneous; set null"
             )
         players = range(loaded.num_players())
         copies = [OpenSpielCopy(loaded) for _ in range(num_matches)]
@@ -52,12 +52,12 @@ class OpenSpiel(Copies):
         self._first_copy = copies[0]
 
     def observe_state(self, state: Any, agent: int) -> Array:
-        """What the agent sees in any state of the game (a `pyspiel.State`), as `observe` shows it in a match."""
+        """Return the observation of the agent in any state of the game (a `pyspiel.State`), encoded as by `observe`."""
         return self._first_copy.observe_state(state, agent)
 
 
 class OpenSpielCopy(Copy):
-    """One match of a loaded `pyspiel.Game`."""
+    """A copy that plays matches of a loaded `pyspiel.Game`."""
 
     def __init__(self, game: Any) -> None:
         self._game = game
@@ -68,13 +68,13 @@ class OpenSpielCopy(Copy):
         self._invalid = _pyspiel().INVALID_ACTION
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Start a new match: chance moves up to the first decision."""
+        """Start a new match; chance moves are played up to the first decision."""
         self._state = self._game.new_initial_state()
         self._returns = np.zeros(self._game.num_players())
         self._play_chance(rng)
 
     def acting(self) -> Sequence[int]:
-        """The player to move, or everyone with legal actions at a simultaneous move."""
+        """Return the player to move; at a simultaneous node all players that have legal actions."""
         if self._state.is_terminal():
             return []
         if self._state.is_simultaneous_node():
@@ -82,11 +82,11 @@ class OpenSpielCopy(Copy):
         return [self._state.current_player()]
 
     def observe(self, agent: int) -> Array:
-        """The information state or observation tensor, float32."""
+        """Return the information state tensor or observation tensor, float32."""
         return self.observe_state(self._state, agent)
 
     def observe_state(self, state: Any, agent: int) -> Array:
-        """The same of another state of the game."""
+        """Return the same tensor for any state of the game."""
         if self._from_information_state:
             tensor = state.information_state_tensor(agent)
         else:
@@ -94,13 +94,13 @@ class OpenSpielCopy(Copy):
         return np.array(tensor, np.float32).reshape(self.shape)
 
     def mask(self, agent: int) -> Bools:
-        """Legal actions, bool [num_distinct_actions]."""
+        """Return the legal actions, bool [num_distinct_actions]."""
         mask = np.zeros(self._game.num_distinct_actions(), np.bool_)
         mask[self._state.legal_actions(agent)] = True
         return mask
 
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
-        """Apply the moves, then chance moves up to the next decision."""
+        """Apply the actions, then play chance moves up to the next decision."""
         if self._state.is_simultaneous_node():
             players = range(self._game.num_players())
             self._state.apply_actions([int(actions[p]) if p in actions else self._invalid for p in players])
@@ -108,8 +108,8 @@ class OpenSpielCopy(Copy):
             [action] = actions.values()
             self._state.apply_action(int(action))
         self._play_chance(rng)
-        # `state.rewards()` tells only of the last transition, which may have been a chance move; the differences of the
-        # returns so far miss nothing.
+        # `state.rewards()` covers only the last transition, which may have been a chance move; the differences of the
+        # returns so far cover all transitions of this step.
         returns = np.array(self._state.returns())
         rewards: Floats = (returns - self._returns).astype(np.float32)
         self._returns = returns
@@ -119,17 +119,18 @@ class OpenSpielCopy(Copy):
     def _play_chance(self, rng: np.random.Generator) -> None:
         while self._state.is_chance_node():
             outcomes, probabilities = zip(*self._state.chance_outcomes(), strict=True)
+            # Inverse transform sampling; by rounding the sum of all probabilities may be slightly below 1.
             drawn = np.searchsorted(np.cumsum(probabilities), rng.random(), side="right")
-            self._state.apply_action(outcomes[min(int(drawn), len(outcomes) - 1)])  # the sum may end just below 1
+            self._state.apply_action(outcomes[min(int(drawn), len(outcomes) - 1)])
 
 
 def _pyspiel() -> Any:
-    """The OpenSpiel module, imported when a game is made, so that other games need not wait for it."""
+    """Import OpenSpiel when a game is made, because its import is slow and other environments do not need it."""
     return importlib.import_module("pyspiel")
 
 
 def game_stake(game: Any) -> float | None:
-    """Half of what lies between the utilities of a `pyspiel.Game` of two players whose sum is fixed; else None."""
+    """Return (highest - lowest utility) / 2 of a constant-sum `pyspiel.Game` of two players; None for other games."""
     utility = _pyspiel().GameType.Utility
     if game.num_players() != 2 or game.get_type().utility not in (utility.ZERO_SUM, utility.CONSTANT_SUM):
         return None
@@ -138,7 +139,7 @@ def game_stake(game: Any) -> float | None:
 
 
 def load_game(game: str) -> Any:
-    """Load a game, or raise a ValueError that says in one line why it cannot be played here."""
+    """Load a game. Raises ValueError, naming `env.game`, with the reason in one line if it cannot be played here."""
     pyspiel = _pyspiel()
     name = game.split("(")[0]
     if name not in pyspiel.registered_names():
@@ -153,7 +154,7 @@ def load_game(game: str) -> Any:
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
         raise ValueError(f"env.game={game!r} is a mean-field game: it has no matches between players")
     if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
-        raise ValueError(f"env.game={game!r} draws chance inside the game, so that no seed can repeat it")
+        raise ValueError(f"env.game={game!r} draws chance outcomes inside the game, so no seed can reproduce a match")
     if not (kind.provides_information_state_tensor or kind.provides_observation_tensor):
-        raise ValueError(f"env.game={game!r} cannot give its observations as tensors")
+        raise ValueError(f"env.game={game!r} has no observations as tensors")
     return loaded

@@ -1,8 +1,8 @@
-"""The physics of the multi-agent particle environments, for B matches at once: points that push one another away.
+"""The physics of the multi-agent particle environments (MPE) for B matches in parallel: bodies that repel each other.
 
 Lowe et al., "Multi-agent actor-critic for mixed cooperative-competitive environments" (2017); equal to the world of the
 package `mpe2` (1.1.1) step for step, in float64. Where we differ: an action outside its space is an error (mpe2 clips
-it), two bodies at exactly one point do not push each other (NaN there), and rendering, curricula, early success and
+it), two bodies at exactly the same point exert no force (NaN there), and rendering, curricula, early success and
 partial observability are left out.
 """
 
@@ -27,12 +27,12 @@ DT, DAMPING = 0.1, 0.25
 CONTACT_FORCE, CONTACT_MARGIN = 1e2, 1e-3
 ACCELERATION = 5.0
 MOVES = 5
-"""Discrete: 0 nothing, 1 left, 2 right, 3 down, 4 up. Continuous: the strength of each of them, in [0, 1]."""
+"""Discrete: 0 nothing, 1 left, 2 right, 3 down, 4 up. Continuous: the strength of each move, in [0, 1]."""
 _DIRECTIONS: Doubles = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.float64)
 
 
 def pairwise_distances(first: Doubles, second: Doubles) -> Doubles:
-    """From each of `first` [B, n, 2] to each of `second` [B, m, 2]: [B, n, m]."""
+    """Return the distances of `first` [B, n, 2] from `second` [B, m, 2]: [B, n, m]."""
     x = first[:, :, None, 0] - second[:, None, :, 0]
     y = first[:, :, None, 1] - second[:, None, :, 1]
     lengths: Doubles = np.sqrt(x * x + y * y)
@@ -40,28 +40,36 @@ def pairwise_distances(first: Doubles, second: Doubles) -> Doubles:
 
 
 def contact_forces(positions: Doubles, sizes: Doubles, movable: int) -> Doubles:
-    """What pushes the first `movable` bodies away from the others: [B, movable, 2].
+    """Return the repulsive forces on the first `movable` bodies: [B, movable, 2].
 
-    positions: [B, bodies, 2]. sizes: [bodies], the radii. Bodies that overlap push hard, others hardly at all.
+    positions: [B, bodies, 2]. sizes: [bodies], the radii. The force is a softplus of the overlap: about linear where
+    bodies overlap, almost 0 where they do not.
     """
     force = np.zeros((len(positions), movable, 2))
     pairs = [pair for pair in combinations(range(len(sizes)), 2) if pair[0] < movable]
     if not pairs:
         return force
+    # delta, push: [B, pairs, 2]; distance, depth: [B, pairs].
     first, second = (list(indices) for indices in zip(*pairs, strict=True))
     delta = positions[:, first] - positions[:, second]
     distance = np.sqrt(delta[..., 0] ** 2 + delta[..., 1] ** 2)
     depth = np.logaddexp(0, (sizes[first] + sizes[second] - distance) / CONTACT_MARGIN) * CONTACT_MARGIN
+    # The maximum only avoids 0 / 0: at distance 0 delta is 0, and so is the force.
     push = CONTACT_FORCE * delta / np.maximum(distance, 1e-300)[..., None] * depth[..., None]
-    for index, (one, other) in enumerate(pairs):
-        force[:, one] += push[:, index]
+    # Pair by pair: a body is in several pairs, of which a single indexed += would keep only the last.
+    for index, (body, other) in enumerate(pairs):
+        force[:, body] += push[:, index]
         if other < movable:
             force[:, other] -= push[:, index]
     return force
 
 
 def move_bodies(positions: Doubles, velocities: Doubles, force: Doubles, max_speed: Doubles | None) -> None:
-    """Move bodies of mass 1 by one time step, in place: all [B, n, 2]; max_speed: [n], or None = no limit."""
+    """Move bodies of mass 1 by a time step, changing `positions` and `velocities` in place.
+
+    positions, velocities, force: [B, n, 2]. max_speed: [n], or None = no limit.
+    """
+    # mpe2 moves bodies by the old velocities first.
     positions += velocities * DT
     velocities *= 1 - DAMPING
     velocities += force * DT
@@ -72,33 +80,34 @@ def move_bodies(positions: Doubles, velocities: Doubles, force: Doubles, max_spe
 
 
 def action_directions(actions: Array, continuous: bool) -> Doubles:
-    """Where agents want to go, float64 [..., 2]: actions are int64 [...], or float32 [..., 5] if continuous."""
+    """Return the directions of moves, float64 [..., 2]; actions are int64 [...], or float32 [..., 5] if continuous."""
     if continuous:
         return np.stack([actions[..., 2] - actions[..., 1], actions[..., 4] - actions[..., 3]], -1).astype(np.float64)
     return _DIRECTIONS[actions]
 
 
 def observation_space(size: int) -> spaces.Box:
-    """Unbounded numbers, float32 [size]."""
+    """Return a Box of unbounded float32 numbers, [size]."""
     return spaces.Box(-np.inf, np.inf, (size,), np.float32)
 
 
 def action_space(size: int, continuous: bool) -> ActionSpace:
-    """One of `size` actions, or the strength of each in [0, 1]."""
+    """Return a Discrete space of `size` actions, or a Box with the strength of each in [0, 1]."""
     return spaces.Box(0, 1, (size,), np.float32) if continuous else spaces.Discrete(size)
 
 
 class Particles(BatchedEnv):
-    """`num_matches` worlds of agents and landmarks; a subclass says who they are, what they see and what they get.
+    """`num_matches` worlds of agents and landmarks; subclasses define groups, observations, forces and rewards.
 
-    groups: in the order of the agents. sizes: radii of the bodies that collide, the first ones.
-    reach: [bodies], how far from the middle bodies start, at most, in x and in y.
+    Bodies are the agents, then the landmarks. groups: in the order of the agents.
+    sizes: radii of the bodies that collide; these are the first len(sizes) bodies.
+    reach: [bodies], bodies start uniformly in [-reach, reach] in x and in y.
 
-    A match is truncated after `max_cycles` steps. The state is all observations, one after the other.
+    A match is truncated after `max_cycles` steps. The state is all observations, agent by agent.
     """
 
     title: str
-    """Opens error messages."""
+    """The beginning of error messages."""
 
     def __init__(
         self,
@@ -118,18 +127,19 @@ class Particles(BatchedEnv):
         self.sides = tuple(tuple(side) for side in sides)
         self.state_space = observation_space(sum(len(g.agents) * g.observation_space.shape[0] for g in groups))
         count = len(agents)
-        self.positions: Doubles = np.zeros((num_matches, len(reach), 2))  # the agents', then the landmarks'
+        self.positions: Doubles = np.zeros((num_matches, len(reach), 2))  # [B, bodies, 2]
         self.velocities: Doubles = np.zeros((num_matches, count, 2))
         self._sizes, self._reach = np.array(sizes, np.float64), np.array(reach, np.float64)
         self._max_speed = None if max_speed is None else np.array(max_speed, np.float64)
         self._max_cycles, self._continuous = max_cycles, continuous_actions
         others = [[other for other in range(count) if other != agent] for agent in range(count)]
+        # int64 [agents, agents - 1]: for each agent the indices of the other agents, in order.
         self._others: Ints = np.array(others, np.int64)
         self._steps: Ints = np.zeros(num_matches, np.int64)
         self._returns: Floats = np.zeros((num_matches, count), np.float32)
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
-        """Put all bodies of all or the given matches at random places, at rest."""
+        """Put all bodies of all or the given matches at random positions, at rest."""
         chosen = slice(None) if matches is None else matches
         count = self.num_matches if matches is None else len(matches)
         self.positions[chosen] = rng.uniform(-1, 1, (count, *self.positions.shape[1:])) * self._reach[:, None]
@@ -138,15 +148,16 @@ class Particles(BatchedEnv):
         self._returns[chosen] = 0
 
     def acting(self) -> Bools:
-        """Everybody, always: bool [B, agents]."""
+        """Return True for all agents: bool [B, agents]."""
         return np.ones((self.num_matches, len(self.agents)), np.bool_)
 
     def action_mask(self, matches: Ints, agents: Ints) -> None:
-        """Every action is always legal: None."""
+        """Return None: every action is always legal."""
         return None
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
         """Advance the worlds by 0.1 s; `rng` is not used. Raises ValueError for an action outside its space."""
+        # Forces of the agents and of contacts, then motion, then rewards for the new positions, as in mpe2.
         require_actions(self.title, self, actions)
         force = self._forces(actions)
         force += contact_forces(self.positions[:, : len(self._sizes)], self._sizes, len(self.agents))
@@ -158,11 +169,11 @@ class Particles(BatchedEnv):
         return Step(rewards, np.zeros_like(truncated), truncated, np.zeros(rewards.shape, np.bool_))
 
     def scores(self, matches: Ints) -> Floats:
-        """Scores, float32 [K, sides], from the undiscounted returns of the sides."""
+        """Return the scores, float32 [K, sides], from the undiscounted returns of the sides."""
         return scores_from_returns(self._returns[matches], self.sides)
 
     def state(self, matches: Ints) -> Floats:
-        """All observations of the matches, agent by agent: float32 [K, state size]."""
+        """Return all observations of the matches, agent by agent: float32 [K, state size]."""
         parts = []
         for group in self.groups:
             rows = self.observe(matches.repeat(len(group.agents)), np.tile(group.agents, len(matches)))
@@ -171,20 +182,20 @@ class Particles(BatchedEnv):
 
     @abstractmethod
     def _forces(self, actions: Sequence[Array]) -> Doubles:
-        """How the agents push themselves: float64 [B, agents, 2]."""
+        """Return the forces of the actions of the agents: float64 [B, agents, 2]."""
 
     @abstractmethod
     def _rewards(self) -> Doubles:
-        """What the agents get for where they are now: float64 [B, agents]."""
+        """Return the rewards of the agents for the current positions: float64 [B, agents]."""
 
     def _relative_positions(self, matches: Ints, agents: Ints) -> tuple[Doubles, Doubles]:
-        """Where the landmarks [R, landmarks, 2] and the other agents [R, agents - 1, 2] are, as seen by agents."""
+        """Return positions relative to `agents` [R]: landmarks [R, landmarks, 2], other agents [R, agents - 1, 2]."""
         positions, rows = self.positions[matches], np.arange(len(matches))
         relative = positions - positions[rows, agents][:, None]
         return relative[:, len(self.agents) :], relative[rows[:, None], self._others[agents]]
 
 
 def concatenate_parts(*parts: Array) -> Floats:
-    """Put parts [R, ...] of observations side by side: float32 [R, numbers]."""
+    """Flatten and concatenate parts [R, ...] of observations: float32 [R, numbers]."""
     rows = len(parts[0])
     return np.concatenate([part.reshape(rows, math.prod(part.shape[1:])) for part in parts], 1, dtype=np.float32)

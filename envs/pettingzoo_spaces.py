@@ -1,4 +1,4 @@
-"""PettingZoo's spaces in the contract's terms: what an agent sees, how its actions look, which agents form a group."""
+"""Conversion of PettingZoo's spaces to those of the contract: observations, actions, and groups of agents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from marl_app.envs.batched import ActionSpace, Array, Group
 
 @dataclass(frozen=True)
 class Seat:
-    """One agent and its spaces: the environment's own (`raw_*`) and the contract's."""
+    """An agent and its spaces: those of the environment (`raw_*`) and those of the contract."""
 
     agent: str
     raw_observation_space: spaces.Space[Any]
@@ -26,7 +26,7 @@ class Seat:
     action_space: ActionSpace
 
     def encode_observation(self, raw: Any) -> Array:
-        """An observation as the environment gives it -> an array of `observation_space`'s dtype."""
+        """Convert an observation of the environment to an array of `observation_space`, without the action mask."""
         if isinstance(raw, dict) and "action_mask" in raw:
             rest = {key: value for key, value in raw.items() if key != "action_mask"}
             raw = rest["observation"] if list(rest) == ["observation"] else rest
@@ -35,38 +35,38 @@ class Seat:
         return np.asarray(raw, self.observation_space.dtype)
 
     def decode_action(self, action: Array) -> Any:
-        """An action of `action_space` -> what the environment takes."""
+        """Convert an action of `action_space` to an action of the environment."""
         space = self.raw_action_space
         if isinstance(space, spaces.Discrete):
             return int(action + space.start)
         if isinstance(space, spaces.MultiDiscrete):
             return (action + space.start).astype(space.dtype)
         assert isinstance(space, spaces.Box)
-        # In 64 bits a bound may lie just inside the same bound in 32 bits.
+        # A float32 bound, converted to float64, can be slightly outside of the float64 bound.
         return np.clip(action.astype(space.dtype), space.low, space.high)
 
 
 def make_seat(agent: str, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:
-    """Work out the contract's spaces. Raises ValueError for spaces that have no place in it."""
+    """Convert the spaces of an agent. Raises ValueError, naming the agent, for spaces that the contract excludes."""
     if isinstance(observation_space, spaces.Dict) and "action_mask" in observation_space.spaces:
         rest = {key: space for key, space in observation_space.items() if key != "action_mask"}
         observation_space = rest["observation"] if list(rest) == ["observation"] else spaces.Dict(rest)
     seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
     if not isinstance(seen, spaces.Box):
-        raise ValueError(f"agent {agent}: an observation space {observation_space} has no fixed size")
+        raise ValueError(f"agent {agent}: the observation space {observation_space} has no fixed size")
     if seen.dtype == np.float64:
         seen = to_float32(seen)
     return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space))
 
 
 def to_float32(box: spaces.Box) -> spaces.Box:
-    """The same Box in float32."""
-    with np.errstate(over="ignore"):  # the largest float64 becomes infinity, which is what it meant
+    """Return the same Box in float32."""
+    with np.errstate(over="ignore"):  # the largest float64, used as "unbounded", becomes infinity
         return spaces.Box(box.low.astype(np.float32), box.high.astype(np.float32), dtype=np.float32)
 
 
 def _to_action_space(agent: str, space: spaces.Space[Any]) -> ActionSpace:
-    """The same actions, counted from zero, or in float32."""
+    """Return the space of the same actions with integers from 0, or in float32."""
     if isinstance(space, spaces.Discrete):
         return spaces.Discrete(int(space.n))
     if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
@@ -77,8 +77,11 @@ def _to_action_space(agent: str, space: spaces.Space[Any]) -> ActionSpace:
 
 
 def group_seats(seats: Sequence[Seat]) -> list[Group]:
-    """Put agents with equal spaces into one group, in order of their first agents; named by what their names share."""
-    members: list[list[int]] = []
+    """Group agents with equal spaces, in the order of their first agents.
+
+    A group is named by the common prefix of its agents; a name that is taken gets a number.
+    """
+    members: list[list[int]] = []  # indices of seats, a list per group
     for index, seat in enumerate(seats):
         for group in members:
             first = seats[group[0]]
@@ -102,7 +105,7 @@ def group_seats(seats: Sequence[Seat]) -> list[Group]:
 
 
 def _shared_name(agents: Sequence[str]) -> str:
-    """["adversary_0", "adversary_1"] -> "adversary"; "agents" if they share nothing. Always a valid identifier."""
+    """Return the common prefix as a valid identifier: ["adversary_0", "adversary_1"] -> "adversary"; else "agents"."""
     prefix = os.path.commonprefix(list(agents))
     name = re.sub(r"\W", "_", re.sub(r"[\W\d_]+$", "", prefix))
     return name if name.isidentifier() else "agents"

@@ -11,7 +11,10 @@ from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints
 
 
 def rows_by_group(env: BatchedEnv, chosen: Bools) -> Iterator[tuple[int, Ints, Ints, Ints]]:
-    """The chosen agents (bool [B, agents]) as rows: (group index, matches [R], agents [R], places in the group [R])."""
+    """Split the chosen agents (bool [B, agents]) into rows of one group each; groups without a row are left out.
+
+    Yields (group index, matches [R], agents [R], places in the group [R]).
+    """
     for index, group in enumerate(env.groups):
         members = np.array(group.agents)
         matches, places = chosen[:, members].nonzero()
@@ -20,7 +23,7 @@ def rows_by_group(env: BatchedEnv, chosen: Bools) -> Iterator[tuple[int, Ints, I
 
 
 def random_actions(env: BatchedEnv, rng: np.random.Generator) -> list[Array]:
-    """One legal action for every acting agent: per group an array [B, n_group, *action shape], as `step` takes it."""
+    """Draw a legal action per acting agent: for each group an array [B, n_group, *action shape], as `step` takes it."""
     actions = [
         np.zeros(
             (env.num_matches, len(group.agents), *(group.action_space.shape or ())),
@@ -35,21 +38,24 @@ def random_actions(env: BatchedEnv, rng: np.random.Generator) -> list[Array]:
 
 
 def _random_rows(group: Group, count: int, mask: Bools | None, rng: np.random.Generator) -> Array:
+    """Draw `count` actions of a group, [count, *action shape]; `mask` is bool [count, mask_size]."""
     space = group.action_space
     if isinstance(space, spaces.Box):
         return _random_points(space, count, rng)
+    # The argmax of uniform random numbers over the legal actions is a uniform legal action.
     scores = rng.random((count, group.mask_size))
     if mask is not None:
         scores[~mask] = -1.0
     if isinstance(space, spaces.Discrete):
         best: Ints = np.argmax(scores, axis=1)
         return best
+    # MultiDiscrete: a mask row holds the masks of all parts, one after the other.
     parts = np.split(scores, np.cumsum(space.nvec)[:-1], axis=1)
     return np.stack([np.argmax(part, axis=1) for part in parts], axis=1)
 
 
 def _random_points(space: spaces.Box, count: int, rng: np.random.Generator) -> Floats:
-    """Uniform between finite bounds; normal, cut at the bounds, where one is infinite."""
+    """Draw [count, *shape]: uniform between finite bounds; normal and clipped where a bound is infinite."""
     size = (count, *space.shape)
     bounded = np.isfinite(space.low) & np.isfinite(space.high)
     low, high = np.where(bounded, space.low, 0.0), np.where(bounded, space.high, 0.0)

@@ -1,8 +1,9 @@
-"""Repeat Previous: the smallest task that cannot be done without a memory.
+"""Repeat Previous: the smallest task that cannot be solved without a memory.
 
-Symbols come at random, and each has to be named some steps after it was seen. As `RepeatPrevious` of POPGym (Morad et
-al., 2023, "POPGym: benchmarking partially observable reinforcement learning"), with symbols in the place of suits and
-rewards from 0 to 1. Whoever forgets is correct once in `num_symbols` times, and no more.
+A random symbol is shown in every step; the agent must name the symbol that was shown `delay` steps before. After
+`RepeatPrevious` of POPGym (Morad et al., 2023, "POPGym: benchmarking partially observable reinforcement learning").
+Where we differ: symbols instead of suits of cards, and returns from 0 to 1. Without a memory the expected return is
+1 / num_symbols.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from marl_app.envs.settings import require_integer
 class RepeatPrevious(BatchedEnv):
     """`num_matches` matches of one agent, `length` steps each.
 
-    num_symbols: >= 2. delay: >= 1; the symbol seen so many steps ago is to be named. length: > delay.
+    num_symbols: >= 2. delay: >= 1, the age in steps of the symbol to be named. length: > delay.
 
-    Observation: the symbol that is shown now, one-hot, int8 [num_symbols]. Actions: the symbols. Each step but the
-    first `delay` pays 1 / (length - delay) if the correct symbol is named, so a perfect match returns 1. Raises
-    ValueError, naming the key, for settings that cannot be.
+    Observation: the symbol shown now, one-hot, int8 [num_symbols]. Actions: the symbols. Each step after the first
+    `delay` steps pays 1 / (length - delay) for the correct symbol, so a perfect match returns 1. Raises ValueError,
+    naming the key, for a setting out of range.
     """
 
     agents = ("player_0",)
@@ -37,7 +38,7 @@ class RepeatPrevious(BatchedEnv):
         self._delay, self._length = delay, length
         seen = spaces.Box(0, 1, (num_symbols,), np.int8)
         self.groups = (Group("player", (0,), seen, spaces.Discrete(num_symbols)),)
-        # One symbol more than there are steps: what is shown after the last one.
+        # int64 [B, length + 1]: all symbols of a match, drawn at its reset; the last is shown after the last step.
         self._symbols: Ints = np.zeros((num_matches, length + 1), np.int64)
         self._steps: Ints = np.zeros(num_matches, np.int64)
         self._one_hot = np.eye(num_symbols, dtype=np.int8)
@@ -49,19 +50,20 @@ class RepeatPrevious(BatchedEnv):
         self._steps[chosen] = 0
 
     def acting(self) -> Bools:
-        """The agent, always: bool [B, 1]."""
+        """Return True for the agent: bool [B, 1]."""
         return np.ones((self.num_matches, 1), np.bool_)
 
     def observe(self, matches: Ints, agents: Ints) -> Array:
-        """The symbols that are shown now, one-hot, int8 [R, num_symbols]."""
+        """Return the symbols shown now, one-hot, int8 [R, num_symbols]."""
         return self._one_hot[self._symbols[matches, self._steps[matches]]]
 
     def action_mask(self, matches: Ints, agents: Ints) -> None:
-        """Every symbol can always be named: None."""
+        """Return None: every action is always legal."""
         return None
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
-        """Compare what is named, int64 [B, 1], with what was shown."""
+        """Compare the named symbols, `actions` = one array int64 [B, 1], with those shown `delay` steps before."""
+        # Negative in the first `delay` steps: the index then reads the wrong symbol, which `paid` discards.
         target_steps = self._steps - self._delay
         correct = actions[0][:, 0] == self._symbols[np.arange(self.num_matches), target_steps]
         paid = (target_steps >= 0) & correct
@@ -71,5 +73,5 @@ class RepeatPrevious(BatchedEnv):
         return Step(rewards, over, np.zeros_like(over), over[:, None].copy())
 
     def scores(self, matches: Ints) -> Floats:
-        """0.5, which says nothing: there is nobody to beat. float32 [K, 1]."""
+        """Return 0.5, float32 [K, 1]: a single side."""
         return np.full((len(matches), 1), 0.5, np.float32)

@@ -1,4 +1,4 @@
-"""Settings of native environments: each function raises ValueError, which names the key, if a value is wrong."""
+"""Checks of the settings of native environments: each function raises ValueError, naming the key, for a wrong value."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Sequence
 
 
 def require_integer(key: str, value: int, low: int, high: int | None = None) -> None:
-    """`env.<key>` must be an integer >= low (and <= high)."""
-    right = isinstance(value, int) and not isinstance(value, bool)
-    if not right or value < low or (high is not None and value > high):
+    """Require that `env.<key>` is an integer >= low (and <= high)."""
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not is_integer or value < low or (high is not None and value > high):
         bounds = f">= {low}" if high is None else f"in [{low}, {high}]"
         raise ValueError(f"env.{key} must be an integer {bounds}, not {value}")
 
 
 def require_number(key: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
-    """`env.<key>` must be a finite number in [low, high]."""
-    right = isinstance(value, int | float) and not isinstance(value, bool)
-    if not right or not math.isfinite(value) or not low <= value <= high:
+    """Require that `env.<key>` is a finite number in [low, high]."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
         bounds = f" in [{low:g}, {high:g}]" if math.isfinite(high) else f" >= {low:g}" if math.isfinite(low) else ""
         raise ValueError(f"env.{key} must be a number{bounds}, not {value}")
 
 
 def require_bool(key: str, value: bool) -> None:
-    """`env.<key>` must be true or false."""
+    """Require that `env.<key>` is true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"env.{key} must be true or false, not {value}")
 
 
 def require_field(key: str, value: Sequence[int], low: int) -> None:
-    """`env.<key>` must be the rows and columns of a grid, each >= low."""
+    """Require that `env.<key>` is [rows, columns] of a grid, each >= low."""
     if not isinstance(value, Sequence) or len(value) != 2:
         raise ValueError(f"env.{key} must be [rows, columns], not {value}")
     for length in value:

@@ -1,6 +1,6 @@
-"""Simple Speaker Listener: one agent knows which landmark is the goal and can only speak; the other can only go there.
+"""Simple Speaker Listener: the speaker sees which landmark is the goal and can only send a word; the listener can move.
 
-Lowe et al. (2017); equal to `mpe2.simple_speaker_listener_v4` (mpe2 1.1.1) step for step, see `envs.particles` for what
+Lowe et al. (2017). Equal to `mpe2.simple_speaker_listener_v4` (mpe2 1.1.1) step for step; `envs.particles` lists what
 is left out.
 """
 
@@ -24,7 +24,7 @@ from marl_app.envs.particles import (
 
 _WORDS = 3
 _COLORS: Doubles = np.array([(0.65, 0.15, 0.15), (0.15, 0.65, 0.15), (0.15, 0.15, 0.65)])
-_LISTENER, _LANDMARKS = 1, 2  # where they are among the bodies
+_LISTENER, _LANDMARKS = 1, 2  # indices of the bodies: the listener, and the first of three landmarks
 
 
 class SimpleSpeakerListener(Particles):
@@ -32,9 +32,9 @@ class SimpleSpeakerListener(Particles):
 
     max_cycles: steps per match. continuous_actions: Box actions in [0, 1] instead of Discrete ones.
 
-    The speaker sees the color of the goal, float32 [3], and says one of three words (or the strength of each). The
-    listener sees float32 [11]: its velocity, the three landmarks from where it is, and the last word; it moves: 0
-    nothing, 1 left, 2 right, 3 down, 4 up. Both get minus the squared distance from the listener to the goal.
+    The speaker observes the color of the goal, float32 [3], and sends one of three words (continuous: the strength of
+    each). The listener observes float32 [11]: its velocity, the three landmarks relative to it, and the last word. It
+    moves: 0 nothing, 1 left, 2 right, 3 down, 4 up. Both get minus the squared distance of the listener from the goal.
     """
 
     title = "simple_speaker_listener"
@@ -47,17 +47,17 @@ class SimpleSpeakerListener(Particles):
         agents = ["speaker_0", "listener_0"]
         super().__init__(num_matches, groups, agents, [(0, 1)], [], [1.0] * 5, max_cycles, continuous_actions)
         self.goals: Ints = np.zeros(num_matches, np.int64)
-        self._message: Doubles = np.zeros((num_matches, _WORDS))
+        self._message: Doubles = np.zeros((num_matches, _WORDS))  # the last word, one-hot; zeros in the first step
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
-        """Start all or the given matches with new places and goals."""
+        """Start all or the given matches with new positions and goals."""
         super().reset(rng, matches)
         chosen = slice(None) if matches is None else matches
         self.goals[chosen] = rng.integers(len(_COLORS), size=self.num_matches if matches is None else len(matches))
         self._message[chosen] = 0
 
     def observe(self, matches: Ints, agents: Ints) -> Floats:
-        """What the speakers see, float32 [R, 3], or the listeners, float32 [R, 11]."""
+        """Return the observations of speakers, float32 [R, 3], or of listeners, float32 [R, 11]."""
         if not (len(agents) and agents[0] == _LISTENER):
             return concatenate_parts(_COLORS[self.goals[matches]])
         landmarks, _ = self._relative_positions(matches, agents)
@@ -66,7 +66,7 @@ class SimpleSpeakerListener(Particles):
     def _forces(self, actions: Sequence[Array]) -> Doubles:
         message, moves = actions
         self._message = message[:, 0].astype(np.float64) if self._continuous else np.eye(_WORDS)[message[:, 0]]
-        force = np.zeros((self.num_matches, 2, 2))  # the speaker stays where it is
+        force = np.zeros((self.num_matches, 2, 2))  # [B, agents, 2]; the speaker does not move
         force[:, _LISTENER] = action_directions(moves[:, 0], self._continuous) * ACCELERATION
         return force
 

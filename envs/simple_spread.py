@@ -1,7 +1,7 @@
-"""Simple Spread: N agents cover N landmarks together and keep out of one another's way.
+"""Simple Spread: N agents cover N landmarks together and avoid collisions with each other.
 
-Lowe et al. (2017); equal to `mpe2.simple_spread_v3` (mpe2 1.1.1) step for step, see `envs.particles` for what is left
-out. Older forks of the environment give every agent the sum over all of them and count a collision of each agent with
+Lowe et al. (2017). Equal to `mpe2.simple_spread_v3` (mpe2 1.1.1) step for step; `envs.particles` lists what is left
+out. Older forks of the environment give every agent the sum of all rewards and count a collision of each agent with
 itself: with N=3 and 25 steps, their return is 2 * (sum over agents here) - 75 for local_ratio 0.5.
 """
 
@@ -25,18 +25,19 @@ from marl_app.envs.particles import (
 )
 from marl_app.envs.settings import require_integer, require_number
 
-_SIZE = 0.15
+_SIZE = 0.15  # radius of an agent
 
 
 class SimpleSpread(Particles):
     """`num_matches` matches of one team of N agents.
 
-    local_ratio: in [0, 1], the share of an agent's reward that is -1 for each agent it touches; the rest is the team's:
-        minus the distance from each landmark to the nearest agent, summed.
+    local_ratio: in [0, 1], the weight of the local reward of an agent, -1 for each agent that it touches. The rest is
+        the weight of the team reward: minus the sum over landmarks of the distance to the nearest agent.
     max_cycles: steps per match. continuous_actions: Box actions in [0, 1] instead of Discrete ones.
 
-    Observation float32 [6 N]: own velocity and position, the landmarks and the other agents from here, and 2 (N - 1)
-    zeros, where mpe2 has what others say (they are silent). Actions: 0 nothing, 1 left, 2 right, 3 down, 4 up.
+    Observation float32 [6 N]: velocity and position of the agent, positions of the landmarks and of the other agents
+    relative to it, and 2 (N - 1) zeros, which in mpe2 are the messages of the others (all silent here). Actions: 0
+    nothing, 1 left, 2 right, 3 down, 4 up.
     """
 
     title = "simple_spread"
@@ -60,7 +61,7 @@ class SimpleSpread(Particles):
         self._local_ratio = local_ratio
 
     def observe(self, matches: Ints, agents: Ints) -> Floats:
-        """What the agents see: float32 [R, 6 N], see the class."""
+        """Return the observations of agents: float32 [R, 6 N], see the class."""
         landmarks, others = self._relative_positions(matches, agents)
         velocity, position = self.velocities[matches, agents], self.positions[matches, agents]
         return concatenate_parts(velocity, position, landmarks, others, np.zeros_like(others))
@@ -71,7 +72,9 @@ class SimpleSpread(Particles):
     def _rewards(self) -> Doubles:
         count = len(self.agents)
         agents, landmarks = self.positions[:, :count], self.positions[:, count:]
+        # team: [B]. touching: [B, N], the number of other agents that an agent touches; itself, at distance 0, is
+        # subtracted.
         team = -pairwise_distances(landmarks, agents).min(axis=2).sum(axis=1)
-        touching = (pairwise_distances(agents, agents) < 2 * _SIZE).sum(axis=2) - 1  # but not itself
+        touching = (pairwise_distances(agents, agents) < 2 * _SIZE).sum(axis=2) - 1
         rewards: Doubles = team[:, None] * (1 - self._local_ratio) - touching * self._local_ratio
         return rewards

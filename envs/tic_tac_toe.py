@@ -1,7 +1,7 @@
-"""Tic-tac-toe: all matches as one array of cells. A tiny game with a known answer (a draw), for tests and first steps.
+"""Tic-tac-toe: all matches as one array of cells. A tiny game with a known value (a draw), for tests and first runs.
 
-Same moves, spaces, observations and rewards as PettingZoo's `tictactoe_v3`, except that an illegal move is an error
-here and a lost match there.
+Moves, spaces, observations and rewards are those of PettingZoo's `tictactoe_v3`. Where we differ: an illegal move is an
+error here, and loses the match in PettingZoo.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LINES: Ints = np.array([(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), 
 class TicTacToe(BatchedEnv):
     """`num_matches` games of tic-tac-toe; `player_1` moves first (PettingZoo counts from 1 in this game).
 
-    Observation int8 [3, 3, 2]: plane 0 holds the agent's own marks, plane 1 the other's.
+    Observation int8 [3, 3, 2]: plane 0 holds the marks of the agent, plane 1 of the opponent.
     Action: the cell, 0 to 8. Reward +1 to the winner and -1 to the loser of the last move, else 0.
     """
 
@@ -34,8 +34,8 @@ class TicTacToe(BatchedEnv):
         self.num_matches = num_matches
         self.openings = openings
         self._rows = np.arange(num_matches)
-        self._marks = np.zeros((num_matches, 2, 9), np.bool_)  # [match, agent, cell]
-        self._mover: Ints = np.zeros(num_matches, np.int64)
+        self._marks = np.zeros((num_matches, 2, 9), np.bool_)  # [B, agents, cells]
+        self._mover: Ints = np.zeros(num_matches, np.int64)  # [B]: the agent to move
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Empty the boards of all or the given matches; `rng` is not used."""
@@ -44,17 +44,17 @@ class TicTacToe(BatchedEnv):
         self._mover[chosen] = 0
 
     def acting(self) -> Bools:
-        """Who is to move: bool [B, 2]."""
+        """Return who is to move: bool [B, 2]."""
         acting: Bools = self._mover[:, None] == np.arange(2)
         return acting
 
     def observe(self, matches: Ints, agents: Ints) -> Array:
-        """What the agents see: int8 [R, 3, 3, 2], see the class."""
-        own, other = self._marks[matches, agents], self._marks[matches, 1 - agents]
-        return np.stack([own, other], axis=2).view(np.int8).reshape(-1, 3, 3, 2)
+        """Return the observations of the agents: int8 [R, 3, 3, 2], see the class."""
+        agent, opponent = self._marks[matches, agents], self._marks[matches, 1 - agents]  # bool [R, 9] each
+        return np.stack([agent, opponent], axis=2).view(np.int8).reshape(-1, 3, 3, 2)
 
     def action_mask(self, matches: Ints, agents: Ints) -> Bools:
-        """Which cells are empty: bool [R, 9]."""
+        """Return which cells are empty: bool [R, 9]."""
         taken: Bools = np.any(self._marks[matches], axis=1)
         return ~taken
 
@@ -76,17 +76,19 @@ class TicTacToe(BatchedEnv):
         return Step(rewards, terminated, truncated, np.stack([terminated, terminated], axis=1))
 
     def scores(self, matches: Ints) -> Floats:
-        """Scores, float32 [K, 2]: 1 for a line, 0 for the other side, 0.5 for a full board."""
+        """Return the scores, float32 [K, 2]: 1 for a line, 0 for the other side, 0.5 for a full board."""
         line = self._has_line()[matches].astype(np.float32)
         return 0.5 + 0.5 * (line - line[:, ::-1])
 
     def _has_line(self) -> Bools:
-        """Which agents have three in a row: bool [B, 2]."""
+        """Return which agents have three in a row: bool [B, 2]."""
+        # [B, agents, lines, 3 cells] -> all cells of a line -> any line.
         line: Bools = np.any(np.all(self._marks[:, :, _LINES], axis=3), axis=2)
         return line
 
     def _check(self, cells: Ints) -> None:
         legal = (cells >= 0) & (cells < 9)
+        # Cells off the board are looked up as cell 0; `legal` is False for them already.
         legal &= ~np.any(self._marks[self._rows, :, np.where(legal, cells, 0)], axis=1)
         if not legal.all():
             match = int(np.argmin(legal))

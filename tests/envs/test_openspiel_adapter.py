@@ -183,7 +183,7 @@ def test_stepping_a_match_that_has_ended_is_an_error():
         ("kuhn_pokr", "no game 'kuhn_pokr'; did you mean kuhn_poker"),
         ("kuhn_poker(cards=3)", "Unknown parameter 'cards'"),
         ("mfg_garnet", "mean-field"),
-        ("negotiation", "draws chance inside the game"),
+        ("negotiation", "draws chance outcomes inside the game"),
     ],
 )
 def test_a_game_that_does_not_fit_is_a_one_line_error_that_names_the_key(game, message):

@@ -335,7 +335,7 @@ def test_a_module_that_is_no_environment_is_an_error():
 
 
 def test_wrong_kwargs_are_an_error_that_names_them(small):
-    with pytest.raises(ValueError, match=r"env.kwargs=\{'hurdles': 3\}: small_runners does not take them"):
+    with pytest.raises(ValueError, match=r"env.kwargs=\{'hurdles': 3\}: small_runners does not accept them"):
         PettingZoo(1, "small_runners", {"hurdles": 3})
 
 
@@ -350,7 +350,7 @@ def test_openings_need_a_turn_based_environment(small):
     [
         ([["red_*"]], "agent 'blue_0' is on no side"),
         ([["red_*", "blue_*"], ["*_0"]], "agent 'red_0' is on sides 0 and 1"),
-        ([["red_*"], ["green_*"]], "'green_\\*' names no agent; the agents are red_0, red_1, blue_0"),
+        ([["red_*"], ["green_*"]], "'green_\\*' matches no agent; the agents are red_0, red_1, blue_0"),
     ],
 )
 def test_sides_that_do_not_partition_the_agents_are_an_error(sides, message):
