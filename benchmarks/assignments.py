@@ -1,10 +1,10 @@
-"""How many assignments per second the control plane makes on one core, by matchmaker.
+"""Assignments per second of the control plane on one core, by matchmaker.
 
     python -m benchmarks.assignments                          # a pool of 500, every matchmaker
     python -m benchmarks.assignments --pool 100 --matchmakers pfsp,elo
 
-An assignment is one call of `League.assign`: it names up to --slots opponents for the matches of one env runner, with
-the share of matches that each gets. Results: docs/data_plane.md.
+An assignment is one call of `League.assign`: it returns up to --slots opponents for the matches of an env runner, and
+the share of the matches of each. Results: docs/data_plane.md.
 """
 
 from __future__ import annotations
@@ -24,28 +24,34 @@ from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER
 LEARNERS = [Learner("main", MAIN_AGENT), Learner("hunter", MAIN_EXPLOITER), Learner("seeker", LEAGUE_EXPLOITER)]
 ROUNDS = 20
 MATCHES = 1024
-"""Of an env runner that steps as many together: each is dealt one of the assignment's opponents."""
+"""Matches that an env runner steps together; each is assigned one of the opponents of the assignment."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure each matchmaker, and print a row of a table."""
+    """Measure each matchmaker and print a row of a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pool", type=int, default=500, help="snapshots")
     parser.add_argument("--slots", type=int, default=8, help="different opponents that an assignment may name")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
-    parser.add_argument("--matchmakers", default=",".join(matchmaker_options()), help="of conf/league/matchmaker")
+    parser.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
+    parser.add_argument(
+        "--matchmakers", default=",".join(matchmaker_options()), help="options of conf/league/matchmaker"
+    )
     options = parser.parse_args(arguments)
     print(f"pool of {options.pool}, {options.slots} slots; per second, on one core")
     print("| matchmaker | assignments | placed | after each record | records | matches dealt |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in options.matchmakers.split(","):
-        found = measure(make_league_with_pool(name, options.pool), options.slots, options.seconds)
-        print(f"| {name} | " + " | ".join(f"{value:,.{int(value < 10)}f}" for value in found) + " |", flush=True)
+        values = measure(make_league_with_pool(name, options.pool), options.slots, options.seconds)
+        print(f"| {name} | " + " | ".join(f"{value:,.{int(value < 10)}f}" for value in values) + " |", flush=True)
 
 
 def measure(league: League, slots: int, seconds: float) -> list[float]:
-    """Rates: assignments while nothing is recorded; with a preference for what a rack holds; after each record;
-    records; and matches that are dealt an opponent, which is an assignment and one draw of MATCHES of them."""
+    """Return five rates per second.
+
+    Assignments while no outcome is recorded; the same with a preference for snapshots in the cache of a rack;
+    assignments after each record; records; and matches that are assigned an opponent (an assignment and one draw of
+    MATCHES opponents).
+    """
     rng = np.random.default_rng(0)
     resident = frozenset(snapshot.digest for snapshot in league.snapshots[::5])
     outcomes = random_outcomes(league, slots, rng)
@@ -59,17 +65,18 @@ def measure(league: League, slots: int, seconds: float) -> list[float]:
 
 
 def matchmaker_options() -> list[str]:
-    """All matchmakers that can be chosen."""
+    """Return the names of all matchmakers of conf/league/matchmaker."""
     return sorted(path.stem for path in (CONF / "league" / "matchmaker").glob("*.yaml"))
 
 
 def make_league_with_pool(matchmaker: str, pool: int) -> League:
-    """A league of three learners with so many snapshots, which have all met, at random, a thousand times per pair."""
+    """Return a league of three learners with `pool` snapshots and 1,000 matches per pair of players in its payoff."""
     overrides = [f"league/matchmaker={matchmaker}", "league.decay_per_game=1"]
     league = make_league(load(overrides), LEARNERS)
     for number in range(pool):
         league.add_snapshot(LEARNERS[number % 3].lineage, f"{number:064x}", number, "")
     players = [*league.learners, *(snapshot.player.id for snapshot in league.snapshots)]
+    # [players, players]: expected wins of the row player from random Elo-like strengths; the diagonal stays empty.
     strength = np.random.default_rng(1).normal(size=len(players))
     wins = 1000 / (1 + np.exp(strength[None, :] - strength[:, None]))
     np.fill_diagonal(wins, 0.0)
@@ -79,33 +86,33 @@ def make_league_with_pool(matchmaker: str, pool: int) -> League:
 
 
 def best_rate(call: Callable[[], object], seconds: float) -> float:
-    """Calls per second, in the best of `ROUNDS`: whatever else runs on the machine can only slow them."""
-    call()
+    """Return the calls per second of the best of `ROUNDS` rounds: other load of the machine can only lower a rate."""
+    call()  # caches are filled before the first round
     return max(_rate_of_round(call, seconds / ROUNDS) for _ in range(ROUNDS))
 
 
 def _rate_of_round(call: Callable[[], object], seconds: float) -> float:
     calls, began = 0, time.perf_counter()
-    while (taken := time.perf_counter() - began) < seconds or not calls:
+    while (elapsed := time.perf_counter() - began) < seconds or not calls:
         call()
         calls += 1
-    return calls / taken
+    return calls / elapsed
 
 
 def rate_after_each_record(league: League, slots: int, rng: np.random.Generator, seconds: float) -> float:
-    """Assignments per second if the league has learned something since the last one; the median."""
-    taken: list[float] = []
+    """Return the median assignments per second if outcomes are recorded before each assignment (caches are invalid)."""
+    times: list[float] = []
     until = time.perf_counter() + seconds
-    while time.perf_counter() < until or not taken:
+    while time.perf_counter() < until or not times:
         league.record(random_outcomes(league, slots, rng))
         began = time.perf_counter()
         league.assign("main", slots, rng)
-        taken.append(time.perf_counter() - began)
-    return 1 / float(np.median(taken))
+        times.append(time.perf_counter() - began)
+    return 1 / float(np.median(times))
 
 
 def random_outcomes(league: League, slots: int, rng: np.random.Generator) -> Outcomes:
-    """A fragment's: ten matches against each of as many opponents."""
+    """Return outcomes as of a fragment: ten matches against each of `slots` random opponents."""
     players = tuple(league.snapshots[number].player.id for number in rng.integers(len(league.snapshots), size=slots))
     wins = rng.integers(0, 11, size=slots)
     zeros = np.zeros(slots, np.int64)
@@ -114,7 +121,7 @@ def random_outcomes(league: League, slots: int, rng: np.random.Generator) -> Out
 
 
 def assign_matches(league: League, slots: int, rng: np.random.Generator) -> None:
-    """Deal the matches of an env runner, as `Matchups` does: one draw of all."""
+    """Assign opponents to all matches of an env runner with one draw, as `Matchups` does."""
     assignment = league.assign("main", slots, rng)
     rng.choice(len(assignment.opponents), MATCHES, p=assignment.shares)
 

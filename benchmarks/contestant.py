@@ -1,4 +1,4 @@
-"""What every contestant offers, and how one is measured."""
+"""The interface of contestants (ways of training), and the measurement of a contestant."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from benchmarks.processes import cpu_seconds
 
 
 class Steps(NamedTuple):
-    """Env steps, and those agent steps among them that are (or would be) trained on."""
+    """Counts of env steps, and of the agent steps in them that are trained on (or would be, without learning)."""
 
     env: int
     trained: int
 
 
 class BenchmarkContestant(Protocol):
-    """A way of training, built and warm."""
+    """A way of training, built and warmed up."""
 
     def iterate(self, learn: bool) -> Steps:
         """Collect one batch and, if `learn`, train on it."""
         ...
 
     def facts(self) -> dict[str, float]:
-        """What does not depend on time, once it has learned: `parameters`, how many weights the network has; others."""
+        """Return sizes that do not depend on time: `parameters`, the number of weights, and others.
+
+        Called after at least one iteration with learning.
+        """
         ...
 
     def close(self) -> None:
-        """End whatever was started."""
+        """Stop everything that the contestant has started."""
         ...
 
 
 class Rates(NamedTuple):
-    """What one round of one contestant gave, and how many cores it used for it (CPU seconds per second)."""
+    """The rates of a contestant in one round, and the cores that it used (CPU seconds per second)."""
 
     env_steps_per_s: float
     trained_agent_steps_per_s: float
@@ -40,10 +43,10 @@ class Rates(NamedTuple):
 
 
 def measure(contestant: BenchmarkContestant, learn: bool, seconds: float) -> Rates:
-    """Run for at least so many seconds, in whole iterations.
+    """Run whole iterations for at least `seconds`, and return their rates.
 
-    One iteration comes first and is not counted: a pipelined contestant has its first batch lying ready since the last
-    round, and caches are cold.
+    An iteration before them is not counted: a pipelined contestant has its first batch ready since the last round, and
+    caches are cold.
     """
     contestant.iterate(learn)
     env = trained = 0

@@ -1,4 +1,4 @@
-"""What a game brings to the benchmark: who is measured on it, and which ratios are of interest."""
+"""A game of the benchmark: its settings, the contestants measured on it, and the reported ratios."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ ENV, TRAINED = "env_steps_per_s", "trained_agent_steps_per_s"
 
 
 class LineupEntry(NamedTuple):
-    """A contestant: what it is called, how it is made (`ours`, `stock` or `bare`), and if it is the app, by which
-    overrides, and whether it begins with a pool of snapshots."""
+    """A contestant of a game.
+
+    label: its name in tables. kind: `ours` (the app), `stock` (RLlib's PPO) or `bare` (the bare loop).
+    overrides, pool: only for the app; overrides of its configuration, and whether it begins with a pool of snapshots.
+    """
 
     label: str
     kind: str = "ours"
@@ -20,7 +23,7 @@ class LineupEntry(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """One contestant's figure over another's, and what it should at least be when training."""
+    """A reported ratio: `figure` of the contestant `above` / that of `below`; `target`: its minimum when training."""
 
     above: str
     below: str
@@ -29,14 +32,15 @@ class Ratio(NamedTuple):
 
 
 IN_PROCESS = ("runtime.num_env_runners=0", "runtime.pipeline=false")
-"""The overrides that leave the app one process."""
+"""The overrides with which the app runs in a single process."""
 
 
 @dataclass(frozen=True)
 class Game:
-    """overrides: of the app, for every contestant. deciders: agents that act in an env step.
+    """A game and its line-up.
 
-    A batch is `rows` env steps of `matches` matches; not the stock contestant's, which has its own.
+    overrides: of the app's configuration, for every contestant. deciders: agents that act in an env step.
+    A batch has `rows` env steps of `matches` matches; only the batch of `stock` has a size of its own (`Sampling`).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What was measured, as one value of JSON types: every round's figures, the ratios, the machine, the settings."""
+"""The result of a benchmark as a value of JSON types: figures of every round, ratios, machine and settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.settings import Settings
 SAMPLING, LEARNING, LEARNING_PER_CORE = "sampling", "learning", "learning_per_core"
 
 Rounds = Mapping[str, Mapping[str, Sequence[Rates]]]
-"""Name of a contestant -> mode (SAMPLING, LEARNING) -> what each round gave."""
+"""Name of a contestant -> mode (SAMPLING, LEARNING) -> rates of each round."""
 
 
 Facts = Mapping[str, Mapping[str, float]]
@@ -29,7 +29,7 @@ Facts = Mapping[str, Mapping[str, float]]
 def summarize(
     entries: Mapping[str, LineupEntry], rounds: Rounds, facts: Facts, settings: Settings, load_before: float
 ) -> dict[str, Any]:
-    """Everything that was measured; `load_before` is the machine's load average when the benchmark began."""
+    """Return everything that was measured; `load_before` is the load average of the machine at the start."""
     contestants = {
         name: {"label": entries[name].label, "facts": dict(facts[name])}
         | {mode: values_by_figure(rates) for mode, rates in modes.items()}
@@ -49,14 +49,14 @@ def summarize(
 
 
 def values_by_figure(rates: Sequence[Rates]) -> dict[str, list[float]]:
-    """Figure -> its value in each round."""
+    """Return figure -> its value in each round."""
     return {figure: [getattr(rate, figure) for rate in rates] for figure in Rates._fields}
 
 
 def ratios_per_round(ratio: Ratio, above: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The ratio in each round: they are neighbors in time, so that what else the machine does falls on both.
+    """Return the ratio of each round by mode. Within a round, other load of the machine affects both contestants alike.
 
-    LEARNING_PER_CORE: the ratio of the figures per core that was used.
+    LEARNING_PER_CORE: the ratio of the figures per used core, while learning.
     """
     ratios = {
         mode: [a / b for a, b in zip(above[mode][ratio.figure], below[mode][ratio.figure], strict=True)]
@@ -70,7 +70,7 @@ def ratios_per_round(ratio: Ratio, above: Mapping[str, Any], below: Mapping[str,
 
 
 def cpu_name() -> str:
-    """The processor's name, where the system tells."""
+    """Return the name of the processor, or of its architecture if the system does not report a name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -78,6 +78,6 @@ def cpu_name() -> str:
 
 
 def write_json(result: Mapping[str, Any], path: Path) -> None:
-    """The result as a file."""
+    """Write the result to a file, creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How training speed changes with env runners and with agents: the app on Simple Spread, IPPO and MAPPO, in turns.
+"""Training speed by number of env runners and of agents: the app on Simple Spread, IPPO and MAPPO, in turns.
 
     python -m benchmarks.scaling                                    # 1, 2, 4 env runners; 3, 6, 12 agents
     python -m benchmarks.scaling --algorithms ippo --agents 3       # env runners only
@@ -25,7 +25,7 @@ from marl_app.config.schema import available_cores
 from marl_app.envs.simple_spread import SimpleSpread
 
 MATCHES, ROWS = 256, 8192
-"""Matches of each env runner, and env steps of a batch; with 12 agents these are 98,304 rows."""
+"""Matches of each env runner, and env steps of a batch; with 12 agents a batch has 98,304 rows."""
 COLUMNS = [(SAMPLING, ENV), (LEARNING, ENV), (LEARNING, TRAINED), (LEARNING, "cores")]
 FACTS = {
     "rows_per_env_step": "rows per env step",
@@ -45,7 +45,7 @@ class Variant(NamedTuple):
 
     @property
     def entry(self) -> LineupEntry:
-        """The app with the overrides that a user would give: more env runners than cores have to be admitted."""
+        """The app with the overrides that a user would give; `runtime.num_cpus` allows more env runners than cores."""
         overrides = [*CRITICS[self.algorithm], f"runtime.num_env_runners={self.env_runners}", f"env.N={self.agents}"]
         if self.env_runners > available_cores():
             overrides.append(f"runtime.num_cpus={self.env_runners}")
@@ -54,7 +54,7 @@ class Variant(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the variants of one algorithm in turns, then those of the next; print, write."""
+    """Measure the variants of each algorithm in turns, algorithm by algorithm; print and write the results."""
     options = parse(arguments)
     settings = settings_for("simple_spread", options.quick)
     if not options.quick:
@@ -77,20 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def make_variants(algorithm: str, env_runners: Sequence[int], agents: Sequence[int]) -> list[Variant]:
-    """Env runners with the fewest agents, then agents with the fewest env runners."""
+    """Return variants: env runners varied with the fewest agents, then agents with the fewest env runners."""
     return [Variant(algorithm, number, min(agents)) for number in env_runners] + [
         Variant(algorithm, min(env_runners), number) for number in agents if number > min(agents)
     ]
 
 
 def input_sizes(agents: int) -> dict[str, int]:
-    """What the networks see, in numbers: it grows with the agents in this game."""
+    """Return the number of inputs of policy (`observation`) and centralized critic (`state`) for `agents` agents."""
     env = SimpleSpread(1, N=agents)
     return {"observation": env.groups[0].observation_space.shape[0], "state": env.state_space.shape[0]}
 
 
 def table(result: Mapping[str, Any]) -> Rows:
-    """One variant a row."""
+    """Return the table with a row per variant."""
     header = ["variant", *(f"{MODES[mode]}: {FIGURES[figure]}" for mode, figure in COLUMNS), "critic sees"]
     rows = [[*header, *FACTS.values()]]
     for entry in result["contestants"].values():
@@ -102,7 +102,7 @@ def table(result: Mapping[str, Any]) -> Rows:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     command_line = make_parser(__doc__)
     command_line.add_argument("--algorithms", type=parse_algorithms, default=list(CRITICS), help="(default ippo,mappo)")
     command_line.add_argument("--env-runners", type=parse_numbers, default=[1, 2, 4], help="(default 1,2,4)")
@@ -115,19 +115,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def parse_algorithms(text: str) -> list[str]:
-    """Some of CRITICS."""
+    """Parse a list of algorithms, keys of CRITICS."""
     chosen = text.split(",")
     if not set(chosen) <= CRITICS.keys():
-        raise argparse.ArgumentTypeError(f"choose from {', '.join(CRITICS)}")
+        raise argparse.ArgumentTypeError(f"unknown algorithm in {text!r}: choose from {', '.join(CRITICS)}")
     return chosen
 
 
 def parse_numbers(text: str) -> list[int]:
-    """Whole numbers with commas between them, the smallest first."""
+    """Parse integers separated by commas, sorted in ascending order."""
     try:
         return sorted({int(number) for number in text.split(",")})
     except ValueError:
-        raise argparse.ArgumentTypeError("give whole numbers with commas between them") from None
+        raise argparse.ArgumentTypeError(f"{text!r} must be integers separated by commas") from None
 
 
 if __name__ == "__main__":

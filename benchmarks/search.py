@@ -1,6 +1,6 @@
-"""The best way for RLlib's own PPO to sample: one setting after the other, each with the best values of those before.
+"""A coordinate search for the fastest sampling settings of RLlib's own PPO, keeping the best value of each setting.
 
-The values of a setting are measured as the contestants are: all alive, in turns, round by round.
+The values of a setting are measured as contestants are: all processes alive, in turns, round by round.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Speed = tuple[float, float]
 
 
 def search(settings: Settings, rounds: int, seconds: float, console: Console) -> Rows:
-    """Try every value; what each gave, in env steps/s, and which were kept. Says how it goes on the console."""
+    """Try every value, and print progress; returns a table of the env steps/s of each value and which were kept."""
     best = settings.stock
     rows: Rows = [["setting", "sampling", "learning too", "kept"]]
     for name, values in CHOICES:
@@ -47,7 +47,7 @@ def search(settings: Settings, rounds: int, seconds: float, console: Console) ->
 
 
 def measure_candidates(candidates: Sequence[Sampling], settings: Settings, rounds: int, seconds: float) -> list[Speed]:
-    """The speed of each way to sample."""
+    """Return the speed of each candidate."""
     with tempfile.TemporaryDirectory(prefix="benchmark") as logs, ExitStack() as opened:
         workers = [
             opened.enter_context(
@@ -56,7 +56,7 @@ def measure_candidates(candidates: Sequence[Sampling], settings: Settings, round
             for i, sampling in enumerate(candidates)
         ]
         for worker in workers:
-            worker.measure(True, 0.0)
+            worker.measure(True, 0.0)  # warm up
         measured = [
             [[worker.measure(learn, seconds).env_steps_per_s for worker in workers] for learn in (False, True)]
             for _ in range(rounds)

@@ -1,4 +1,4 @@
-"""A session at the command line: the options that every benchmark has, and where its results go."""
+"""The common part of the benchmark commands: shared options, and the output of results."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs" / "benchmarks.md"
 WIDTH = 140
-"""Of the tables where there is no terminal."""
+"""Width of the tables without a terminal."""
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """A command line with the options that all have."""
+    """Return a parser with the options that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, help="passes over each batch (default 4)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
@@ -38,9 +38,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 class BenchmarkSession:
-    """One run. `place`: the part of docs/benchmarks.md that `--write-docs` fills."""
+    """A run of a benchmark command. `section`: the section of docs/benchmarks.md that `--write-docs` fills."""
 
-    def __init__(self, options: argparse.Namespace, place: str) -> None:
+    def __init__(self, options: argparse.Namespace, section: str) -> None:
         self.console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
         self.rounds, self.seconds = (1, 0.1) if options.quick else (options.rounds, options.seconds)
         self.load = os.getloadavg()[0]
@@ -50,23 +50,23 @@ class BenchmarkSession:
             "rounds": self.rounds,
             "seconds": self.seconds,
         }
-        self._place = DocsSection(DOCS, place) if options.write_docs else None
+        self._section = DocsSection(DOCS, section) if options.write_docs else None
         self._results: Path = options.results
 
     def finish(self, result: Mapping[str, Any], tables: Sequence[Rows]) -> None:
-        """Print the tables, write the result, and where it was asked for, the page."""
+        """Print the tables, write the result as JSON, and with `--write-docs` fill the section of the page."""
         result = self._facts | result
         for table in tables:
             print_table(table, self.console)
         path = self._results / f"{result['time'].replace(' ', '_').replace(':', '-')}.json"
         write_json(result, path)
         self.console.print(f"written to {path}")
-        if self._place:
-            self._place.fill(measurement_note(result), *(to_markdown(table) for table in tables))
+        if self._section:
+            self._section.fill(measurement_note(result), *(to_markdown(table) for table in tables))
 
 
 def measured_commit() -> str:
-    """The commit that was measured, with a plus if files were changed since; "unknown" outside of git."""
+    """Return the current commit, with a plus if tracked files have changes; "unknown" outside of git."""
     git: dict[str, Any] = {"cwd": ROOT, "capture_output": True, "text": True}
     try:
         name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, **git).stdout.strip()

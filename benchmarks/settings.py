@@ -1,6 +1,6 @@
-"""What all contestants have in common: the game, the network, the algorithm's settings, the size of a batch.
+"""The settings that all contestants share: game, network, algorithm and batch size.
 
-The settings are the app's own: composed from `conf/`, with a few overrides, and handed to every contestant.
+They are settings of the app, composed from `conf/` with a few overrides, and passed to every contestant.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from marl_app.config.schema import Config
 
 @dataclass(frozen=True)
 class Sampling:
-    """How RLlib's own PPO samples. The defaults are the best that the search found (docs/benchmarks.md).
+    """The sampling settings of RLlib's own PPO. The defaults are the best found by the search (docs/benchmarks.md).
 
-    num_env_runners: 0 = the driver samples itself.
+    num_env_runners: 0 = the driver samples.
     rollout_fragment_length: env steps of each environment per call of `sample`; 0 = RLlib's "auto", as many as the
         batch needs.
     episodes_to_numpy: convert every finished episode in every step of the sampling loop (RLlib's default), or all of
@@ -34,11 +34,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Settings:
-    """`epochs` over a batch of `rows` env steps from `matches` matches, in minibatches of `minibatch_rows` agent steps.
+    """The settings of a benchmark, shared by all contestants.
 
-    `game`: one of GAMES.
-    `stock`: how RLlib's own PPO samples, and the size of its batch; its epochs and minibatches are the same.
-    `snapshots`: the size of the pool where there is one; `perturbation`: the noise that makes them differ.
+    game: a key of GAMES. hidden: widths of the hidden layers.
+    epochs, matches, rows, minibatch_rows: `epochs` passes over a batch of `rows` env steps of `matches` matches, in
+        minibatches of `minibatch_rows` agent steps.
+    stock: sampling and batch size of RLlib's own PPO; its epochs and minibatches are the same.
+    snapshots: size of the pool of contestants with a pool; perturbation: standard deviation of their noise.
     """
 
     game: str = "connect_four"
@@ -52,7 +54,7 @@ class Settings:
     perturbation: float = 0.05
 
     def config(self, *overrides: str, output_dir: str = "runs/benchmark") -> Config:
-        """The app's configuration: the game, no evaluation, and no callback but the league's."""
+        """Return the app's configuration: the game, no evaluation, and only the league callback."""
         return load(
             [
                 *GAMES[self.game].overrides,
@@ -74,16 +76,16 @@ class Settings:
         )
 
     def algorithm(self) -> dict[str, Any]:
-        """PPO's settings, as every contestant uses them: `conf/algorithm/ppo.yaml`, a local critic."""
+        """Return the PPO settings of every contestant: `conf/algorithm/ppo.yaml`, a local critic."""
         return asdict(self.config().algorithm)
 
 
 QUICK = Settings(epochs=1, matches=64, rows=2048, stock=Sampling(batch_rows=256), minibatch_rows=256, snapshots=4)
-"""A smoke run: everything happens, and no number means anything."""
+"""A smoke run: all code runs, but the numbers are meaningless."""
 
 
 def settings_for(game: str, quick: bool = False) -> Settings:
-    """The settings for a game; `quick`: of a smoke run."""
+    """Return the settings for a game; `quick`: those of a smoke run."""
     if quick:
         return replace(QUICK, game=game)
     return Settings(game=game, matches=GAMES[game].matches, rows=GAMES[game].rows)

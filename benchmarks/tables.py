@@ -1,4 +1,4 @@
-"""The result as tables: in the terminal, and in docs/benchmarks.md."""
+"""The result of a benchmark as tables, in the terminal and in docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rows = list[list[str]]
 
 
 def rates_table(result: Mapping[str, Any]) -> Rows:
-    """One contestant a row."""
+    """Return the table of rates with a row per contestant."""
     columns = [(mode, figure) for mode in (SAMPLING, LEARNING) for figure in FIGURES]
     header = ["contestant", *(f"{MODES[mode]}: {FIGURES[figure]}" for mode, figure in columns)]
     return [header] + [
@@ -31,7 +31,7 @@ def rates_table(result: Mapping[str, Any]) -> Rows:
 
 
 def ratios_table(result: Mapping[str, Any]) -> Rows:
-    """One ratio a row."""
+    """Return the table of ratios with a row per ratio."""
     labels = {name: entry["label"] for name, entry in result["contestants"].items()}
     return [["ratio", "of", *MODES.values(), "target, learning too"]] + [
         [
@@ -45,13 +45,13 @@ def ratios_table(result: Mapping[str, Any]) -> Rows:
 
 
 def median_and_range(values: Sequence[float], digits: int) -> str:
-    """Median, and below it the range of the rounds."""
+    """Return the median and, in a second line, the range of the rounds."""
     middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
     return f"{middle}\n{low}..{high}"
 
 
 def print_table(rows: Rows, console: Console) -> None:
-    """Print a table, if it has rows."""
+    """Print a table unless it has only a header."""
     if len(rows) < 2:
         return
     table = Table(*rows[0], show_lines=True)
@@ -61,13 +61,13 @@ def print_table(rows: Rows, console: Console) -> None:
 
 
 def to_markdown(rows: Rows) -> str:
-    """The same for a page."""
+    """Return the table as Markdown."""
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "\n".join("| " + " | ".join(line).replace("\n", "<br>") + " |" for line in lines)
 
 
 def measurement_note(result: Mapping[str, Any]) -> str:
-    """When, where and how it was measured, in a sentence."""
+    """Return when, on which machine and how it was measured, for the line above the tables."""
     machine, versions = result["machine"], result["versions"]
     return (
         f"{result['time']}, commit {result['commit']}; {machine['cores']} cores ({machine['cpu']}), "
@@ -78,9 +78,9 @@ def measurement_note(result: Mapping[str, Any]) -> str:
 
 
 class DocsSection:
-    """A place of a page that is written by a run: between the lines `<!-- begin NAME -->` and `<!-- end NAME -->`.
+    """A generated section of a page, between the lines `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
-    Raises ValueError if the page has no such place.
+    Raises ValueError if the page has no such lines.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -89,12 +89,13 @@ class DocsSection:
         self._around()
 
     def fill(self, *parts: str) -> None:
-        """Put these paragraphs there, and nothing else."""
+        """Replace the contents of the section by these paragraphs."""
         before, after = self._around()
         text = "\n\n".join((self._begin, *parts, self._end))
         self._path.write_text(before + text + after, encoding="utf-8")
 
     def _around(self) -> tuple[str, str]:
+        """Return the text before and after the section."""
         before, begin, rest = self._path.read_text(encoding="utf-8").partition(self._begin)
         _, end, after = rest.partition(self._end)
         if not (begin and end):

@@ -1,4 +1,4 @@
-"""How fast it trains, side by side: RLlib's own PPO, the app, and a bare loop, in turns, in one run.
+"""Training speed of RLlib's own PPO, the app and a bare loop, measured in turns in the same run.
 
     python -m benchmarks.throughput                         # all contestants, 4 epochs, 5 rounds
     python -m benchmarks.throughput --game simple_spread
@@ -26,13 +26,13 @@ from benchmarks.turns import measure_in_turns
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, print, write."""
+    """Measure the contestants, or search RLlib's sampling settings; print and write the results."""
     options = parse(arguments)
     game = GAMES[options.game]
     chosen = {name: getattr(options, name) for name in ("epochs", "minibatch_rows") if getattr(options, name)}
     settings = replace(settings_for(game.name, options.quick), **chosen)
-    place = "search" if options.search else f"epochs={settings.epochs}"
-    session = BenchmarkSession(options, place if game.name == "connect_four" else f"{game.name} {place}")
+    section = "search" if options.search else f"epochs={settings.epochs}"
+    session = BenchmarkSession(options, section if game.name == "connect_four" else f"{game.name} {section}")
     pace = (session.rounds, session.seconds, session.console)
     if options.search:
         found = search(settings, *pace)
@@ -45,20 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; `contestants` in the order of the line-up."""
+    """Parse the command line; `contestants` are in the order of the line-up."""
     command_line = make_parser(__doc__)
     command_line.add_argument("--game", choices=list(GAMES), default="connect_four", help="(default connect_four)")
     command_line.add_argument("--minibatch-rows", type=int, help="agent steps per gradient step (default 4096)")
     lineups = "; ".join(f"{name}: {','.join(game.lineup)}" for name, game in GAMES.items())
-    command_line.add_argument("--contestants", help=f"some of the game's, with commas between them ({lineups})")
-    command_line.add_argument("--search", action="store_true", help="search RLlib's best way to sample, nothing else")
+    command_line.add_argument("--contestants", help=f"contestants of the game, separated by commas ({lineups})")
+    command_line.add_argument(
+        "--search", action="store_true", help="only search the best sampling settings of RLlib's PPO"
+    )
     options = command_line.parse_args(arguments)
     if options.write_docs and (options.quick or options.minibatch_rows or options.contestants):
         command_line.error("--write-docs needs a whole run: without --quick, --minibatch-rows and --contestants")
     lineup = GAMES[options.game].lineup
     wanted = set(options.contestants.split(",")) if options.contestants else set(lineup)
     if unknown := wanted - lineup.keys():
-        command_line.error(f"no contestant {', '.join(sorted(unknown))}; choose from {', '.join(lineup)}")
+        command_line.error(f"unknown contestant {', '.join(sorted(unknown))}; choose from {', '.join(lineup)}")
     options.contestants = [name for name in lineup if name in wanted]
     return options
 

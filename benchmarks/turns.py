@@ -1,4 +1,4 @@
-"""Several contestants in turns: all alive, one running."""
+"""Measure contestants in turns: all processes are alive, and those of a single contestant run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.worker import Worker
 def measure_in_turns(
     entries: Mapping[str, LineupEntry], settings: Settings, rounds: int, seconds: float, console: Console
 ) -> tuple[Rounds, Facts]:
-    """First everybody warms up, then round by round each samples, then each learns too. Says how it goes."""
+    """Warm up all contestants, then per round measure each sampling alone, then each learning too; print progress."""
     width = max(map(len, entries))
     measured: dict[str, dict[str, list[Rates]]] = {name: {SAMPLING: [], LEARNING: []} for name in entries}
     with tempfile.TemporaryDirectory(prefix="benchmark") as logs, ExitStack() as opened:

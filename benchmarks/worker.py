@@ -1,4 +1,4 @@
-"""A process of its own for each contestant, that waits until it is its turn."""
+"""A separate process for each contestant, paused until its turn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.settings import Settings
 
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    # Ray's actors run at niceness 15 unless told otherwise: whatever else the machine does would starve them first.
+    # Ray's actors run at niceness 15 by default: other load of the machine would starve them first.
     "RAY_worker_niceness": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
@@ -25,16 +25,17 @@ CLOSING_TIMEOUT_S = 60.0
 
 
 class Worker:
-    """One contestant in a process of its own, with one math thread; what it prints goes to the file `log`.
+    """A contestant in a separate process with one math thread; its output goes to the file `log`.
 
-    It is stopped, with everything it started, unless it is measured. Raises RuntimeError, with the traceback, for
-    whatever is raised there.
+    The process, with all processes that it started, is paused unless it is measured. Raises RuntimeError with the
+    traceback if the contestant raises an exception, or if its process dies.
     """
 
     def __init__(self, entry: LineupEntry, settings: Settings, log: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=run_worker, args=(theirs, entry, settings, str(log)))
+        # The child inherits the environment when it starts; this process gets its environment back.
         before = dict(os.environ)
         os.environ.update(ENVIRONMENT)
         try:
@@ -47,15 +48,15 @@ class Worker:
         pause(self._process.pid)
 
     def measure(self, learn: bool, seconds: float) -> Rates:
-        """One round."""
+        """Measure one round: sampling alone, or with `learn` also learning."""
         return self._request(learn, seconds)
 
     def facts(self) -> dict[str, float]:
-        """See `BenchmarkContestant.facts`."""
+        """Return `BenchmarkContestant.facts`."""
         return self._request()
 
     def close(self) -> None:
-        """End the process and what it started."""
+        """End the process and all processes that it started."""
         resume(self._process.pid)
         self._connection.close()
         self._process.join(CLOSING_TIMEOUT_S)
@@ -86,7 +87,10 @@ class Worker:
 
 
 def run_worker(connection: Connection, entry: LineupEntry, settings: Settings, log: str) -> None:
-    """The process: build the contestant, then measure or tell facts when asked, until the connection is closed."""
+    """Run in the child process: build the contestant, then answer requests until the connection is closed.
+
+    A request is the arguments of `measure`, or an empty tuple for the facts; a reply that is a string is a traceback.
+    """
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -113,7 +117,7 @@ def run_worker(connection: Connection, entry: LineupEntry, settings: Settings, l
 
 
 def build_contestant(entry: LineupEntry, settings: Settings) -> BenchmarkContestant:
-    """The contestant, ready to run. What it needs is imported here: the processes of the others do without."""
+    """Return the contestant, ready to run. Its imports are here so that other contestants do not load them."""
     if entry.kind == "stock":
         from benchmarks.contestants.stock import Stock
 

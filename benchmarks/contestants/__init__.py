@@ -1,1 +1,1 @@
-"""What is measured: one file a way of training. Each offers `iterate(learn)` and `close()` (see `contestant.py`)."""
+"""The measured ways of training, one file each. Each implements `benchmarks.contestant.BenchmarkContestant`."""

@@ -1,7 +1,7 @@
-"""The bare loop: our batched games and PPO in plain torch, one process, one thread, nothing between them.
+"""The bare loop: our batched games and PPO in plain torch, in one process with one thread.
 
-What this machine can do for these games and this network. No Ray, no league, no opponents, no metrics, no checkpoints,
-no faults to survive, no games but these two. The loss, the networks and the settings are the app's.
+An estimate of what a core of this machine can do for these games and this network: no Ray, league, opponents, metrics,
+checkpoints or fault tolerance, and only these two games. Loss, networks and settings are those of the app.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ ILLEGAL_LOGIT = -1e9
 
 
 class Rollout(NamedTuple):
-    """T steps of D decisions each: rows [T * D, ...] in the order of time. `next_values` [D]: of what follows.
+    """T steps of D decisions each: rows [T * D, ...] in the order of time.
 
-    `masks` is None where every action is legal. `rewards` is the decider's.
+    masks: None if every action is always legal. rewards: of the deciding agent. ended: 1 where its match has ended.
+    next_values: [D], the values of the observations after the last step.
     """
 
     observations: Tensor
@@ -40,10 +41,10 @@ class Rollout(NamedTuple):
 
 
 class BareLoop(ABC):
-    """PPO with one network for all agents of `env`, of which `deciders` act in each step. A subclass plays the game."""
+    """PPO with one network for all agents of `env`, of which `deciders` act in each step. Subclasses play the game."""
 
     decision_interval: int
-    """Steps until the same agent decides again."""
+    """Steps until the same agent acts again."""
 
     def __init__(self, settings: Settings, env: BatchedEnv, deciders: int) -> None:
         torch.manual_seed(0)
@@ -61,7 +62,7 @@ class BareLoop(ABC):
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
 
     def iterate(self, learn: bool) -> Steps:
-        """One rollout of every match, and what PPO makes of it."""
+        """Collect a rollout of every match, compute advantages, and with `learn` update the network."""
         with torch.inference_mode():
             rollout = self._collect()
             advantages, targets = self._advantages(rollout)
@@ -70,7 +71,7 @@ class BareLoop(ABC):
         return Steps(self._steps * self._env.num_matches, len(rollout.actions))
 
     def facts(self) -> dict[str, float]:
-        """The size of the network."""
+        """Return the size of the networks."""
         return {"parameters": sum(parameter.numel() for parameter in self._parameters)}
 
     def close(self) -> None:  # noqa: B027 - nothing to do
@@ -78,22 +79,23 @@ class BareLoop(ABC):
 
     @abstractmethod
     def _observe(self) -> tuple[Tensor, Tensor | None]:
-        """What the deciders see now [D, inputs], and what they may do [D, actions]."""
+        """Return the observations of the agents that must act now [D, inputs], and their masks [D, actions] or None."""
 
     @abstractmethod
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Do what they decided [D]; begin anew what has ended. Their rewards [D], and whose match has ended [D]."""
+        """Step with the actions [D] and reset ended matches; returns rewards [D], and bool [D]: the match has ended."""
 
     @abstractmethod
     def _transitions(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
-        """[T, D]: the decider's rewards until it decides again, whether it does, and the value of that decision."""
+        """Return three arrays [T, D] for each decision: the rewards until the same agent decides again, 1 if it does
+        so in this match (else 0), and the value of that next decision."""
 
     def _collect(self) -> Rollout:
         count = self._decisions
         rows = self._steps * count
         actions = torch.empty(rows, dtype=torch.int64)
         logps, values, rewards, ended = torch.empty(4, rows)
-        observations = masks = None
+        observations = masks = None  # allocated in the first step, when their widths are known
         for start in range(0, rows, count):
             step = slice(start, start + count)
             seen, mask = self._observe()
@@ -118,13 +120,14 @@ class BareLoop(ABC):
         return (logits if masks is None else torch.where(masks, logits, ILLEGAL_LOGIT)).log_softmax(1)
 
     def _advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
-        """Advantages (standardized) and value targets [T * D]."""
+        """Return advantages by GAE, standardized, and value targets: [T * D] each."""
         gamma, lambda_ = self._settings["gamma"], self._settings["lambda_"]
         rewards, alive, following = self._transitions(rollout)
         values = rollout.values.view_as(rewards)
         deltas = rewards + gamma * alive * following - values
         decay = gamma * lambda_ * alive
         advantages = torch.zeros(len(deltas) + self.decision_interval, self._decisions)
+        # A_t = delta_t + gamma lambda A_(t + interval); the rows after the end are zeros, and so bootstrap from values.
         for step in reversed(range(len(deltas))):
             torch.addcmul(deltas[step], decay[step], advantages[step + self.decision_interval], out=advantages[step])
         advantages = advantages[: -self.decision_interval]
@@ -151,6 +154,7 @@ class BareLoop(ABC):
         advantages: Tensor,
         targets: Tensor,
     ) -> Tensor:
+        """The clipped surrogate loss of PPO with value loss and entropy bonus; `old`: log-probabilities when acting."""
         settings = self._settings
         seen = observations.float()
         log_probs = self._log_probs(seen, masks)
@@ -163,7 +167,7 @@ class BareLoop(ABC):
 
 
 class ConnectFourLoop(BareLoop):
-    """Self-play: D = matches. A loser's reward is minus that of the winner's move."""
+    """Self-play on Connect Four: D = matches. The reward of the loser is minus that of the winning move."""
 
     decision_interval = 2
 
@@ -185,7 +189,11 @@ class ConnectFourLoop(BareLoop):
         return step.rewards[self._matches, self._movers], step.terminated
 
     def _transitions(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
-        """The first decision after the rollout is valued by who makes it, the second by minus that: zero-sum."""
+        """Subtract the reward of the opponent's reply from each reward: the game is zero-sum.
+
+        An agent that decides at step t decides again at t + 2. After step T - 2 the next value is `next_values`; after
+        step T - 1 it is the other agent that moves next, so the next value is minus `next_values`.
+        """
         shape = (self._steps, self._decisions)
         zeros = torch.zeros(1, shape[1])
         rewards, lasts = rollout.rewards.view(shape), 1 - rollout.ended.view(shape)
@@ -195,7 +203,7 @@ class ConnectFourLoop(BareLoop):
 
 
 class SimpleSpreadLoop(BareLoop):
-    """IPPO with parameter sharing: D = matches x agents."""
+    """IPPO with parameter sharing on Simple Spread: D = matches * agents."""
 
     decision_interval = 1
 
@@ -209,7 +217,7 @@ class SimpleSpreadLoop(BareLoop):
         return torch.from_numpy(self._env.observe(*self._seats)), None
 
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A match that was cut off pays what it was still worth."""
+        """Step and reset; the reward of a truncated match includes gamma * the value of its last observation."""
         env = self._env
         step = env.step([actions.reshape(env.num_matches, -1)], self._rng)
         rewards, ended = step.rewards.ravel(), step.truncated.repeat(len(env.agents))
@@ -229,7 +237,7 @@ LOOPS = {"connect_four": ConnectFourLoop, "simple_spread": SimpleSpreadLoop}
 
 
 def make_network(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Module:
-    """A perceptron with tanh layers and PPO's orthogonal initialization."""
+    """Return a perceptron with tanh layers and PPO's orthogonal initialization."""
     widths = [inputs, *hidden]
     layers: list[nn.Module] = []
     for size, width in zip(widths[:-1], widths[1:], strict=True):
@@ -238,7 +246,7 @@ def make_network(inputs: int, hidden: Sequence[int], outputs: int, gain: float) 
 
 
 def make_linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
-    """A dense layer with orthogonal weights and zero biases."""
+    """Return a dense layer with orthogonal weights and zero biases."""
     layer = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
@@ -246,6 +254,6 @@ def make_linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
 
 
 def minibatches(rows: int, epochs: int, size: int) -> Iterator[Any]:
-    """Indices of random minibatches: every row once per epoch."""
+    """Yield the row indices of random minibatches: every row once per epoch."""
     for _ in range(epochs):
         yield from torch.randperm(rows).split(size)

@@ -1,7 +1,7 @@
-"""The app itself: `LeaguePPO`, composed from `conf/` and built by `marl_app.assembly` as a run of the app is.
+"""The app: `LeaguePPO`, composed from `conf/` and built by `marl_app.assembly` as for a run.
 
-Sampling alone is the app's own collection, with everything it does to ask env runners for fragments and to fetch
-them; one iteration of training is one `train()`, freezing, publishing and match records included.
+Sampling alone is the app's collection, including its requests to env runners and the transfer of fragments. An
+iteration of training is a call of `train()`, including freezing, publishing and match records.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from marl_app.players.encoding import encode_player
 from marl_app.rllib.ppo.algorithm import LeaguePPO
 from marl_app.run import ray_session
 
+# Fact of a contestant -> the app's metric that reports it.
 FACTS = {
     "parameters": "policies/parameters",
     "broadcast_bytes": "policies/broadcast_bytes",
@@ -27,20 +28,20 @@ FACTS = {
 
 
 class Ours:
-    """The app with some overrides; `pool`: begin with so many different snapshots, and freeze no more."""
+    """The app with some overrides; `pool`: begin with `pool` different snapshots and freeze no more."""
 
     def __init__(self, settings: Settings, overrides: tuple[str, ...] = (), pool: int = 0) -> None:
-        never = ("league/schedule=every", "league.schedule.agent_steps=1_000_000_000_000")
+        no_freezing = ("league/schedule=every", "league.schedule.agent_steps=1_000_000_000_000")
         self._opened = ExitStack()
         directory = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="benchmark"))
-        config = settings.config(*overrides, *(never if pool else ()), output_dir=directory)
+        config = settings.config(*overrides, *(no_freezing if pool else ()), output_dir=directory)
         self._opened.enter_context(ray_session(config))
         self._algorithm: LeaguePPO = build(config).build_algo()
         self._opened.callback(self._algorithm.stop)
         publish_perturbed(self._algorithm, pool, settings.perturbation)
 
     def iterate(self, learn: bool) -> Steps:
-        """One batch, collected or trained on."""
+        """Collect a batch, and with `learn` train on it."""
         algorithm = self._algorithm
         if learn:
             algorithm.train()
@@ -49,16 +50,16 @@ class Ours:
         return Steps(algorithm.stats.env_steps, algorithm.stats.rows)
 
     def facts(self) -> dict[str, float]:
-        """Sizes, from the app's own report of its last update."""
+        """Return sizes from the app's report of its last update."""
         return {fact: self._algorithm.report[metric] for fact, metric in FACTS.items()}
 
     def close(self) -> None:
-        """Ray and the run directory go."""
+        """Stop Ray and delete the run directory."""
         self._opened.close()
 
 
 def publish_perturbed(algorithm: LeaguePPO, count: int, scale: float) -> None:
-    """Put copies of the learner into store and league, each with normal noise of standard deviation `scale`."""
+    """Add `count` copies of the learner to store and league, each with normal noise of standard deviation `scale`."""
     spec, rng = algorithm.spec, np.random.default_rng(0)
     for generation in range(count):
         weights = {

@@ -1,7 +1,7 @@
-"""RLlib as it comes: PPO on its own `MultiAgentEnvRunner`; Connect Four against itself, Simple Spread together (IPPO).
+"""RLlib's own PPO on its `MultiAgentEnvRunner`: self-play on Connect Four, IPPO on Simple Spread.
 
-One policy plays all seats. Network, loss and settings are those of the other contestants; how RLlib samples is set to
-the best that `python -m benchmarks.throughput --search` found.
+One policy plays all agents. Network, loss and settings are those of the other contestants; the sampling settings are
+the best that `python -m benchmarks.throughput --search` has found.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ ENVS_AND_MODULES = {
     "connect_four": (TurnBasedConnectFour, ActionMaskingTorchRLModule),
     "simple_spread": (SimultaneousSpread, DefaultPPOTorchRLModule),
 }
-"""Game -> its environment, and RLlib's own network module for it."""
+"""Game -> its environment, and RLlib's network module for it."""
 
 
 class EpisodesToNumpy(RLlibCallback):
-    """Converts episodes once per fragment; RLlib's loop would do it again in every step (`episodes_to_numpy`)."""
+    """A callback that converts episodes once per fragment; with `episodes_to_numpy` RLlib converts them every step."""
 
     def on_sample_end(self, *, samples: list[Any], **kwargs: Any) -> None:
-        """Convert what the fragment holds."""
+        """Convert the episodes of the fragment."""
         for episode in samples:
             episode.to_numpy()
 
@@ -55,7 +55,7 @@ class Stock:
         self._algorithm: PPO = self._config.build_algo()
 
     def iterate(self, learn: bool) -> Steps:
-        """One batch, collected or trained on."""
+        """Collect a batch, and with `learn` train on it."""
         if learn:
             steps = self._algorithm.train()[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         else:
@@ -70,19 +70,19 @@ class Stock:
         return Steps(int(steps), int(steps) * self._deciders)
 
     def facts(self) -> dict[str, float]:
-        """The size of the network."""
+        """Return the size of the network."""
         state = self._algorithm.learner_group.get_state(components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}")
         weights = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][POLICY]
         return {"parameters": sum(value.size for value in weights.values())}
 
     def close(self) -> None:
-        """Ray goes."""
+        """Stop the algorithm and Ray."""
         self._algorithm.stop()
         ray.shutdown()
 
 
 def stock_config(settings: Settings) -> PPOConfig:
-    """RLlib's configuration with the settings that all contestants share."""
+    """Return RLlib's configuration with the settings that all contestants share."""
     sampling = settings.stock
     shared = {name: value for name, value in settings.algorithm().items() if name in LeaguePPOConfig.rllib_settings}
     shared["train_batch_size_per_learner"] = sampling.batch_rows
@@ -109,5 +109,5 @@ def stock_config(settings: Settings) -> PPOConfig:
 
 
 def map_to_policy(policy: str, agent_id: str, episode: Any, **kwargs: Any) -> str:
-    """RLlib's policy mapping: the same policy for everybody."""
+    """RLlib's policy mapping function: the same policy for all agents."""
     return policy

@@ -1,4 +1,4 @@
-"""The games behind RLlib's interface, as thin as can be: RLlib's own wrappers for PettingZoo are slower."""
+"""The games with RLlib's `MultiAgentEnv` interface and minimal overhead; RLlib's wrappers for PettingZoo are slower."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pettingzoo.classic import connect_four_v3
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 CELLS, COLUMNS = 84, 7
-OBSERVATIONS = spaces.Dict(  # the names that RLlib's action-masking module wants
+OBSERVATIONS = spaces.Dict(  # the names that RLlib's action-masking module requires
     {
         "observations": spaces.Box(0.0, 1.0, (CELLS,), np.float32),
         "action_mask": spaces.Box(0.0, 1.0, (COLUMNS,), np.float32),
@@ -22,10 +22,10 @@ Observations = dict[str, Any]
 
 
 class TurnBasedConnectFour(MultiAgentEnv):
-    """PettingZoo's game: the agent to move is observed, at the end of the game both are.
+    """PettingZoo's Connect Four: observations of the agent to move, and of both agents at the end of a match.
 
-    RLlib's own `PettingZooEnv` hands over int8 boards that one more connector would have to flatten for each agent and
-    step. The game is the raw one: a masked policy makes no illegal move that wrappers had to catch.
+    RLlib's `PettingZooEnv` returns int8 boards, which an additional connector would have to flatten for each agent and
+    step. The raw environment is enough: a masked policy makes no illegal moves, which the wrappers check.
     """
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
@@ -36,16 +36,16 @@ class TurnBasedConnectFour(MultiAgentEnv):
         self.action_spaces = dict.fromkeys(self.agents, spaces.Discrete(COLUMNS))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict]:
-        """An empty board."""
+        """Empty the board."""
         self._game.reset(seed=seed)
         return self._observe([self._game.agent_selection]), {}
 
     def step(self, action_dict: dict[str, Any]) -> tuple[Observations, dict, dict, dict, dict]:
-        """One ply."""
+        """Play one ply."""
         game = self._game
         game.step(int(action_dict[game.agent_selection]))
         over = game.terminations[game.agent_selection]
-        # The last observation goes to both agents: without one, a reward at a fragment's end would be lost.
+        # Both agents get the last observation: RLlib loses a reward at the end of a fragment without an observation.
         agents = self.agents if over else [game.agent_selection]
         rewards = {agent: float(game.rewards[agent]) for agent in agents}
         return self._observe(agents), rewards, {"__all__": over}, {"__all__": False}, {}
@@ -64,7 +64,7 @@ class TurnBasedConnectFour(MultiAgentEnv):
 class SimultaneousSpread(MultiAgentEnv):
     """mpe2's Simple Spread, N=3, local_ratio 0.5, 25 steps.
 
-    RLlib's `ParallelPettingZooEnv` steps it through PettingZoo's checks and conversions, which almost doubles the time.
+    RLlib's `ParallelPettingZooEnv` also runs PettingZoo's checks and conversions, which almost double the time.
     """
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
@@ -75,12 +75,12 @@ class SimultaneousSpread(MultiAgentEnv):
         self.action_spaces = {agent: self._game.action_space(agent) for agent in self.agents}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict]:
-        """All bodies at random places."""
+        """Put all bodies at random positions."""
         self._game.reset(seed=seed)
         return self._observe(), {}
 
     def step(self, action_dict: dict[str, Any]) -> tuple[Observations, dict, dict, dict, dict]:
-        """One step of all agents: the game moves when the last of them has said what it does."""
+        """Step all agents; the game moves after the action of the last agent."""
         game = self._game
         for agent in self.agents:
             game.step(int(action_dict[agent]))

@@ -1,4 +1,4 @@
-"""The games that are measured: one file each. What a contestant needs to play one stands with the contestant."""
+"""The measured games, one file each. The code that a contestant needs for a game is in the file of the contestant."""
 
 from benchmarks.games import connect_four, simple_spread
 
