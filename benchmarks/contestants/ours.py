@@ -1,7 +1,7 @@
 """The app: `LeaguePPO`, composed from `conf/` and built by `marl_app.assembly` as for a run.
 
-Sampling alone is the app's collection, including its requests to env runners and the transfer of fragments. An
-iteration of training is a call of `train()`, including freezing, publishing and match records.
+Sampling alone is the app's collection, including its requests to env runners, the transfer of fragments and match
+records. An iteration of training is a call of `train()`, including freezing and publishing too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Ours:
         if learn:
             algorithm.train()
         else:
-            algorithm._collect()
+            algorithm._record(algorithm._sampler.collect())  # the first two steps of `training_step`
         return Steps(algorithm.stats.env_steps, algorithm.stats.rows)
 
     def facts(self) -> dict[str, float]:

@@ -25,7 +25,7 @@ from benchmarks.contestants.stock_envs import SimultaneousSpread, TurnBasedConne
 from benchmarks.games import GAMES
 from benchmarks.settings import Settings
 from marl_app.config.schema import available_cores
-from marl_app.rllib.training.config import LeaguePPOConfig
+from marl_app.rllib.ppo.algorithm import LeaguePPOConfig
 
 POLICY = "main"
 ENVS_AND_MODULES = {
