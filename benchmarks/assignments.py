@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     print(f"pool of {options.pool}, {options.slots} slots; per second, on one core")
-    print("| matchmaker | assignments | placed | after each record | records | matches dealt |")
+    print("| matchmaker | assignments | placed | after each record | records | matches assigned |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in options.matchmakers.split(","):
         values = measure(make_league_with_pool(name, options.pool), options.slots, options.seconds)
