@@ -1,4 +1,4 @@
-"""A store behind a link of limited bandwidth: the wall is where the plan says."""
+"""A store behind a link of limited bandwidth: bytes and times agree with the plan."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from benchmarks.narrow_link import main
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(not shutil.which("tc") or os.geteuid() != 0, reason="takes ip, tc and root")
+@pytest.mark.skipif(not shutil.which("tc") or os.geteuid() != 0, reason="needs ip, tc and root")
 def test_no_design_is_faster_than_its_link(capfd):
     main(["--mbit", "100", "task.real_pool=[16]"])
     rows = [line.split(" | ") for line in capfd.readouterr().out.splitlines() if line.startswith("| 8 processes")]

@@ -1,4 +1,4 @@
-"""That the scaling benchmark runs, and that what it reports beside speed is what the game says; not how fast it is."""
+"""The scaling benchmark runs, and the sizes that it reports are those of the game; speed is not tested."""
 
 import json
 import subprocess
@@ -27,10 +27,10 @@ def test_a_quick_run_varies_the_agents(tmp_path):
     rows = settings_for("simple_spread", quick=True).rows
     for entry, agents in ((three, 3), (six, 6)):
         assert entry["variant"] == {"algorithm": "ippo", "env_runners": 1, "agents": agents} | input_sizes(agents)
-        assert entry["facts"]["rows_per_env_step"] == agents  # everybody acts in every step
+        assert entry["facts"]["rows_per_env_step"] == agents  # all agents act in every step
         assert entry["facts"]["rows_per_update"] == agents * rows
         assert min(entry["learning"]["trained_agent_steps_per_s"]) > 0
-    # The first layers of policy and critic, 64 wide, see 6 numbers more for each agent more; the rest is the same.
+    # The first layers of policy and critic, 64 wide, have 6 more inputs per additional agent; the rest is the same.
     assert six["facts"]["parameters"] - three["facts"]["parameters"] == 2 * 64 * 6 * 3
 
 
@@ -46,6 +46,6 @@ def test_more_env_runners_than_cores_are_configured_as_a_user_would():
     assert settings.config(*Variant("ippo", 1, 3).entry.overrides).runtime.num_cpus is None
 
 
-def test_what_is_seen_grows_with_the_agents():
+def test_observation_and_state_grow_with_the_agents():
     assert input_sizes(3) == {"observation": 18, "state": 54}
     assert input_sizes(12) == {"observation": 72, "state": 864}

@@ -1,4 +1,4 @@
-"""That the benchmark runs and reports, and that its bare loop computes what the app does; not how fast anything is."""
+"""The benchmark runs and reports, and its bare loop computes the advantages of the app; speed is not tested."""
 
 import copy
 import json
@@ -39,8 +39,8 @@ def check_result(result, contestants):
             decisions = game.deciders * min(entry[mode]["env_steps_per_s"])
             assert decisions >= min(entry[mode]["trained_agent_steps_per_s"]) * 0.9 > 0
             assert min(entry[mode]["cores"]) > 0
-    # The same network everywhere, but for a few numbers that are not trained (ours: 4 of PopArt, RLlib's: 2 constants).
-    # With a centralized critic it is another.
+    # All networks are equal, except for a few numbers that are not trained (ours: 4 of PopArt, RLlib's: 2 constants) and
+    # for the larger centralized critic of MAPPO.
     sizes = [entry["facts"]["parameters"] for name, entry in result["contestants"].items() if name != "mappo"]
     assert max(sizes) - min(sizes) <= 4
     wanted = [ratio for ratio in game.ratios if {ratio.above, ratio.below} <= set(contestants)]
@@ -64,29 +64,30 @@ def test_a_quick_run_of_the_cooperative_game(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_quick_run_of_everybody_in_the_cooperative_game(tmp_path):
+def test_a_quick_run_of_all_contestants_in_the_cooperative_game(tmp_path):
     _, result = run_benchmark(tmp_path, "--game", "simple_spread", timeout=900)
     check_result(result, list(GAMES["simple_spread"].lineup))
 
 
 @pytest.mark.slow
-def test_a_quick_run_of_everybody(tmp_path):
+def test_a_quick_run_of_all_contestants(tmp_path):
     _, result = run_benchmark(tmp_path, timeout=900)
     check_result(result, list(GAMES["connect_four"].lineup))
     league = result["contestants"]["league"]["learning"]
-    # Every match is against a snapshot, so one of two plies trains.
+    # Every match is against a snapshot, so one of two plies is trained on.
     assert league["trained_agent_steps_per_s"][0] / league["env_steps_per_s"][0] == pytest.approx(0.5, abs=0.1)
 
 
-def test_an_unknown_contestant_is_refused():
+def test_an_unknown_contestant_is_an_error():
     command = [sys.executable, "-m", "benchmarks.throughput", "--contestants", "missing"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "unknown contestant missing" in done.stderr
 
 
-def test_the_bare_loop_computes_the_advantages_that_the_app_does():
-    # The app's gae goes by links between rows. Here the links of alternating turns are written down step by step.
+def test_the_bare_loop_computes_the_advantages_of_the_app():
+    # The app's `gae` follows links from each row to the next row of the same agent. Here these links are set for
+    # alternating turns, step by step.
     bare = ConnectFourLoop(QUICK)
     with torch.inference_mode():
         rollout = bare._collect()
@@ -102,7 +103,7 @@ def test_the_bare_loop_computes_the_advantages_that_the_app_does():
             if ended[step, match]:
                 continue
             if step + 1 == steps:
-                last[step, match] = -after[match]  # the other side's turn, seen by the other side
+                last[step, match] = -after[match]  # the opponent is to move, and `after` is its value
             elif ended[step + 1, match]:
                 rewards[step, match] -= won[step + 1, match]
             elif step + 2 == steps:
@@ -118,7 +119,7 @@ def test_the_bare_loop_computes_the_advantages_that_the_app_does():
     np.testing.assert_allclose(advantages.numpy(), (expected - expected.mean()) / expected.std(), rtol=1e-2, atol=1e-3)
 
 
-def test_the_bare_loop_computes_the_advantages_that_the_app_does_where_matches_are_cut_off():
+def test_the_bare_loop_computes_the_advantages_of_the_app_for_truncated_matches():
     bare = SimpleSpreadLoop(SPREAD)
     with torch.inference_mode():
         rollout = bare._collect()
@@ -127,8 +128,8 @@ def test_the_bare_loop_computes_the_advantages_that_the_app_does_where_matches_a
     width, steps = SPREAD.matches * 3, SPREAD.rows // SPREAD.matches
     rows = np.arange(steps * width).reshape(steps, width)
     ended = rollout.ended.numpy().astype(bool).reshape(steps, width)
-    assert ended[24].all() and ended.sum() == width  # 32 steps hold one end, after 25 steps, of all matches
-    # What a match that was cut off was still worth is in its last rewards already.
+    assert ended[24].all() and ended.sum() == width  # within 32 steps all matches end once, after 25 steps
+    # The last rewards of a truncated match already include its bootstrapped value.
     successors = np.where(ended, -1, np.concatenate([rows[1:], np.full((1, width), -1)]))
     last = np.zeros((steps, width), np.float32)
     last[-1] = rollout.next_values.numpy()
@@ -140,7 +141,7 @@ def test_the_bare_loop_computes_the_advantages_that_the_app_does_where_matches_a
     np.testing.assert_allclose(advantages.numpy(), (expected - expected.mean()) / expected.std(), rtol=1e-2, atol=1e-3)
 
 
-def test_a_match_that_is_cut_off_pays_the_value_of_what_was_seen_last():
+def test_the_last_reward_of_a_truncated_match_includes_the_value_of_its_last_observation():
     bare = SimpleSpreadLoop(SPREAD)
     still = np.zeros((SPREAD.matches, 3), np.int64)
     with torch.inference_mode():
@@ -163,7 +164,7 @@ def test_the_bare_loop_trains_on_every_ply():
     assert not torch.equal(first, next(bare.policy.parameters()))
 
 
-def test_a_place_is_filled_and_the_rest_of_the_page_stays(tmp_path):
+def test_a_section_is_filled_and_the_rest_of_the_page_stays(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n", encoding="utf-8")
     for _ in range(2):
@@ -173,11 +174,11 @@ def test_a_place_is_filled_and_the_rest_of_the_page_stays(tmp_path):
         DocsSection(page, "y")
 
 
-def test_the_page_has_its_places():
+def test_the_page_has_all_sections():
     names = ("search", "epochs=4", "epochs=1")
     for name in (*names, *(f"simple_spread {name}" for name in names), "scaling"):
         DocsSection(ROOT / "docs" / "benchmarks.md", name)
 
 
-def test_spread_shows_the_median_and_the_range():
+def test_a_cell_has_the_median_and_the_range():
     assert median_and_range([3000.0, 1000.0, 2000.0], 0) == "2,000\n1,000..3,000"

@@ -16,7 +16,7 @@ SETTINGS = {
     "8x8_2p_2f_coop": {**BASE, "field_size": (8, 8), "players": 2, "max_num_food": 2, "sight": 8, "force_coop": True},
     "10x10_3p_3f": {**BASE, "field_size": (10, 10), "players": 3, "max_num_food": 3, "sight": 10},
     "8x8_2p_2f_2s": {**BASE, "field_size": (8, 8), "players": 2, "max_num_food": 2, "sight": 2},
-    # Crowded, near-sighted, long, with penalties: collisions, shared cells and failed loads all the time.
+    # Crowded, with short sight and penalties, and long: frequent collisions, shared cells and failed loads.
     "6x6_5p_3f_1s": {**BASE, "field_size": (6, 6), "players": 5, "max_num_food": 3, "sight": 1, "penalty": 0.1,
                      "max_food_level": 5, "max_player_level": 3, "max_episode_steps": 100},
     "5x5_4p_1f": {**BASE, "field_size": (5, 5), "players": 4, "max_num_food": 1, "sight": 5, "normalize_reward": False},
@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 def record(settings: dict, seed: int) -> dict[str, np.ndarray]:
-    """One match of random actions, half of them loads where one can: arrays over time, padded to the time limit."""
+    """Play a match of random actions, half of them loads where loading is valid; returns arrays over time."""
     from lbforaging.foraging.environment import Action, ForagingEnv
 
     env, rng = ForagingEnv(**settings), np.random.default_rng(seed)
@@ -40,7 +40,7 @@ def record(settings: dict, seed: int) -> dict[str, np.ndarray]:
     done = False
     while not done:
         masks = np.array([[action in env._valid_actions[player] for action in Action] for player in env.players])
-        actions = rng.integers(6, size=len(env.players))  # valid or not
+        actions = rng.integers(6, size=len(env.players))  # valid or invalid
         actions = np.where(masks[:, 5] & (rng.random(len(actions)) < 0.5), 5, actions)
         steps["observations"].append(seen)
         steps["masks"].append(masks)
@@ -55,7 +55,7 @@ SMALL = {"observations": np.int8, "rewards": np.float32, "done": np.bool_, "mask
 
 
 def main() -> None:
-    """Write a few matches of every setting."""
+    """Record and write four matches of every setting."""
     arrays = {}
     for name, settings in SETTINGS.items():
         for seed in range(4):

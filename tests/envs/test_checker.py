@@ -1,4 +1,4 @@
-"""The contract checker: it passes every environment of conf/env and catches every single broken promise."""
+"""The contract checker: every environment of conf/env passes, and every kind of violation is reported."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_options_with_openings_pass_them_on():
     assert env.openings == Openings(0.8, 1, 10)
 
 
-# Broken environments: tic-tac-toe (or a simpler game) with one promise broken, and the message that must say so.
+# Broken environments: tic-tac-toe (or a simpler game) with a single violation, and the expected message.
 
 
 class MissingFromGroups(TicTacToe):
@@ -50,7 +50,7 @@ class SameAgentTwice(TicTacToe):
     agents = ("player_1", "player_1")
 
 
-class OddGroupName(TicTacToe):
+class InvalidGroupName(TicTacToe):
     groups = (TicTacToe.groups[0]._replace(name="the players"),)
 
 
@@ -58,7 +58,7 @@ class WrongActionSpace(TicTacToe):
     groups = (TicTacToe.groups[0]._replace(action_space=spaces.MultiBinary(9)),)
 
 
-class SillyOpenings(TicTacToe):
+class InvalidOpenings(TicTacToe):
     def __init__(self, num_matches):
         super().__init__(num_matches, Openings(0.5, 3, 1))
 
@@ -111,7 +111,7 @@ class WrongMaskShape(TicTacToe):
         return super().action_mask(matches, agents)[:, :8]
 
 
-class NobodyActs(TicTacToe):
+class NoAgentActs(TicTacToe):
     def acting(self):
         return super().acting() & (np.arange(self.num_matches) != 2)[:, None]
 
@@ -135,7 +135,7 @@ class FinishedAgentActs(TicTacToe):
 
 
 class TogglingFinish(MatrixGame):
-    """Nobody ever ends; the second agent is finished at every other step and does not act."""
+    """A game that never ends; the second agent does not act, and is finished in every other step only."""
 
     steps = 0
 
@@ -153,7 +153,7 @@ class TogglingFinish(MatrixGame):
         return step._replace(terminated=np.zeros_like(step.terminated), finished=finished)
 
 
-class FinishedAgentIsPaid(TogglingFinish):
+class FinishedAgentIsRewarded(TogglingFinish):
     def step(self, actions, rng):
         step = super().step(actions, rng)
         finished = np.zeros_like(step.finished)
@@ -183,7 +183,7 @@ class ScoresDoNotSum(TicTacToe):
         return np.full((len(matches), 2), 0.3, np.float32)
 
 
-class OneSideThatWins(TicTacToe):
+class SingleSideThatWins(TicTacToe):
     sides = ((0, 1),)
 
     def scores(self, matches):
@@ -197,30 +197,30 @@ class NeverEnds(TicTacToe):
         return step._replace(terminated=np.zeros_like(step.terminated), finished=np.zeros_like(step.finished))
 
 
-class OwnRandomness(MatrixGame):
-    """Pays by chance, and not by the generator that it was given."""
+class UnseededRandomness(MatrixGame):
+    """Random rewards that do not come from the generator that is passed in."""
 
     def __init__(self, num_matches):
         super().__init__(num_matches, [[0]])
-        self.own = np.random.default_rng()
+        self.generator = np.random.default_rng()
 
     def step(self, actions, rng):
         step = super().step(actions, rng)
-        return step._replace(rewards=self.own.random(step.rewards.shape, np.float32))
+        return step._replace(rewards=self.generator.random(step.rewards.shape, np.float32))
 
 
-class ResetsEverything(TicTacToe):
+class ResetsAllMatches(TicTacToe):
     def reset(self, rng, matches=None):
         if matches is None or len(matches):
             super().reset(rng)
 
 
-class IgnoresAnEmptyList(TicTacToe):
+class IgnoresAnEmptyReset(TicTacToe):
     def reset(self, rng, matches=None):
         super().reset(rng, matches if matches is not None and len(matches) else None)
 
 
-class LooksAtItsNeighbors(MatrixGame):
+class DependsOnOtherMatches(MatrixGame):
     def __init__(self, num_matches):
         super().__init__(num_matches, [[0, 0], [0, 0]])
 
@@ -239,9 +239,9 @@ class StateWithoutState(TicTacToe):
         (MissingFromGroups, "groups: agent player_2 is in 0 of them"),
         (OnTwoSides, "sides: agent player_1 is in 2 of them"),
         (SameAgentTwice, "agents must be different names"),
-        (OddGroupName, "'the players' is not a valid identifier"),
+        (InvalidGroupName, "'the players' is not a valid identifier"),
         (WrongActionSpace, "group player: action_space MultiBinary"),
-        (SillyOpenings, "openings .* must have 0 <= probability <= 1 and 0 <= low <= high"),
+        (InvalidOpenings, "openings .* must have 0 <= probability <= 1 and 0 <= low <= high"),
         (OpeningsWithoutTurns, "not turn-based"),
         (WrongBatch, "num_matches is 7, but 6 were requested"),
         (WrongObservationDtype, r"observe\(\) of group player has dtype float64, not int8"),
@@ -250,32 +250,32 @@ class StateWithoutState(TicTacToe):
         (SharedObservation, "a step changed observations returned before"),
         (NoLegalAction, "leaves acting agent player_1 no legal action"),
         (WrongMaskShape, r"action_mask\(\) of group player has shape \(6, 8\), not \(6, 9\)"),
-        (NobodyActs, "no agent acts in running match 2"),
+        (NoAgentActs, "no agent acts in running match 2"),
         (BothKindsOfEnd, "both terminated and truncated"),
         (EndWithoutFinish, "an agent of a terminated match is not finished: agent player_"),
         (FinishedAgentActs, "a finished agent acts: agent player_1 in match 0"),
         (TogglingFinish, "a finished agent is no longer finished: agent player_1 in match 0"),
-        (FinishedAgentIsPaid, "a finished agent is rewarded: agent player_1 in match 0"),
+        (FinishedAgentIsRewarded, "a finished agent is rewarded: agent player_1 in match 0"),
         (InfiniteReward, "a reward is not finite"),
         (WrongRewardDtype, r"step\(\).rewards has dtype float64, not float32"),
         (ScoresOutOfRange, r"scores outside \[0, 1\]"),
         (ScoresDoNotSum, "the scores of two sides must sum to 1"),
-        (OneSideThatWins, "the scores of a single side must be 0.5"),
+        (SingleSideThatWins, "the scores of a single side must be 0.5"),
         (NeverEnds, "no match ended within 80 steps"),
-        (OwnRandomness, "the same seed gave different matches"),
-        (ResetsEverything, "resetting match 0 changed another match"),
-        (IgnoresAnEmptyList, "resetting no match changed something"),
-        (LooksAtItsNeighbors, "a match depends on the other matches of the batch"),
+        (UnseededRandomness, "the same seed gave different matches"),
+        (ResetsAllMatches, "resetting match 0 changed another match"),
+        (IgnoresAnEmptyReset, "resetting no match changed something"),
+        (DependsOnOtherMatches, "a match depends on the other matches of the batch"),
         (StateWithoutState, r"the environment has a state_space, but state\(\) returned None"),
     ],
 )
-def test_a_broken_promise_is_caught_and_named_in_one_line(broken, message):
+def test_a_violation_is_reported_in_one_line(broken, message):
     with pytest.raises(AssertionError, match=message) as caught:
         check_env(broken, steps=80)
     assert "\n" not in str(caught.value)
 
 
-def test_a_mask_must_leave_something_in_every_part_of_a_multidiscrete_action():
+def test_a_mask_must_allow_a_value_in_every_part_of_a_multidiscrete_action():
     class HalfStuck(MatrixGame):
         def __init__(self, num_matches):
             super().__init__(num_matches, [[0]])
@@ -295,7 +295,7 @@ def test_games_with_chance_pass():
 # The command line.
 
 
-def test_the_command_prints_what_it_checked(capsys):
+def test_the_command_prints_a_summary(capsys):
     assert main(["tic_tac_toe"]) == 0
     printed = capsys.readouterr().out
     assert "every check passed" in printed and "player_1, player_2" in printed and "Discrete(9)" in printed

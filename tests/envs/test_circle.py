@@ -1,4 +1,4 @@
-"""The circle game against the rule in words, and as an environment."""
+"""The circle game: its scores against a plain implementation of the rule, and the environment."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from marl_app.envs.checker import check_env
 from marl_app.envs.circle import Circle, circle_scores
 
 
-def score_in_words(a: int, b: int, n: int) -> float:
-    """Of a against b. Each beats the N//2 - 1 that follow it on the circle, and loses to as many before it."""
+def plain_score(a: int, b: int, n: int) -> float:
+    """Score of a against b: each beats the N//2 - 1 that follow it on the circle, and loses to as many before it."""
     reach = n // 2 - 1
     if (b - a) % n == 0:
         return 0.5
@@ -18,25 +18,25 @@ def score_in_words(a: int, b: int, n: int) -> float:
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 7, 30, 31])
-def test_the_rule_in_words(n):
+def test_scores_follow_the_rule(n):
     scores = circle_scores(n)
     assert scores.dtype == np.float64
-    assert scores.tolist() == [[score_in_words(a, b, n) for b in range(n)] for a in range(n)]
+    assert scores.tolist() == [[plain_score(a, b, n) for b in range(n)] for a in range(n)]
 
 
 def test_four_strategies_by_hand():
-    # Each beats its successor, loses to its predecessor, and draws with itself and the one opposite.
+    # Each beats its successor, loses to its predecessor, and draws with itself and the opposite strategy.
     assert circle_scores(4).tolist() == [[0.5, 1, 0.5, 0], [0, 0.5, 1, 0.5], [0.5, 0, 0.5, 1], [1, 0.5, 0, 0.5]]
 
 
 def test_thirty_strategies_have_one_opposite_and_thirty_one_have_two():
-    # 30 - 2 * 14 draws: itself and the one opposite; 31 - 2 * 14: itself and two.
+    # 30 - 2 * 14 draws: itself and one opposite strategy; 31 - 2 * 14: itself and two.
     assert (circle_scores(30)[0] == 0.5).nonzero()[0].tolist() == [0, 15]
     assert (circle_scores(31)[0] == 0.5).nonzero()[0].tolist() == [0, 15, 16]
 
 
 @pytest.mark.parametrize("n", [4, 5, 30, 31])
-def test_nobody_beats_the_uniform_mixture_and_somebody_beats_everybody_else(n):
+def test_no_strategy_beats_the_uniform_mixture_and_every_pure_strategy_is_beaten(n):
     scores = circle_scores(n)
     assert (scores + scores.T == 1).all()
     assert (scores.sum(axis=1) == n / 2).all()  # as many wins as losses
@@ -58,7 +58,7 @@ def test_rewards_and_scores_of_the_environment_are_the_table(n):
 
 
 @pytest.mark.parametrize("n", [4, 30, 31])
-def test_the_contract_of_environments(n):
+def test_the_contract_is_kept(n):
     report = check_env(lambda matches: Circle(matches, n), steps=20)
     assert report.groups[0].action_space.n == n and report.mean_length == 1
 

@@ -1,4 +1,4 @@
-"""Connect Four on bitboards, move for move against OpenSpiel's and PettingZoo's."""
+"""Connect Four on bitboards, move for move against OpenSpiel and PettingZoo."""
 
 import numpy as np
 import pyspiel
@@ -13,7 +13,7 @@ from marl_app.envs.random_play import random_actions
 
 
 def play(env: ConnectFour, columns: list[int]):
-    """Play one match of an environment with B=1; returns the last step."""
+    """Play a match of an environment with B=1; returns the last step."""
     rng = np.random.default_rng(0)
     env.reset(rng)
     for column in columns:
@@ -22,7 +22,7 @@ def play(env: ConnectFour, columns: list[int]):
 
 
 def naive_four(board: np.ndarray) -> bool:
-    """Four in a row on a bool [6, 7] board, by looking at every line of four cells."""
+    """Return whether a bool [6, 7] board has four in a row, by checking every line of four cells."""
     for row in range(6):
         for column in range(7):
             for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -33,7 +33,7 @@ def naive_four(board: np.ndarray) -> bool:
 
 
 def to_word(board: np.ndarray) -> np.uint64:
-    """A bool [6, 7] board, row 0 at the bottom, as a bitboard."""
+    """Convert a bool [6, 7] board, row 0 at the bottom, to a bitboard."""
     return np.uint64(sum(1 << (7 * int(column) + int(row)) for row, column in np.argwhere(board)))
 
 
@@ -48,7 +48,7 @@ def test_a_line_does_not_wrap_from_one_column_into_the_next():
     assert not has_four(np.array([to_word(board)]))[0]
 
 
-def test_thousands_of_random_games_go_as_in_openspiel():
+def test_thousands_of_random_games_equal_openspiel():
     game = pyspiel.load_game(ConnectFour.openspiel_game)
     batch, rng = 250, np.random.default_rng(1)
     env = ConnectFour(batch)
@@ -76,7 +76,7 @@ def test_thousands_of_random_games_go_as_in_openspiel():
             states[match] = game.new_initial_state()
 
 
-def test_observations_masks_and_rewards_are_pettingzoos():
+def test_observations_masks_and_rewards_equal_pettingzoo():
     batch, rng = 20, np.random.default_rng(2)
     env, originals = ConnectFour(batch), [connect_four_v3.env() for _ in range(batch)]
     env.reset(rng)
@@ -88,8 +88,8 @@ def test_observations_masks_and_rewards_are_pettingzoos():
     assert env.groups[0].observation_space == first.observation_space("player_0")["observation"]
     assert env.groups[0].action_space == first.action_space("player_0")
     while running.any():
-        everyone = np.arange(batch)
-        seen = [env.observe(everyone, np.full(batch, agent)) for agent in (0, 1)]
+        all_matches = np.arange(batch)
+        seen = [env.observe(all_matches, np.full(batch, agent)) for agent in (0, 1)]
         matches, agents = env.acting().nonzero()
         masks = env.action_mask(matches, agents)
         actions = random_actions(env, rng)
@@ -105,7 +105,7 @@ def test_observations_masks_and_rewards_are_pettingzoos():
             assert step.rewards[match].tolist() == [original.rewards[name] for name in env.agents]
             assert step.terminated[match] == all(original.terminations.values())
         running &= ~step.terminated
-        env.reset(rng, step.terminated.nonzero()[0])  # matches that have ended play on, unwatched
+        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
 
 
 def test_the_winner_gets_one_and_the_loser_minus_one():

@@ -26,14 +26,14 @@ def test_general_sum_pays_both_from_the_table():
     env.reset(rng)
     step = env.step([np.array([[0, 0], [1, 1]])], rng)
     assert step.rewards.tolist() == [[3, 2], [2, 3]]
-    assert env.scores(np.array([0, 1])).tolist() == [[1, 0], [0, 1]]  # who got more
+    assert env.scores(np.array([0, 1])).tolist() == [[1, 0], [0, 1]]  # the higher payoff wins
 
 
-def test_payoffs_that_have_sizes_are_scores_that_have_sizes():
+def test_zero_sum_scores_depend_on_the_size_of_the_payoff():
     env, rng = MatrixGame(3, [[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]]), np.random.default_rng(0)
     env.reset(rng)
     env.step([np.array([[0, 2], [0, 1], [1, 2]])], rng)
-    # The largest payoff, 0.5, is a score of 1; a quarter is half way to 0; 0.05 is a tenth of 0.5.
+    # The score is 0.5 + payoff / (2 * 0.5), where 0.5 is the largest payoff: 0.5 -> 1, -0.25 -> 0.25, -0.05 -> 0.45.
     np.testing.assert_allclose(env.scores(np.arange(3)), [[1, 0], [0.25, 0.75], [0.45, 0.55]], rtol=1e-6)
 
 
@@ -55,7 +55,7 @@ def test_different_numbers_of_actions_make_two_groups():
     assert step.rewards.tolist() == [[6, -6]]
 
 
-def test_an_unknown_action_is_an_error_that_names_the_agent():
+def test_an_illegal_action_is_an_error_that_names_the_agent():
     env, rng = MatrixGame(2, [[1, 2, 3], [4, 5, 6]]), np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"illegal action 3 of player_1 in match 1: not one of 0\.\.2"):
         env.step([np.array([[0], [1]]), np.array([[0], [3]])], rng)

@@ -1,4 +1,4 @@
-"""The OpenSpiel adapter against the games themselves."""
+"""The OpenSpiel adapter against OpenSpiel's games."""
 
 import numpy as np
 import pyspiel
@@ -10,7 +10,7 @@ from marl_app.envs.random_play import random_actions
 
 
 def random_value(state: pyspiel.State) -> np.ndarray:
-    """The exact expected returns [players] of uniformly random play, by a walk over the whole game tree."""
+    """Return the exact expected returns [players] of uniformly random play, by traversing the whole game tree."""
     if state.is_terminal():
         return np.array(state.returns())
     if state.is_chance_node():
@@ -21,7 +21,7 @@ def random_value(state: pyspiel.State) -> np.ndarray:
 
 
 def mean_returns(game: str, matches: int) -> np.ndarray:
-    """The mean returns [players] of random play of at least so many matches."""
+    """Return the mean returns [players] of at least `matches` matches of random play."""
     env, rng = OpenSpiel(100, game), np.random.default_rng(0)
     env.reset(rng)
     totals, ended = np.zeros(len(env.agents)), 0
@@ -38,28 +38,28 @@ def mean_returns(game: str, matches: int) -> np.ndarray:
 
 
 def test_random_kuhn_poker_pays_the_first_player_an_eighth():
-    # Showdowns are fair, so only folds count. The first player bets (1/2) and the second folds (1/2): +1/4. The first
-    # checks, the second bets and the first folds (1/2 each): -1/8.
+    # Showdowns have value 0, so only folds count. The first player bets (probability 1/2) and the second folds (1/2):
+    # +1/4. The first checks, the second bets and the first folds (1/2 each): -1/8.
     exact = random_value(pyspiel.load_game("kuhn_poker").new_initial_state())
     np.testing.assert_allclose(exact, [1 / 8, -1 / 8])
-    # A return's standard deviation is below 1.6, so the mean of 4000 lies within 4 * 1.6 / sqrt(4000) = 0.1.
+    # The standard deviation of a return is below 1.6: four standard errors are 4 * 1.6 / sqrt(4000) = 0.1.
     np.testing.assert_allclose(mean_returns("kuhn_poker", 4000), exact, atol=0.1)
 
 
-def test_random_leduc_poker_pays_what_the_tree_says():
+def test_random_leduc_poker_pays_the_value_of_the_tree():
     exact = random_value(pyspiel.load_game("leduc_poker").new_initial_state())
-    # A return's standard deviation is about 4, so the mean of 3000 lies within 4 * 4 / sqrt(3000) = 0.3.
+    # The standard deviation of a return is about 4: four standard errors are 4 * 4 / sqrt(3000) = 0.3.
     np.testing.assert_allclose(mean_returns("leduc_poker", 3000), exact, atol=0.3)
 
 
-def test_kuhn_cards_are_dealt_evenly_and_hidden():
+def test_kuhn_cards_are_uniform_and_hidden():
     env, rng = OpenSpiel(3000, "kuhn_poker"), np.random.default_rng(0)
     env.reset(rng)
-    everyone = np.arange(3000)
-    # OpenSpiel's information state: two entries for whose it is, three for the own card, the rest for the bets.
-    cards = [env.observe(everyone, np.full(3000, player))[:, 2:5] for player in (0, 1)]
+    all_matches = np.arange(3000)
+    # OpenSpiel's information state: two entries for the player, three for its card, the rest for the bets.
+    cards = [env.observe(all_matches, np.full(3000, player))[:, 2:5] for player in (0, 1)]
     for card in cards:
-        assert (card.sum(axis=1) == 1).all()  # its own card and no other
+        assert (card.sum(axis=1) == 1).all()  # only the card of the player
         np.testing.assert_allclose(card.mean(axis=0), [1 / 3] * 3, atol=0.04)  # 4 * sqrt(2/9 / 3000) = 0.034
     assert not (cards[0] * cards[1]).any()  # never the same card twice
 
@@ -75,7 +75,7 @@ def test_kuhn_cards_are_dealt_evenly_and_hidden():
         "nim",
     ],
 )
-def test_games_without_hidden_chance_go_step_for_step_as_the_original(game):
+def test_games_without_chance_equal_the_original_step_for_step(game):
     original = pyspiel.load_game(game)
     batch, rng = 8, np.random.default_rng(3)
     env = OpenSpiel(batch, game)
@@ -94,13 +94,13 @@ def test_games_without_hidden_chance_go_step_for_step_as_the_original(game):
         step = env.step([actions], rng)
         for match in list(running):
             state = states[match]
-            tell = (
+            tensor = (
                 state.information_state_tensor
                 if original.get_type().provides_information_state_tensor
                 else state.observation_tensor
             )
             for player in players:
-                np.testing.assert_array_equal(observed[player][match].ravel(), np.array(tell(player), np.float32))
+                np.testing.assert_array_equal(observed[player][match].ravel(), np.array(tensor(player), np.float32))
             movers = players if state.is_simultaneous_node() else [state.current_player()]
             assert acting[match].nonzero()[0].tolist() == list(movers)
             for player in movers:
@@ -127,7 +127,7 @@ def test_matching_pennies_pays_the_matcher():
 
 
 def test_scores_of_poker_are_its_chips():
-    """Kuhn poker pays one or two chips: 0.5 + chips / 4. They are the payoffs, also after a bet that was called."""
+    """Kuhn poker pays one or two chips, and the score is 0.5 + chips / 4, also after a called bet."""
     env, rng = OpenSpiel(200, "kuhn_poker"), np.random.default_rng(0)
     env.reset(rng)
     seen, running = set(), np.ones(200, np.bool_)
@@ -141,7 +141,7 @@ def test_scores_of_poker_are_its_chips():
     assert seen == {0.0, 0.25, 0.75, 1.0}
 
 
-def test_scores_of_games_without_sizes_or_without_a_fixed_sum_are_who_won():
+def test_scores_of_games_without_a_constant_sum_are_win_or_loss():
     env, rng = OpenSpiel(1, "matrix_pd"), np.random.default_rng(0)  # the prisoner's dilemma
     env.reset(rng)
     step = env.step([np.array([[0, 1]])], rng)
@@ -152,8 +152,8 @@ def test_scores_of_three_players_are_the_share_of_the_others_beaten():
     env, rng = OpenSpiel(1, "kuhn_poker(players=3)"), np.random.default_rng(0)
     env.reset(rng)
     assert env.sides == ((0,), (1,), (2,))
-    # Everybody passes: the highest card wins 2, the others lose 1 each. It beats both, they tie with one another and
-    # lose to it: (0 + 1/2) / 2.
+    # All players pass: the highest card wins 2, the others lose 1 each. The winner beats both; each loser ties with the
+    # other loser and loses to the winner: (0 + 1/2) / 2.
     for _ in range(3):
         step = env.step([np.zeros((1, 3), np.int64)], rng)
     winner = int(step.rewards[0].argmax())
@@ -186,7 +186,7 @@ def test_stepping_a_match_that_has_ended_is_an_error():
         ("negotiation", "draws chance outcomes inside the game"),
     ],
 )
-def test_a_game_that_does_not_fit_is_a_one_line_error_that_names_the_key(game, message):
+def test_an_unsupported_game_is_a_one_line_error_that_names_the_key(game, message):
     with pytest.raises(ValueError, match="env.game=") as caught:
         OpenSpiel(1, game)
     assert message in str(caught.value) and "\n" not in str(caught.value)

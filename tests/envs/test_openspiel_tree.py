@@ -1,4 +1,4 @@
-"""Games as tables are OpenSpiel's games: every history, every chance, every match."""
+"""Games as tables equal OpenSpiel's games: every history, every chance node, the distribution of matches."""
 
 import numpy as np
 import pyspiel
@@ -19,7 +19,7 @@ def random_actions(env, rng):
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_every_history_is_openspiels(game):
+def test_every_history_equals_openspiel(game):
     tree = OpenSpielTree(1, game)._tree
     waiting, visited = [(pyspiel.load_game(game).new_initial_state(), 0)], 0
     while waiting:
@@ -45,8 +45,8 @@ def test_every_history_is_openspiels(game):
 
 
 @pytest.mark.parametrize("game", ["kuhn_poker", "leduc_poker"])
-def test_matches_go_as_through_the_adapter(game):
-    """Not the same draws of chance, but the same distribution: mean returns and lengths of 6,000 random matches."""
+def test_matches_have_the_distribution_of_the_adapter(game):
+    """Chance draws differ, but mean returns and lengths of 6,000 random matches agree."""
     means = []
     for make in (OpenSpielTree, OpenSpiel):
         env, rng, returns, lengths = make(200, game), np.random.default_rng(0), [], []
@@ -68,7 +68,7 @@ def test_matches_go_as_through_the_adapter(game):
     assert tree[2] == pytest.approx(adapter[2], abs=0.1)
 
 
-def test_who_does_not_move_sees_nothing():
+def test_agents_that_are_not_to_move_observe_zeros():
     env, rng = OpenSpielTree(4, "kuhn_poker"), np.random.default_rng(0)
     env.reset(rng)
     assert env.observe(np.arange(4), np.zeros(4, np.int64)).any(axis=1).all()
@@ -83,7 +83,7 @@ def test_who_does_not_move_sees_nothing():
         ("connect_four", "more than 1,000 histories"),
     ],
 )
-def test_a_game_that_is_no_small_tree_is_refused(game, what, monkeypatch):
+def test_a_game_without_a_small_tree_is_an_error(game, what, monkeypatch):
     monkeypatch.setattr("marl_app.envs.openspiel_tree.MAX_HISTORIES", 1000)
     with pytest.raises(ValueError, match=what):
         OpenSpielTree(1, game)
@@ -92,5 +92,5 @@ def test_a_game_that_is_no_small_tree_is_refused(game, what, monkeypatch):
 def test_an_illegal_action_names_the_match():
     env, rng = OpenSpielTree(3, "leduc_poker"), np.random.default_rng(0)
     env.reset(rng)
-    with pytest.raises(ValueError, match="illegal action 0 in match 1"):  # nobody can fold before a bet
+    with pytest.raises(ValueError, match="illegal action 0 in match 1"):  # no player can fold before a bet
         env.step([np.array([[1, 1], [0, 1], [1, 1]])], rng)

@@ -25,8 +25,8 @@ PAIRS = [
 MODES = pytest.mark.parametrize("continuous", [False, True], ids=["discrete", "continuous"])
 
 
-def copy_places(env, originals):
-    """Start each match where mpe2 starts it: positions, and the goal if there is one."""
+def copy_positions(env, originals):
+    """Copy positions (and goals, if the game has them) from mpe2's matches."""
     for match, original in enumerate(originals):
         world = original.unwrapped.world
         env.positions[match] = [entity.state.p_pos for entity in world.entities]
@@ -34,18 +34,18 @@ def copy_places(env, originals):
             env.goals[match] = world.landmarks.index(world.agents[0].goal_b)
 
 
-def squeeze(env, originals):
-    """Move the bodies nearer to one another, here and there, so that they collide: few do by chance."""
+def move_closer(env, originals):
+    """Move the bodies of both versions closer together, so that they collide; few do at random positions."""
     for original in originals:
         for entity in original.unwrapped.world.entities:
             entity.state.p_pos *= 0.15
-    copy_places(env, originals)
+    copy_positions(env, originals)
 
 
 @MODES
 @pytest.mark.parametrize("play", ["random", "crowded", "runaway"])
 @pytest.mark.parametrize(("native", "module", "settings"), PAIRS)
-def test_every_step_is_mpe2s(native, module, settings, play, continuous):
+def test_every_step_equals_mpe2(native, module, settings, play, continuous):
     batch, rng = 5, np.random.default_rng(3)
     settings = {**settings, "continuous_actions": continuous}
     env, originals = native(batch, **settings), [module.parallel_env(**settings) for _ in range(batch)]
@@ -59,12 +59,12 @@ def test_every_step_is_mpe2s(native, module, settings, play, continuous):
     env.reset(rng)
     for seed, original in enumerate(originals):
         original.reset(seed=seed)
-    copy_places(env, originals)
+    copy_positions(env, originals)
     if play == "crowded":
-        squeeze(env, originals)
+        move_closer(env, originals)
     touched = 0
     for cycle in range(settings.get("max_cycles", 25)):
-        same_view(env, originals)
+        compare_views(env, originals)
         actions = random_actions(env, rng)
         if play == "runaway":  # to the right, at full speed and beyond the edge
             for array in actions:
@@ -83,38 +83,38 @@ def test_every_step_is_mpe2s(native, module, settings, play, continuous):
         assert (step.truncated == (cycle + 1 == settings.get("max_cycles", 25))).all()
         assert not step.terminated.any() and not step.finished.any()
         touched += np.abs(contact_forces(env.positions[:, : len(env._sizes)], env._sizes, len(env.agents))).max() > 0.1
-    same_view(env, originals)
-    assert touched or play != "crowded" or len(env._sizes) < 2  # else the comparison would say nothing of collisions
+    compare_views(env, originals)
+    assert touched or play != "crowded" or len(env._sizes) < 2  # the comparison must cover collisions
 
 
-def same_view(env, originals):
-    """Observations and state are mpe2's."""
-    everyone = np.arange(len(originals))
+def compare_views(env, originals):
+    """Compare observations and state with mpe2's."""
+    matches = np.arange(len(originals))
     states = np.stack([original.state() for original in originals])
-    np.testing.assert_allclose(env.state(everyone), states, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(env.state(matches), states, rtol=1e-5, atol=1e-5)
     for agent, name in enumerate(env.agents):
-        observed = env.observe(everyone, np.full(len(originals), agent))
+        observed = env.observe(matches, np.full(len(originals), agent))
         expected = np.stack([original.aec_env.observe(name) for original in originals])
         np.testing.assert_allclose(observed, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("native", "module", "settings"), PAIRS)
-def test_matches_start_where_mpe2_starts_them(native, module, settings):
-    # The same distribution: uniform in a square, [-1, 1] for all but the obstacles of simple_tag, [-0.9, 0.9].
+def test_initial_positions_have_the_distribution_of_mpe2(native, module, settings):
+    # Uniform in a square, [-1, 1] for all but the obstacles of simple_tag, [-0.9, 0.9].
     env = native(4000, **settings)
     env.reset(np.random.default_rng(0))
     original = module.parallel_env(**settings)
-    places = []
+    positions = []
     for seed in range(300):
         original.reset(seed=seed)
-        places.append([entity.state.p_pos for entity in original.unwrapped.world.entities])
-    reach = np.abs(places).max(axis=(0, 2))
+        positions.append([entity.state.p_pos for entity in original.unwrapped.world.entities])
+    reach = np.abs(positions).max(axis=(0, 2))
     np.testing.assert_allclose(np.abs(env.positions).max(axis=(0, 2)), reach, atol=0.02)
     np.testing.assert_allclose(env.positions.mean(axis=0), 0, atol=0.05)
     assert (env.velocities == 0).all()
 
 
-def test_goals_are_drawn_evenly_and_words_are_forgotten():
+def test_goals_are_uniform_and_a_reset_clears_the_last_word():
     env, rng = SimpleSpeakerListener(3000), np.random.default_rng(0)
     env.reset(rng)
     np.testing.assert_allclose(np.bincount(env.goals) / 3000, 1 / 3, atol=0.03)
@@ -138,11 +138,11 @@ def test_sides():
     assert SimpleTag(1).sides == ((0, 1, 2), (3,))
 
 
-def test_a_catch_wins_a_match_of_tag_and_a_quiet_one_is_a_draw():
+def test_a_contact_wins_a_match_of_tag_and_no_contact_is_a_draw():
     env, rng = SimpleTag(2, num_obstacles=0, max_cycles=1), np.random.default_rng(0)
     env.reset(rng)
     env.positions[:] = np.array([(0, 0), (0.5, 0.5), (-0.5, 0.5), (0.8, -0.8)])
-    env.positions[0, 3] = 0.1, 0.0  # within 0.125 of adversary_0, in match 0 alone
+    env.positions[0, 3] = 0.1, 0.0  # within 0.125 of adversary_0, only in match 0
     step = env.step([np.zeros((2, 3), np.int64), np.zeros((2, 1), np.int64)], rng)
     assert step.rewards.tolist() == [[10, 10, 10, -10], [0, 0, 0, 0]]
     assert env.scores(np.arange(2)).tolist() == [[1, 0], [0.5, 0.5]]
@@ -169,7 +169,7 @@ def test_two_bodies_at_one_point_stay_finite():
         (SimpleTag, {"num_adversaries": True}, "env.num_adversaries must be an integer >= 1, not True"),
     ],
 )
-def test_a_wrong_setting_is_named(native, settings, message):
+def test_a_wrong_setting_is_an_error_that_names_the_key(native, settings, message):
     with pytest.raises(ValueError, match=message):
         native(1, **settings)
 

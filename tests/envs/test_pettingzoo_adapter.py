@@ -1,4 +1,4 @@
-"""The PettingZoo adapter, step for step against the raw environments, and on small ones with every odd habit."""
+"""The PettingZoo adapter: step for step against the original environments, and on small ones with unusual features."""
 
 import sys
 import types
@@ -18,14 +18,14 @@ from marl_app.envs.random_play import random_actions
 
 
 def seeds(rng: np.random.Generator, count: int) -> list[int]:
-    """The seeds that the adapter will draw for its next resets of so many matches."""
+    """Return the seeds that the adapter will draw for the reset of `count` matches."""
     copy = np.random.default_rng()
     copy.bit_generator.state = rng.bit_generator.state
     return [int(copy.integers(2**31)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("module", [connect_four_v3, tictactoe_v3, leduc_holdem_v4], ids=lambda m: m.__name__)
-def test_turn_based_games_go_step_for_step_as_the_original(module):
+def test_turn_based_games_equal_the_original_step_for_step(module):
     batch, rng = 10, np.random.default_rng(0)
     env = PettingZoo(batch, module.__name__)
     originals = [module.env() for _ in range(batch)]
@@ -53,42 +53,42 @@ def test_turn_based_games_go_step_for_step_as_the_original(module):
             assert step.terminated[match] == all(original.terminations.values())
             assert not step.truncated[match]
         running &= ~step.terminated
-        env.reset(rng, step.terminated.nonzero()[0])  # matches that have ended play on, unwatched
+        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
 
 
 @pytest.mark.parametrize("module", [mpe2.simple_spread_v3, mpe2.simple_tag_v3], ids=lambda m: m.__name__)
-def test_simultaneous_games_go_step_for_step_as_the_original(module):
+def test_simultaneous_games_equal_the_original_step_for_step(module):
     batch, rng = 3, np.random.default_rng(0)
     env = PettingZoo(batch, module.__name__, {"max_cycles": 5})
     originals = [module.parallel_env(max_cycles=5) for _ in range(batch)]
     expected = [original.reset(seed=seed)[0] for original, seed in zip(originals, seeds(rng, batch), strict=True)]
     env.reset(rng)
-    everyone = np.arange(batch)
+    all_matches = np.arange(batch)
     for cycle in range(5):
         assert env.acting().all()
-        np.testing.assert_allclose(env.state(everyone), np.stack([original.state() for original in originals]))
+        np.testing.assert_allclose(env.state(all_matches), np.stack([original.state() for original in originals]))
         actions = random_actions(env, rng)
         chosen = {}
         for group, columns in zip(env.groups, actions, strict=True):
             chosen.update(zip(group.agents, columns.T, strict=True))
         for agent, name in enumerate(env.agents):
-            observed = env.observe(everyone, np.full(batch, agent))
+            observed = env.observe(all_matches, np.full(batch, agent))
             np.testing.assert_allclose(observed, np.stack([observation[name] for observation in expected]))
         step = env.step(actions, rng)
         for match, original in enumerate(originals):
             moves = {name: int(chosen[agent][match]) for agent, name in enumerate(env.agents)}
             expected[match], rewards, _, _, _ = original.step(moves)
             np.testing.assert_allclose(step.rewards[match], [rewards[name] for name in env.agents], rtol=1e-6)
-        # MPE ends by its time limit alone: nobody has finished, and the last observation can still be asked for.
+        # MPE ends only by its time limit: no agent has finished, and the last observations can still be read.
         assert (step.truncated == (cycle == 4)).all() and not step.terminated.any() and not step.finished.any()
     for agent, name in enumerate(env.agents):
-        observed = env.observe(everyone, np.full(batch, agent))
+        observed = env.observe(all_matches, np.full(batch, agent))
         np.testing.assert_allclose(observed, np.stack([observation[name] for observation in expected]))
 
 
 def test_groups_and_sides_of_simple_tag():
     env = PettingZoo(1, "mpe2.simple_tag_v3", sides=[["adversary_*"], ["agent_0"]])
-    # The prey does not see its own velocity among the others': 14 numbers for it, 16 for the hunters.
+    # Adversaries also see the velocity of the good agent: 16 numbers for them, 14 for the good agent.
     assert [(g.name, g.agents, g.observation_space.shape) for g in env.groups] == [
         ("adversary", (0, 1, 2), (16,)),
         ("agent", (3,), (14,)),
@@ -112,11 +112,11 @@ def test_agents_that_die_early_in_a_real_environment():
     env.close()
 
 
-# Small environments with the habits that real ones have only now and then.
+# Small environments with features that few real environments have.
 
 
 class Runners(ParallelEnv):
-    """x_0 falls at step 1, y_0 joins at step 2, and at step 4 time cuts x_1 off just when y_0 gets home."""
+    """x_0 terminates at step 1, y_0 joins at step 2; at step 4 x_1 is truncated while y_0 terminates."""
 
     def __init__(self, break_at: str = ""):
         self.possible_agents = ["x_1", "x_0", "y_0"]  # an order that sorting would change
@@ -156,9 +156,9 @@ class Runners(ParallelEnv):
 
 
 class RelayRace(AECEnv):
-    """Agents take turns. a_0 leaves for good at its second turn; everybody else is cut off after three rounds.
+    """Agents take turns. a_0 terminates at its second turn; the others are truncated after three rounds.
 
-    Whoever acts gets what it did, summed, and everybody else alive 0.5.
+    The acting agent gets the sum of its action as a reward, the other live agents 0.5.
     """
 
     def __init__(self):
@@ -219,7 +219,7 @@ def test_late_joiners_early_deaths_and_a_mixed_end(small):
     assert env.action_mask(zero, zero).tolist() == [[True, False]]  # from the info
     assert env.observe(zero, np.array([2])).tolist() == [[0, 0]]  # y_0 has not joined
 
-    step = env.step([np.array([[0, 0]]), np.array([[[0, 0]]])], rng)  # x_0 falls
+    step = env.step([np.array([[0, 0]]), np.array([[[0, 0]]])], rng)  # x_0 terminates
     assert step.finished.tolist() == [[False, True, False]] and not step.terminated[0]
     assert env.acting().tolist() == [[True, False, False]]
     assert env.action_mask(zero, zero).tolist() == [[True, True]]
@@ -228,17 +228,17 @@ def test_late_joiners_early_deaths_and_a_mixed_end(small):
     assert step.rewards.tolist() == [[1, 0, 0]]
     assert env.acting().tolist() == [[True, False, True]]
     assert env.observe(zero, np.array([2])).tolist() == [[2, 2]]
-    assert env.action_mask(zero, np.array([2])).tolist() == [[True] * 5]  # no mask given: everything is legal
+    assert env.action_mask(zero, np.array([2])).tolist() == [[True] * 5]  # no mask: every action is legal
 
     step = env.step([np.array([[1, 0]]), np.array([[[1, 2]]])], rng)
-    assert step.rewards.tolist() == [[1, 0, 5]]  # (1, 2) here is (2, 3) there: its actions start from 1
+    assert step.rewards.tolist() == [[1, 0, 5]]  # (1, 2) is (2, 3) in the environment: its actions start from 1
     assert step.finished.tolist() == [[False, True, False]]
 
     step = env.step([np.array([[0, 0]]), np.array([[[0, 0]]])], rng)
-    # x_1 was cut off, so the match was truncated; y_0 got home, so its own episode is over by the rules.
+    # x_1 was truncated, so the match was truncated; y_0 terminated, so it has finished.
     assert step.truncated.tolist() == [True] and step.terminated.tolist() == [False]
     assert step.finished.tolist() == [[False, True, True]]
-    assert env.observe(zero, zero).tolist() == [[4, 0]]  # what the value of x_1 is bootstrapped from
+    assert env.observe(zero, zero).tolist() == [[4, 0]]  # the value of x_1 is bootstrapped from this
     # Returns: x_1 0+1+1+0, x_0 0, y_0 5+2. y_0 beats both, x_1 beats x_0.
     assert env.scores(zero).tolist() == [[0.5, 0, 1]]
     env.reset(rng, zero)
@@ -255,7 +255,7 @@ def test_turns_dead_steps_and_rewards_between_turns(small):
     zero = np.array([0])
     assert env.action_mask(zero, np.array([2])) is None  # Box actions have no mask
     pairs, boat = np.array([[[1, 2], [0, 1]]]), np.array([[[0.5, 0.25]]], np.float32)
-    # Turn by turn: who acts, and the rewards to a_0, a_1 and boat. a_0 leaves at turn 4 and gets nothing afterwards.
+    # For each turn: the acting agent, and the rewards of a_0, a_1 and boat. a_0 leaves at turn 4 and then gets 0.
     expected = [
         (0, [3, 0.5, 0.5]),
         (1, [0.5, 1, 0.5]),
@@ -275,7 +275,7 @@ def test_turns_dead_steps_and_rewards_between_turns(small):
     assert env.observe(zero, np.array([1])).tolist() == [[0] * 8 + [1, 1]]  # turn 8 as one-hot, and its number
 
 
-def test_small_environments_keep_the_whole_contract(small):
+def test_small_environments_keep_the_contract(small):
     check_env(lambda num_matches: PettingZoo(num_matches, "small_runners"), steps=20)
     check_env(lambda num_matches: PettingZoo(num_matches, "small_relay", sides=[["*"]]), steps=20)
 
@@ -322,7 +322,7 @@ def test_a_box_action_out_of_bounds_is_illegal(small):
         env.step(actions, rng)
 
 
-def test_a_module_that_does_not_exist_is_an_error_that_proposes_one():
+def test_a_module_that_does_not_exist_is_an_error_that_suggests_a_module():
     with pytest.raises(
         ImportError, match="env.name='pettingzoo.classic.connect_four_v9' .* did you mean .*connect_four"
     ):

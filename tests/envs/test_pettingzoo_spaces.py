@@ -1,4 +1,4 @@
-"""Spaces, groups and names that the PettingZoo adapter makes."""
+"""Spaces, groups and group names of the PettingZoo adapter."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_a_plain_box_keeps_shape_and_dtype():
     assert seat.observation_space == spaces.Box(0, 255, (4, 4, 3), np.uint8)
 
 
-def test_float64_becomes_float32_and_its_bounds_stay_reachable():
+def test_float64_becomes_float32_and_contains_its_bounds():
     seat = make_seat("a", spaces.Box(-0.1, np.finfo(np.float64).max, (2,), np.float64), MOVES)
     assert seat.observation_space.dtype == np.float32
     assert seat.observation_space.contains(seat.encode_observation(np.array([-0.1, 7.0])))
@@ -39,14 +39,14 @@ def test_structured_observations_are_flattened_in_gymnasiums_order():
     assert flat.dtype == np.float32
 
 
-def test_actions_are_counted_from_zero_and_handed_over_in_the_environments_terms():
+def test_actions_start_from_zero_and_are_converted_for_the_environment():
     assert make_seat("a", MOVES, spaces.Discrete(3, start=5)).decode_action(np.int64(2)) == 7
     seat = make_seat("a", MOVES, spaces.MultiDiscrete([2, 3], start=[1, 10]))
     assert seat.action_space == spaces.MultiDiscrete([2, 3])
     assert seat.decode_action(np.array([1, 0])).tolist() == [2, 10]
     seat = make_seat("a", MOVES, spaces.Box(-0.1, 0.1, (1,), np.float64))
     assert seat.action_space.dtype == np.float32
-    # 0.1 in float32 is a little more than in float64.
+    # 0.1 in float32 is slightly larger than in float64.
     assert spaces.Box(-0.1, 0.1, (1,), np.float64).contains(seat.decode_action(np.array([0.1], np.float32)))
 
 
@@ -59,16 +59,16 @@ def test_actions_are_counted_from_zero_and_handed_over_in_the_environments_terms
         (MOVES, spaces.Box(0, 9, (1,), np.int64)),
     ],
 )
-def test_spaces_that_do_not_fit_are_an_error_that_names_the_agent(observation, action):
+def test_unsupported_spaces_are_an_error_that_names_the_agent(observation, action):
     with pytest.raises(ValueError, match="agent walker_3:"):
         make_seat("walker_3", observation, action)
 
 
-def test_groups_are_named_by_what_the_agents_names_share():
+def test_groups_are_named_by_the_common_prefix_of_their_agents():
     names = ["adversary_0", "adversary_1", "agent_0", "left-wing", "right", "agent_1"]
-    sizes = [4, 4, 3, 5, 5, 2]  # observation lengths: equal ones share a group
+    sizes = [4, 4, 3, 5, 5, 2]  # observation lengths: agents with equal lengths share a group
     groups = group_seats([make_seat(n, spaces.Box(0, 1, (s,)), MOVES) for n, s in zip(names, sizes, strict=True)])
-    # "left-wing" and "right" share nothing; the two kinds of "agent" need two names.
+    # "left-wing" and "right" have no common prefix; the two groups of "agent" need different names.
     assert [(group.name, group.agents) for group in groups] == [
         ("adversary", (0, 1)),
         ("agent", (2,)),

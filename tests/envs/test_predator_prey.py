@@ -1,4 +1,4 @@
-"""Predator-prey against a plain, slow version of the rules, one match and one actor at a time."""
+"""Predator-prey against a plain, slow implementation of the rules, for a single match, actor by actor."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ MOVES = [(0, 1), (1, 0), (0, -1), (-1, 0), (0, 0), (0, 0)]
 
 
 class ReferenceMatch:
-    """One match. Whoever is not on the grid any more is None."""
+    """A single match. Actors are (row, column), or None after they have left the grid."""
 
     def __init__(self, field, predators, prey, sight, reward, penalty):
         self.field, self.predators, self.prey, self.sight = field, predators, prey, sight
@@ -57,20 +57,20 @@ class ReferenceMatch:
     def view(self, index):
         size = 2 * self.sight + 1
         seen = np.zeros((size, size, 2), np.int8)
-        own = self.predators[index]
-        if own is not None:
+        observer = self.predators[index]
+        if observer is not None:
             for channel, actors in enumerate((self.predators, self.prey)):
                 for actor in filter(None, actors):
-                    row, column = actor[0] - own[0] + self.sight, actor[1] - own[1] + self.sight
+                    row, column = actor[0] - observer[0] + self.sight, actor[1] - observer[1] + self.sight
                     if 0 <= row < size and 0 <= column < size:
                         seen[row, column, channel] = 1
         return seen
 
     def valid(self, index):
-        own = self.predators[index]
-        if own is None:
+        observer = self.predators[index]
+        if observer is None:
             return [False] * 4 + [True, False]
-        around = [neighbor(own, move) for move in MOVES[:4]]
+        around = [neighbor(observer, move) for move in MOVES[:4]]
         inside = [all(0 <= i < size for i, size in zip(cell, self.field, strict=True)) for cell in around]
         return [*inside, True, any(cell in self.prey for cell in around)]
 
@@ -87,14 +87,14 @@ def neighbor(cell, move):
 
 
 def cells(env: PredatorPrey, actors: np.ndarray, match: int) -> list[tuple[int, int]]:
-    """Where actors of a match are on the grid without its border."""
+    """Return the cells (row, column) of the actors of a match, without the border."""
     sight = (env.groups[0].observation_space.shape[0] - 1) // 2
     rows, columns = np.divmod(actors[match] - env._match_start[match], env._width)
     return [(int(row) - sight, int(column) - sight) for row, column in zip(rows, columns, strict=True)]
 
 
 def numbers(env: PredatorPrey, places: list[tuple[int, int]]) -> np.ndarray:
-    """The cells of one match, [1, n], as `place` takes them."""
+    """Convert (row, column) of a match to cell numbers with the border, [1, n], as `place_actors` takes them."""
     sight = (env.groups[0].observation_space.shape[0] - 1) // 2
     return np.array([[(row + sight) * env._width + sight + column for row, column in places]])
 
@@ -108,26 +108,26 @@ SETTINGS = [
         "prey": 4,
         "sight": 3,
         "max_cycles": 20,
-    },  # no room at all
+    },  # every cell is occupied
     {"field_size": [1, 7], "predators": 3, "prey": 2, "max_cycles": 40},
 ]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("legal", [True, False])
-def test_matches_go_as_in_the_plain_version(settings, legal):
+def test_matches_equal_the_plain_implementation(settings, legal):
     batch, rng, chooser = 20, np.random.default_rng(1), np.random.default_rng(2)
     env = PredatorPrey(batch, **settings)
-    whole = {"field_size": [10, 10], "predators": 8, "prey": 8, "sight": 2, "max_cycles": 200, "reward": 10.0}
-    whole |= {"penalty": 1.5} | settings
+    complete = {"field_size": [10, 10], "predators": 8, "prey": 8, "sight": 2, "max_cycles": 200, "reward": 10.0}
+    complete |= {"penalty": 1.5} | settings
     env.reset(rng)
     plain = [
-        ReferenceMatch(whole["field_size"], cells(env, env.predators, m), cells(env, env.prey, m), whole["sight"],
-              whole["reward"], whole["penalty"])
+        ReferenceMatch(complete["field_size"], cells(env, env.predators, m), cells(env, env.prey, m), complete["sight"],
+                       complete["reward"], complete["penalty"])
         for m in range(batch)
     ]  # fmt: skip
     running, seen = np.arange(batch), {"caught": 0, "alone": 0, "over": 0}
-    for cycle in range(whole["max_cycles"]):
+    for cycle in range(complete["max_cycles"]):
         count = len(env.agents)
         matches, agents = running.repeat(count), np.tile(np.arange(count), len(running))
         views, masks = env.observe(matches, agents), env.action_mask(matches, agents)
@@ -136,26 +136,27 @@ def test_matches_go_as_in_the_plain_version(settings, legal):
             assert mask.tolist() == plain[match].valid(agent)
         np.testing.assert_array_equal(env.state(running), [plain[match].state() for match in running])
         actions = random_actions(env, chooser)[0] if legal else chooser.integers(6, size=(batch, count))
-        # Catch more often than by chance.
+        # Catch more often than random actions do.
         catches = env.action_mask(*np.indices((batch, count)).reshape(2, -1))[:, CATCH].reshape(batch, count)
         actions = np.where(catches & (chooser.random((batch, count)) < 0.5), CATCH, actions)
+        # The copy of the generator draws the same random orders and numbers as the step.
         copy = np.random.default_rng()
         copy.bit_generator.state = rng.bit_generator.state
         step = env.step([actions], rng)
         predator_order = copy.random((batch, count)).argsort(axis=1)
-        prey_order = copy.random((batch, whole["prey"])).argsort(axis=1)
-        points = copy.random((batch, whole["prey"], 4))
+        prey_order = copy.random((batch, complete["prey"])).argsort(axis=1)
+        points = copy.random((batch, complete["prey"], 4))
         for match in running:
             team = plain[match].step(actions[match], predator_order[match], prey_order[match], points[match])
             np.testing.assert_allclose(step.rewards[match], team, rtol=1e-6)
             assert step.terminated[match] == plain[match].over()
-            assert step.truncated[match] == (cycle + 1 == whole["max_cycles"] and not plain[match].over())
+            assert step.truncated[match] == (cycle + 1 == complete["max_cycles"] and not plain[match].over())
             seen["caught"] += team > 0
             seen["alone"] += team < 0
             seen["over"] += plain[match].over()
         assert (step.finished == step.terminated[:, None]).all()
         running = np.array([match for match in running if not plain[match].over()], int)
-        env.reset(rng, step.terminated.nonzero()[0])  # matches that have ended play on, unwatched
+        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
         if not len(running):
             break
     assert seen["alone"] and (seen["caught"] or settings.get("prey") == 4)
@@ -167,7 +168,7 @@ def test_the_contract_is_kept(settings):
     check_env(lambda num_matches: PredatorPrey(num_matches, **settings), num_matches=4, steps=210)
 
 
-def test_everybody_starts_on_a_cell_of_its_own_anywhere():
+def test_actors_start_on_different_cells_uniformly():
     env = PredatorPrey(2000, field_size=[4, 4], predators=3, prey=3)
     env.reset(np.random.default_rng(0))
     grid = env.state(np.arange(2000)).reshape(2000, 16, 2)
@@ -175,17 +176,18 @@ def test_everybody_starts_on_a_cell_of_its_own_anywhere():
     np.testing.assert_allclose(grid.mean(axis=0), 3 / 16, atol=0.05)
 
 
-def two_beside_one(penalty: float = 1.5) -> PredatorPrey:
+def two_next_to_a_prey(penalty: float = 1.5) -> PredatorPrey:
+    """Return a match with two predators next to the only prey, and a third one far away."""
     env = PredatorPrey(1, predators=3, prey=1, penalty=penalty)
     env.place_actors(np.array([0]), numbers(env, [(5, 4), (5, 6), (0, 0)]), numbers(env, [(5, 5)]))
     return env
 
 
-def test_two_catch_what_one_only_pays_for():
+def test_two_predators_catch_and_a_single_one_is_penalized():
     rng = np.random.default_rng(0)
-    step = two_beside_one(2.0).step([np.array([[CATCH, 4, CATCH]])], rng)  # the third is neighbor nothing
+    step = two_next_to_a_prey(2.0).step([np.array([[CATCH, 4, CATCH]])], rng)  # the third has no prey next to it
     assert step.rewards.tolist() == [[-2, -2, -2]] and not step.terminated[0]
-    env = two_beside_one()
+    env = two_next_to_a_prey()
     step = env.step([np.array([[CATCH, CATCH, 4]])], rng)
     assert step.rewards.tolist() == [[10, 10, 10]] and step.terminated[0] and not step.truncated[0]
     assert env.hunting.tolist() == [[False, False, True]]
@@ -205,11 +207,11 @@ def test_two_catch_what_one_only_pays_for():
         ({"penalty": -1}, "env.penalty must be a number >= 0, not -1"),
     ],
 )
-def test_a_wrong_setting_is_named(settings, message):
+def test_a_wrong_setting_is_an_error_that_names_the_key(settings, message):
     with pytest.raises(ValueError, match=message):
         PredatorPrey(1, **settings)
 
 
-def test_an_unknown_action_is_an_error():
+def test_an_illegal_action_is_an_error():
     with pytest.raises(ValueError, match="predator_prey: illegal action 6 of predator_2 in match 0: not one of 0..5"):
-        two_beside_one().step([np.array([[4, 4, 6]])], np.random.default_rng(0))
+        two_next_to_a_prey().step([np.array([[4, 4, 6]])], np.random.default_rng(0))

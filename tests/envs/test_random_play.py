@@ -1,4 +1,4 @@
-"""Random legal actions."""
+"""Random legal actions: distribution, bounds and rows."""
 
 import numpy as np
 from gymnasium import spaces
@@ -21,12 +21,12 @@ class Dials(MatrixGame):
         return None if self.mask is None else np.tile(self.mask, (len(matches), 1))
 
 
-def test_every_legal_choice_is_drawn_about_equally_often_and_no_other():
+def test_legal_actions_are_drawn_uniformly_and_illegal_ones_never():
     env = Dials(3000, spaces.MultiDiscrete([3, 2]))
     env.mask = [True, False, True, True, True]  # the second value of the first part is illegal
     [actions] = random_actions(env, np.random.default_rng(0))
     assert actions.shape == (3000, 2, 2) and actions.dtype == np.int64
-    # 6000 draws, one half each: 4 * sqrt(1/4 / 6000) = 0.026.
+    # 6000 draws with probability 1/2: four standard errors are 4 * sqrt(1/4 / 6000) = 0.026.
     np.testing.assert_allclose(np.bincount(actions[..., 0].ravel(), minlength=3) / 6000, [0.5, 0, 0.5], atol=0.03)
     np.testing.assert_allclose(np.bincount(actions[..., 1].ravel()) / 6000, [0.5, 0.5], atol=0.03)
 
@@ -38,7 +38,7 @@ def test_box_actions_stay_inside_finite_and_infinite_bounds():
     assert actions[..., 0].min() < -0.9 and actions[..., 0].max() > 1.9  # the whole of a finite range
 
 
-def test_rows_are_split_by_group_and_empty_groups_left_out():
+def test_rows_are_split_by_group_and_empty_groups_are_left_out():
     env = MatrixGame(3, [[1, 2, 3]])  # groups: row (agent 0), column (agent 1)
     chosen = np.array([[False, True], [False, False], [False, True]])
     [(index, matches, agents, places)] = rows_by_group(env, chosen)

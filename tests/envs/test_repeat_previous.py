@@ -1,4 +1,4 @@
-"""Repeat Previous: who remembers gets everything, who does not gets what chance gives."""
+"""Repeat Previous: a memory gets the full return, and no memory the return of random guesses."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from marl_app.envs.repeat_previous import RepeatPrevious
 
 
 def play(env, rng, choose):
-    """One match in every place: what was shown [length, B], and the rewards [length, B]."""
+    """Play each match once: returns the shown symbols [length, B] and the rewards [length, B]."""
     env.reset(rng)
     every, shown, rewards = np.arange(env.num_matches), [], []
     while True:
@@ -22,7 +22,7 @@ def play(env, rng, choose):
 
 
 @pytest.mark.parametrize(("num_symbols", "delay", "length"), [(4, 2, 16), (2, 1, 2), (3, 5, 9)])
-def test_who_remembers_gets_one(num_symbols, delay, length):
+def test_an_agent_that_remembers_gets_a_return_of_one(num_symbols, delay, length):
     env = RepeatPrevious(50, num_symbols, delay, length)
     check_env(lambda n: RepeatPrevious(n, num_symbols, delay, length))
 
@@ -37,7 +37,7 @@ def test_who_remembers_gets_one(num_symbols, delay, length):
     assert (wrong == 0).all()
 
 
-def test_what_is_shown_says_nothing_about_what_was():
+def test_shown_symbols_are_independent():
     # 2,000 matches of 14 paid steps, each right with probability 1/4: the mean's standard error is 0.0026.
     env = RepeatPrevious(2000)
     for choose in (lambda shown: shown[-1], lambda shown: shown[max(0, len(shown) - 2)], lambda shown: 0 * shown[-1]):
@@ -45,7 +45,7 @@ def test_what_is_shown_says_nothing_about_what_was():
         assert rewards.sum(axis=0).mean() == pytest.approx(0.25, abs=0.0105)
 
 
-def test_some_matches_start_anew():
+def test_a_reset_of_some_matches_leaves_the_others_unchanged():
     env, rng = RepeatPrevious(3, 9, 1, 5), np.random.default_rng(0)
     env.reset(rng)
     env.step([np.zeros((3, 1), np.int64)], rng)
@@ -58,6 +58,6 @@ def test_some_matches_start_anew():
 @pytest.mark.parametrize(
     ("settings", "key"), [({"num_symbols": 1}, "num_symbols"), ({"delay": 0}, "delay"), ({"delay": 16}, "length")]
 )
-def test_what_cannot_be_is_refused(settings, key):
+def test_a_setting_out_of_range_is_an_error_that_names_the_key(settings, key):
     with pytest.raises(ValueError, match=rf"env\.{key} must be an integer"):
         RepeatPrevious(1, **settings)

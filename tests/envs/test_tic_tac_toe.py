@@ -1,4 +1,4 @@
-"""Tic-tac-toe, move for move against OpenSpiel's and PettingZoo's."""
+"""Tic-tac-toe, move for move against OpenSpiel and PettingZoo."""
 
 import numpy as np
 import pyspiel
@@ -9,7 +9,7 @@ from marl_app.envs.random_play import random_actions
 from marl_app.envs.tic_tac_toe import TicTacToe
 
 
-def test_random_games_go_as_in_openspiel_and_pettingzoo():
+def test_random_games_equal_openspiel_and_pettingzoo():
     game = pyspiel.load_game(TicTacToe.openspiel_game)
     batch, rng = 150, np.random.default_rng(1)
     env, originals = TicTacToe(batch), [tictactoe_v3.env() for _ in range(batch)]
@@ -31,7 +31,7 @@ def test_random_games_go_as_in_openspiel_and_pettingzoo():
             for agent, name in enumerate(env.agents):
                 np.testing.assert_array_equal(seen[agent][match], original.observe(name)["observation"])
             assert original.agent_selection == env.agents[agents[match]] and state.current_player() == agents[match]
-            # The ids mean transposed cells in OpenSpiel; the same ids are legal, and win, all the same.
+            # An action id is the transposed cell in OpenSpiel; nevertheless the same ids are legal and win.
             assert np.flatnonzero(masks[match]).tolist() == state.legal_actions()
             original.step(action)
             state.apply_action(action)
@@ -40,7 +40,7 @@ def test_random_games_go_as_in_openspiel_and_pettingzoo():
             if state.is_terminal():
                 assert env.scores(np.array([match])).tolist() == [[(r + 1) / 2 for r in state.returns()]]
         running &= ~step.terminated
-        env.reset(rng, step.terminated.nonzero()[0])  # matches that have ended play on, unwatched
+        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
 
 
 @pytest.mark.parametrize(("cell", "why"), [(-1, "not one of 0..8"), (9, "not one of 0..8"), (4, "taken")])
