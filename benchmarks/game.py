@@ -40,7 +40,7 @@ class Game:
     """A game and its line-up.
 
     overrides: of the app's configuration, for every contestant. deciders: agents that act in an env step.
-    A batch has `rows` env steps of `matches` matches; only the batch of `stock` has a size of its own (`Sampling`).
+    A batch has `rows` env steps of `matches` matches; only `stock` has another batch size (`Sampling`).
     """
 
     name: str

@@ -24,7 +24,7 @@ from pathlib import Path
 
 HOST, HERE, PORT = "10.213.77.1", "10.213.77.2", 5000
 NAMESPACE, STORE_LINK, HERE_LINK = "marl_store", "marl_there", "marl_here"
-ACCESS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "NO_PROXY": "*"}
+ACCESS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "NO_PROXY": "*"}
 STRESS = (
     "task=stress", "task.parts=[real]", "league/matchmaker=uniform", "task.real_actors=[8]", "task.real_pool=[64]",
     "task.real_snapshot_bytes=[1_000_000]", "store=object_store", "store.url=s3://league/stress",

@@ -47,6 +47,7 @@ def check_env(make: MakeEnv, num_matches: int = 6, steps: int = 300, seed: int =
     """
     env = make(num_matches)
     try:
+        # One environment for structure, play and reset; new ones for the comparisons of whole matches.
         check_structure(env, num_matches)
         begin = time.perf_counter()
         play = CheckedPlay(env, seed)
@@ -120,6 +121,7 @@ def check_batch_size(make: MakeEnv, num_matches: int, steps: int, seed: int) -> 
         fresh = rng.bit_generator.state
         batch.reset(rng)
         single.reset(rng)
+        # Match 0 of the batch and the single match get the same actions, so all their results must be equal.
         chooser = np.random.default_rng(seed)
         for _ in range(steps):
             actions = random_actions(batch, chooser)

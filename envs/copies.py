@@ -159,6 +159,7 @@ class Copies(BatchedEnv):
         ended = np.zeros((2, self.num_matches), np.bool_)  # terminated, truncated
         result = Step(np.zeros(size, np.float32), ended[0], ended[1], np.zeros(size, np.bool_))
         for match, copy in enumerate(self._copies):
+            # 1. Collect and check the actions of the acting agents.
             chosen = {}
             for agent in copy.acting():
                 group, place = self._seats[agent]
@@ -166,11 +167,13 @@ class Copies(BatchedEnv):
                 self._check_action(match, agent, chosen[agent])
             if not chosen:
                 raise ValueError(f"{self._where(match)}: the match has ended; reset it before the next step")
+            # 2. Step the copy.
             try:
                 copy_step = copy.step(chosen, rng)
             except Exception as error:
                 played = ", ".join(f"{self.agents[agent]}: {action}" for agent, action in chosen.items())
                 raise RuntimeError(f"{self._where(match)}, actions {{{played}}}: {_describe(error)}") from error
+            # 3. Check the rewards, and write the row of the match.
             if not np.isfinite(copy_step.rewards).all():
                 agent = int(np.argmin(np.isfinite(copy_step.rewards)))
                 raise ValueError(f"{self._where(match, agent)}: the reward is {copy_step.rewards[agent]}")
@@ -178,6 +181,7 @@ class Copies(BatchedEnv):
             result.terminated[match], result.truncated[match] = copy_step.terminated, copy_step.truncated
             self._steps[match] += 1
             self._set_acting(match)
+        # Returns are kept until the reset, so that `scores` can be called after the end of a match.
         self._returns += result.rewards
         return result
 
@@ -200,10 +204,12 @@ class Copies(BatchedEnv):
             copy.close()
 
     def _set_acting(self, match: int) -> None:
+        """Update the row of `_acting` from the copy: after each reset and step."""
         self._acting[match] = False
         self._acting[match, list(self._copies[match].acting())] = True
 
     def _group_of(self, agents: Ints) -> Group:
+        """Return the group of the agents, all of one group by contract; of no agents, the first group."""
         return self.groups[self._seats[int(agents[0])][0] if len(agents) else 0]
 
     def _check_action(self, match: int, agent: int, action: Array) -> None:

@@ -40,6 +40,7 @@ class MatrixGame(BatchedEnv):
         self.stake = (float(np.abs(self.payoffs).max()) or None) if zero_sum else None
         rows, columns = self.payoffs.shape[:2]
         observation_space = spaces.Box(0.0, 0.0, (1,), np.float32)
+        # The contract groups agents by spaces: with n = m both have the same.
         if rows == columns:
             self.groups = (Group("player", (0, 1), observation_space, spaces.Discrete(rows)),)
         else:

@@ -36,6 +36,7 @@ class OpenSpiel(Copies):
             )
         players = range(loaded.num_players())
         copies = [OpenSpielCopy(loaded) for _ in range(num_matches)]
+        # OpenSpiel does not report bounds of its tensors.
         observation_space = spaces.Box(-np.inf, np.inf, copies[0].shape, np.float32)
         group = Group("player", tuple(players), observation_space, spaces.Discrete(loaded.num_distinct_actions()))
         sides = [(player,) for player in players]
@@ -61,6 +62,7 @@ class OpenSpielCopy(Copy):
 
     def __init__(self, game: Any) -> None:
         self._game = game
+        # An information state has the history of an agent, so a policy needs no memory.
         self._from_information_state = game.get_type().provides_information_state_tensor
         self.shape = tuple(
             game.information_state_tensor_shape() if self._from_information_state else game.observation_tensor_shape()
@@ -102,6 +104,7 @@ class OpenSpielCopy(Copy):
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Apply the actions, then play chance moves up to the next decision."""
         if self._state.is_simultaneous_node():
+            # OpenSpiel needs an entry for every player: players without legal actions play INVALID_ACTION.
             players = range(self._game.num_players())
             self._state.apply_actions([int(actions[p]) if p in actions else self._invalid for p in players])
         else:
@@ -150,6 +153,7 @@ def load_game(game: str) -> Any:
         loaded = pyspiel.load_game(game)
     except pyspiel.SpielError as error:
         raise ValueError(f"env.game={game!r}: {' '.join(str(error).split())}") from error
+    # Games that load, but that the contract cannot represent or whose matches a seed cannot reproduce.
     kind = loaded.get_type()
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
         raise ValueError(f"env.game={game!r} is a mean-field game: it has no matches between players")

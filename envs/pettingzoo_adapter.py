@@ -28,7 +28,7 @@ class PettingZoo(Copies):
     name: path of the module, e.g. "pettingzoo.classic.connect_four_v3", "mpe2.simple_tag_v3".
     kwargs: passed to the environment.
     sides: lists of agent names or patterns, e.g. [["adversary_*"], ["agent_*"]], or [["*"]] for one team;
-        None makes every agent its own side.
+        None: each agent is a side.
     openings: only for environments without a Parallel interface.
 
     Raises ImportError for a module that cannot be imported and ValueError for any other unsupported setting or space,
@@ -83,6 +83,7 @@ def resolve_sides(agents: Sequence[str], sides: Sequence[Sequence[str]] | None) 
     for pattern in (pattern for side in sides for pattern in side):
         if not fnmatch.filter(agents, pattern):
             raise ValueError(f"env.sides: {pattern!r} matches no agent; the agents are {', '.join(agents)}")
+    # Every pattern matches an agent; now every agent must match on exactly one side.
     resolved: list[list[int]] = [[] for _ in sides]
     for index, agent in enumerate(agents):
         found = [s for s, side in enumerate(sides) if any(fnmatch.fnmatchcase(agent, pattern) for pattern in side)]

@@ -27,6 +27,7 @@ class Seat:
 
     def encode_observation(self, raw: Any) -> Array:
         """Convert an observation of the environment to an array of `observation_space`, without the action mask."""
+        # PettingZoo's classic games have {"observation": ..., "action_mask": ...}.
         if isinstance(raw, dict) and "action_mask" in raw:
             rest = {key: value for key, value in raw.items() if key != "action_mask"}
             raw = rest["observation"] if list(rest) == ["observation"] else rest
@@ -54,6 +55,7 @@ def make_seat(agent: str, observation_space: spaces.Space[Any], action_space: sp
     seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
     if not isinstance(seen, spaces.Box):
         raise ValueError(f"agent {agent}: the observation space {observation_space} has no fixed size")
+    # Integer observations (images, boards) keep their dtype, which saves memory; float64 becomes float32.
     if seen.dtype == np.float64:
         seen = to_float32(seen)
     return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space))
@@ -106,6 +108,7 @@ def group_seats(seats: Sequence[Seat]) -> list[Group]:
 
 def _shared_name(agents: Sequence[str]) -> str:
     """Return the common prefix as a valid identifier: ["adversary_0", "adversary_1"] -> "adversary"; else "agents"."""
+    # Cut trailing digits and separators, then replace other characters that an identifier cannot have.
     prefix = os.path.commonprefix(list(agents))
     name = re.sub(r"\W", "_", re.sub(r"[\W\d_]+$", "", prefix))
     return name if name.isidentifier() else "agents"

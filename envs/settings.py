@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 def require_integer(key: str, value: int, low: int, high: int | None = None) -> None:
     """Require that `env.<key>` is an integer >= low (and <= high)."""
+    # bool is a subclass of int: `true` in YAML must not count as 1.
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if not is_integer or value < low or (high is not None and value > high):
         bounds = f">= {low}" if high is None else f"in [{low}, {high}]"

@@ -39,8 +39,8 @@ def check_result(result, contestants):
             decisions = game.deciders * min(entry[mode]["env_steps_per_s"])
             assert decisions >= min(entry[mode]["trained_agent_steps_per_s"]) * 0.9 > 0
             assert min(entry[mode]["cores"]) > 0
-    # All networks are equal, except for a few numbers that are not trained (ours: 4 of PopArt, RLlib's: 2 constants) and
-    # for the larger centralized critic of MAPPO.
+    # All networks are equal, except for a few untrained numbers (ours: 4 of PopArt, RLlib's: 2 constants) and for the
+    # larger centralized critic of MAPPO.
     sizes = [entry["facts"]["parameters"] for name, entry in result["contestants"].items() if name != "mappo"]
     assert max(sizes) - min(sizes) <= 4
     wanted = [ratio for ratio in game.ratios if {ratio.above, ratio.below} <= set(contestants)]
