@@ -14,10 +14,10 @@ from ray.exceptions import RayError
 
 from marl_app.config.errors import first_line
 from marl_app.envs.batched import MakeEnv
-from marl_app.evaluation.anchors import Score, evaluate
-from marl_app.evaluation.team import TEAM, Return, evaluate_team
+from marl_app.evaluation.anchors import Score, evaluate_anchor
+from marl_app.evaluation.team import TEAM, TeamReturn, evaluate_team
 from marl_app.players.agent import Agent
-from marl_app.players.anchors import why_not
+from marl_app.players.anchors import unplayable_reason
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.events import CallbackResult, MatchCallback
 
@@ -34,12 +34,12 @@ class Evaluator:
 
     def evaluate(
         self, blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool
-    ) -> Score | Return:
+    ) -> Score | TeamReturn:
         """Return the score of a player, or of one per side, against an anchor; of a team alone its return."""
         rng, agents = np.random.default_rng(seed), [Agent(blob) for blob in blobs]
         if anchor == TEAM:
             return evaluate_team(make_env, agents[0], games, rng, greedy=greedy)
-        return evaluate(make_env, agents, anchor, games, rng, greedy=greedy)
+        return evaluate_anchor(make_env, agents, anchor, games, rng, greedy=greedy)
 
 
 def _start_process() -> Any:
@@ -66,7 +66,7 @@ class EvaluateAnchors(MatchCallback):
         self._seed = algorithm.spec.settings.seed
         with closing(algorithm.spec.make_env(1)) as env:
             sides = len(env.sides)
-            reasons = {anchor: why_not(env, anchor) for anchor in self._anchors} if sides > 1 else {}
+            reasons = {anchor: unplayable_reason(env, anchor) for anchor in self._anchors} if sides > 1 else {}
         self._games += -self._games % sides  # rounded up: each side is played equally often
         if sides == 1:
             self._anchors = [TEAM] if self._anchors else []
@@ -115,7 +115,7 @@ class EvaluateAnchors(MatchCallback):
         """Return the score of an evaluation, waiting for it. One that failed is counted, and training goes on."""
         anchor, mode = self._running.pop(reference)
         try:
-            score: Score | Return = ray.get(reference)
+            score: Score | TeamReturn = ray.get(reference)
         except RayError as error:
             logger.error("evaluation against %s failed\n%s", anchor, error)
             cause = first_line(getattr(error, "cause", error))

@@ -36,7 +36,7 @@ class LogMetrics(MatchCallback):
         """Write metrics and pictures."""
         if report.iteration:
             with algorithm.disk_errors.postpone("progress.jsonl"):
-                algorithm.records.progress(dict(report.metrics))
+                algorithm.records.append_progress(dict(report.metrics))
         if report.metrics:
             self._write(algorithm, lambda writer: writer.scalars(dict(report.metrics), report.env_steps))
         self._write_images(algorithm, report.images)

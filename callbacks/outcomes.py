@@ -32,4 +32,4 @@ class RecordOutcomes(MatchCallback):
             "probability": np.array([reason.probability for reason in fragment.reasons], np.float32),
         }
         with algorithm.disk_errors.postpone("matches/"):  # rows for which the disk has no room stay in memory
-            algorithm.records.matches(algorithm.iteration + 1, rows)
+            algorithm.records.add_matches(algorithm.iteration + 1, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marl_app.metrics.progress import Progress
+from marl_app.metrics.progress import ProgressLine
 from marl_app.rllib.training.events import MatchCallback, RunReport
 
 
@@ -13,12 +13,12 @@ class ShowProgress(MatchCallback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._progress: Progress | None = None
+        self._progress: ProgressLine | None = None
 
     def on_report(self, *, report: RunReport, **kwargs: Any) -> None:
         """Show messages, and the figures of an iteration."""
         if self._progress is None:  # not in __init__: a callback is also made to check its arguments
-            self._progress = Progress()
+            self._progress = ProgressLine()
         for message in report.messages:
             self._progress.message(message)
         if report.iteration:

@@ -23,7 +23,7 @@ class Score(NamedTuple):
     games: int
 
 
-def evaluate(
+def evaluate_anchor(
     make_env: MakeEnv,
     policies: Sequence[Policy],
     anchor: str,

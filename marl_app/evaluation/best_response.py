@@ -22,7 +22,7 @@ from marl_app.players.policy import Follower, Policy
 CONFIDENCE = 0.975  # of each of two intervals, so that both hold at once in 95 %
 
 
-class Bound(NamedTuple):
+class ExploitabilityBound(NamedTuple):
     """A lower bound of exploitability: the estimate, and its lower end with 95 % confidence, in scores beyond 0.5.
 
     The lower end is never below 0, as no exploitability is.
@@ -35,15 +35,15 @@ class Bound(NamedTuple):
     payoff_low: float | None
 
 
-def bound(score: Score, stake: float | None) -> Bound:
+def exploitability_bound(score: Score, stake: float | None) -> ExploitabilityBound:
     """The bound that this score shows; `stake` is the environment's."""
     estimate, low = score.score - 0.5, max(0.0, score.low - 0.5)
     if stake is None:
-        return Bound(estimate, low, None, None)
-    return Bound(estimate, low, 2 * stake * estimate, 2 * stake * low)
+        return ExploitabilityBound(estimate, low, None, None)
+    return ExploitabilityBound(estimate, low, 2 * stake * estimate, 2 * stake * low)
 
 
-def score_against(
+def score_exploiters(
     make_env: MakeEnv,
     exploiters: Sequence[Policy],
     targets: Sequence[Policy | Follower],

@@ -28,7 +28,7 @@ from marl_app.runs.members import Members
 from marl_app.store.store import Store
 
 RUN, GUEST, ANCHOR, BOT = "run", "guest", "anchor", "bot"
-WORDS = "a run (DIR, DIR:main@0003), a digest, random, mcts_<simulations> or a class (package.module.Class)"
+PLAYER_FORMS = "a run (DIR, DIR:main@0003), a digest, random, mcts_<simulations> or a class (package.module.Class)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +61,14 @@ def contestants(
         directory, colon, player = _directory(name)
         if directory is not None:
             guests = Members(directory)
-            chosen = guests.chosen(player, snapshots) if colon else guests.learners[:1]
+            chosen = guests.matching(player, snapshots) if colon else guests.learners[:1]
             others += [_loaded(env, guests, one, f"{directory.name}:{one}", GUEST) for one in chosen]
         elif is_anchor(name):
             others.append(Contestant(name, ANCHOR, name, make_anchor(env, name)))
         elif "." in name:
             others.append(Contestant(name.rpartition(".")[2], BOT, name, make_bot(env, name)))
         else:
-            own += members.chosen(name, snapshots)
+            own += members.matching(name, snapshots)
     run = [_loaded(env, members, name, name, RUN) for name in members.steps if name in own]
     anchored = [Contestant(name, ANCHOR, name, make_anchor(env, name)) for name in anchors]
     found: dict[str, Contestant] = {}
@@ -93,7 +93,7 @@ def _directory(name: str) -> tuple[Path | None, str, str]:
 
 def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str) -> Contestant:
     data, source = load_bytes(members.run, player), f"{members.run}:{player}"
-    made = named_player(env, data, f"{members.run}: {player}")
+    made = decode_player(env, data, f"{members.run}: {player}")
     if not isinstance(made, Agent):  # a guest in the pool of the run
         return Contestant(name, BOT, source, made)
     return Contestant(
@@ -101,7 +101,7 @@ def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str
     )
 
 
-def named_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
+def decode_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
     """The player whose bytes these are. ValueError, naming it, if it does not fit the environment."""
     try:
         made = player_of(data, env)
@@ -125,16 +125,16 @@ def player_bytes(env: BatchedEnv, name: str, store: Store) -> bytes:
         data = store.get(name)
     elif directory is not None:
         members = Members(directory)
-        chosen = members.chosen(player, len(members.steps)) if colon else members.learners[:1]
+        chosen = members.matching(player, len(members.steps)) if colon else members.learners[:1]
         if len(chosen) != 1:
-            raise ValueError(f"{name} names {len(chosen)} players: give one of {members.there()}")
+            raise ValueError(f"{name} names {len(chosen)} players: give one of {members.describe()}")
         data = load_bytes(directory, chosen[0])
     elif is_anchor(name) or "." in name:
         make_bot(env, name)
         return encode_bot(name)
     else:
-        raise ValueError(f"{name} is nobody: give {WORDS}")
-    named_player(env, data, name)
+        raise ValueError(f"{name} is nobody: give {PLAYER_FORMS}")
+    decode_player(env, data, name)
     return data
 
 

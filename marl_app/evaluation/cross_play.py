@@ -18,14 +18,14 @@ import numpy as np
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.next_pair import next_pair
 from marl_app.evaluation.play import play_matches
-from marl_app.evaluation.results import Batch, Results
+from marl_app.evaluation.results import Batch, CrossPlayResults
 from marl_app.players.policy import Follower, Policy
 
 PlayPair = Callable[[int, int, int], Batch]
 """(first player, second player, number of their batch) -> its matches."""
 
 
-def cross_play(results: Results, play: PlayPair, batch: int, games: int) -> Iterator[tuple[int, int]]:
+def cross_play(results: CrossPlayResults, play: PlayPair, batch: int, games: int) -> Iterator[tuple[int, int]]:
     """Play `games` matches or the few more that fill the last batch of `batch`, and add them to `results`.
 
     Yields each pair after its batch has been counted, so that whoever stops in between loses nothing.
@@ -33,7 +33,7 @@ def cross_play(results: Results, play: PlayPair, batch: int, games: int) -> Iter
     while results.played < games:
         first, second = next_pair(results, batch)
         number = round(results.games[first, second] / batch)
-        results.add(first, second, play(first, second, number))
+        results.add_batch(first, second, play(first, second, number))
         yield first, second
 
 

@@ -26,7 +26,7 @@ class NotExactError(ValueError):
     """A game whose exploitability cannot be computed exactly here; the message says why."""
 
 
-def load(game: str) -> Any:
+def load_game(game: str) -> Any:
     """The OpenSpiel game. Raises NotExactError if it is none of two players whose tree can be read."""
     pyspiel = importlib.import_module("pyspiel")
     loaded = pyspiel.load_game(game)
@@ -40,7 +40,7 @@ def load(game: str) -> Any:
     return loaded
 
 
-def read(game: Any, see: See, max_histories: int) -> tuple[SequenceForm, tuple[list[Any], list[Any]]]:
+def read_sequence_form(game: Any, see: See, max_histories: int) -> tuple[SequenceForm, tuple[list[Any], list[Any]]]:
     """The sequence form of a loaded game, and what `see` gave for the information states of each player, in order.
 
     Raises NotExactError for a game with more histories than `max_histories`, or without perfect recall, or in

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import norm
 
-from marl_app.evaluation.results import Results
+from marl_app.evaluation.results import CrossPlayResults
 from marl_app.league.meta.nash import Nash
 from marl_app.league.payoff import Floats
 from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry, covariance
@@ -27,16 +27,18 @@ from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry, covariance
 PRIOR = 0.5  # wins added both ways to every pair: 16 wins in 16 games are not taken for certainty
 
 
-def next_pair(results: Results, batch: int) -> tuple[int, int]:
+def next_pair(results: CrossPlayResults, batch: int) -> tuple[int, int]:
     """The pair (i < j), of those that can meet, that plays the next `batch` games. One without games comes first."""
     first, second = np.triu_indices(len(results.players), 1)
     can_meet = results.can_meet[first, second]
     unplayed = np.flatnonzero(can_meet & (results.games[first, second] == 0))
-    best = int(unplayed[0]) if len(unplayed) else int(np.where(can_meet, worth(results, batch), -np.inf).argmax())
+    best = (
+        int(unplayed[0]) if len(unplayed) else int(np.where(can_meet, doubt_removed(results, batch), -np.inf).argmax())
+    )
     return int(first[best]), int(second[best])
 
 
-def worth(results: Results, batch: int) -> Floats:
+def doubt_removed(results: CrossPlayResults, batch: int) -> Floats:
     """The share of doubt that a batch of each pair would remove, [n (n - 1) / 2] in the order of `triu_indices`."""
     total = np.zeros(len(results.players) * (len(results.players) - 1) // 2)
     for doubt, removed in (*_ratings(results, batch), _meta_strategy(results, batch)):
@@ -54,7 +56,7 @@ def ranking_doubt(ratings: Floats, errors: Floats) -> float:
     return float(_wrong(gaps, variance).sum())
 
 
-def _ratings(results: Results, batch: int) -> Iterator[tuple[float, Floats]]:
+def _ratings(results: CrossPlayResults, batch: int) -> Iterator[tuple[float, Floats]]:
     """The doubt about ranking and level, and how much of each a batch of each pair would take off."""
     ratings = bradley_terry(results.points, PRIOR)
     errors = covariance(results.points, ratings, PRIOR)
@@ -78,7 +80,7 @@ def _variances(contrasts: Floats, ratings: Floats, errors: Floats, batch: int) -
     return now, now[:, None] - information * shared**2 / (1 + information * own)
 
 
-def _meta_strategy(results: Results, batch: int) -> tuple[float, Floats]:
+def _meta_strategy(results: CrossPlayResults, batch: int) -> tuple[float, Floats]:
     """The variance of all gains against the Nash mixture, and by how much a batch of each pair would lower it."""
     mixture = results.mixture(Nash())
     first, second = np.triu_indices(len(mixture), 1)

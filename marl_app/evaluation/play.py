@@ -32,10 +32,10 @@ def play_matches(
     greedy: bool,
 ) -> Floats:
     """The scores of `play`, float32 [B, sides] in [0, 1]."""
-    return play(env, players, seats, rng, greedy=greedy).scores
+    return play_with_returns(env, players, seats, rng, greedy=greedy).scores
 
 
-def play(
+def play_with_returns(
     env: BatchedEnv,
     players: Sequence[Policy | Follower],
     seats: Ints,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_app.evaluation.next_pair import ranking_doubt
-from marl_app.evaluation.results import Results
+from marl_app.evaluation.results import CrossPlayResults
 from marl_app.evaluation.skill import Skill, openskill
 from marl_app.league import cycles
 from marl_app.league.meta.meta import MetaStrategy
@@ -50,7 +50,7 @@ class Ranking:
     ranking_doubt: float
 
 
-def rank(results: Results, alpha_rank: MetaStrategy, seed: int) -> Ranking:
+def rank_players(results: CrossPlayResults, alpha_rank: MetaStrategy, seed: int) -> Ranking:
     """Work it out. `seed` decides in which order OpenSkill sees the matches, and what ladders are simulated."""
     zero = results.zero
     ratings = bradley_terry(results.points)

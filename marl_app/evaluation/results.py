@@ -24,7 +24,7 @@ class Batch:
     scores: Floats
 
 
-class Results:
+class CrossPlayResults:
     """The matches of `players`, and how often they score against one another.
 
     `zero`: the one, by index, whose Elo is 0. `mixed`: those that a meta-strategy mixes (None: everybody); the others
@@ -48,7 +48,7 @@ class Results:
         self.games: Doubles = np.zeros(size)
         self.batches: list[Batch] = []
 
-    def add(self, first: int, second: int, batch: Batch) -> None:
+    def add_batch(self, first: int, second: int, batch: Batch) -> None:
         """Count matches between two players. With more than two sides it is the score of who is alone that counts."""
         own = batch.seats == first
         alone = np.where(own.sum(axis=1) == 1, own.argmax(axis=1), (~own).argmax(axis=1))

@@ -106,7 +106,7 @@ class SequenceForm:
         return float((self.best_values(plans) - self.values(plans)).sum())
 
 
-def mixed(members: Iterable[Plans], probabilities: Floats) -> Plans:
+def mix_plans(members: Iterable[Plans], probabilities: Floats) -> Plans:
     """The plans of a player that draws one of `members` before it plays: their average on each side."""
     first, second = np.zeros(1), np.zeros(1)
     for member, probability in zip(members, probabilities.tolist(), strict=True):
@@ -114,7 +114,7 @@ def mixed(members: Iterable[Plans], probabilities: Floats) -> Plans:
     return first, second
 
 
-def one_shot(payoffs: Floats) -> SequenceForm:
+def one_shot_form(payoffs: Floats) -> SequenceForm:
     """The sequence form of a payoff table [n, m, 2]."""
     rows, columns = payoffs.shape[:2]
     nothing = np.zeros(1, np.int64)

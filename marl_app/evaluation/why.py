@@ -11,7 +11,7 @@ from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.players import Player
 
 
-def why(
+def explain_pair(
     first: str,
     second: str,
     league: Mapping[str, Any],

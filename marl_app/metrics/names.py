@@ -250,7 +250,7 @@ METRICS = (
 
 
 @cache
-def find(key: str) -> Metric:
+def find_metric(key: str) -> Metric:
     """The metric that `key` belongs to; a key goes before a pattern. Raises KeyError if there is none."""
     for metric in METRICS:
         if metric.key == key:
@@ -261,6 +261,6 @@ def find(key: str) -> Metric:
     raise KeyError(f"{key} is no metric of marl_app/metrics/names.py; add it there with a sentence and its unit")
 
 
-def check(key: str) -> None:
+def check_key(key: str) -> None:
     """Raises KeyError if `key` is not documented here."""
-    find(key)
+    find_metric(key)

@@ -25,7 +25,7 @@ _SHOWN = (
 )
 
 
-class Progress:
+class ProgressLine:
     """Shows how a run goes on `console` (standard output if None).
 
     In a terminal one line is redrawn at every `update`, and everything else that is printed appears above it.

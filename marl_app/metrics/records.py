@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from marl_app.metrics.files import replacing, to_json
-from marl_app.metrics.names import check
+from marl_app.metrics.names import check_key
 
 COLUMNS = (
     ("iteration", pa.int64(), "Iteration in which the matches ended."),
@@ -54,7 +54,7 @@ class Records:
         self._lines: list[str] = []  # those that found no room on the disk
         self._buffer_rows = buffer_rows
 
-    def matches(self, iteration: int, rows: Mapping[str, ArrayLike]) -> None:
+    def add_matches(self, iteration: int, rows: Mapping[str, ArrayLike]) -> None:
         """Add the match rows of one iteration: arrays [k] by column name, all of `COLUMNS` but `iteration`.
 
         Raises ValueError for columns that are missing, unknown or of different lengths.
@@ -69,14 +69,14 @@ class Records:
         if sum(batch.num_rows for batch in self._buffer) >= self._buffer_rows:
             self.flush()
 
-    def progress(self, values: Mapping[str, Any]) -> None:
+    def append_progress(self, values: Mapping[str, Any]) -> None:
         """Append one iteration's metrics, `iteration` among them, to `progress.jsonl`; NaN becomes null.
 
         Raises KeyError for a key that `names.py` does not have, and without `iteration`; OSError if the line cannot be
         written now: it is with the next one then.
         """
         for key in ("iteration", *values):
-            check(key)
+            check_key(key)
         self._lines.append(to_json({"iteration": values["iteration"], **values}) + "\n")
         self._append_lines()
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from marl_app.metrics.names import check
+from marl_app.metrics.names import check_key
 
 
 class TensorBoard:
@@ -33,7 +33,7 @@ class TensorBoard:
         Raises KeyError for a key that `names.py` does not have, before anything is written.
         """
         for key in values:
-            check(key)
+            check_key(key)
         for key, value in values.items():
             if math.isfinite(value):
                 self._writer.add_scalar(key, float(value), step)
@@ -43,7 +43,7 @@ class TensorBoard:
 
     def image(self, key: str, pixels: NDArray[np.uint8], step: int) -> None:
         """Write a picture, uint8 [height, width, 3]. Raises KeyError for a key that `names.py` does not have."""
-        check(key)
+        check_key(key)
         self._writer.add_image(key, pixels, step, dataformats="HWC")
 
     def hparams(self, config: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ class Agent:
     def __init__(self, blob: bytes) -> None:
         torch.set_num_threads(1)
         weights, self.metadata = decode(blob)
-        if bot := bots.name_of(self.metadata):
+        if bot := bots.bot_name(self.metadata):
             raise ValueError(f"this is the bot {bot}, which has no network: make it with its environment")
         self._modules = modules_of(weights, self.metadata)
         self._network_of = np.empty(len(self.metadata["agents"]), np.object_)  # name of its network, by agent
@@ -176,5 +176,5 @@ def player_of(data: bytes, env: BatchedEnv) -> Policy | Follower:
 
     Raises ValueError for a bot that cannot play it.
     """
-    bot = bots.name_of(metadata_of(data))
+    bot = bots.bot_name(metadata_of(data))
     return Agent(data) if bot is None else bots.make_bot(env, bot)

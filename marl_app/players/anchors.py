@@ -18,7 +18,7 @@ from marl_app.envs.batched import BatchedEnv, Ints
 from marl_app.players.policy import Follower, Policy, RandomPolicy
 
 
-def simulations(anchor: str) -> int | None:
+def simulations_of_anchor(anchor: str) -> int | None:
     """N of `mcts_N`, None for `random`. Raises ValueError for any other name."""
     match = re.fullmatch(r"mcts_([1-9]\d*)", anchor)
     if match:
@@ -28,11 +28,11 @@ def simulations(anchor: str) -> int | None:
     raise ValueError(f"unknown anchor {anchor!r}: use random, or mcts_N with N simulations a move, as in mcts_100")
 
 
-def why_not(env: BatchedEnv, anchor: str) -> str | None:
+def unplayable_reason(env: BatchedEnv, anchor: str) -> str | None:
     """Why the anchor cannot play this environment, or None if it can. Raises ValueError for an unknown name."""
     if len(env.sides) < 2:
         return "the environment has one side, so there is nobody to play against"
-    if simulations(anchor) is None:
+    if simulations_of_anchor(anchor) is None:
         return None
     if env.openspiel_game is None:
         return "the environment names no OpenSpiel game with the same moves"
@@ -50,10 +50,10 @@ def why_not(env: BatchedEnv, anchor: str) -> str | None:
 
 def make_anchor(env: BatchedEnv, anchor: str) -> Policy | Follower:
     """The anchor as a player of this environment. Raises ValueError, with the reason, if it cannot play it."""
-    reason = why_not(env, anchor)
+    reason = unplayable_reason(env, anchor)
     if reason is not None:
         raise ValueError(f"anchor {anchor} is not applicable: {reason}")
-    count = simulations(anchor)
+    count = simulations_of_anchor(anchor)
     return RandomPolicy(env) if count is None else Mcts(str(env.openspiel_game), count)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marl_app.envs.batched import BatchedEnv
-from marl_app.players.anchors import make_anchor, simulations
+from marl_app.players.anchors import make_anchor, simulations_of_anchor
 from marl_app.players.policy import Follower, Policy
 from marl_app.store.codec import encode
 
@@ -24,7 +24,7 @@ BOT = "bot"
 def is_anchor(name: str) -> bool:
     """Whether this is the name of an anchor."""
     try:
-        simulations(name)
+        simulations_of_anchor(name)
     except ValueError:
         return False
     return True
@@ -56,6 +56,6 @@ def encode_bot(name: str) -> bytes:
     return encode({}, {BOT: name})
 
 
-def name_of(metadata: Mapping[str, Any]) -> str | None:
+def bot_name(metadata: Mapping[str, Any]) -> str | None:
     """The name of the bot whose decoded metadata this is; None if it is a network's."""
     return metadata.get(BOT)

@@ -30,7 +30,7 @@ class Members:
         steps |= {Player(lineage): self.state.trainees[lineage].agent_steps for lineage in self.learners}
         self.steps = {player.id: steps[player] for player in sorted(steps)}
 
-    def chosen(self, pattern: str, snapshots: int) -> list[str]:
+    def matching(self, pattern: str, snapshots: int) -> list[str]:
         """The ids that fit a name or a pattern, at most so many snapshots of each lineage.
 
         Raises ValueError, naming the players there are, for a name that nobody has. A pattern of snapshots may fit none
@@ -45,13 +45,13 @@ class Members:
         is_pattern = any(sign in pattern for sign in "*?[")
         may_come = is_pattern and wants_snapshots and fnmatch.filter(self.learners, pattern.partition("@")[0])
         if not fitting and not may_come:
-            raise ValueError(f"{self.run} has no player {pattern!r}; there are {self.there()}")
+            raise ValueError(f"{self.run} has no player {pattern!r}; there are {self.describe()}")
         lines: dict[str, list[str]] = {}
         for name in fitting:
             lines.setdefault(Player.parse(name).lineage, []).append(name)
-        return [name for line in lines.values() for name in spaced(line, snapshots)]
+        return [name for line in lines.values() for name in evenly_spaced(line, snapshots)]
 
-    def there(self) -> str:
+    def describe(self) -> str:
         """Who is there, in words."""
         words = []
         for lineage in dict.fromkeys([*self.learners, *(name.partition("@")[0] for name in self.steps)]):
@@ -61,7 +61,7 @@ class Members:
         return ", ".join(words)
 
 
-def spaced(line: Sequence[str], most: int) -> list[str]:
+def evenly_spaced(line: Sequence[str], most: int) -> list[str]:
     """At most so many of a sequence, evenly spaced, the last (and, if there is room, the first) among them."""
     if len(line) <= most:
         return list(line)

@@ -26,9 +26,9 @@ from marl_app.config.schema import Config, Section, key
 from marl_app.evaluation import exploiter
 from marl_app.evaluation.contestants import ANCHOR, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, seatings
-from marl_app.evaluation.own_past import against_past
+from marl_app.evaluation.past_selves import scores_against_past
 from marl_app.evaluation.ranking import ladder_cyclic_share
-from marl_app.evaluation.results import Results
+from marl_app.evaluation.results import CrossPlayResults
 from marl_app.league import cycles
 from marl_app.league.payoff import Floats
 from marl_app.league.ratings import bradley_terry
@@ -81,9 +81,9 @@ class Contrast(Section):
         recorded = OmegaConf.load(members.run / ".hydra" / "config.yaml")
         make_env = env_factory(named("run", lambda: environment(recorded)))
         first = members.learners[0]
-        names = [first, *members.chosen(f"{first}@*", self.snapshots)]
+        names = [first, *members.matching(f"{first}@*", self.snapshots)]
         for other in members.learners[1:] if self.others else ():
-            names += members.chosen(f"{other}@*", self.others)
+            names += members.matching(f"{other}@*", self.others)
         with closing(make_env(1)) as env:
             sides = len(env.sides)
             if sides < 2:
@@ -96,14 +96,14 @@ class Contrast(Section):
             halves = self._play(results, play, results.players.index(first), batch)
         return _measured(members, players, results, halves, np.random.default_rng(seed))
 
-    def _play(self, results: Results, play: Matches, newest: int, batch: int) -> Floats:
+    def _play(self, results: CrossPlayResults, play: Matches, newest: int, batch: int) -> Floats:
         """Play every pair; the newest one's mean scores against everybody in two halves of their matches, [2, n]."""
         points = np.zeros((2, len(results.players)))
         for first, second in itertools.combinations(range(len(results.players)), 2):
             games = self.games if newest in (first, second) else self.pool_games
             before = results.points[newest].copy()
             for number in range(2 * -(-games // (2 * batch))):
-                results.add(first, second, play(first, second, number))
+                results.add_batch(first, second, play(first, second, number))
                 points[number % 2] += results.points[newest] - before
                 before = results.points[newest].copy()
         halves: Floats = 2 * points / np.maximum(results.games[newest], 1)
@@ -124,7 +124,7 @@ def recorded_runs(directory: Path) -> dict[Path, Members]:
 
 
 def _measured(
-    members: Members, players: Sequence[Contestant], results: Results, halves: Floats, rng: np.random.Generator
+    members: Members, players: Sequence[Contestant], results: CrossPlayResults, halves: Floats, rng: np.random.Generator
 ) -> Measured:
     first = members.learners[0]
     past = [place for place, one in enumerate(players) if one.lineage == first and one.name != first]
@@ -135,7 +135,7 @@ def _measured(
     games = results.games[pool]
     parts = cycles.decompose_flow(cycles.log_odds(rates[pool], games), games)
     values = {
-        **against_past(halves[:, past]),
+        **scores_against_past(halves[:, past]),
         "cyclic share": parts.cyclic_share,
         "by chance": ladder_cyclic_share(elo[results.mixed], games, rng),
         **_exploitability(members.run),
@@ -158,8 +158,8 @@ def _measured(
 
 def _exploited(run: Path, directory: Path, env_steps: int) -> float:
     """What an exploiter scores beyond 0.5 against the newest main; NaN, with a line, if it failed."""
-    exploiter.start(run, directory, f"stop.env_steps={env_steps}").wait()
-    known = exploiter.found(directory)
+    exploiter.start_exploiter(run, directory, f"stop.env_steps={env_steps}").wait()
+    known = exploiter.read_findings(directory)
     if known is None:
         print(f"no exploiter of {run}: see {directory / exploiter.LOG}", flush=True)
     return np.nan if known is None else float(known["bound"]["estimate"])

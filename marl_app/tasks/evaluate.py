@@ -30,13 +30,13 @@ from marl_app.config.schema import Config, Section, key
 from marl_app.envs.batched import BatchedEnv, MakeEnv
 from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
-from marl_app.evaluation.ranking import rank
-from marl_app.evaluation.results import Results
-from marl_app.evaluation.why import why
+from marl_app.evaluation.ranking import rank_players
+from marl_app.evaluation.results import CrossPlayResults
+from marl_app.evaluation.why import explain_pair
 from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.players import Learner
-from marl_app.players.anchors import why_not
+from marl_app.players.anchors import unplayable_reason
 from marl_app.runs.members import Members
 from marl_app.tasks.evaluate_report import Report
 
@@ -89,9 +89,11 @@ class Evaluate(Section):
         elo = self._report(config, players, results, FINISHED)
         return elo.get(members.learners[0], max(elo.values()))
 
-    def _report(self, config: Config, players: Sequence[Contestant], results: Results, status: str) -> dict[str, float]:
+    def _report(
+        self, config: Config, players: Sequence[Contestant], results: CrossPlayResults, status: str
+    ) -> dict[str, float]:
         """Write and print what the matches say; the players' Elo."""
-        ranking = rank(results, self.alpha_rank, config.seed)
+        ranking = rank_players(results, self.alpha_rank, config.seed)
         report = Report(players, results, ranking, status)
         directory = Path(config.output_dir)
         report.write(directory, {"run": config.run, "seed": config.seed, "greedy": self.greedy})
@@ -108,10 +110,10 @@ class Evaluate(Section):
             found = named("task.players", lambda: contestants(env, members, self.players, self.snapshots, anchors))
         if len(found) < 2:
             names = ", ".join(one.name for one in found) or "nobody"
-            raise ConfigError(f"task.players={self.players}: only {names} would play; there are {members.there()}")
+            raise ConfigError(f"task.players={self.players}: only {names} would play; there are {members.describe()}")
         return found
 
-    def _play(self, make_env: MakeEnv, players: Sequence[Contestant], results: Results, seed: int) -> None:
+    def _play(self, make_env: MakeEnv, players: Sequence[Contestant], results: CrossPlayResults, seed: int) -> None:
         """As many matches a pair as asked for, on average, and at least a batch, in which everybody sits everywhere."""
         with closing(make_env(1)) as env:
             batch = self.batch + -self.batch % seatings(len(env.sides))
@@ -137,27 +139,27 @@ class Evaluate(Section):
         first, second = names
         state = members.state["league"]
         branches = named("run", lambda: _branches(recorded, state))
-        for line in named("task.why", lambda: why(first, second, state, records, trained, branches)):
+        for line in named("task.why", lambda: explain_pair(first, second, state, records, trained, branches)):
             print(line, flush=True)
         return 0.0
 
 
 def able(env: BatchedEnv, anchors: Sequence[str], *, quiet: bool = False) -> list[str]:
     """Those of task.anchors that can play the environment; of the others it is printed (unless `quiet`) why not."""
-    unfit = named("task.anchors", lambda: {anchor: why_not(env, anchor) for anchor in anchors})
+    unfit = named("task.anchors", lambda: {anchor: unplayable_reason(env, anchor) for anchor in anchors})
     for anchor, reason in unfit.items():
         if reason and not quiet:
             print(f"without {anchor}: {reason}", flush=True)
     return [anchor for anchor, reason in unfit.items() if not reason]
 
 
-def results_of(players: Sequence[Contestant], learner: str) -> Results:
+def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:
     """No matches yet. Zero is random; without it the oldest player of the run's learner, or the first of all."""
     names = [one.name for one in players]
     oldest = [place for place, one in enumerate(players) if one.kind == RUN and one.lineage == learner] or [0]
     mixed = [place for place, one in enumerate(players) if one.kind != ANCHOR]
     zero = names.index(ZERO) if ZERO in names else oldest[0]
-    return Results(names, zero, mixed, [one.side for one in players])
+    return CrossPlayResults(names, zero, mixed, [one.side for one in players])
 
 
 def environment(recorded: Any) -> dict[str, Any]:

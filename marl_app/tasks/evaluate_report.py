@@ -13,7 +13,7 @@ from rich.table import Table
 
 from marl_app.evaluation.contestants import ANCHOR, Contestant
 from marl_app.evaluation.ranking import Ranking
-from marl_app.evaluation.results import Results
+from marl_app.evaluation.results import CrossPlayResults
 from marl_app.metrics.figures import Pixels, curves_figure, payoff_heat_map, ratings_figure, write_png
 from marl_app.metrics.files import replacing, to_json
 from marl_app.metrics.tensorboard import TensorBoard
@@ -25,7 +25,7 @@ LARGEST = 12  # players of the picture of the strongest cycle: those that take m
 class Report:
     """Everything known of `players` after their matches; `status` says how these ended."""
 
-    def __init__(self, players: Sequence[Contestant], results: Results, ranking: Ranking, status: str) -> None:
+    def __init__(self, players: Sequence[Contestant], results: CrossPlayResults, ranking: Ranking, status: str) -> None:
         self.players, self.results, self.ranking, self.status = players, results, ranking, status
 
     def print(self, directory: Path) -> None:

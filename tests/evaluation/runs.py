@@ -58,7 +58,7 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
             "draws": zeros, "losses": losses, "scores": wins.astype(np.float32),
             "steps": wins + losses, "win_rate": np.full(rows, 0.5), "probability": np.full(rows, 0.25),
         }  # fmt: skip
-        records.matches(iteration, columns)
+        records.add_matches(iteration, columns)
         lines.append({"iteration": iteration, "steps/trained_agent_steps": 100 * iteration})
         if iteration % 2 == 0 and len(there) < len(pool):
             digest = DiskStore(folder / "snapshots").put(always(pool[len(there)], actions))

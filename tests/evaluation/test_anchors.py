@@ -8,9 +8,9 @@ import pytest
 from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.openspiel_adapter import OpenSpiel
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.evaluation.anchors import evaluate
+from marl_app.evaluation.anchors import evaluate_anchor
 from marl_app.evaluation.play import play_matches
-from marl_app.players.anchors import Mcts, simulations, why_not
+from marl_app.players.anchors import Mcts, simulations_of_anchor, unplayable_reason
 from marl_app.players.policy import RandomPolicy
 
 
@@ -19,14 +19,14 @@ def rng() -> np.random.Generator:
 
 
 def test_random_scores_a_half_against_itself():
-    score = evaluate(ConnectFour, [RandomPolicy(ConnectFour(1))], "random", 2000, rng(), greedy=False)
+    score = evaluate_anchor(ConnectFour, [RandomPolicy(ConnectFour(1))], "random", 2000, rng(), greedy=False)
     assert score.score == pytest.approx(0.5, abs=0.045)  # 4 standard errors; only alternating sides gives 0.5, not 0.55
     assert score.low < score.score < score.high and score.games == 2000
 
 
 def test_random_against_ten_simulations():
     """0.10 in 100 games with OpenSpiel alone, and 0.116 in 2,000 games here."""
-    score = evaluate(ConnectFour, [RandomPolicy(ConnectFour(1))], "mcts_10", 400, rng(), greedy=False)
+    score = evaluate_anchor(ConnectFour, [RandomPolicy(ConnectFour(1))], "mcts_10", 400, rng(), greedy=False)
     assert score.score == pytest.approx(0.116, abs=0.064)  # 4 standard errors
     # Wilson: z = 1.96, n = 400, and a half width near 1.96 sqrt(0.116 * 0.884 / 400) = 0.031.
     assert score.high - score.low == pytest.approx(0.063, abs=0.015)
@@ -51,7 +51,8 @@ def test_perfect_play_draws_tic_tac_toe():
 
 def test_the_same_seed_gives_the_same_searches():
     first, again = (
-        evaluate(ConnectFour, [RandomPolicy(ConnectFour(1))], "mcts_10", 40, rng(), greedy=False) for _ in range(2)
+        evaluate_anchor(ConnectFour, [RandomPolicy(ConnectFour(1))], "mcts_10", 40, rng(), greedy=False)
+        for _ in range(2)
     )
     assert first == again
 
@@ -60,7 +61,7 @@ def test_any_openspiel_game_has_the_anchor_through_the_adapter():
     def breakthrough(num_matches: int) -> OpenSpiel:
         return OpenSpiel(num_matches, "breakthrough(rows=5,columns=4)")
 
-    score = evaluate(breakthrough, [RandomPolicy(breakthrough(1))], "mcts_50", 20, rng(), greedy=False)
+    score = evaluate_anchor(breakthrough, [RandomPolicy(breakthrough(1))], "mcts_50", 20, rng(), greedy=False)
     assert score.score < 0.25
 
 
@@ -82,18 +83,20 @@ def fake(game: str | None, sides: int = 2) -> SimpleNamespace:
     ],
 )
 def test_why_an_anchor_cannot_play(env, anchor, reason):
-    answer = why_not(env, anchor)
+    answer = unplayable_reason(env, anchor)
     assert answer is None if reason is None else reason in answer
 
 
 def test_an_anchor_that_cannot_play_says_so_when_asked_to():
     with pytest.raises(ValueError, match="mcts_10 is not applicable: kuhn_poker has chance events"):
-        evaluate(lambda n: OpenSpiel(n, "kuhn_poker"), [RandomPolicy(ConnectFour(1))], "mcts_10", 2, rng(), greedy=True)
+        evaluate_anchor(
+            lambda n: OpenSpiel(n, "kuhn_poker"), [RandomPolicy(ConnectFour(1))], "mcts_10", 2, rng(), greedy=True
+        )
 
 
 def test_an_odd_number_of_games_is_refused():
     with pytest.raises(ValueError, match="games=201 must be a multiple of the 2 sides"):
-        evaluate(ConnectFour, [RandomPolicy(ConnectFour(1))], "random", 201, rng(), greedy=False)
+        evaluate_anchor(ConnectFour, [RandomPolicy(ConnectFour(1))], "random", 201, rng(), greedy=False)
 
 
 def test_a_wrong_openspiel_game_is_noticed():
@@ -101,11 +104,11 @@ def test_a_wrong_openspiel_game_is_noticed():
         openspiel_game = "tic_tac_toe"
 
     with pytest.raises(ValueError, match="illegal action [78] in match"):  # tic-tac-toe has nine actions, not seven
-        evaluate(Wrong, [RandomPolicy(ConnectFour(1))], "mcts_10", 20, rng(), greedy=False)
+        evaluate_anchor(Wrong, [RandomPolicy(ConnectFour(1))], "mcts_10", 20, rng(), greedy=False)
 
 
 def test_names():
-    assert (simulations("random"), simulations("mcts_1000")) == (None, 1000)
+    assert (simulations_of_anchor("random"), simulations_of_anchor("mcts_1000")) == (None, 1000)
     for name in ("mcts_0", "mcts", "mcts_-3", "mcts_1e3", "minimax"):
         with pytest.raises(ValueError, match="unknown anchor"):
-            simulations(name)
+            simulations_of_anchor(name)

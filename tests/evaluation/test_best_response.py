@@ -5,7 +5,7 @@ import pytest
 
 from marl_app.envs.matrix_game import MatrixGame
 from marl_app.evaluation.anchors import Score
-from marl_app.evaluation.best_response import bound, score_against
+from marl_app.evaluation.best_response import exploitability_bound, score_exploiters
 from marl_app.players.agent import Agent
 from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, always
 
@@ -15,7 +15,7 @@ def scored(exploiter, targets, probabilities, greedy=False):
     rng = np.random.default_rng(0)
     chances = np.array(probabilities)
     policy = Agent(always(exploiter)) if isinstance(exploiter, int) else exploiter
-    return score_against(lambda n: MatrixGame(n, RPS), [policy], players, chances, 3000, 101, rng, greedy=greedy)
+    return score_exploiters(lambda n: MatrixGame(n, RPS), [policy], players, chances, 3000, 101, rng, greedy=greedy)
 
 
 def test_a_mixture_is_drawn_for_each_match():
@@ -41,5 +41,5 @@ def test_greedy_is_the_exploiter_alone():
 
 def test_the_bound_in_scores_and_in_payoff():
     # In Kuhn poker (stake 2) a score of 0.55 is a payoff of 0.2 a match: 0.5 + payoff / (2 * 2).
-    assert bound(Score(0.55, 0.525, 0.575, 1000), 2.0) == pytest.approx((0.05, 0.025, 0.2, 0.1))
-    assert bound(Score(0.55, 0.45, 0.65, 100), None) == pytest.approx((0.05, 0.0, None, None))
+    assert exploitability_bound(Score(0.55, 0.525, 0.575, 1000), 2.0) == pytest.approx((0.05, 0.025, 0.2, 0.1))
+    assert exploitability_bound(Score(0.55, 0.45, 0.65, 100), None) == pytest.approx((0.05, 0.0, None, None))

@@ -7,8 +7,8 @@ from marl_app.envs.matrix_game import MatrixGame
 from marl_app.evaluation.contestants import contestants, player_bytes
 from marl_app.evaluation.play import play_matches
 from marl_app.players.agent import Agent, player_of
-from marl_app.players.bots import name_of
-from marl_app.runs.members import Members, spaced
+from marl_app.players.bots import bot_name
+from marl_app.runs.members import Members, evenly_spaced
 from marl_app.store.codec import decode
 from marl_app.store.disk import DiskStore
 from marl_app.store.store import digest_of
@@ -50,8 +50,8 @@ def test_patterns_and_spacing(runs):
     assert names(runs, "main", "main@0003", "main@0000") == ["main@0000", "main@0003", "main"]  # by age
     assert names(runs, "*", "*@*", snapshots=3) == ["main@0000", "main@0002", "main@0004", "main"]
     assert names(runs, "main@000[12]", "main@0001") == ["main@0001", "main@0002"]
-    assert spaced(list("abcdef"), 1) == ["f"] and spaced(list("abcdef"), 2) == ["a", "f"]
-    assert spaced(list("ab"), 5) == ["a", "b"]
+    assert evenly_spaced(list("abcdef"), 1) == ["f"] and evenly_spaced(list("abcdef"), 2) == ["a", "f"]
+    assert evenly_spaced(list("ab"), 5) == ["a", "b"]
 
 
 def test_guests_bots_and_anchors(runs):
@@ -110,7 +110,7 @@ def test_one_player_as_bytes(runs, tmp_path):
     rock = always(ROCK)
     assert player_bytes(env, store.put(rock), store) == rock
     for name in ("random", "tests.evaluation.test_contestants.Paper"):
-        assert name_of(decode(player_bytes(env, name, store))[1]) == name
+        assert bot_name(decode(player_bytes(env, name, store))[1]) == name
     bot = player_of(player_bytes(env, "tests.evaluation.test_contestants.Paper", store), env)
     assert isinstance(bot, Paper)
     with pytest.raises(ValueError, match="this is the bot random, which has no network"):

@@ -9,8 +9,8 @@ from marl_app.envs.pettingzoo_adapter import PettingZoo
 from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.envs.two_step import TwoStep
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
-from marl_app.evaluation.next_pair import next_pair, worth
-from marl_app.evaluation.results import Batch, Results
+from marl_app.evaluation.next_pair import doubt_removed, next_pair
+from marl_app.evaluation.results import Batch, CrossPlayResults
 from marl_app.league.meta.nash import Nash
 from marl_app.players.anchors import Mcts
 from marl_app.players.policy import RandomPolicy
@@ -39,15 +39,15 @@ def chance(scores, matches=16):
 
 def table(points, games, mixed=None):
     """Results of which only the sums are known."""
-    results = Results([f"p{number}" for number in range(len(games))], mixed=mixed)
+    results = CrossPlayResults([f"p{number}" for number in range(len(games))], mixed=mixed)
     results.points, results.games = points, games
     return results
 
 
 def test_two_sides_are_counted_from_both():
-    results = Results(["a", "b", "c"])
+    results = CrossPlayResults(["a", "b", "c"])
     # a wins once on each side, draws one match; a against c is not played.
-    results.add(0, 1, batch([[0, 1], [1, 0], [0, 1], [1, 0]], [[1, 0], [0, 1], [0.5, 0.5], [1, 0]]))
+    results.add_batch(0, 1, batch([[0, 1], [1, 0], [0, 1], [1, 0]], [[1, 0], [0, 1], [0.5, 0.5], [1, 0]]))
     assert results.win_rates[0, 1] == 2.5 / 4 and results.win_rates[1, 0] == 1.5 / 4 and results.win_rates[0, 2] == 0.5
     assert results.games.tolist() == [[0, 4, 0], [4, 0, 0], [0, 0, 0]] and results.played == 4
     assert results.side_scores.tolist() == [0.625, 0.375]
@@ -55,9 +55,9 @@ def test_two_sides_are_counted_from_both():
 
 
 def test_of_three_sides_the_score_of_who_is_alone_counts():
-    results = Results(["a", "b"])
+    results = CrossPlayResults(["a", "b"])
     # a alone beats both others; a alone comes between two bs; b alone loses to both as.
-    results.add(0, 1, batch([[0, 1, 1], [1, 0, 1], [0, 0, 1]], [[1, 0.25, 0.25], [1, 0.5, 0], [0.75, 0.75, 0]]))
+    results.add_batch(0, 1, batch([[0, 1, 1], [1, 0, 1], [0, 0, 1]], [[1, 0.25, 0.25], [1, 0.5, 0], [0.75, 0.75, 0]]))
     assert results.points[0, 1] == 1 + 0.5 + (1 - 0) and results.points[1, 0] == 3 - 2.5
 
 
@@ -69,9 +69,9 @@ def test_a_player_and_its_copy_score_a_half_exactly():
         (lambda n: OpenSpiel(n, "kuhn_poker(players=3)"), lambda: RandomPolicy(OpenSpiel(1, "kuhn_poker(players=3)"))),
     ):
         play = Matches(make_env, [make_player(), make_player()], 48, 0, greedy=False)
-        results = Results(["one", "copy"])
+        results = CrossPlayResults(["one", "copy"])
         for number in range(3):
-            results.add(0, 1, play(0, 1, number))
+            results.add_batch(0, 1, play(0, 1, number))
         play.close()
         assert results.win_rates[0, 1] == pytest.approx(0.5, abs=1e-6) and results.played == 144
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_played_is_refused():
 
 
 def test_every_pair_plays_and_the_budget_is_kept():
-    results = Results(list("abcd"))
+    results = CrossPlayResults(list("abcd"))
     pairs = list(cross_play(results, chance(expected([0, 100, 200, 300])), 16, 6 * 16 + 40))
     assert len(set(pairs[:6])) == 6 and results.played == 6 * 16 + 48  # what fills the last batch is played too
     assert (results.games == results.games.T).all() and (results.games[~np.eye(4, dtype=bool)] >= 16).all()
@@ -125,7 +125,7 @@ def test_every_pair_plays_and_the_budget_is_kept():
 def test_the_budget_goes_to_the_uncertain_pair():
     # b and c are nearly equal, and everybody else is 600 Elo away: only their order is in doubt, and then how far away
     # the others are, which a and d say least about as long as they play each other.
-    results = Results(list("abcd"))
+    results = CrossPlayResults(list("abcd"))
     list(cross_play(results, chance(expected([0, 600, 630, 1230])), 16, 40 * 16))
     assert results.games[1, 2] == results.games.max() > 1.5 * results.played / 6
     assert results.games[0, 3] == results.games[~np.eye(4, dtype=bool)].min() < 0.5 * results.played / 6
@@ -144,7 +144,9 @@ def test_what_a_mixture_uses_is_worth_more_than_what_it_does_not():
     # All have equal records but the last, so the Nash mixture is a third of each of the first three.
     scores = np.array([[0.5, 0.1, 0.9, 0.9], [0.9, 0.5, 0.1, 0.9], [0.1, 0.9, 0.5, 0.9], [0.1, 0.1, 0.1, 0.5]])
     games = np.full((4, 4), 100.0) - 100 * np.eye(4)
-    value = dict(zip(zip(*np.triu_indices(4, 1), strict=True), worth(table(scores * games, games), 10), strict=True))
+    value = dict(
+        zip(zip(*np.triu_indices(4, 1), strict=True), doubt_removed(table(scores * games, games), 10), strict=True)
+    )
     assert min(value[0, 1], value[0, 2], value[1, 2]) > max(value[0, 3], value[1, 3], value[2, 3])
 
 
@@ -162,5 +164,5 @@ def test_who_is_not_mixed_is_measured_with_only():
     assert table(scores * games, games).mixture(Nash()).tolist() == [0, 0, 1]
     without = table(scores * games, games, mixed=[0, 1])
     assert without.mixture(Nash())[:2].tolist() == [0, 1] and np.isnan(without.mixture(Nash())[2])
-    assert np.isfinite(worth(without, 10)).all()
+    assert np.isfinite(doubt_removed(without, 10)).all()
     assert np.isnan(table(scores * games, games, mixed=[]).mixture(Nash())).all()

@@ -4,12 +4,12 @@ import numpy as np
 import pyspiel
 import pytest
 
-from marl_app.evaluation.game_tree import NotExactError, load, looks_too_large, read
+from marl_app.evaluation.game_tree import NotExactError, load_game, looks_too_large, read_sequence_form
 
 
 def histories(game):
     """Each player's information states, as their histories when they are first met."""
-    return read(load(game), lambda state, player: state.history(), 300_000)
+    return read_sequence_form(load_game(game), lambda state, player: state.history(), 300_000)
 
 
 @pytest.mark.parametrize(("game", "states"), [("kuhn_poker", 12), ("leduc_poker", 936), ("matrix_rps", 2)])
@@ -31,15 +31,15 @@ def test_states_come_in_the_order_of_own_decisions():
 
 
 def test_the_limit_is_exact():
-    assert read(load("kuhn_poker"), lambda state, player: None, 58)
+    assert read_sequence_form(load_game("kuhn_poker"), lambda state, player: None, 58)
     with pytest.raises(NotExactError, match=r"kuhn_poker\(\) has more than 57 histories"):
-        read(load("kuhn_poker"), lambda state, player: None, 57)
+        read_sequence_form(load_game("kuhn_poker"), lambda state, player: None, 57)
 
 
 def test_large_games_show_it_at_once():
-    assert looks_too_large(load("connect_four"), 1_000_000) and looks_too_large(load("chess"), 1_000_000)
-    assert not looks_too_large(load("tic_tac_toe"), 549_946)
-    assert looks_too_large(load("tic_tac_toe"), 100_000)
+    assert looks_too_large(load_game("connect_four"), 1_000_000) and looks_too_large(load_game("chess"), 1_000_000)
+    assert not looks_too_large(load_game("tic_tac_toe"), 549_946)
+    assert looks_too_large(load_game("tic_tac_toe"), 100_000)
 
 
 @pytest.mark.parametrize(("game", "reason"), [("liars_dice_ir", "forgets"), ("kuhn_poker(players=3)", "3 players")])
@@ -51,13 +51,13 @@ def test_what_cannot_be_read(game, reason):
 def test_both_must_move():
     alone = 'EFG 2 R "alone" { "1" "2" } ""\np "" 1 1 "first" { "l" "r" } 0\nt "" 1 "" { 1 -1 }\nt "" 2 "" { 2 -2 }\n'
     with pytest.raises(NotExactError, match="never moves"):
-        read(pyspiel.load_efg_game(alone), lambda state, player: None, 100)
+        read_sequence_form(pyspiel.load_efg_game(alone), lambda state, player: None, 100)
 
 
 def test_payoffs_are_weighted_by_chance():
     form, _ = histories("kuhn_poker")
     plans = [decisions.plan(np.append(1.0, np.full(len(decisions.actions) - 1, 0.5))) for decisions in form.players]
     everything = pyspiel.expected_returns(
-        load("kuhn_poker").new_initial_state(), pyspiel.UniformRandomPolicy(load("kuhn_poker")), -1, True
+        load_game("kuhn_poker").new_initial_state(), pyspiel.UniformRandomPolicy(load_game("kuhn_poker")), -1, True
     )
     assert form.values(tuple(plans)) == pytest.approx(everything)

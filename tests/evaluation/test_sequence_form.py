@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_app.evaluation.game_tree import load, read
-from marl_app.evaluation.sequence_form import mixed, one_shot
+from marl_app.evaluation.game_tree import load_game, read_sequence_form
+from marl_app.evaluation.sequence_form import mix_plans, one_shot_form
 
 
 @functools.cache
 def small(game):
     """The game's sequence form, and the names of each player's information states."""
-    form, names = read(load(game), lambda state, player: state.information_state_string(player), 100_000)
+    form, names = read_sequence_form(
+        load_game(game), lambda state, player: state.information_state_string(player), 100_000
+    )
     return form, names
 
 
@@ -39,7 +41,7 @@ def legal(game):
     return {
         name: np.flatnonzero(row).tolist()
         for decisions, of in zip(form.players, names, strict=True)
-        for name, row in zip(of, decisions.legal(load(game).num_distinct_actions()), strict=True)
+        for name, row in zip(of, decisions.legal(load_game(game).num_distinct_actions()), strict=True)
     }
 
 
@@ -73,7 +75,7 @@ GAMES = ["kuhn_poker", "leduc_poker", "liars_dice(dice_sides=3)", "dark_hex(boar
 @given(seed=st.integers(0, 2**32), concentration=st.sampled_from([1.0, 0.05]))
 def test_it_is_openspiels_nash_conv(game, seed, concentration):
     policy = any_policy(game, seed, concentration)
-    theirs = pyspiel.nash_conv(load(game), pyspiel.TabularPolicy({s: list(p.items()) for s, p in policy.items()}))
+    theirs = pyspiel.nash_conv(load_game(game), pyspiel.TabularPolicy({s: list(p.items()) for s, p in policy.items()}))
     assert small(game)[0].nash_conv(plans(game, policy)) == pytest.approx(theirs, abs=1e-9)
 
 
@@ -83,7 +85,7 @@ def test_simultaneous_moves_are_turns_without_a_look(game):
     ours, theirs = (small(name)[0].nash_conv(plans(name, uniform(name))) for name in (game, turns))
     assert [len(p.parents) for p in small(game)[0].players] == [len(p.parents) for p in small(turns)[0].players]
     assert ours == pytest.approx(theirs) and ours > 0.1
-    assert theirs == pytest.approx(pyspiel.nash_conv(load(turns), pyspiel.UniformRandomPolicy(load(turns))))
+    assert theirs == pytest.approx(pyspiel.nash_conv(load_game(turns), pyspiel.UniformRandomPolicy(load_game(turns))))
 
 
 @pytest.mark.parametrize("alpha", [0, 0.1, 1 / 3])
@@ -120,7 +122,7 @@ def pure_policies_of(player):
 
 def nash_conv_of_a_draw(members, probabilities):
     """By trying every pure strategy against each member that may be drawn."""
-    root, total = load("kuhn_poker").new_initial_state(), 0.0
+    root, total = load_game("kuhn_poker").new_initial_state(), 0.0
     for player in (0, 1):
 
         def against(policy, player=player):
@@ -136,7 +138,7 @@ def nash_conv_of_a_draw(members, probabilities):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_mixture_draws_a_member_before_the_match(seed):
     members = [pure_policy("kuhn_poker", 2 * seed), pure_policy("kuhn_poker", 2 * seed + 1)]
-    drawn = mixed([plans("kuhn_poker", member) for member in members], np.full(2, 0.5))
+    drawn = mix_plans([plans("kuhn_poker", member) for member in members], np.full(2, 0.5))
     by_hand = nash_conv_of_a_draw(members, np.full(2, 0.5))
     assert small("kuhn_poker")[0].nash_conv(drawn) == pytest.approx(by_hand, abs=1e-12)
 
@@ -147,7 +149,7 @@ def test_a_mixture_is_not_the_average_of_action_probabilities():
     cautious = {name: {0: 1.0} for name in legal("kuhn_poker")}
     members = [{**cautious, "1": {1: 1.0}}, {**cautious, "1pb": {1: 1.0}}]
     form = small("kuhn_poker")[0]
-    drawn = mixed([plans("kuhn_poker", member) for member in members], np.full(2, 0.5))
+    drawn = mix_plans([plans("kuhn_poker", member) for member in members], np.full(2, 0.5))
     average = {name: {a: sum(m[name].get(a, 0) for m in members) / 2 for a in (0, 1)} for name in cautious}
     reached = {**average, "1pb": {1: 1.0}}  # proportional to sum_i w_i reach_i pi_i: only the second counts there
     same = plans("kuhn_poker", reached)
@@ -168,6 +170,6 @@ def test_a_best_response_gets_what_the_best_pure_strategy_gets():
 
 def test_a_table_is_the_same_as_its_game():
     rows = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], np.float64)
-    form, mix = one_shot(np.stack([rows, -rows], axis=2)), np.array([1, 0.5, 0.25, 0.25])
+    form, mix = one_shot_form(np.stack([rows, -rows], axis=2)), np.array([1, 0.5, 0.25, 0.25])
     policy = {name: dict(enumerate([0.5, 0.25, 0.25])) for name in legal("matrix_rps")}
     assert form.nash_conv((mix, mix)) == pytest.approx(small("matrix_rps")[0].nash_conv(plans("matrix_rps", policy)))

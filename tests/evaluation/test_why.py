@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from marl_app.evaluation.why import why
+from marl_app.evaluation.why import explain_pair
 from marl_app.league.league import League
 from marl_app.league.matchmakers.matchmaker import against, self_play
 from marl_app.league.matchmakers.uniform import Uniform
@@ -35,7 +35,7 @@ def ask(run, first, second, matchmaker=None, records=None):
     league = League([Learner("main")], matchmaker or Uniform(), EverySteps(1))
     league.load_state_dict(state)
     branches = {"main": league.matchmaker.branches(league.view, "main")}
-    return why(first, second, state, matches if records is None else records, trained, branches)
+    return explain_pair(first, second, state, matches if records is None else records, trained, branches)
 
 
 def test_who_met(run):
@@ -78,7 +78,7 @@ def test_the_matchmaker_gives_no_chance(run):
 def test_not_frozen_yet(run):
     assert ask(run, "main", "main@0003") == ["main@0003 does not exist: the newest snapshot of main is main@0002."]
     empty = {**run[0], "snapshots": []}
-    assert why(
+    assert explain_pair(
         "main",
         "main@0000",
         empty,
@@ -90,7 +90,7 @@ def test_not_frozen_yet(run):
 
 def test_left_the_pool(run):
     state = {**run[0], "snapshots": run[0]["snapshots"][1:]}
-    left, met, by = why("main@0000", "main", state, run[1], run[2], {})
+    left, met, by = explain_pair("main@0000", "main", state, run[1], run[2], {})
     assert left == (
         "main@0000 has left the pool, which had reached its limit (league.pool_limit); "
         "it was last played in iteration 8."

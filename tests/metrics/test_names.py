@@ -4,7 +4,7 @@ from itertools import groupby
 
 import pytest
 
-from marl_app.metrics.names import METRICS, check, find
+from marl_app.metrics.names import METRICS, check_key, find_metric
 
 
 def test_keys_are_unique_and_described_in_one_sentence_with_a_unit():
@@ -35,7 +35,7 @@ def test_metrics_of_one_prefix_stand_together():
     ],
 )
 def test_keys_and_patterns_are_known(key):
-    check(key)
+    check_key(key)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_keys_and_patterns_are_known(key):
 )
 def test_unknown_keys_are_named(key):
     with pytest.raises(KeyError, match="is no metric"):
-        check(key)
+        check_key(key)
 
 
 def test_a_key_of_its_own_goes_before_a_pattern():
-    assert find("league/win_rate/pool").key == "league/win_rate/pool"
-    assert find("circle/self_play/strength").key == "circle/self_play/strength"
+    assert find_metric("league/win_rate/pool").key == "league/win_rate/pool"
+    assert find_metric("circle/self_play/strength").key == "circle/self_play/strength"

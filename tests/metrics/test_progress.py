@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from marl_app.metrics.progress import Progress
+from marl_app.metrics.progress import ProgressLine
 
 VALUES = {
     "iteration": 12,
@@ -24,9 +24,9 @@ class Clock:
         return self.now
 
 
-def piped() -> tuple[io.StringIO, Clock, Progress]:
+def piped() -> tuple[io.StringIO, Clock, ProgressLine]:
     out, clock = io.StringIO(), Clock()
-    return out, clock, Progress(Console(file=out, force_terminal=False), plain_every_s=10, clock=clock)
+    return out, clock, ProgressLine(Console(file=out, force_terminal=False), plain_every_s=10, clock=clock)
 
 
 def test_a_pipe_gets_one_plain_line_per_interval_and_the_last_one():
@@ -67,7 +67,7 @@ def test_messages_are_lines_of_their_own():
 
 def test_a_terminal_gets_one_moving_line_with_messages_above_it():
     out = io.StringIO()
-    progress = Progress(
+    progress = ProgressLine(
         Console(file=out, force_terminal=True, width=60, legacy_windows=False, _environ={"TERM": "xterm"})
     )
     progress.update(VALUES)

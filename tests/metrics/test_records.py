@@ -26,9 +26,9 @@ def rows(count: int = 2) -> dict[str, object]:
 def test_matches_are_read_back_in_one_line_from_one_part_per_flush(tmp_path):
     records = Records(tmp_path)
     for iteration in (1, 2, 3):
-        records.matches(iteration, rows())
+        records.add_matches(iteration, rows())
     records.flush()
-    records.matches(4, rows(5))
+    records.add_matches(4, rows(5))
     records.flush()
     records.flush()  # nothing new: no part
     assert sorted(path.name for path in (tmp_path / "matches").iterdir()) == [
@@ -49,9 +49,9 @@ def test_a_run_without_matches_can_be_read_too(tmp_path):
 
 def test_a_full_buffer_becomes_a_part_by_itself(tmp_path):
     records = Records(tmp_path, buffer_rows=4)
-    records.matches(1, rows(2))
+    records.add_matches(1, rows(2))
     assert not list((tmp_path / "matches").iterdir())
-    records.matches(2, rows(2))
+    records.add_matches(2, rows(2))
     assert len(pd.read_parquet(tmp_path / "matches")) == 4
 
 
@@ -59,16 +59,16 @@ def test_truncate_drops_later_rows_and_parts_and_numbering_goes_on(tmp_path):
     records = Records(tmp_path)
     for iterations in ((1, 2), (3, 4), (5, 6)):
         for iteration in iterations:
-            records.matches(iteration, rows())
-            records.progress({"iteration": iteration, "league/elo": 1000.0 + iteration})
+            records.add_matches(iteration, rows())
+            records.append_progress({"iteration": iteration, "league/elo": 1000.0 + iteration})
         records.flush()
-    records.matches(7, rows())  # buffered only
+    records.add_matches(7, rows())  # buffered only
     resumed = Records(tmp_path)
     resumed.truncate(3)  # in the middle of the second part; the third part goes
     assert pd.read_parquet(tmp_path / "matches")["iteration"].tolist() == [1, 1, 2, 2, 3, 3]
     assert pd.read_json(tmp_path / "progress.jsonl", lines=True)["iteration"].tolist() == [1, 2, 3]
-    resumed.matches(4, rows())
-    resumed.progress({"iteration": 4})
+    resumed.add_matches(4, rows())
+    resumed.append_progress({"iteration": 4})
     resumed.flush()
     assert pd.read_parquet(tmp_path / "matches")["iteration"].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
     assert pd.read_json(tmp_path / "progress.jsonl", lines=True)["iteration"].tolist() == [1, 2, 3, 4]
@@ -77,7 +77,7 @@ def test_truncate_drops_later_rows_and_parts_and_numbering_goes_on(tmp_path):
 @pytest.mark.parametrize("torn", ['{"iteration": 2, "league/e', '{"iteration": 2}'], ids=["no_json", "no_newline"])
 def test_truncate_drops_a_torn_last_line(tmp_path, torn):
     records = Records(tmp_path)
-    records.progress({"iteration": 1})
+    records.append_progress({"iteration": 1})
     path = tmp_path / "progress.jsonl"
     with path.open("a") as file:
         file.write(torn)  # the process was killed while it wrote
@@ -91,14 +91,14 @@ def test_truncate_before_anything_was_written_is_no_error(tmp_path):
 
 def test_a_part_that_a_crash_left_unfinished_is_not_read(tmp_path):
     records = Records(tmp_path)
-    records.matches(1, rows())
+    records.add_matches(1, rows())
     records.flush()
     (tmp_path / "matches" / ".part-000001.parquet.tmp").write_bytes(b"PAR1 torn")
     assert len(pd.read_parquet(tmp_path / "matches")) == 2
 
 
 def test_nan_becomes_null_and_numpy_numbers_are_written(tmp_path):
-    Records(tmp_path).progress(
+    Records(tmp_path).append_progress(
         {"iteration": np.int64(1), "league/elo": float("nan"), "matches/length": np.float32(20.5)}
     )
     assert (tmp_path / "progress.jsonl").read_text() == '{"iteration": 1, "league/elo": null, "matches/length": 20.5}\n'
@@ -108,20 +108,20 @@ def test_nan_becomes_null_and_numpy_numbers_are_written(tmp_path):
 def test_wrong_columns_are_refused(tmp_path, change):
     wrong = {key: value for key, value in (rows() | change).items() if value is not None}
     with pytest.raises(ValueError, match="match rows need the columns"):
-        Records(tmp_path).matches(1, wrong)
+        Records(tmp_path).add_matches(1, wrong)
 
 
 def test_columns_of_different_lengths_are_refused(tmp_path):
     with pytest.raises(ValueError):
-        Records(tmp_path).matches(1, rows() | {"wins": [1, 2, 3]})
+        Records(tmp_path).add_matches(1, rows() | {"wins": [1, 2, 3]})
 
 
 def test_progress_refuses_undocumented_keys_and_needs_the_iteration(tmp_path):
     records = Records(tmp_path)
     with pytest.raises(KeyError, match="made/up"):
-        records.progress({"iteration": 1, "made/up": 1.0})
+        records.append_progress({"iteration": 1, "made/up": 1.0})
     with pytest.raises(KeyError, match="iteration"):
-        records.progress({"league/elo": 1.0})
+        records.append_progress({"league/elo": 1.0})
     assert not (tmp_path / "progress.jsonl").exists()
 
 
@@ -131,7 +131,7 @@ def test_a_day_of_records_stays_small(tmp_path):
     records = Records(tmp_path)
     for iteration in range(100):
         wins = rng.integers(0, 12, 400)
-        records.matches(
+        records.add_matches(
             iteration,
             rows(400)
             | {"wins": wins, "losses": rng.integers(0, 6, 400), "steps": wins * 20 + rng.integers(0, 40, 400)}

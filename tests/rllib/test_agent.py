@@ -9,7 +9,7 @@ from pettingzoo.classic import connect_four_v3
 import marl_app
 from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.evaluation.anchors import evaluate
+from marl_app.evaluation.anchors import evaluate_anchor
 from marl_app.players.agent import Agent
 from marl_app.players.encoding import encode_player, modules_of
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
@@ -357,5 +357,5 @@ def test_an_agent_without_memory_returns_the_action_alone(relay):
 
 
 def test_a_recurrent_agent_is_evaluated():
-    score = evaluate(TicTacToe, [recurrent_agent()], "random", 40, np.random.default_rng(0), greedy=False)
+    score = evaluate_anchor(TicTacToe, [recurrent_agent()], "random", 40, np.random.default_rng(0), greedy=False)
     assert 0 < score.score < 1

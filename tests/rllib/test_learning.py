@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.evaluation.anchors import evaluate
+from marl_app.evaluation.anchors import evaluate_anchor
 from marl_app.players.agent import Agent
 from marl_app.players.encoding import encode_player
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
@@ -57,7 +57,9 @@ def test_self_play_learns_tic_tac_toe(tmp_path):
             for _ in range(iterations):
                 algorithm.train()
             agent = Agent(algorithm.snapshots.encode("main"))
-            scores.append(evaluate(TicTacToe, [agent], "random", 1000, np.random.default_rng(0), greedy=True).score)
+            scores.append(
+                evaluate_anchor(TicTacToe, [agent], "random", 1000, np.random.default_rng(0), greedy=True).score
+            )
     # A random player scores 0.5 against another one; half of the matches are played as first, half as second player.
     assert scores[0] < 0.8 and scores[1] > 0.9
 
@@ -120,7 +122,9 @@ def test_a_league_of_recurrent_players(tmp_path, cell):
         for snapshot in pool:
             agent = Agent(algorithm.store.get(snapshot.digest))
             assert agent.memory_size == (16 if cell == "lstm" else 8)
-            assert 0 < evaluate(TicTacToe, [agent], "random", 20, np.random.default_rng(0), greedy=False).score < 1
+            assert (
+                0 < evaluate_anchor(TicTacToe, [agent], "random", 20, np.random.default_rng(0), greedy=False).score < 1
+            )
         save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
     with running(tmp_path, *game) as algorithm:
         load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))

@@ -12,7 +12,7 @@ from marl_app.config.compose import compose_job, load
 from marl_app.config.errors import ConfigError
 from marl_app.config.resume import expand
 from marl_app.evaluation.exploitability import exact_game
-from marl_app.evaluation.sequence_form import mixed
+from marl_app.evaluation.sequence_form import mix_plans
 from marl_app.players.agent import Agent
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.run import run as run_task
@@ -111,7 +111,7 @@ def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
             for snapshot in league.snapshots
         }
         first, second = (
-            mixed([plans[s.player.id] for s in league.view.pool(side)], league.mixture(side)) for side in (0, 1)
+            mix_plans([plans[s.player.id] for s in league.view.pool(side)], league.mixture(side)) for side in (0, 1)
         )
         found = algorithm.exploitability["meta_strategy"]
         assert found == pytest.approx(game.nash_conv((first[0], second[1])) / 2)

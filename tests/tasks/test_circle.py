@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
-from marl_app.metrics.names import check
+from marl_app.metrics.names import check_key
 from marl_app.run import run as run_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,7 @@ def test_the_files(whole):
 
     scalars, pictures = curves(folder)
     for name in [*scalars, *pictures]:
-        check(name)  # documented
+        check_key(name)  # documented
     assert {"circle/league/strength/league", "circle/league/distinct", "circle/self_play/strategy"} <= set(scalars)
     assert scalars["circle/league/strength/league"] == pytest.approx(league)
     assert pictures == {f"circle/{name}": [60] for name in ("walk", "strength/league", "diversity/league")}

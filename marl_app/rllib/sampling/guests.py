@@ -60,7 +60,7 @@ class Guests:
         Raises RuntimeError for one that acts by itself but cannot be made here.
         """
         self._seated.pop(slot, None)
-        if bots.name_of(metadata) is None and plays_alike(metadata, self._own):
+        if bots.bot_name(metadata) is None and plays_alike(metadata, self._own):
             return False
 
         def make() -> Policy | Follower:

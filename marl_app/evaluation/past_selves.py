@@ -9,7 +9,7 @@ from marl_app.league.payoff import Floats
 THIRDS = ("oldest", "middle", "newest")
 
 
-def against_past(halves: Floats) -> dict[str, float]:
+def scores_against_past(halves: Floats) -> dict[str, float]:
     """Mean scores against past selves: `past` (all of them), `hardest`, and the `oldest`, `middle`, `newest` third.
 
     `halves`: mean scores of the two halves of the matches against k past selves, the oldest first, [2, k]. Which one is
