@@ -1,4 +1,4 @@
-"""Scores of a policy against the fixed opponents of `marl_app/players/anchors.py`."""
+"""Score a policy against the fixed opponents of `marl_app/players/anchors.py`."""
 
 from __future__ import annotations
 
@@ -32,25 +32,29 @@ def evaluate_anchor(
     *,
     greedy: bool,
 ) -> Score:
-    """Score in `games` matches against the anchor, each side played equally often, by one policy or one for each side.
+    """Return the mean score of the policies in `games` matches against the anchor.
 
-    `make_env(num_matches)` makes the environment; it is closed again. In match i side i % sides is the policies', and
-    the anchor plays all others. All matches are played together: memory grows with `games`.
-    Raises ValueError if the anchor cannot play this environment or `games` is no multiple of the number of sides.
+    `policies`: one policy for all sides, or one per side. Each side is played equally often: in match i the policies
+    play side i % sides and the anchor all others.
+    `make_env(num_matches)` makes the environment, which is closed in the end. All matches are played in parallel, so
+    memory grows with `games`.
+    Raises ValueError if the anchor cannot play this environment or `games` is not a multiple of the number of sides.
     """
     env = make_env(games)
     try:
         sides = len(env.sides)
         if games < 1 or games % sides:
             raise ValueError(
-                f"games={games} must be a multiple of the {sides} sides, so that each is played equally often"
+                f"games={games} must be a multiple of the {sides} sides, so that each side is played equally often"
             )
         opponent = make_anchor(env, anchor)
-        own = np.arange(games) % sides
-        ours = np.arange(sides) == own[:, None]
-        seats = np.where(ours, np.arange(sides) % len(policies), len(policies))  # the last is the anchor
+        evaluated_side = np.arange(games) % sides
+        # [games, sides] bool: True where a policy under evaluation plays
+        evaluated = np.arange(sides) == evaluated_side[:, None]
+        # [games, sides] index into (*policies, opponent); the modulo maps every side to a single policy
+        seats = np.where(evaluated, np.arange(sides) % len(policies), len(policies))
         scores = play_matches(env, (*policies, opponent), seats, rng, greedy=greedy)
-        score = float(scores[np.arange(games), own].mean(dtype=np.float64))
+        score = float(scores[np.arange(games), evaluated_side].mean(dtype=np.float64))
     finally:
         env.close()
     low, high = wilson(score, games)

@@ -1,8 +1,9 @@
-"""What a trained best response shows: a lower bound of exploitability, from matches.
+"""A lower bound of exploitability, estimated from matches of a trained best response (an exploiter).
 
-Exploitability is what the best of all opponents gains (per side, on average over the sides) over an even score. Any
-opponent's gain is a lower bound of it; one that was trained for the purpose comes near. "Approximate best response"
-(Timbers et al., 2022) is this with a search; exact values exist in small games only (`exploitability.py`).
+Exploitability is the gain over an even score of the best possible opponent, averaged over the sides. The gain of any
+opponent is a lower bound of it; an opponent trained for the purpose comes near. "Approximate exploitability: learning
+a best response" (Timbers et al., 2022) does the same with a search. Exact values exist in small games only
+(`exploitability.py`).
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from marl_app.evaluation.play import play_matches
 from marl_app.league.payoff import Floats, wilson
 from marl_app.players.policy import Follower, Policy
 
-CONFIDENCE = 0.975  # of each of two intervals, so that both hold at once in 95 %
+CONFIDENCE = 0.975  # of each of two intervals, so that both hold together with 95 % (Bonferroni)
 
 
 class ExploitabilityBound(NamedTuple):
-    """A lower bound of exploitability: the estimate, and its lower end with 95 % confidence, in scores beyond 0.5.
+    """A lower bound of exploitability: the estimate, and its lower end with 95 % confidence, in scores above 0.5.
 
-    The lower end is never below 0, as no exploitability is.
-    `payoff` and `payoff_low` are the same in the game's own units, None where scores do not say how much is won.
+    `low` is clipped at 0, because exploitability is never negative.
+    `payoff` and `payoff_low` are the same two numbers in units of the game's payoff; None where a score does not
+    determine the payoff.
     """
 
     estimate: float
@@ -36,8 +38,12 @@ class ExploitabilityBound(NamedTuple):
 
 
 def exploitability_bound(score: Score, stake: float | None) -> ExploitabilityBound:
-    """The bound that this score shows; `stake` is the environment's."""
+    """Return the bound that follows from an exploiter's score.
+
+    `stake`: the environment's largest payoff, None if scores are not an affine map of payoffs.
+    """
     estimate, low = score.score - 0.5, max(0.0, score.low - 0.5)
+    # score = 0.5 + payoff / (2 * stake), so a gain of x in scores is one of 2 * stake * x in payoff
     if stake is None:
         return ExploitabilityBound(estimate, low, None, None)
     return ExploitabilityBound(estimate, low, 2 * stake * estimate, 2 * stake * low)
@@ -54,34 +60,38 @@ def score_exploiters(
     *,
     greedy: bool,
 ) -> Score:
-    """The score of an exploiter, or of one for each side, in `games` matches or the few more that fill the last batch.
+    """Return the mean score of the exploiters in at least `games` matches, rounded up to whole batches.
 
-    The sides alternate. One of the targets, drawn for each match by `probabilities` [targets], or [sides, targets] for
-    exploiters of each side, plays all other sides and samples its actions; `greedy` are the exploiters. The interval
-    has a confidence of 97.5 %.
+    `exploiters`: one policy for all sides, or one per side; the exploited side alternates from match to match.
+    `probabilities`: float64 [targets], or [sides, targets] if they depend on the exploiter's side. For each match one
+    target is drawn with them; it plays all other sides and samples its actions.
+    `greedy`: whether the exploiters take their likeliest actions. The interval has a confidence of 97.5 %.
     """
     total, played = 0.0, 0
     with closing(make_env(1)) as env:
         sides = len(env.sides)
-    batch += -batch % sides
+    batch += -batch % sides  # -x % n is what is missing to the next multiple of n: each side equally often
     with closing(make_env(batch)) as env:
         while played < games:
-            own = np.arange(batch) % sides
-            drawn = np.empty(batch, np.int64)
-            for side, chances in enumerate(np.broadcast_to(probabilities, (sides, len(targets)))):
-                drawn[own == side] = rng.choice(len(targets), int((own == side).sum()), p=chances)
-            ours = np.arange(sides) == own[:, None]
-            seats = np.where(ours, np.arange(sides) % len(exploiters), len(exploiters) + drawn[:, None])
-            players = (*(_Greedy(one) if greedy else one for one in exploiters), *targets)
+            exploiter_side = np.arange(batch) % sides
+            # [batch] int64: index into `targets` of the opponent of each match
+            target = np.empty(batch, np.int64)
+            for side, side_probabilities in enumerate(np.broadcast_to(probabilities, (sides, len(targets)))):
+                matches = exploiter_side == side
+                target[matches] = rng.choice(len(targets), int(matches.sum()), p=side_probabilities)
+            # [batch, sides] index into `players`: the exploiters come first, then the targets
+            exploited = np.arange(sides) == exploiter_side[:, None]
+            seats = np.where(exploited, np.arange(sides) % len(exploiters), len(exploiters) + target[:, None])
+            players = (*(_Greedy(policy) if greedy else policy for policy in exploiters), *targets)
             scores = play_matches(env, players, seats, rng, greedy=False)
-            total += float(scores[np.arange(batch), own].sum(dtype=np.float64))
+            total += float(scores[np.arange(batch), exploiter_side].sum(dtype=np.float64))
             played += batch
     low, high = wilson(total / played, played, CONFIDENCE)
     return Score(total / played, float(low), float(high), played)
 
 
 class _Greedy:
-    """A policy that takes its likeliest actions while others sample theirs."""
+    """A wrapper that makes one policy greedy in matches in which the others sample their actions."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy

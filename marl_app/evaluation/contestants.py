@@ -1,10 +1,10 @@
-"""Who takes part in an evaluation, from names to players:
+"""The players of an evaluation, made from names:
 
-main, main@0003             the newest of a learner of the run, and one of its snapshots
-*, *@*, main@*              patterns of such names; of each lineage's snapshots at most so many, evenly spaced over time
-DIR, DIR:main@0003          a guest: the first learner of another run, or any player or pattern of it, by directory
-random, mcts_100            anchors (see `anchors.py`)
-package.module.Class        a bot: made with the environment, it is a `Policy` or a `Follower`
+main, main@0003             a learner of the run as it is now, and one of its snapshots
+*, *@*, main@*              patterns of such names; at most `snapshots` per lineage, evenly spaced over time
+DIR, DIR:main@0003          a guest: the first learner of another run, or any player or pattern of that run
+random, mcts_100            anchors (see `players/anchors.py`)
+package.module.Class        a bot: called with the environment, the class makes a `Policy` or a `Follower`
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ PLAYER_FORMS = "a run (DIR, DIR:main@0003), a digest, random, mcts_<simulations>
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
-    """A player, the name it goes by, what it is (run, guest, anchor or bot), and where it comes from.
+    """A player of an evaluation with its name, its kind (run, guest, anchor or bot) and its source.
 
-    `agent_steps` are what a player of a run had trained on; None for anchors and bots. `side`: the only one that it
-    plays; None: any.
+    source: run directory and id, anchor name or class path; two contestants of one name must have one source.
+    lineage, agent_steps: of a player of a run, the latter at the time it was saved; None for anchors and bots.
+    side: the only side that it can play; None for any side.
     """
 
     name: str
@@ -51,35 +52,44 @@ class Contestant:
 def contestants(
     env: BatchedEnv, members: Members, names: Sequence[str], snapshots: int, anchors: Sequence[str]
 ) -> list[Contestant]:
-    """The named players of the run, by lineage and age, then all others in the order given, then the anchors.
+    """Return the named players of the run by lineage and age, then all others in the given order, then the anchors.
 
-    Raises ValueError, naming what is wrong, for a name that nobody has and for a player that cannot play `env`.
+    `snapshots`: the maximum number of snapshots of a lineage that one pattern selects.
+    Raises ValueError for an unknown name, for two players of one name, and for a player that cannot play `env`.
     """
-    own: list[str] = []
+    run_ids: list[str] = []
     others: list[Contestant] = []
     for name in names:
         directory, colon, player = _directory(name)
         if directory is not None:
             guests = Members(directory)
-            chosen = guests.matching(player, snapshots) if colon else guests.learners[:1]
-            others += [_loaded(env, guests, one, f"{directory.name}:{one}", GUEST) for one in chosen]
+            ids = guests.matching(player, snapshots) if colon else guests.learners[:1]
+            others += [_load_contestant(env, guests, guest, f"{directory.name}:{guest}", GUEST) for guest in ids]
         elif is_anchor(name):
             others.append(Contestant(name, ANCHOR, name, make_anchor(env, name)))
         elif "." in name:
             others.append(Contestant(name.rpartition(".")[2], BOT, name, make_bot(env, name)))
         else:
-            own += members.matching(name, snapshots)
-    run = [_loaded(env, members, name, name, RUN) for name in members.steps if name in own]
+            run_ids += members.matching(name, snapshots)
+    # `members.steps` is in the order of lineage and age; a player that several patterns match takes part once.
+    run = [_load_contestant(env, members, name, name, RUN) for name in members.steps if name in run_ids]
     anchored = [Contestant(name, ANCHOR, name, make_anchor(env, name)) for name in anchors]
     found: dict[str, Contestant] = {}
-    for one in (*run, *others, *anchored):
-        if (same := found.setdefault(one.name, one)).source != one.source:
-            raise ValueError(f"{same.source} and {one.source} would both go by {one.name}: rename one of them")
+    for contestant in (*run, *others, *anchored):
+        namesake = found.setdefault(contestant.name, contestant)
+        if namesake.source != contestant.source:
+            raise ValueError(
+                f"{namesake.source} and {contestant.source} would both be named {contestant.name}: rename one of them"
+            )
     return list(found.values())
 
 
 def _directory(name: str) -> tuple[Path | None, str, str]:
-    """The directory, a colon and the player's name if it is a guest's; no directory otherwise."""
+    """Split a guest's name into run directory, ":" and player; the directory is None for any other kind of name.
+
+    Without a colon in the name the last two are "". Raises ValueError if the name has the form of a path but no such
+    directory exists.
+    """
     path, colon, player = name.rpartition(":")
     if not colon:
         path, player = name, ""
@@ -87,14 +97,15 @@ def _directory(name: str) -> tuple[Path | None, str, str]:
     if not (colon or "/" in path or directory.is_dir()):
         return None, "", ""
     if not directory.is_dir():
-        raise ValueError(f"there is no directory {path}")
+        raise ValueError(f"directory {path} does not exist")
     return directory.resolve(), colon, player
 
 
-def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str) -> Contestant:
+def _load_contestant(env: BatchedEnv, members: Members, player: str, name: str, kind: str) -> Contestant:
+    """Return the player with id `player` of a run directory, as a contestant that is called `name`."""
     data, source = load_bytes(members.run, player), f"{members.run}:{player}"
     made = decode_player(env, data, f"{members.run}: {player}")
-    if not isinstance(made, Agent):  # a guest in the pool of the run
+    if not isinstance(made, Agent):  # a bot that is a guest in the pool of the run
         return Contestant(name, BOT, source, made)
     return Contestant(
         name, kind, source, made, Player.parse(player).lineage, members.steps[player], made.metadata.get("side")
@@ -102,7 +113,7 @@ def _loaded(env: BatchedEnv, members: Members, player: str, name: str, kind: str
 
 
 def decode_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
-    """The player whose bytes these are. ValueError, naming it, if it does not fit the environment."""
+    """Return the player that `data` encodes. Raises ValueError with its `name` if it does not fit the environment."""
     try:
         made = player_of(data, env)
     except ValueError as error:
@@ -113,33 +124,33 @@ def decode_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
 
 
 def player_bytes(env: BatchedEnv, name: str, store: Store) -> bytes:
-    """One player by its name here, a guest or bot, or by a digest in the store, as bytes. It can play `env`.
+    """Return the bytes of one player: a guest, an anchor, a bot, or a digest in the store. It can play `env`.
 
-    Raises ValueError, naming what is wrong, for a name that nobody has, or that fits several, and for a player that
-    cannot play.
+    Raises ValueError for an unknown name, for a pattern that matches several players, and for a player that cannot
+    play `env`.
     """
     directory, colon, player = _directory(name)
     if re.fullmatch("[0-9a-f]{64}", name):
         if not store.has(name):
-            raise ValueError(f"the run's store has no {name}")
+            raise ValueError(f"the run's store has no bytes with the digest {name}")
         data = store.get(name)
     elif directory is not None:
         members = Members(directory)
-        chosen = members.matching(player, len(members.steps)) if colon else members.learners[:1]
-        if len(chosen) != 1:
-            raise ValueError(f"{name} names {len(chosen)} players: give one of {members.describe()}")
-        data = load_bytes(directory, chosen[0])
+        ids = members.matching(player, len(members.steps)) if colon else members.learners[:1]
+        if len(ids) != 1:
+            raise ValueError(f"{name} matches {len(ids)} players: name a single one of {members.describe()}")
+        data = load_bytes(directory, ids[0])
     elif is_anchor(name) or "." in name:
-        make_bot(env, name)
+        make_bot(env, name)  # raises if the bot cannot play `env`; its bytes are only its name
         return encode_bot(name)
     else:
-        raise ValueError(f"{name} is nobody: give {PLAYER_FORMS}")
+        raise ValueError(f"unknown player {name!r}: expected {PLAYER_FORMS}")
     decode_player(env, data, name)
     return data
 
 
 def _misfit(env: BatchedEnv, agent: Agent) -> str | None:
-    """Why the agent, which may come from another run, does not fit the environment; None if it does."""
+    """Return why the agent, which may come from another run, does not fit the environment; None if it fits."""
     agents = agent.metadata["agents"]
     if list(agents) != list(env.agents):
         return f"it plays {', '.join(agents)}, the environment has {', '.join(env.agents)}"
@@ -152,6 +163,7 @@ def _misfit(env: BatchedEnv, agent: Agent) -> str | None:
 
 
 def _same_actions(first: spaces.Space[Any], second: spaces.Space[Any]) -> bool:
+    """Return whether the spaces have the same actions; `Discrete` spaces may differ in their dtype."""
     if isinstance(first, spaces.Discrete) and isinstance(second, spaces.Discrete):
         return bool(first.n == second.n)
     return first == second

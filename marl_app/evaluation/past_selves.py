@@ -1,4 +1,4 @@
-"""How the newest of a lineage does against what it used to be: who cycles or forgets loses to somebody of its past."""
+"""Scores of a learner against its earlier snapshots: a learner that cycles or forgets loses to some of them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ THIRDS = ("oldest", "middle", "newest")
 
 
 def scores_against_past(halves: Floats) -> dict[str, float]:
-    """Mean scores against past selves: `past` (all of them), `hardest`, and the `oldest`, `middle`, `newest` third.
+    """Return mean scores against `past` (all snapshots), the `hardest`, and the `oldest`, `middle`, `newest` third.
 
-    `halves`: mean scores of the two halves of the matches against k past selves, the oldest first, [2, k]. Which one is
-    hardest is taken from one half and how hard it is from the other, both ways: the lowest of several noisy scores
-    would look harder than it is. Of fewer than three a third may be empty: NaN, as everything is for k = 0.
+    `halves`: float64 [2, k], the mean scores in the two halves of the matches against k snapshots, oldest first.
+    `hardest`: one half selects the snapshot with the lowest score and the other half estimates its score, both ways,
+    averaged; the minimum of several noisy scores would be biased downwards. With k < 3 some thirds are empty and NaN;
+    with k = 0 everything is NaN.
     """
     scores = halves.mean(axis=0)
-    found = {"past": _mean(scores), "hardest": np.nan}
+    means = {"past": _mean(scores), "hardest": np.nan}
     if len(scores):
-        found["hardest"] = float(np.mean([halves[1 - half, halves[half].argmin()] for half in (0, 1)]))
+        means["hardest"] = float(np.mean([halves[1 - half, halves[half].argmin()] for half in (0, 1)]))
     for name, part in zip(THIRDS, np.array_split(scores, 3), strict=True):
-        found[name] = _mean(part)
-    return found
+        means[name] = _mean(part)
+    return means
 
 
 def _mean(scores: Floats) -> float:

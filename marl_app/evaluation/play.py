@@ -1,7 +1,7 @@
-"""Matches for measuring: each is played once, from the game's own start to its end, and counts once.
+"""Play B matches for measurement: each is played once, from the initial state to the end, and counts once.
 
 Sampling for a fixed number of steps would count short matches more often than long ones. Here B matches start together
-and nothing starts in the place of one that ended, so all lengths count alike. Random openings are not played.
+and no new match replaces one that ended, so matches of all lengths have the same weight. Random openings are off.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from marl_app.players.policy import Follower, Policy, best_legal
 
 
 class Played(NamedTuple):
-    """How B matches ended: the sides' scores, float32 [B, sides] in [0, 1], and the agents' returns, [B, agents]."""
+    """Results of B matches: the scores of sides, float32 [B, sides] in [0, 1], and returns of agents, [B, agents]."""
 
     scores: Floats
     returns: Floats
@@ -31,7 +31,10 @@ def play_matches(
     *,
     greedy: bool,
 ) -> Floats:
-    """The scores of `play`, float32 [B, sides] in [0, 1]."""
+    """Play all B matches of `env` to their ends and return the scores of the sides, float32 [B, sides] in [0, 1].
+
+    Arguments and errors as in `play_with_returns`.
+    """
     return play_with_returns(env, players, seats, rng, greedy=greedy).scores
 
 
@@ -43,10 +46,10 @@ def play_with_returns(
     *,
     greedy: bool,
 ) -> Played:
-    """Play all B matches of `env` to their ends.
+    """Play all B matches of `env` to their ends and return their scores and undiscounted returns.
 
-    `seats`, int [B, sides]: the index into `players` of who plays each side of each match.
-    `greedy` is passed to the policies.
+    seats: int64 [B, sides], the index into `players` of the player on each side of each match.
+    greedy: passed to the policies; followers ignore it.
     Raises ValueError for seats of another shape.
     """
     if seats.shape != (env.num_matches, len(env.sides)):
@@ -60,18 +63,19 @@ def play_with_returns(
     for player in players:
         if isinstance(player, Follower):
             player.start(env.num_matches, rng)
-    memories = {  # what each player remembers of the agents that it plays
+    memories = {  # by player index: float32 [B, agents, memory_size]; rows of agents it does not play stay zero
         index: np.zeros((env.num_matches, len(env.agents), player.memory_size), np.float32)
         for index, player in enumerate(players)
         if not isinstance(player, Follower) and player.memory_size
     }
-    running = np.ones(env.num_matches, np.bool_)
+    running = np.ones(env.num_matches, np.bool_)  # [B] True until a match's first end
     scores = np.zeros(seats.shape, np.float32)
     returns = np.zeros(player_of.shape, np.float32)
     while running.any():
-        # A match that ended was reset, because all matches step together; its moves mean nothing and are idle ones.
+        # All matches step together, so a match that ended is reset and steps on; its agents take idle actions and its
+        # rewards and scores are ignored.
         acting = env.acting()
-        turns = np.where(running[:, None], player_of, -1)
+        turns = np.where(running[:, None], player_of, -1)  # [B, agents] who decides; -1: idle
         moves = [_moves(env, group, acting, turns, players, memories, rng, greedy) for group in env.groups]
         step = env.step(moves, rng)
         returns[running] += step.rewards[running]
@@ -94,15 +98,20 @@ def _moves(
     rng: np.random.Generator,
     greedy: bool,
 ) -> Array:
-    """Actions [B, n_group, ...] of one group; `turns` [B, agents] is the player that decides, -1 for idle moves."""
+    """Return the actions [B, n_group, ...] of one group and update `memories`.
+
+    acting: bool [B, agents], who must act. turns: int64 [B, agents], the index of the player that decides; -1 for an
+    idle action. The columns of an agent that need not act stay 0.
+    """
     space = group.action_space
     dtype = np.float32 if isinstance(space, spaces.Box) else np.int64
     actions = np.zeros((env.num_matches, len(group.agents), *(space.shape or ())), dtype)
+    # One row per agent of the group that must act: its match, its column in `actions`, its agent index.
     matches, columns = acting[:, group.agents].nonzero()
     agents = np.asarray(group.agents, np.int64)[columns]
-    for index in np.unique(turns[matches, agents]):
-        own = turns[matches, agents] == index
-        rows = (matches[own], agents[own])
+    for index in np.unique(turns[matches, agents]):  # one forward pass per player
+        decided = turns[matches, agents] == index
+        rows = (matches[decided], agents[decided])
         player = players[index] if index >= 0 else None
         if isinstance(player, Follower):
             chosen: Array = player.choose(*rows)
@@ -115,7 +124,8 @@ def _moves(
                 chosen = player.act(env.observe(*rows), masks, rows[1], rng=rng, greedy=greedy, memory=memory)
                 if memory is not None:
                     chosen, memories[index][rows] = chosen
-        actions[matches[own], columns[own]] = chosen
+        actions[matches[decided], columns[decided]] = chosen
+    # Followers track the matches, so they receive all moves of this step, but not the idle ones.
     counted = turns[matches, agents] >= 0
     for player in players:
         if isinstance(player, Follower):
@@ -126,7 +136,7 @@ def _moves(
 def _idle(
     space: spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box, masks: Array | None, rows: int
 ) -> Array:
-    """Some legal action per row, always the same one: the first, or the one nearest to zero of a `Box`."""
+    """Return a fixed legal action per row: the first one, or in a `Box` the one nearest to zero."""
     if isinstance(space, spaces.Box):
         return np.broadcast_to(np.clip(0.0, space.low, space.high), (rows, *space.shape))
     if masks is None:

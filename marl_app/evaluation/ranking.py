@@ -1,12 +1,12 @@
-"""What cross-play says about its players: ratings, mixtures, and what no rating can say.
+"""Rank the players of cross-play: ratings, masses in mixtures, and the part of the payoff that no rating explains.
 
-- Elo: Bradley and Terry's model fitted to all matches, with 95 % intervals from the curvature of its likelihood; one
-  player is 0. If that is a fixed anchor, ratings compare across runs and days.
+- Elo: Bradley and Terry's model fitted to all matches, with 95 % intervals from the curvature of the likelihood; one
+  player has Elo 0. If that player is a fixed anchor, ratings are comparable across runs and days.
 - OpenSkill, see `skill.py`.
-- The mass of each player in the Nash equilibrium of the payoff and in alpha-rank: of those that are mixed, which
-  anchors are not, for a strong one would be all there is to say.
-- The cyclic share of the payoff (see `league/cycles.py`). Chance alone makes some of it; so it comes with what a
-  ladder, the fitted ratings, shows in as many games: the 95th percentile of simulated tables.
+- The mass of each player in the Nash equilibrium of the payoff and in alpha-rank. Anchors are left out: a strong one
+  would get all the mass.
+- The cyclic share of the payoff (see `league/cycles.py`). Noise alone makes it positive, so it is reported next to the
+  share of a ladder: the 95th percentile over simulated tables with the fitted ratings and the same numbers of games.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from marl_app.league.meta.nash import Nash
 from marl_app.league.payoff import Floats
 from marl_app.league.ratings import bradley_terry, covariance
 
-Z = 1.96  # 95 %
+Z = 1.96  # quantile of the normal distribution for a 95 % interval
 LADDERS = 200  # simulated tables
-SHARE = 95  # percentile of them
+PERCENTILE = 95  # of their cyclic shares
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Of n players, in the order of the results: `elo`, its interval `low` and `high`, and the masses `nash` and
-    `alpha_rank`, [n] each; `skills`.
+    """The ranking of n players, in the order of the results.
 
-    `cyclic_share` and that of a ladder, 95th percentile; `planes` as `cycles.planes` gives them. `ranking_doubt`:
-    the Elo by which neighbors are expected to be in the wrong order.
+    elo, low, high: [n], Elo and the ends of its 95 % interval. skills: OpenSkill ratings.
+    nash, alpha_rank: [n], the mass in each mixture; NaN for players that may not be mixed.
+    cyclic_share, ladder_cyclic_share: in [0, 1]; the latter is the 95th percentile of a ladder's.
+    planes: as `cycles.planes` returns them.
+    ranking_doubt: the Elo by which neighbors are expected to be in the wrong order.
     """
 
     elo: Floats
@@ -51,11 +53,12 @@ class Ranking:
 
 
 def rank_players(results: CrossPlayResults, alpha_rank: MetaStrategy, seed: int) -> Ranking:
-    """Work it out. `seed` decides in which order OpenSkill sees the matches, and what ladders are simulated."""
+    """Return the ranking. `seed` determines the order of matches for OpenSkill, and the simulated ladders."""
     zero = results.zero
     ratings = bradley_terry(results.points)
     errors = covariance(results.points, ratings)
     elo = ratings - ratings[zero]
+    # Elo is a difference of two estimates: Var(r_i - r_zero) = S_ii + S_zz - 2 S_iz; rounding may make it negative.
     half = Z * np.sqrt(np.maximum(np.diag(errors) + errors[zero, zero] - 2 * errors[zero], 0.0))
     parts = cycles.decompose_flow(cycles.log_odds(results.win_rates, results.games), results.games)
     rng = np.random.default_rng(seed)
@@ -74,14 +77,18 @@ def rank_players(results: CrossPlayResults, alpha_rank: MetaStrategy, seed: int)
 
 
 def ladder_cyclic_share(elo: Floats, games: Floats, rng: np.random.Generator) -> float:
-    """What cyclic share a ladder with the ratings `elo` [n] shows in as many `games` [n, n]: the 95th percentile."""
+    """Return the 95th percentile of the cyclic share of simulated tables in which only ratings decide.
+
+    `elo`: ratings [n]; `games`: the number of games [n, n] that each simulated table has, as the measured one.
+    """
     first, second = np.triu_indices(len(elo), 1)
     played = games[first, second].astype(np.int64)
     score = 1 / (1 + 10 ** ((elo[second] - elo[first]) / 400))
     shares = []
+    # One simulated table per row of `won` [LADDERS, pairs]: binomial wins at the expected scores of the ratings.
     for won in rng.binomial(played, score, (LADDERS, len(first))):
         rates = np.full(games.shape, 0.5)
         rates[first, second] = np.divide(won, played, out=np.full(len(won), 0.5), where=played > 0)
         rates[second, first] = 1 - rates[first, second]
         shares.append(cycles.decompose_flow(cycles.log_odds(rates, games), games).cyclic_share)
-    return float(np.percentile(shares, SHARE))
+    return float(np.percentile(shares, PERCENTILE))

@@ -1,4 +1,4 @@
-"""What was played in cross-play: every match with who sat where, and the payoff that follows."""
+"""Results of cross-play: every match with its players and scores, and the payoff table that follows from them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from marl_app.league.payoff import wilson
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """M matches of a pair: the players (indices) on the sides, int64 [M, sides], and the sides' scores, float32.
+    """M matches of a pair of players.
 
-    In each match one player is on one side alone and the other on all others; each is alone equally often.
+    seats: int64 [M, sides], the index of the player on each side. scores: float32 [M, sides] in [0, 1].
+    In each match one player plays a single side and the other player all other sides; both roles are equally frequent.
     """
 
     seats: Ints
@@ -25,11 +26,13 @@ class Batch:
 
 
 class CrossPlayResults:
-    """The matches of `players`, and how often they score against one another.
+    """The matches between `players` and their payoff table; n is the number of players.
 
-    `zero`: the one, by index, whose Elo is 0. `mixed`: those that a meta-strategy mixes (None: everybody); the others
-    are there to measure with. `sides`: the one that each plays, None: any (None: everybody any). If some play one side
-    only, a meta-strategy mixes those of each side.
+    zero: index of the player whose Elo is 0.
+    mixed: indices of the players that a meta-strategy may mix, None for all; the others (anchors) only measure.
+    sides: for each player the only side that it can play, or None for any side; None if all can play any side. If some
+        play one side only, a meta-strategy mixes the players of each side separately.
+    points, games: float64 [n, n], the summed scores of row against column, and the numbers of matches.
     """
 
     def __init__(
@@ -44,14 +47,19 @@ class CrossPlayResults:
         self.sides = (None,) * len(players) if sides is None else tuple(sides)
         self.mixed: Ints = np.arange(len(players)) if mixed is None else np.array(mixed, np.int64)
         size = (len(players), len(players))
-        self.points: Doubles = np.zeros(size)  # of row against column
+        self.points: Doubles = np.zeros(size)
         self.games: Doubles = np.zeros(size)
         self.batches: list[Batch] = []
 
     def add_batch(self, first: int, second: int, batch: Batch) -> None:
-        """Count matches between two players. With more than two sides it is the score of who is alone that counts."""
-        own = batch.seats == first
-        alone = np.where(own.sum(axis=1) == 1, own.argmax(axis=1), (~own).argmax(axis=1))
+        """Add a batch of matches between two players.
+
+        With more than two sides only the score of the single side counts.
+        """
+        is_first = batch.seats == first  # [M, sides] bool
+        # [M] the single side: that of `first` if it has one side, else the only side that is not its. With two sides
+        # both have one, and it is that of `first`.
+        alone = np.where(is_first.sum(axis=1) == 1, is_first.argmax(axis=1), (~is_first).argmax(axis=1))
         rows = np.arange(len(alone))
         score = batch.scores[rows, alone].astype(np.float64)
         points = float(np.where(batch.seats[rows, alone] == first, score, 1.0 - score).sum())
@@ -63,7 +71,7 @@ class CrossPlayResults:
 
     @property
     def played(self) -> int:
-        """Matches in all."""
+        """Number of matches of all pairs."""
         return int(self.games.sum()) // 2
 
     @property
@@ -73,31 +81,36 @@ class CrossPlayResults:
         return rates
 
     def mixture(self, strategy: MetaStrategy) -> Doubles:
-        """How `strategy` mixes the players, [n]; NaN for those that it may not."""
+        """Return the probabilities [n] with which `strategy` mixes the players; NaN for players that may not be mixed.
+
+        If some players play one side only, both sides must have players, else all probabilities are NaN.
+        """
         probabilities: Doubles = np.full(len(self.players), np.nan)
+        # If players of either side exist, the game has two populations, each mixed against the other.
         first, second = (self.mixed[[self.sides[player] == side for player in self.mixed]] for side in (0, 1))
         if len(first) and len(second):
-            for own, other in ((first, second), (second, first)):
-                probabilities[own] = strategy.solve_side(self.win_rates[np.ix_(own, other)])
+            for rows, columns in ((first, second), (second, first)):
+                probabilities[rows] = strategy.solve_side(self.win_rates[np.ix_(rows, columns)])
         elif len(self.mixed) and self.can_meet.all():
             probabilities[self.mixed] = strategy.solve(self.win_rates[np.ix_(self.mixed, self.mixed)])
         return probabilities
 
     @property
     def can_meet(self) -> Bools:
-        """Which pairs can play each other, bool [n, n]: all but those that play the same one side."""
+        """Pairs that can play each other, bool [n, n]: all but two players of the same single side."""
+        # A player of any side gets a negative number of its own, so that it is equal to no other player.
         sides = np.array([-1 - place if side is None else side for place, side in enumerate(self.sides)])
         apart: Bools = (sides[:, None] != sides) | (sides < 0)
         return apart
 
     @property
     def intervals(self) -> Doubles:
-        """Their Wilson intervals, [n, n, 2]."""
+        """95 % Wilson intervals of `win_rates`: lower and upper end, [n, n, 2]."""
         return wilson(self.win_rates, self.games)
 
     @property
     def side_scores(self) -> Doubles:
-        """Mean score of each side over all matches, [sides]: all 0.5 where no side has an edge. NaN without matches."""
+        """Mean score of each side over all matches, [sides]; 0.5 where a side has no advantage, NaN without matches."""
         if not self.batches:
             return np.full(1, np.nan)
         scores: Doubles = np.concatenate([batch.scores for batch in self.batches]).mean(axis=0, dtype=np.float64)

@@ -1,17 +1,17 @@
-"""Two-player games in sequence form: plans, the value of plans, best responses and NashConv, all in numpy.
+"""Two-player games in sequence form: plans, the value of plans, best responses and NashConv, in numpy.
 
-A **sequence** is what one player did so far: an information state of its own and the action it chose there. Sequence 0
-is that nothing was done. A **plan** gives each sequence the probability that the player does all of it: the product of
-its action probabilities along the way (its reach); chance and the other player are left out. Payoffs are then linear in
-each player's plan, a best response is one pass from the last decisions to the first, and a player that draws one of
-several strategies before the match has the average of their plans (Kuhn's theorem): as behavior that is pi(a|s)
-proportional to sum_i w_i reach_i(s) pi_i(a|s), and not the average of action probabilities.
+A **sequence** is the history of one player's actions: its last information state and the action chosen there determine
+it. Sequence 0 is the empty history. A **plan** (realization plan) gives each sequence the probability that the player
+takes all its actions: the product of its action probabilities on the way, without those of chance and of the other
+player. Payoffs are then linear in each player's plan; a best response is one pass from the last decisions to the first;
+and a player that draws one of several strategies before the match has the average of their plans (Kuhn's theorem). As
+behavior this is pi(a|s) proportional to sum_i w_i reach_i(s) pi_i(a|s), not the average of action probabilities.
 
-All of it needs perfect recall: nobody forgets what it knew or did. The one-shot game is the special case with one
-information state per player, where a plan is a mixed strategy.
+All of it requires perfect recall: no player forgets an earlier observation or action. A one-shot game is the special
+case with one information state per player, in which a plan is a mixed strategy.
 
-Koller, Megiddo and von Stengel, "Fast algorithms for finding randomized strategies in game trees" (1994); von Stengel,
-"Efficient computation of behavior strategies" (1996).
+Koller, Megiddo and von Stengel (1994), "Fast algorithms for finding randomized strategies in game trees"; von Stengel
+(1996), "Efficient computation of behavior strategies".
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Plans = tuple[Floats, Floats]
-"""The plans of the first and of the second player, each [sequences of that player]."""
+"""The plans of the first and the second player, float64 [sequences of that player] each."""
 
 
 class Decisions:
-    """One player's information states, in the order of how many decisions of its own come before.
+    """One player's information states, in the order of their depths.
 
-    depths: int64 [S], that number, growing from 0.
+    depths: int64 [S], ascending from 0: the number of the player's decisions before each information state.
     parents: int64 [S], the sequence that leads to each information state.
     first: int64 [S + 1]; the sequences of information state s, one per legal action, are first[s] to first[s + 1] - 1.
     actions: int64 [sequences], the action that each sequence ends with; -1 for sequence 0.
@@ -41,33 +41,46 @@ class Decisions:
         self.parents, self.first, self.actions = parents, first, actions
         starts = np.searchsorted(depths, np.arange(depths.max(initial=-1) + 2))
         self._sizes = np.diff(first)
-        self._layers = [  # of information states with the same depth: themselves, their sequences, where each begins
+        # A layer holds the information states of one depth: their slice, the slice of their sequences, and the offset
+        # in the latter at which each state's sequences begin. No state of a layer precedes another, so a layer is one
+        # numpy operation.
+        self._layers = [
             (slice(begin, end), slice(first[begin], first[end]), first[begin:end] - first[begin])
             for begin, end in pairwise(starts.tolist())
         ]
 
     @property
     def states(self) -> Ints:
-        """The information state that sequences 1, 2, ... belong to: int64 [sequences - 1]."""
+        """The information state in which the last action of sequences 1, 2, ... is taken: int64 [sequences - 1]."""
         return np.repeat(np.arange(len(self.parents)), self._sizes)
 
     def legal(self, num_actions: int) -> NDArray[np.bool_]:
-        """Which actions each information state has: bool [S, num_actions]."""
+        """Return the legal actions of each information state: bool [S, num_actions]."""
         legal = np.zeros((len(self.parents), num_actions), np.bool_)
         legal[self.states, self.actions[1:]] = True
         return legal
 
     def plan(self, behavior: Floats) -> Floats:
-        """The plan of a player that plays sequence k's action with probability behavior[k] where it is to move."""
+        """Return the plan of a player that takes the last action of sequence k with probability behavior[k].
+
+        behavior: float64 [sequences], conditional on the information state; behavior[0] is not read.
+        """
         plan = np.ones(len(self.actions))
+        # From the first decisions to the last: the probability of a sequence is that of its parent times behavior.
         for states, sequences, _ in self._layers:
             reach = np.repeat(plan[self.parents[states]], self._sizes[states])
             plan[sequences] = reach * behavior[sequences]
         return plan
 
     def best_value(self, gains: Floats) -> float:
-        """The most a player can get whose sequences, done for sure, bring `gains` where the match ends with them."""
+        """Return the value of a best response.
+
+        gains: float64 [sequences], the expected payoff (weighted by chance and the other player's plan) of the leaves
+        at which each sequence is the player's last one, if the player takes all its actions with probability 1.
+        """
         values = gains.copy()
+        # Backward induction: each information state adds the value of its best action to the sequence before it. If
+        # several states follow one sequence, bincount sums them; `values[parents] += best` would keep only the last.
         for states, sequences, starts in reversed(self._layers):
             best = np.maximum.reduceat(values[sequences], starts)
             values += np.bincount(self.parents[states], best, len(values))
@@ -78,8 +91,8 @@ class SequenceForm:
     """A game of two players.
 
     players: their information states.
-    leaves: int64 [L, 2], the last sequence of each player, for every way the match can end.
-    payoffs: float64 [L, 2], what each gets there, times the probability of the chance moves on the way.
+    leaves: int64 [L, 2], the last sequence of each player at each of the L terminal histories.
+    payoffs: float64 [L, 2], the payoff of each player there, times the probability of the chance moves on the way.
     """
 
     def __init__(self, players: tuple[Decisions, Decisions], leaves: Ints, payoffs: Floats) -> None:
@@ -87,37 +100,38 @@ class SequenceForm:
         self._leaves, self._payoffs = leaves, payoffs
 
     def values(self, plans: Plans) -> Floats:
-        """What each player gets on average, [2]."""
+        """Return the expected payoff of each player, [2]."""
         values: Floats = (plans[0][self._leaves[:, 0]] * plans[1][self._leaves[:, 1]]) @ self._payoffs
         return values
 
     def best_values(self, plans: Plans) -> Floats:
-        """What the best response of each player to the other's plan gets, [2]."""
+        """Return the expected payoff of each player's best response to the other player's plan, [2]."""
         best = np.zeros(2)
         for player, decisions in enumerate(self.players):
-            against = plans[1 - player][self._leaves[:, 1 - player]]
-            paid: Floats = self._payoffs[:, player] * against
-            gains: Floats = np.bincount(self._leaves[:, player], paid, len(decisions.actions)).astype(np.float64)
+            other_reach = plans[1 - player][self._leaves[:, 1 - player]]  # [L] probability of the other's sequence
+            expected: Floats = self._payoffs[:, player] * other_reach
+            # bincount sums the leaves by the player's last sequence: [sequences]
+            gains: Floats = np.bincount(self._leaves[:, player], expected, len(decisions.actions)).astype(np.float64)
             best[player] = decisions.best_value(gains)
         return best
 
     def nash_conv(self, plans: Plans) -> float:
-        """The sum of both players' gains by a best response."""
+        """Return the sum of both players' gains by a best response."""
         return float((self.best_values(plans) - self.values(plans)).sum())
 
 
 def mix_plans(members: Iterable[Plans], probabilities: Floats) -> Plans:
-    """The plans of a player that draws one of `members` before it plays: their average on each side."""
-    first, second = np.zeros(1), np.zeros(1)
+    """Return the plans of a player that draws one of `members` before the match: the weighted average of each side."""
+    first, second = np.zeros(1), np.zeros(1)  # broadcast to the shapes of the first member
     for member, probability in zip(members, probabilities.tolist(), strict=True):
         first, second = first + probability * member[0], second + probability * member[1]
     return first, second
 
 
 def one_shot_form(payoffs: Floats) -> SequenceForm:
-    """The sequence form of a payoff table [n, m, 2]."""
+    """Return the sequence form of a payoff table, float64 [rows, columns, 2]."""
     rows, columns = payoffs.shape[:2]
-    nothing = np.zeros(1, np.int64)
-    players = tuple(Decisions(nothing, nothing, np.array([1, 1 + n]), np.arange(-1, n)) for n in (rows, columns))
-    leaves = np.indices((rows, columns)).reshape(2, -1).T + 1
+    zero = np.zeros(1, np.int64)  # of the only information state: its depth, and the empty sequence as its parent
+    players = tuple(Decisions(zero, zero, np.array([1, 1 + n]), np.arange(-1, n)) for n in (rows, columns))
+    leaves = np.indices((rows, columns)).reshape(2, -1).T + 1  # action a is sequence a + 1
     return SequenceForm((players[0], players[1]), leaves, payoffs.reshape(-1, 2))

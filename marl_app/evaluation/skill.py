@@ -1,10 +1,10 @@
-"""OpenSkill ratings (the `openskill` package): a mean and a deviation per player, from whole matches.
+"""OpenSkill ratings (the `openskill` package): a mean and a standard deviation per player.
 
-Weng and Lin (2011), "A Bayesian approximation method for online ranking": their Plackett-Luce model, which takes the
-places of any number of sides. It goes match by match, so the result depends on their order; here it is a random one.
+Weng and Lin (2011), "A Bayesian approximation method for online ranking": their Plackett-Luce model, which uses the
+ranks of any number of sides. It updates match by match, so the result depends on their order, which is random here.
 
-Where we differ: players do not change, so their deviation only shrinks (tau = 0). A player on several sides of a match
-takes part as several teams, and the mean of their updates is its own.
+Where we differ: players do not change, so their deviations only shrink (tau = 0). A player on several sides of a match
+takes part as several teams, and its new rating is the mean of theirs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from openskill.models import PlackettLuce
 
 from marl_app.evaluation.results import Batch
 
-MU, SIGMA = 25.0, 25.0 / 3  # of who has not played
+MU, SIGMA = 25.0, 25.0 / 3  # rating of a player without matches
 
 
 class Skill(NamedTuple):
-    """Mean and deviation; `ordinal` is the skill that a player has almost surely, mu - 3 sigma."""
+    """A rating: mean and standard deviation. `ordinal` is a conservative estimate of the skill, mu - 3 sigma."""
 
     mu: float
     sigma: float
@@ -32,7 +32,10 @@ class Skill(NamedTuple):
 
 
 def openskill(batches: Sequence[Batch], players: int, zero: int, rng: np.random.Generator) -> list[Skill]:
-    """The ratings of so many players, shifted such that player `zero` has the mean of who has not played, 25."""
+    """Return the ratings of players 0 to `players` - 1, shifted so that player `zero` has the mean of a new player, 25.
+
+    `rng` draws the order in which the matches are rated.
+    """
     model = PlackettLuce(mu=MU, sigma=SIGMA, tau=0.0)
     skills = [(MU, SIGMA)] * players
     matches = [match for batch in batches for match in zip(batch.seats.tolist(), batch.scores.tolist(), strict=True)]
@@ -41,7 +44,7 @@ def openskill(batches: Sequence[Batch], players: int, zero: int, rng: np.random.
         teams = [[model.rating(*skills[player])] for player in seats]
         rated = [team[0] for team in model.rate(teams, scores=scores)]
         for player in set(seats):
-            own = [rating for rating, seat in zip(rated, seats, strict=True) if seat == player]
-            skills[player] = sum(r.mu for r in own) / len(own), sum(r.sigma for r in own) / len(own)
-    shift = MU - skills[zero][0]
+            ratings = [rating for rating, seat in zip(rated, seats, strict=True) if seat == player]
+            skills[player] = sum(r.mu for r in ratings) / len(ratings), sum(r.sigma for r in ratings) / len(ratings)
+    shift = MU - skills[zero][0]  # the model depends on differences of means only
     return [Skill(mu + shift, sigma) for mu, sigma in skills]

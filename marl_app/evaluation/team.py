@@ -1,4 +1,4 @@
-"""How good a team is where there is nobody to play against: its returns."""
+"""Measure a team in environments without opponents: by its returns."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from marl_app.evaluation.play import play_with_returns
 from marl_app.players.policy import Policy
 
 TEAM = "team"
-"""In the place of an anchor."""
+"""Stands in metric keys where the name of an anchor stands otherwise."""
 
 
 class TeamReturn(NamedTuple):
-    """Mean undiscounted return per agent of `games` matches, with its 95 % normal interval; and of all agents together.
+    """Mean undiscounted return of `games` matches, in the environment's units.
 
-    Both are in the environment's own units: papers report either.
+    agent_return: per agent; low, high: the ends of its 95 % normal interval. team_return: summed over the agents.
+    Papers report either.
     """
 
     agent_return: float
@@ -30,7 +31,10 @@ class TeamReturn(NamedTuple):
 def evaluate_team(
     make_env: MakeEnv, policy: Policy, games: int, rng: np.random.Generator, *, greedy: bool
 ) -> TeamReturn:
-    """Returns of `policy` in `games` matches in which it plays every side. `make_env(num_matches)` is closed again."""
+    """Return the mean returns of `policy` in `games` matches in which it plays all sides.
+
+    `make_env(num_matches)` makes the environment, which is closed in the end.
+    """
     env = make_env(games)
     try:
         seats = np.zeros((games, len(env.sides)), np.int64)

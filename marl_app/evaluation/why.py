@@ -1,4 +1,4 @@
-"""Why two players met in training, or never did: from the match records, the league and its matchmaker."""
+"""Explain why two players met in training or never did, from match records, the league and its matchmaker."""
 
 from __future__ import annotations
 
@@ -19,76 +19,84 @@ def explain_pair(
     trained: pd.Series | None,
     branches: Mapping[str, Sequence[Branch]],
 ) -> list[str]:
-    """Sentences on the matches between two players that training played, or on why there are none.
+    """Return sentences about the training matches between two players, or about why they played none.
 
-    `league` is the league's state in a checkpoint; `matches` the records of the run (see `metrics.records`); `trained`
-    the agent steps trained on by iteration (None if unknown); `branches` what the matchmaker would do now, by learner.
-    Raises ValueError, naming those there are, for a name that is no learner and cannot be a snapshot of one.
+    league: the league's state in a checkpoint.
+    matches: the match records of the run (see `metrics.records`).
+    trained: the agent steps trained on, by iteration; None if unknown.
+    branches: by learner, the branches of the matchmaker as it is now.
+    Raises ValueError, which lists the available players, for a name that is neither a learner nor a possible snapshot
+    of a lineage of the league.
     """
-    one, other = sorted(_player(name, league) for name in (first, second))
-    if absent := [text for player in dict.fromkeys((one, other)) if (text := _absent(player, league, matches))]:
-        return absent + _met(one, other, matches)
-    if one.is_snapshot and other.is_snapshot:
-        return _snapshots(one, other, league, matches, trained)
-    sentences = _met(one, other, matches) or [
-        f"{other.id} and {one.id} never met in training.",
-        *_since_its_freeze(one, league, matches, trained),
+    # In the order of lineage and age, the learner of a lineage last.
+    first_player, second_player = sorted(_parse_player(name, league) for name in (first, second))
+    players = dict.fromkeys((first_player, second_player))  # one if a player is compared with itself
+    if absences := [text for player in players if (text := _explain_absence(player, league, matches))]:
+        return absences + _describe_matches(first_player, second_player, matches)
+    if first_player.is_snapshot and second_player.is_snapshot:
+        return _explain_snapshots(first_player, second_player, league, matches, trained)
+    sentences = _describe_matches(first_player, second_player, matches) or [
+        f"{second_player.id} and {first_player.id} never met in training.",
+        *_describe_opportunities(first_player, league, matches, trained),
     ]
-    for learner, opponent in dict.fromkeys(((other, one), (one, other))):
-        sentences += _chance(learner, opponent, branches)
+    for learner, opponent in dict.fromkeys(((second_player, first_player), (first_player, second_player))):
+        sentences += _describe_probability(learner, opponent, branches)
     return sentences
 
 
-def _player(name: str, league: Mapping[str, Any]) -> Player:
-    """Raises ValueError for a name that is no learner and no snapshot of one."""
+def _parse_player(name: str, league: Mapping[str, Any]) -> Player:
+    """Return the player with this id. Raises ValueError if its lineage has neither a learner nor a snapshot."""
     learners = [learner["lineage"] for learner in league["learners"]]
     try:
-        player = Player.parse(name)
+        player: Player | None = Player.parse(name)
     except ValueError:
         player = None
-    if player is None or (player.lineage not in learners and not _line(player.lineage, league)):
-        newest = [f"{lineage}@0000 to {line[-1]}" for lineage in learners if (line := _line(lineage, league))]
+    if player is None or (player.lineage not in learners and not _pool_ids(player.lineage, league)):
+        newest = [f"{lineage}@0000 to {ids[-1]}" for lineage in learners if (ids := _pool_ids(lineage, league))]
         raise ValueError(f"the run has no player {name!r}; its players are {', '.join([*learners, *newest])}")
     return player
 
 
-def _line(lineage: str, league: Mapping[str, Any]) -> list[str]:
-    """The ids of a lineage's snapshots in the pool, oldest first."""
+def _pool_ids(lineage: str, league: Mapping[str, Any]) -> list[str]:
+    """Return the ids of a lineage's snapshots in the pool, oldest first."""
     return [item["player"] for item in league["snapshots"] if Player.parse(item["player"]).lineage == lineage]
 
 
-def _absent(player: Player, league: Mapping[str, Any], matches: pd.DataFrame) -> str | None:
-    """Why a player is not in the league, or None if it is."""
-    line = _line(player.lineage, league)
-    if not player.is_snapshot or player.id in line:
+def _explain_absence(player: Player, league: Mapping[str, Any], matches: pd.DataFrame) -> str | None:
+    """Return why a player is not in the league; None if it is in it."""
+    ids = _pool_ids(player.lineage, league)
+    if not player.is_snapshot or player.id in ids:
         return None
-    if not line:
+    if not ids:
         return f"{player.id} does not exist: {player.lineage} has not been frozen yet."
-    if player > Player.parse(line[-1]):
-        return f"{player.id} does not exist: the newest snapshot of {player.lineage} is {line[-1]}."
+    if player > Player.parse(ids[-1]):
+        return f"{player.id} does not exist: the newest snapshot of {player.lineage} is {ids[-1]}."
     last = matches.loc[matches["opponent"] == player.id, "iteration"].max()
-    met = "" if pd.isna(last) else f"; it was last played in iteration {last:,}"
-    return f"{player.id} has left the pool, which had reached its limit (league.pool_limit){met}."
+    last_played = "" if pd.isna(last) else f"; it was last played in iteration {last:,}"
+    return f"{player.id} has left the pool, which had reached its limit (league.pool_limit){last_played}."
 
 
-def _met(one: Player, other: Player, matches: pd.DataFrame) -> list[str]:
-    """How often they met, by rule; empty if never."""
+def _describe_matches(first: Player, second: Player, matches: pd.DataFrame) -> list[str]:
+    """Return how often two players met in training, in all and by rule; [] if never."""
     learner, opponent = matches["learner"], matches["opponent"]
-    rows = matches[((learner == one.id) & (opponent == other.id)) | ((learner == other.id) & (opponent == one.id))]
+    rows = matches[
+        ((learner == first.id) & (opponent == second.id)) | ((learner == second.id) & (opponent == first.id))
+    ]
     rows = rows.assign(games=rows["wins"] + rows["draws"] + rows["losses"])
     total = int(rows["games"].sum())
     if not total:
         return []
     iterations = _range(int(rows["iteration"].min()), int(rows["iteration"].max()))
-    sentences = [f"{other.id} and {one.id} met in {total:,} matches of training, in {iterations}:"]
-    for (who, whom, rule), part in rows.groupby(["learner", "opponent", "rule"]):
+    sentences = [f"{second.id} and {first.id} met in {total:,} matches of training, in {iterations}:"]
+    for (learner_id, opponent_id, rule), part in rows.groupby(["learner", "opponent", "rule"]):
         games = int(part["games"].sum())
         score = (part["wins"] + part["draws"] / 2).sum() / max(games, 1)
         low, high = part["probability"].min(), part["probability"].max()
-        chance = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-        scored = "" if who == whom else f", and scored {score:.3f}"
+        probability = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+        scored = "" if learner_id == opponent_id else f", and scored {score:.3f}"  # in self-play always 0.5
         sentences.append(
-            f"{who} met {whom} by rule {rule} in {games:,} of them, with a probability of {chance}{scored}."
+            f"{learner_id} met {opponent_id} by rule {rule} in {games:,} of them, "
+            f"with a probability of {probability}{scored}."
         )
     return sentences
 
@@ -97,57 +105,59 @@ def _range(first: int, last: int) -> str:
     return f"iteration {first:,}" if first == last else f"iterations {first:,} to {last:,}"
 
 
-def _snapshots(
-    one: Player, other: Player, league: Mapping[str, Any], matches: pd.DataFrame, trained: pd.Series | None
+def _explain_snapshots(
+    first: Player, second: Player, league: Mapping[str, Any], matches: pd.DataFrame, trained: pd.Series | None
 ) -> list[str]:
-    """Why snapshots never meet, and what was played before the newer one was frozen."""
+    """Return why two snapshots never meet, and the matches of the older one with the learner that became the newer."""
     learners = ", ".join(learner["lineage"] for learner in league["learners"])
-    if one == other:
-        return [f"{one.id} never plays itself: in training one of the two is always a learner ({learners})."]
+    if first == second:
+        return [f"{first.id} never plays itself: in training one of the two is always a learner ({learners})."]
     sentences = [
-        f"{one.id} and {other.id} never met in training: both are frozen, and in each match one of the two is a "
+        f"{first.id} and {second.id} never met in training: both are frozen, and in each match one of the two is a "
         f"learner ({learners})."
     ]
     steps = {item["player"]: item["agent_steps"] for item in league["snapshots"]}
-    older, newer = sorted((one, other), key=lambda player: steps[player.id])
+    older, newer = sorted((first, second), key=lambda player: steps[player.id])
     if trained is not None:
-        before = matches[matches["iteration"] <= _iteration(trained, steps[newer.id])]
-        line = Player(newer.lineage)
-        if played := _met(older, line, before[before["learner"] == line.id]):
-            sentences += [f"But before it was frozen, {newer.id} was {line.id}. Until then:", *played]
+        before = matches[matches["iteration"] <= _iteration_of(trained, steps[newer.id])]
+        learner = Player(newer.lineage)
+        if played := _describe_matches(older, learner, before[before["learner"] == learner.id]):
+            sentences += [f"But before it was frozen, {newer.id} was {learner.id}. Until then:", *played]
     return sentences
 
 
-def _iteration(trained: pd.Series, agent_steps: int) -> int:
-    """The iteration by which so many agent steps had been trained on."""
+def _iteration_of(trained: pd.Series, agent_steps: int) -> int:
+    """Return the last iteration after which at most `agent_steps` had been trained on; 0 if there was none."""
     return int(trained[trained <= agent_steps].index.max()) if (trained <= agent_steps).any() else 0
 
 
-def _since_its_freeze(
-    one: Player, league: Mapping[str, Any], matches: pd.DataFrame, trained: pd.Series | None
+def _describe_opportunities(
+    player: Player, league: Mapping[str, Any], matches: pd.DataFrame, trained: pd.Series | None
 ) -> list[str]:
-    """What a snapshot without a match had time for."""
-    if not one.is_snapshot or trained is None:
+    """Return how many matches training recorded since a snapshot was frozen; [] for a learner, or if unknown."""
+    if not player.is_snapshot or trained is None:
         return []
-    steps = next(item["agent_steps"] for item in league["snapshots"] if item["player"] == one.id)
-    frozen = _iteration(trained, steps)
+    steps = next(item["agent_steps"] for item in league["snapshots"] if item["player"] == player.id)
+    frozen = _iteration_of(trained, steps)
     later = matches[matches["iteration"] > frozen]
     games = int((later["wins"] + later["draws"] + later["losses"]).sum())
-    return [f"{one.id} was frozen in iteration {frozen:,}; {games:,} matches were recorded after that."]
+    return [f"{player.id} was frozen in iteration {frozen:,}; {games:,} matches were recorded after that."]
 
 
-def _chance(learner: Player, opponent: Player, branches: Mapping[str, Sequence[Branch]]) -> list[str]:
-    """What the matchmaker would do now."""
+def _describe_probability(learner: Player, opponent: Player, branches: Mapping[str, Sequence[Branch]]) -> list[str]:
+    """Return the probability, by rule, of a learner meeting this opponent now; [] if `learner` is a snapshot."""
     if learner.is_snapshot:
         return []
-    chances = {
+    probabilities = {
         branch.rule: branch.probability * float(probability)
         for branch in branches.get(learner.id, ())
         for name, probability in zip(branch.opponents, branch.probabilities, strict=True)
         if name == opponent.id and probability > 0
     }
-    if not chances:
+    if not probabilities:
         rules = ", ".join(sorted({branch.rule for branch in branches.get(learner.id, ())}))
-        return [f"The matchmaker gives {learner.id} no chance of a match with {opponent.id} now (its rules: {rules})."]
-    words = " and ".join(f"{chance:.3g} by rule {rule}" for rule, chance in chances.items())
-    return [f"The matchmaker gives {learner.id} a match with {opponent.id} with a probability of {words} now."]
+        return [
+            f"The matchmaker gives {learner.id} a match with {opponent.id} with probability 0 now (its rules: {rules})."
+        ]
+    by_rule = " and ".join(f"{probability:.3g} by rule {rule}" for rule, probability in probabilities.items())
+    return [f"The matchmaker gives {learner.id} a match with {opponent.id} with a probability of {by_rule} now."]

@@ -1,4 +1,4 @@
-"""A run directory of rock, paper, scissors without training: every player always plays one action."""
+"""A run directory of rock, paper, scissors without training, in which every player always plays one action."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ MLP_8 = MLP(hidden=[8], precision="float32")
 
 
 def always(action: int, actions: int = 3) -> bytes:
-    """A player, as bytes, that always plays this action of a game of rock, paper, scissors (or of more actions)."""
+    """Return the bytes of a player that always plays `action` of rock, paper, scissors (or of a game of more)."""
     env = MatrixGame(1, np.zeros((actions, actions)).tolist())
     networks = networks_of(env, "spaces", None, False)
     module = networks[0].spec(MLP_8).build()
@@ -37,21 +37,21 @@ def always(action: int, actions: int = 3) -> bytes:
 
 
 def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, actions: int = 3) -> Path:
-    """Snapshots main@0000, ... that play the actions of `pool`, and main, which plays `learner`.
+    """Write snapshots main@0000, ... that play the actions of `pool`, and main, which plays `learner`.
 
-    A snapshot is frozen after every second iteration of 100 agent steps. In each iteration main plays 10 matches with
-    itself and, by the rule `uniform`, 4 matches with every snapshot that there is, of which it wins 3.
+    A snapshot is frozen after every second iteration of 100 agent steps. In each iteration main plays 10 matches
+    against itself and, by the rule `uniform`, 4 matches against every snapshot of the pool, of which it wins 3.
     """
     league = League([Learner("main")], Latest(), EverySteps(200))
     records = Records(folder)
     lines = []
     for iteration in range(1, 2 * len(pool) + 3):
-        there = [snapshot.player.id for snapshot in league.snapshots]
-        rows = len(there) + 1
+        snapshot_ids = [snapshot.player.id for snapshot in league.snapshots]
+        rows = len(snapshot_ids) + 1
         wins, losses = np.full(rows, 3), np.full(rows, 1)
         wins[0], losses[0] = 5, 5
         zeros = np.zeros(rows, np.int64)
-        opponents, rules = ("main", *there), ("self_play", *["uniform"] * len(there))
+        opponents, rules = ("main", *snapshot_ids), ("self_play", *["uniform"] * len(snapshot_ids))
         league.record(Outcomes("main", opponents, rules, zeros, wins, zeros, losses, wins + losses, wins))
         columns = {
             "learner": ["main"] * rows, "opponent": opponents, "rule": rules, "side": zeros, "wins": wins,
@@ -60,8 +60,8 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
         }  # fmt: skip
         records.add_matches(iteration, columns)
         lines.append({"iteration": iteration, "steps/trained_agent_steps": 100 * iteration})
-        if iteration % 2 == 0 and len(there) < len(pool):
-            digest = DiskStore(folder / "snapshots").put(always(pool[len(there)], actions))
+        if iteration % 2 == 0 and len(snapshot_ids) < len(pool):
+            digest = DiskStore(folder / "snapshots").put(always(pool[len(snapshot_ids)], actions))
             league.add_snapshot("main", digest, 100 * iteration, "test")
     records.flush()
     (folder / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -1,4 +1,4 @@
-"""Anchors: as strong as measured elsewhere, on both sides, and clear about what they cannot play."""
+"""Anchors: their strength equals published and measured values on both sides; errors for games they cannot play."""
 
 from types import SimpleNamespace
 
@@ -35,15 +35,15 @@ def test_random_against_ten_simulations():
 def test_a_hundred_simulations_beat_ten_on_either_side():
     """0.975 in 400 games with OpenSpiel's own loop, 0.974 in 1,000 games here (0.983 in 60 games, published before)."""
     games = 60
-    own = np.arange(games) % 2
-    seats = (np.arange(2) != own[:, None]).astype(np.int64)
+    side = np.arange(games) % 2  # of the stronger player
+    seats = (np.arange(2) != side[:, None]).astype(np.int64)
     players = (Mcts("connect_four", 100), Mcts("connect_four", 10))
-    scores = play_matches(ConnectFour(games), players, seats, rng(), greedy=False)[np.arange(games), own]
-    assert scores[own == 0].mean() > 0.85 and scores[own == 1].mean() > 0.85
+    scores = play_matches(ConnectFour(games), players, seats, rng(), greedy=False)[np.arange(games), side]
+    assert scores[side == 0].mean() > 0.85 and scores[side == 1].mean() > 0.85
 
 
 def test_perfect_play_draws_tic_tac_toe():
-    """The solver finds every forced result from 9 cells with 2,000 simulations, so it hardly loses to its like."""
+    """With 2,000 simulations the solver finds every forced result from 9 cells, so it hardly ever loses to a copy."""
     seats = np.zeros((10, 2), np.int64)
     scores = play_matches(TicTacToe(10), (Mcts("tic_tac_toe", 2000),), seats, rng(), greedy=False)
     assert (scores == 0.5).sum() >= 18
@@ -82,24 +82,24 @@ def fake(game: str | None, sides: int = 2) -> SimpleNamespace:
         (fake(None, sides=1), "random", "one side"),
     ],
 )
-def test_why_an_anchor_cannot_play(env, anchor, reason):
+def test_the_reason_why_an_anchor_cannot_play(env, anchor, reason):
     answer = unplayable_reason(env, anchor)
     assert answer is None if reason is None else reason in answer
 
 
-def test_an_anchor_that_cannot_play_says_so_when_asked_to():
+def test_an_anchor_that_cannot_play_is_an_error():
     with pytest.raises(ValueError, match="mcts_10 is not applicable: kuhn_poker has chance events"):
         evaluate_anchor(
             lambda n: OpenSpiel(n, "kuhn_poker"), [RandomPolicy(ConnectFour(1))], "mcts_10", 2, rng(), greedy=True
         )
 
 
-def test_an_odd_number_of_games_is_refused():
+def test_an_odd_number_of_games_is_an_error():
     with pytest.raises(ValueError, match="games=201 must be a multiple of the 2 sides"):
         evaluate_anchor(ConnectFour, [RandomPolicy(ConnectFour(1))], "random", 201, rng(), greedy=False)
 
 
-def test_a_wrong_openspiel_game_is_noticed():
+def test_an_openspiel_game_with_other_moves_is_an_error():
     class Wrong(ConnectFour):
         openspiel_game = "tic_tac_toe"
 
@@ -107,7 +107,7 @@ def test_a_wrong_openspiel_game_is_noticed():
         evaluate_anchor(Wrong, [RandomPolicy(ConnectFour(1))], "mcts_10", 20, rng(), greedy=False)
 
 
-def test_names():
+def test_the_number_of_simulations_is_read_from_the_name():
     assert (simulations_of_anchor("random"), simulations_of_anchor("mcts_1000")) == (None, 1000)
     for name in ("mcts_0", "mcts", "mcts_-3", "mcts_1e3", "minimax"):
         with pytest.raises(ValueError, match="unknown anchor"):

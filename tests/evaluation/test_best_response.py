@@ -1,4 +1,4 @@
-"""What an exploiter's matches say of its target, where it is known."""
+"""The lower bound from an exploiter's matches, for targets with known exploitability."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,10 @@ from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, always
 def scored(exploiter, targets, probabilities, greedy=False):
     players = [Agent(always(action)) for action in targets]
     rng = np.random.default_rng(0)
-    chances = np.array(probabilities)
     policy = Agent(always(exploiter)) if isinstance(exploiter, int) else exploiter
-    return score_exploiters(lambda n: MatrixGame(n, RPS), [policy], players, chances, 3000, 101, rng, greedy=greedy)
+    return score_exploiters(
+        lambda n: MatrixGame(n, RPS), [policy], players, np.array(probabilities), 3000, 101, rng, greedy=greedy
+    )
 
 
 def test_a_mixture_is_drawn_for_each_match():
@@ -26,7 +27,7 @@ def test_a_mixture_is_drawn_for_each_match():
 
 
 class Wavering:
-    """Plays paper, and when it samples as often rock."""
+    """A policy that plays paper if greedy, and paper or rock with probability 0.5 each if sampling."""
 
     memory_size = 0
 
@@ -34,7 +35,7 @@ class Wavering:
         return np.where(rng.random(len(agents)) < (0 if greedy else 0.5), ROCK, PAPER)
 
 
-def test_greedy_is_the_exploiter_alone():
+def test_only_the_exploiter_is_greedy():
     assert scored(Wavering(), (ROCK,), (1.0,), greedy=True).score == 1.0
     assert scored(Wavering(), (ROCK,), (1.0,)).score == pytest.approx(0.75, abs=0.03)
 

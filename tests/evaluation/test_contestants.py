@@ -1,4 +1,4 @@
-"""Names become players: of the run, of other runs, bots and anchors."""
+"""Contestants: names and patterns become players of the run, players of other runs, bots and anchors."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, always, write_run
 
 
 class Paper:
-    """A bot."""
+    """A bot that always plays paper."""
 
     memory_size = 0
 
@@ -42,12 +42,12 @@ def runs(tmp_path_factory):
 
 def names(runs, *wanted, snapshots=8, anchors=()):
     found = contestants(MatrixGame(1, RPS), Members(runs[0]), [str(name) for name in wanted], snapshots, anchors)
-    return [one.name for one in found]
+    return [contestant.name for contestant in found]
 
 
 def test_patterns_and_spacing(runs):
     assert names(runs, "*") == ["main"]
-    assert names(runs, "main", "main@0003", "main@0000") == ["main@0000", "main@0003", "main"]  # by age
+    assert names(runs, "main", "main@0003", "main@0000") == ["main@0000", "main@0003", "main"]  # oldest first
     assert names(runs, "*", "*@*", snapshots=3) == ["main@0000", "main@0002", "main@0004", "main"]
     assert names(runs, "main@000[12]", "main@0001") == ["main@0001", "main@0002"]
     assert evenly_spaced(list("abcdef"), 1) == ["f"] and evenly_spaced(list("abcdef"), 2) == ["a", "f"]
@@ -59,11 +59,11 @@ def test_guests_bots_and_anchors(runs):
     assert names(runs, *wanted, anchors=["random"]) == ["main", "two:main", "two:main@0000", "Paper", "random"]
 
 
-def test_they_play_what_they_are(runs):
+def test_contestants_play_the_actions_of_their_players(runs):
     wanted = ["main", "main@0001", "main@0002", str(runs[1]), "tests.evaluation.test_contestants.Paper"]
     found = contestants(MatrixGame(1, RPS), Members(runs[0]), wanted, 8, [])
-    players = {one.name: one.player for one in found}
-    steps = {one.name: one.agent_steps for one in found}
+    players = {contestant.name: contestant.player for contestant in found}
+    steps = {contestant.name: contestant.agent_steps for contestant in found}
     assert steps == {"main@0001": 400, "main@0002": 600, "main": 1200, "two:main": 400, "Paper": None}
     wins = (("main@0001", "main"), ("main@0002", "main@0001"), ("two:main", "main"), ("Paper", "main"))
     for better, worse in wins:
@@ -78,7 +78,7 @@ def test_they_play_what_they_are(runs):
         ("main@0009", r"has no player 'main@0009'; there are main, main@0000 to main@0004 \(5 snapshots\)"),
         ("mian", r"has no player 'mian'; there are main, "),
         ("exploiter@*", r"has no player 'exploiter@\*'"),
-        ("{0}/nowhere", "there is no directory"),
+        ("{0}/nowhere", "directory .*/nowhere does not exist"),
         ("{0}:main", "holds no whole checkpoint"),
         ("{1}:main@0004", r"two has no player 'main@0004'; there are main, main@0000"),
         ("{2}", "main cannot play here: player_0 has other observations or actions"),
@@ -88,20 +88,20 @@ def test_they_play_what_they_are(runs):
         ("mcts_10", "anchor mcts_10 is not applicable: the environment names no OpenSpiel game"),
     ],
 )
-def test_what_is_wrong_with_a_name(runs, wanted, message):
+def test_an_error_says_what_is_wrong_with_a_name(runs, wanted, message):
     folder = runs[0].parent
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         names(runs, wanted.format(folder, runs[1], runs[2]))
 
 
-def test_two_of_one_name(runs, tmp_path):
+def test_two_players_of_one_name_are_an_error(runs, tmp_path):
     other = write_run(tmp_path / "two", pool=())
-    with pytest.raises(ValueError, match=r"would both go by two:main: rename one of them"):
+    with pytest.raises(ValueError, match=r"would both be named two:main: rename one of them"):
         names(runs, runs[1], other)
 
 
 def test_one_player_as_bytes(runs, tmp_path):
-    # What a pool takes in: the very bytes of a player, by its name or its digest, or the name of a bot.
+    # A pool stores the unchanged bytes of a player, found by name or digest, or the name of a bot.
     env, store = MatrixGame(1, RPS), DiskStore(tmp_path)
     (newest,) = runs[1].glob("checkpoints/*/player-main.safetensors")
     assert player_bytes(env, str(runs[1]), store) == newest.read_bytes()
@@ -116,9 +116,9 @@ def test_one_player_as_bytes(runs, tmp_path):
     with pytest.raises(ValueError, match="this is the bot random, which has no network"):
         Agent(player_bytes(env, "random", store))
     for wrong, message in (
-        (f"{runs[0]}:main@*", "names 5 players: give one of main, main@0000 to main@0004"),
-        ("0" * 64, "the run's store has no 0000"),
-        ("mian", "mian is nobody: give a run"),
+        (f"{runs[0]}:main@*", "matches 5 players: name a single one of main, main@0000 to main@0004"),
+        ("0" * 64, "the run's store has no bytes with the digest 0000"),
+        ("mian", "unknown player 'mian': expected a run"),
         (str(runs[2]), "cannot play here: player_0 has other observations or actions"),
         ("mcts_10", "names no OpenSpiel game"),
     ):

@@ -1,4 +1,4 @@
-"""Cross-play in games with known answers: sides, seeds, what is counted, and where the budget goes."""
+"""Cross-play with known results: sides, seeds, counting of matches, and the pairs that get the budget."""
 
 import numpy as np
 import pytest
@@ -26,8 +26,8 @@ def expected(elo):
     return 1 / (1 + 10 ** ((elo[None, :] - elo[:, None]) / 400))
 
 
-def chance(scores, matches=16):
-    """A `PlayPair` whose matches are won by chance, with these probabilities [n, n]."""
+def random_results(scores, matches=16):
+    """A `PlayPair` with random winners: row wins against column with probability `scores` [n, n]."""
 
     def play(first, second, number):
         rng = np.random.default_rng((first, second, number))
@@ -38,13 +38,13 @@ def chance(scores, matches=16):
 
 
 def table(points, games, mixed=None):
-    """Results of which only the sums are known."""
+    """Results with these sums and without single matches."""
     results = CrossPlayResults([f"p{number}" for number in range(len(games))], mixed=mixed)
     results.points, results.games = points, games
     return results
 
 
-def test_two_sides_are_counted_from_both():
+def test_matches_count_for_both_players():
     results = CrossPlayResults(["a", "b", "c"])
     # a wins once on each side, draws one match; a against c is not played.
     results.add_batch(0, 1, batch([[0, 1], [1, 0], [0, 1], [1, 0]], [[1, 0], [0, 1], [0.5, 0.5], [1, 0]]))
@@ -54,7 +54,7 @@ def test_two_sides_are_counted_from_both():
     assert results.intervals[0, 2].tolist() == [0, 1]
 
 
-def test_of_three_sides_the_score_of_who_is_alone_counts():
+def test_with_three_sides_only_the_score_of_the_single_side_counts():
     results = CrossPlayResults(["a", "b"])
     # a alone beats both others; a alone comes between two bs; b alone loses to both as.
     results.add_batch(0, 1, batch([[0, 1, 1], [1, 0, 1], [0, 0, 1]], [[1, 0.25, 0.25], [1, 0.5, 0], [0.75, 0.75, 0]]))
@@ -62,7 +62,7 @@ def test_of_three_sides_the_score_of_who_is_alone_counts():
 
 
 def test_a_player_and_its_copy_score_a_half_exactly():
-    """Both halves of a batch start from the same seeds, so what one wins on one side it loses on the other."""
+    """Both halves of a batch use the same seeds, so a win on one side is a loss on the other."""
     for make_env, make_player in (
         (ConnectFour, lambda: RandomPolicy(ConnectFour(1))),
         (TicTacToe, lambda: Mcts("tic_tac_toe", 5)),
@@ -76,12 +76,12 @@ def test_a_player_and_its_copy_score_a_half_exactly():
         assert results.win_rates[0, 1] == pytest.approx(0.5, abs=1e-6) and results.played == 144
 
 
-def test_everybody_sits_everywhere():
+def test_both_players_play_every_side_and_both_roles():
     env = OpenSpiel(1, "kuhn_poker(players=3)")
     assert (seatings(2), seatings(3)) == (2, 6)
     play = Matches(lambda n: OpenSpiel(n, "kuhn_poker(players=3)"), [RandomPolicy(env)] * 2, 12, 0, greedy=False)
     seats = play(0, 1, 0).seats
-    # Each is alone on each of three sides, in two matches each time; 0.5 is the mean score of three sides.
+    # Each player has each of the three sides as its single side in two matches.
     alone = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert sorted(map(tuple, seats.tolist())) == sorted(tuple(row) for row in alone for _ in range(2))
 
@@ -97,19 +97,19 @@ def test_teams_of_two_on_three_sides():
     assert batch.seats.shape == (6, 3) and batch.scores.sum(axis=1) == pytest.approx([1.5] * 6)
 
 
-def test_a_batch_depends_on_its_pair_and_number_alone():
+def test_a_batch_depends_on_its_pair_and_number_only():
     players = [RandomPolicy(ConnectFour(1)), Mcts("connect_four", 5), RandomPolicy(ConnectFour(1))]
-    one, other = (Matches(ConnectFour, players, 16, 7, greedy=False) for _ in range(2))
-    first = one(0, 1, 3)
-    other(1, 2, 0)
-    again, copy, later = other(0, 1, 3), other(2, 1, 3), other(0, 1, 4)
+    play, replay = (Matches(ConnectFour, players, 16, 7, greedy=False) for _ in range(2))
+    first = play(0, 1, 3)
+    replay(1, 2, 0)
+    again, copy, later = replay(0, 1, 3), replay(2, 1, 3), replay(0, 1, 4)
     assert np.array_equal(first.scores, again.scores) and np.array_equal(first.seats, again.seats)
-    assert np.array_equal(first.scores, copy.scores)  # 2 is like 0, and all pairs have common seeds
+    assert np.array_equal(first.scores, copy.scores)  # player 2 is a copy of player 0, and all pairs have common seeds
     assert not np.array_equal(first.scores, later.scores)
 
 
-def test_what_cannot_be_played_is_refused():
-    with pytest.raises(ValueError, match="one side, so there is nobody to play against"):
+def test_one_side_and_a_batch_of_uneven_seatings_are_errors():
+    with pytest.raises(ValueError, match="one side, so a player has no opponent"):
         Matches(TwoStep, [], 2, 0, greedy=False)
     with pytest.raises(ValueError, match="batch=3 must be a multiple of 2"):
         Matches(ConnectFour, [], 3, 0, greedy=False)
@@ -117,31 +117,31 @@ def test_what_cannot_be_played_is_refused():
 
 def test_every_pair_plays_and_the_budget_is_kept():
     results = CrossPlayResults(list("abcd"))
-    pairs = list(cross_play(results, chance(expected([0, 100, 200, 300])), 16, 6 * 16 + 40))
-    assert len(set(pairs[:6])) == 6 and results.played == 6 * 16 + 48  # what fills the last batch is played too
+    pairs = list(cross_play(results, random_results(expected([0, 100, 200, 300])), 16, 6 * 16 + 40))
+    assert len(set(pairs[:6])) == 6 and results.played == 6 * 16 + 48  # rounded up to whole batches
     assert (results.games == results.games.T).all() and (results.games[~np.eye(4, dtype=bool)] >= 16).all()
 
 
 def test_the_budget_goes_to_the_uncertain_pair():
-    # b and c are nearly equal, and everybody else is 600 Elo away: only their order is in doubt, and then how far away
-    # the others are, which a and d say least about as long as they play each other.
+    # b and c are nearly equal, and all others are 600 Elo away: only the order of b and c is in doubt, and then the
+    # distances of the others, about which matches between a and d are the least informative.
     results = CrossPlayResults(list("abcd"))
-    list(cross_play(results, chance(expected([0, 600, 630, 1230])), 16, 40 * 16))
+    list(cross_play(results, random_results(expected([0, 600, 630, 1230])), 16, 40 * 16))
     assert results.games[1, 2] == results.games.max() > 1.5 * results.played / 6
     assert results.games[0, 3] == results.games[~np.eye(4, dtype=bool)].min() < 0.5 * results.played / 6
 
 
 def test_the_level_above_zero_is_in_doubt_too():
-    # The order is clear, and nobody of the rest is near zero: what links it to the others is worth most.
+    # The order is clear and player 0, whose Elo is zero, has few games: the pair that links it to the others is chosen.
     elo = np.array([0.0, 500, 1000, 1500])
     games = np.full((4, 4), 200.0) - 200 * np.eye(4)
     games[0, 1:] = games[1:, 0] = 20
     assert next_pair(table(expected(elo) * games, games), 16) == (0, 1)
 
 
-def test_what_a_mixture_uses_is_worth_more_than_what_it_does_not():
-    # Rock, paper and scissors of three, and a fourth that loses to all of them as surely as they win among themselves.
-    # All have equal records but the last, so the Nash mixture is a third of each of the first three.
+def test_pairs_of_the_nash_mixture_are_worth_more_than_other_pairs():
+    # Three players of rock, paper, scissors with win rates of 0.9, and a fourth that loses to each with the same rate.
+    # The Nash mixture is a third of each of the first three, without the fourth.
     scores = np.array([[0.5, 0.1, 0.9, 0.9], [0.9, 0.5, 0.1, 0.9], [0.1, 0.9, 0.5, 0.9], [0.1, 0.1, 0.1, 0.5]])
     games = np.full((4, 4), 100.0) - 100 * np.eye(4)
     value = dict(
@@ -150,15 +150,15 @@ def test_what_a_mixture_uses_is_worth_more_than_what_it_does_not():
     assert min(value[0, 1], value[0, 2], value[1, 2]) > max(value[0, 3], value[1, 3], value[2, 3])
 
 
-def test_more_games_are_worth_less_where_there_are_many():
+def test_a_pair_with_many_games_is_worth_less():
     games = np.array([[0, 10, 1000], [10, 0, 1000], [1000, 1000, 0.0]])
     points = games / 2
     assert next_pair(table(points, games), 10) == (0, 1)
     assert next_pair(table(points, np.where(games == 1000, 0, games)), 10) == (0, 2)  # a pair without games comes first
 
 
-def test_who_is_not_mixed_is_measured_with_only():
-    # The last beats everybody, so it would be all of the mixture; without it that is the second.
+def test_players_that_may_not_be_mixed_have_no_mass():
+    # The last beats all others, so it has all the mass; if it may not be mixed, the second has.
     scores = np.array([[0.5, 0.2, 0], [0.8, 0.5, 0], [1, 1, 0.5]])
     games = np.full((3, 3), 10.0) - 10 * np.eye(3)
     assert table(scores * games, games).mixture(Nash()).tolist() == [0, 0, 1]

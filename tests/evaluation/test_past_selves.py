@@ -1,4 +1,4 @@
-"""Scores against past selves."""
+"""Scores of a learner against its earlier snapshots."""
 
 import numpy as np
 import pytest
@@ -13,16 +13,18 @@ def test_thirds_and_the_mean():
     assert found["hardest"] == pytest.approx(0.4)
 
 
-def test_the_hardest_is_not_the_unluckiest():
-    # 20 past selves of one strength in 50 matches each: the lowest of the scores is far below 0.5, the hardest is not.
+def test_the_hardest_score_is_not_biased_by_noise():
+    # 20 snapshots of equal strength with 50 matches each: the lowest score is far below 0.5, the hardest is not.
     rng = np.random.default_rng(0)
     halves = rng.binomial(25, 0.5, (500, 2, 20)) / 25
     lowest = halves.mean(axis=1).min(axis=1).mean()
     assert lowest < 0.4
-    assert np.mean([scores_against_past(one)["hardest"] for one in halves]) == pytest.approx(0.5, abs=0.01)
+    assert np.mean([scores_against_past(repetition)["hardest"] for repetition in halves]) == pytest.approx(
+        0.5, abs=0.01
+    )
 
 
-def test_a_short_past():
+def test_fewer_than_three_snapshots():
     found = scores_against_past(np.array([[0.25, 0.5], [0.25, 0.5]]))
     assert (found["past"], found["oldest"], found["middle"]) == (0.375, 0.25, 0.5) and np.isnan(found["newest"])
     assert all(np.isnan(value) for value in scores_against_past(np.zeros((2, 0))).values())

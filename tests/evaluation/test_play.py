@@ -1,4 +1,4 @@
-"""Matches are played once each, to their end, with everybody in the right seat."""
+"""Matches are played once each, to their ends, with every player on its side."""
 
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ from marl_app.players.policy import RandomPolicy
 
 
 class Countdown(BatchedEnv):
-    """Match i lasts i + 1 steps; both agents act at once, and the second one may only say 1.
+    """Match i lasts i + 1 steps; both agents act in every step, and 1 is the only legal action of the second.
 
-    Side 0 wins the short half of the first matches, and loses everything that is played after a reset.
-    It raises if a match is stepped after its end, or with an illegal action.
+    Side 0 wins the short half of the first matches, and loses all matches that are played after a reset. `step` raises
+    if a match was not reset after its end, or for an illegal action.
     """
 
     agents = ("a", "b")
@@ -58,16 +58,16 @@ class Countdown(BatchedEnv):
 
 
 class Recorder:
-    """A policy that says 1 and remembers which agents it was asked for, and how."""
+    """A policy that plays 1 and records for which agents and with which `greedy` it was called."""
 
     memory_size = 0
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int, float]] = []
+        self.calls: list[tuple[int, float]] = []  # (agent, observation)
         self.greedy: set[bool] = set()
 
     def act(self, observations, masks, agents, /, *, rng, greedy, memory):
-        self.asked += zip(agents.tolist(), observations[:, 0].tolist(), strict=True)
+        self.calls += zip(agents.tolist(), observations[:, 0].tolist(), strict=True)
         self.greedy.add(greedy)
         return np.ones(len(agents), np.int64)
 
@@ -85,25 +85,25 @@ class FollowingRecorder:
 
 
 class Rememberer:
-    """Remembers of each match and seat: how often it was asked, what it saw first, and who it is.
+    """A policy that remembers for each match and agent: the number of calls, the first observation, and the agent.
 
-    In `Countdown` what it sees then says whether that is right.
+    The observation of `Countdown` is the number of steps left, so each call can check the memory.
     """
 
     memory_size = 3
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     def act(self, observations, masks, agents, /, *, rng, greedy, memory):
         assert memory.shape == (len(agents), 3) and memory.dtype == np.float32
-        count, first, who = memory.T
+        count, first, agent = memory.T
         fresh = count == 0
         assert (memory[fresh] == 0).all()
-        first, who = np.where(fresh, observations[:, 0], first), np.where(fresh, agents, who)
-        assert (observations[:, 0] == first - count).all() and (who == agents).all()
-        self.asked += len(agents)
-        return np.ones(len(agents), np.int64), np.stack([count + 1, first, who], axis=1)
+        first, agent = np.where(fresh, observations[:, 0], first), np.where(fresh, agents, agent)
+        assert (observations[:, 0] == first - count).all() and (agent == agents).all()
+        self.calls += len(agents)
+        return np.ones(len(agents), np.int64), np.stack([count + 1, first, agent], axis=1)
 
 
 def seats(matches: int) -> np.ndarray:
@@ -111,38 +111,38 @@ def seats(matches: int) -> np.ndarray:
     return (np.arange(2) != (np.arange(matches) % 2)[:, None]).astype(np.int64)
 
 
-def test_every_match_counts_once_however_long_it_is():
+def test_matches_of_all_lengths_count_once():
     env = Countdown(6)
     scores = play_matches(env, (Recorder(), Recorder()), seats(6), np.random.default_rng(0), greedy=True)
     assert scores.dtype == np.float32 and scores.tolist() == [[1, 0]] * 3 + [[0, 1]] * 3
     assert env.starts.max() > 1  # ended matches were reset, as the contract demands
 
 
-def test_players_are_asked_for_their_seats_only_and_only_until_the_match_ends():
-    mine, other = Recorder(), Recorder()
-    play_matches(Countdown(2), (mine, other), seats(2), np.random.default_rng(0), greedy=True)
+def test_players_are_called_for_their_agents_only_and_only_until_the_match_ends():
+    first, second = Recorder(), Recorder()
+    play_matches(Countdown(2), (first, second), seats(2), np.random.default_rng(0), greedy=True)
     # Match 0 (one step): player 0 is agent 0. Match 1 (two steps, 2 and 1 left): player 0 is agent 1.
-    assert sorted(mine.asked) == [(0, 1.0), (1, 1.0), (1, 2.0)]
-    assert sorted(other.asked) == [(0, 1.0), (0, 2.0), (1, 1.0)]
-    assert mine.greedy == {True}
+    assert sorted(first.calls) == [(0, 1.0), (1, 1.0), (1, 2.0)]
+    assert sorted(second.calls) == [(0, 1.0), (0, 2.0), (1, 1.0)]
+    assert first.greedy == {True}
 
 
-def test_a_memory_belongs_to_one_player_in_one_seat_of_one_match():
-    # Matches of 1 to 5 steps. First the same player on both sides, then one on each, then beside one that forgets.
+def test_a_memory_belongs_to_one_player_agent_and_match():
+    # Matches of 1 to 5 steps: the same player on both sides, one on each side, and one against a player without memory.
     for players in ([Rememberer()] * 2, [Rememberer(), Rememberer()], [Rememberer(), Recorder()]):
         play_matches(Countdown(5), players, seats(5), np.random.default_rng(0), greedy=True)
-        assert sum(player.asked for player in {*players} if isinstance(player, Rememberer)) == (
+        assert sum(player.calls for player in {*players} if isinstance(player, Rememberer)) == (
             15 if isinstance(players[1], Recorder) else 30
         )
 
 
-def test_a_follower_is_told_every_move_of_running_matches_in_order():
+def test_a_follower_receives_every_move_of_running_matches_in_order():
     follower = FollowingRecorder()
     play_matches(Countdown(2), (follower, Recorder()), seats(2), np.random.default_rng(0), greedy=True)
     assert follower.moves == [[(0, 1), (1, 1)], [(0, 1), (1, 1)] * 2]
 
 
-def test_seats_of_another_shape_are_refused():
+def test_seats_of_another_shape_are_an_error():
     with pytest.raises(ValueError, match=r"seats must be \[4, 2\], not \[3, 2\]"):
         play_matches(Countdown(4), (Recorder(),), np.zeros((3, 2), np.int64), np.random.default_rng(0), greedy=True)
 

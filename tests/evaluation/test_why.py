@@ -1,4 +1,4 @@
-"""Why two players met, or never did, in a league whose matches are known."""
+"""Explanations of why two players met or never met, in a league with known matches."""
 
 import json
 
@@ -15,7 +15,7 @@ from tests.evaluation.runs import write_run
 
 
 class Newest:
-    """Plays the newest snapshot only."""
+    """A matchmaker that always assigns the newest snapshot."""
 
     def branches(self, view, learner):
         return against(view.snapshots[-1:], view, learner, "newest", lambda rates: rates / rates.sum())
@@ -23,14 +23,14 @@ class Newest:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """main@0000 after iteration 2, main@0001 after 4, main@0002 after 6 of 8; each plays 4 matches an iteration."""
+    """main@0000 after iteration 2, main@0001 after 4, main@0002 after 6 of 8; each plays 4 matches per iteration."""
     folder = write_run(tmp_path_factory.mktemp("run"))
     state = json.loads((folder / "checkpoints" / "checkpoint-00000001" / "state.json").read_text())["league"]
     trained = pd.read_json(folder / "progress.jsonl", lines=True).set_index("iteration")["steps/trained_agent_steps"]
     return state, pd.read_parquet(folder / "matches"), trained
 
 
-def ask(run, first, second, matchmaker=None, records=None):
+def explain(run, first, second, matchmaker=None, records=None):
     state, matches, trained = run
     league = League([Learner("main")], matchmaker or Uniform(), EverySteps(1))
     league.load_state_dict(state)
@@ -38,9 +38,9 @@ def ask(run, first, second, matchmaker=None, records=None):
     return explain_pair(first, second, state, matches if records is None else records, trained, branches)
 
 
-def test_who_met(run):
+def test_matches_are_counted_by_rule_in_either_order_of_the_names(run):
     # main@0001 is played in iterations 5 to 8, and main wins 3 of 4.
-    assert ask(run, "main", "main@0001") == ask(run, "main@0001", "main") == [
+    assert explain(run, "main", "main@0001") == explain(run, "main@0001", "main") == [
         "main and main@0001 met in 16 matches of training, in iterations 5 to 8:",
         "main met main@0001 by rule uniform in 16 of them, with a probability of 0.25, and scored 0.750.",
         "The matchmaker gives main a match with main@0001 with a probability of 0.333 by rule uniform now.",
@@ -48,35 +48,37 @@ def test_who_met(run):
 
 
 def test_self_play(run):
-    met, by, chance = ask(run, "main", "main")
+    met, by, probability = explain(run, "main", "main")
     assert met == "main and main met in 80 matches of training, in iterations 1 to 8:"
     assert by == "main met main by rule self_play in 80 of them, with a probability of 0.25."
-    assert chance.startswith("The matchmaker gives main no chance of a match with main now (its rules: uniform)")
+    assert probability.startswith(
+        "The matchmaker gives main a match with main with probability 0 now (its rules: uniform)"
+    )
 
 
 def test_snapshots_never_meet(run):
     # Until main@0002 was frozen after iteration 6, it was main, and had met main@0000 in iterations 3 to 6.
-    never, but, met, by = ask(run, "main@0002", "main@0000")
+    never, but, met, by = explain(run, "main@0002", "main@0000")
     assert never.startswith("main@0000 and main@0002 never met in training: both are frozen")
     assert "one of the two is a learner (main)" in never
     assert but == "But before it was frozen, main@0002 was main. Until then:"
     assert met == "main and main@0000 met in 16 matches of training, in iterations 3 to 6:" and "scored 0.750" in by
-    [alone] = ask(run, "main@0001", "main@0001")
+    [alone] = explain(run, "main@0001", "main@0001")
     assert alone.startswith("main@0001 never plays itself")
 
 
-def test_the_matchmaker_gives_no_chance(run):
+def test_the_matchmaker_gives_the_match_probability_zero(run):
     records = run[1][run[1]["opponent"] != "main@0000"]
-    assert ask(run, "main@0000", "main", Newest(), records) == [
+    assert explain(run, "main@0000", "main", Newest(), records) == [
         "main and main@0000 never met in training.",
-        # 10 matches of self-play in 6 iterations, and 4 x 4 and 2 x 4 with the other two.
+        # 6 iterations with 10 self-play matches, 4 with 4 matches against main@0001 and 2 with 4 against main@0002.
         "main@0000 was frozen in iteration 2; 84 matches were recorded after that.",
-        "The matchmaker gives main no chance of a match with main@0000 now (its rules: newest).",
+        "The matchmaker gives main a match with main@0000 with probability 0 now (its rules: newest).",
     ]
 
 
 def test_not_frozen_yet(run):
-    assert ask(run, "main", "main@0003") == ["main@0003 does not exist: the newest snapshot of main is main@0002."]
+    assert explain(run, "main", "main@0003") == ["main@0003 does not exist: the newest snapshot of main is main@0002."]
     empty = {**run[0], "snapshots": []}
     assert explain_pair(
         "main",
@@ -99,6 +101,6 @@ def test_left_the_pool(run):
 
 
 @pytest.mark.parametrize("name", ["exploiter", "main@3", "", "exploiter@0000"])
-def test_nobody_has_this_name(run, name):
+def test_an_unknown_name_is_an_error_that_lists_the_players(run, name):
     with pytest.raises(ValueError, match=f"has no player '{name}'; its players are main, main@0000 to main@0002"):
-        ask(run, "main", name)
+        explain(run, "main", name)
