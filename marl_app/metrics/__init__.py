@@ -1,1 +1,8 @@
-"""What a run tells: metric names, TensorBoard, figures, the progress line, match records and the summary."""
+"""The output of a run: metric names, TensorBoard, figures, the progress line, match records and the summary.
+
+names        key, meaning and unit of every metric; docs generates docs/metrics.md from it
+tensorboard  curves, pictures and hyperparameters as event files
+records      match records (Parquet) and progress.jsonl; summary: summary.json
+progress     the line in the terminal
+figures      arrays -> pictures; files: atomic writes, JSON without NaN
+"""

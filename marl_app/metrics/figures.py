@@ -1,6 +1,6 @@
-"""Pictures, uint8 [height, width, 3]: payoff, ratings, whom the matchmaker chooses; curves; the plan of a league.
+"""Pictures, uint8 [height, width, 3]: payoff, ratings, matchmaking probabilities; curves; the plan of a league.
 
-Drawn with matplotlib's objects on the Agg canvas, without pyplot: no display, no global state, safe in any thread.
+They are drawn with matplotlib's objects on the Agg canvas, without pyplot: no display, no global state, thread-safe.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from marl_app.metrics.files import replacing
 
 Pixels = NDArray[np.uint8]
 
-_NUMBERED = 12  # players up to which every cell of the payoff says its number
-_LABELED = 24  # players up to which everybody has a label
+_NUMBERED = 12  # up to this number of players the cells of the payoff show their values
+_LABELED = 24  # up to this number of players all of them have a label
 _NO_GAMES = "#a8a8a8"
 _GRID = "#d9d9d9"
 _BLUE, _ORANGE = "#3b6ea5", "#d9822b"
@@ -31,10 +31,10 @@ _LINES = (_BLUE, _ORANGE, "#4d9a5b", "#8d5aa5")
 
 
 def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLike) -> Pixels:
-    """Win rate of each row against each column.
+    """Return a heat map of the win rate of each row against each column.
 
-    `win_rates` [n, n] in [0, 1], drawn white at 0.5, blue above and red below; `games` [n, n], cells without games are
-    gray. Up to 12 players the cells say the number, beyond 24 only some players are named.
+    `win_rates`: [n, n] in [0, 1], drawn white at 0.5, blue above and red below. `games`: [n, n]; cells without games
+    are gray. With at most 12 players the cells show their values; with more than 24 only some players have a label.
     Raises ValueError for other shapes.
     """
     count = len(players)
@@ -48,7 +48,7 @@ def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLi
 
 
 def payoff_heat_maps(payoffs: Mapping[str, tuple[Sequence[str], ArrayLike, ArrayLike]]) -> Pixels:
-    """Several of them side by side, under their names: players, win rates and games of each as in `payoff_heat_map`."""
+    """Return named payoffs next to each other; each is (players, win rates, games) as in `payoff_heat_map`."""
     size = max((len(players) for players, _, _ in payoffs.values()), default=0)
     side = 3.0 + min(0.3 * max(size, 3), 4.0)
     figure = Figure(figsize=(side * len(payoffs) + 0.9, side), dpi=100, layout="constrained")
@@ -67,6 +67,7 @@ def payoff_heat_maps(payoffs: Mapping[str, tuple[Sequence[str], ArrayLike, Array
 def _draw_payoff(
     axes: Axes, players: Sequence[str], win_rates: ArrayLike, games: ArrayLike, *, numbered: bool = True
 ) -> AxesImage:
+    """Draw a payoff into `axes` and return its image, for the color bar. Arguments as in `payoff_heat_map`."""
     count = len(players)
     rates, played = np.asarray(win_rates, np.float64), np.asarray(games, np.float64) > 0
     if rates.shape != (count, count) or played.shape != (count, count):
@@ -78,7 +79,7 @@ def _draw_payoff(
     if numbered and count <= _NUMBERED:
         for row, column in zip(*played.nonzero(), strict=True):
             rate = rates[row, column]
-            color = "white" if abs(rate - 0.5) > 0.33 else "black"
+            color = "white" if abs(rate - 0.5) > 0.33 else "black"  # readable on dark blue and dark red
             axes.text(column, row, f"{rate:.2f}", ha="center", va="center", fontsize=8, color=color)
     shown = _labeled(count)
     axes.set_xticks(shown, [players[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
@@ -91,10 +92,10 @@ def _draw_payoff(
 def ratings_figure(
     ids: Sequence[str], elo: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None
 ) -> Pixels:
-    """Elo [n] of each player as points, in the order given: snapshots by age, then the learners.
+    """Return a plot of the Elo [n] of each player, in the given order: snapshots by age, then the learners.
 
-    With `low` and `high` [n] each has its interval; one that goes far beyond the ratings is cut off at the edge.
-    Raises ValueError for another number of ratings than players.
+    `low`, `high`: [n], the ends of intervals, drawn as error bars and cut off far beyond the ratings.
+    Raises ValueError unless there is one rating per player.
     """
     ratings = np.asarray(elo, np.float64)
     _same_length(ids, ratings)
@@ -104,6 +105,7 @@ def ratings_figure(
     else:
         ends = np.stack([ratings - np.asarray(low), np.asarray(high) - ratings])
         axes.errorbar(range(len(ids)), ratings, ends, color=_BLUE, fmt="o", markersize=4, linewidth=1)
+        # The y axis shows all ratings; intervals may extend it by 30 % of their range, or 50 Elo.
         room = max(50.0, 0.3 * float(np.ptp(ratings)))
         axes.set_ylim(ratings.min() - min(room, ends[0].max() + 20), ratings.max() + min(room, ends[1].max() + 20))
     axes.set_ylabel("Elo")
@@ -113,15 +115,15 @@ def ratings_figure(
 def matchmaking_figure(
     learner: str, opponents: Sequence[str], probabilities: ArrayLike, win_rates: ArrayLike
 ) -> Pixels:
-    """How likely `learner` meets each opponent (bars) and its win rate there (points), both [n] in [0, 1].
+    """Return a plot of the probability that `learner` meets each opponent (bars) and its win rate there (points).
 
-    Raises ValueError for other numbers of probabilities or win rates than opponents.
+    `probabilities`, `win_rates`: [n] in [0, 1]. Raises ValueError unless both have one value per opponent.
     """
-    chances, rates = np.asarray(probabilities, np.float64), np.asarray(win_rates, np.float64)
-    _same_length(opponents, chances)
+    heights, rates = np.asarray(probabilities, np.float64), np.asarray(win_rates, np.float64)
+    _same_length(opponents, heights)
     _same_length(opponents, rates)
     figure, axes = _bars(opponents, f"Opponents of {learner}")
-    axes.bar(range(len(opponents)), chances, color=_BLUE, width=0.8)
+    axes.bar(range(len(opponents)), heights, color=_BLUE, width=0.8)
     axes.set_ylabel("probability of the match (bars)", color=_BLUE)
     axes.set_ylim(bottom=0)
     right = axes.twinx()
@@ -136,7 +138,7 @@ def matchmaking_figure(
 def curves_figure(
     title: str, x_label: str, y_label: str, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, joined: bool = True
 ) -> Pixels:
-    """Named curves, each x [n] and y [n]; not `joined`: as points, for x values in no order."""
+    """Return named curves, each (x [n], y [n]); with `joined` False as separate points, for unsorted x."""
     figure, axes = _figure(7.0, 4.0)
     for name, (x, y) in curves.items():
         axes.plot(x, y, label=name, marker="o", markersize=3, linewidth=1.2 if joined else 0.0, alpha=0.85)
@@ -153,7 +155,7 @@ def curves_figure(
 def bands_figure(
     title: str, x_label: str, curves: Mapping[str, Sequence[ArrayLike]], level: float | None = None
 ) -> Pixels:
-    """Named curves with a band around each: x, y, lower and upper end, [n] each; a dashed line at `level`."""
+    """Return named curves with bands, each (x, y, lower end, upper end), [n] each; and a dashed line at `level`."""
     figure, axes = _figure(9.0, 4.5)
     if level is not None:
         axes.axhline(level, color="black", linestyle="--", linewidth=0.8)
@@ -170,7 +172,7 @@ def bands_figure(
 
 
 def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: int = 0) -> Pixels:
-    """Values [rows, columns] >= 0 as a picture, row 0 at the bottom; the first column is number `first`."""
+    """Return values [rows, columns] >= 0 as a heat map, row 0 at the bottom; `first` is the x of the first column."""
     shown = np.asarray(values, np.float64)
     figure, axes = _figure(7.0, 4.0)
     edges = (first - 0.5, first + shown.shape[1] - 0.5, -0.5, shown.shape[0] - 0.5)
@@ -185,7 +187,7 @@ def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: i
 
 
 def write_png(path: Path, pixels: Pixels) -> None:
-    """A picture as a PNG file, whole or not at all."""
+    """Write a picture as a PNG file, atomically."""
     with replacing(path) as temporary:
         imsave(temporary, pixels, format="png")
 
@@ -196,10 +198,13 @@ def loglog_figure(
     y_label: str,
     lines: Mapping[str, tuple[ArrayLike, ArrayLike, Sequence[tuple[float, float]]]],
 ) -> Pixels:
-    """Named lines on logarithmic axes, each x [n], y [n] > 0 and points (x, y) that are marked."""
+    """Return named lines on logarithmic axes, each (x [n], y [n] > 0, points (x, y) to mark)."""
     figure, axes = _figure(7.5, 4.5)
     for index, (name, (x, y, points)) in enumerate(lines.items()):
-        color, width = _LINES[index % len(_LINES)], 1.5 + 0.8 * (len(lines) - 1 - index)  # so that equal ones are seen
+        color, width = (
+            _LINES[index % len(_LINES)],
+            1.5 + 0.8 * (len(lines) - 1 - index),
+        )  # wider below: equal lines show
         axes.plot(x, y, color=color, linewidth=width, label=name)
         if len(points):
             axes.plot(*zip(*points, strict=True), color=color, marker="o", markersize=5, linestyle="none")
@@ -217,23 +222,23 @@ def loglog_figure(
 def store_traffic_figure(
     actors: float, bytes_per_s: Mapping[str, float], limit_bytes_per_s: float, learner_full_at: float
 ) -> Pixels:
-    """What the store has to send, against the number of actors: a line per design, through its `bytes_per_s` at
-    `actors`. Dashed: what the store can send; a cross: where a design reaches it; dotted: where the learner is full.
+    """Return a plot of the bytes/s that the store sends over the number of actors, with a line per design.
+
+    Each line passes through the design's `bytes_per_s` at `actors` and is proportional to actors. Dashed: the limit of
+    the store; cross: where a design reaches it; dotted: the number of actors at which the learner is saturated.
     """
     figure, axes = _figure(7.5, 5.0)
     limits = {design: actors * limit_bytes_per_s / now for design, now in bytes_per_s.items() if now > 0}
     marks = [actors, learner_full_at, *limits.values()]
     x = np.geomspace(min(marks) / 10, max(marks) * 10, 2)
     for index, (design, now) in enumerate(bytes_per_s.items()):
-        color, width = (
-            _LINES[index % len(_LINES)],
-            1.5 + 0.8 * (len(bytes_per_s) - 1 - index),
-        )  # so that equal ones are all seen
+        color = _LINES[index % len(_LINES)]
+        width = 1.5 + 0.8 * (len(bytes_per_s) - 1 - index)  # wider below: equal lines show
         axes.plot(x, now * x / actors, color=color, linewidth=width, label=design)
         if design in limits:
             axes.plot(limits[design], limit_bytes_per_s, color="black", marker="x", markersize=8, zorder=5)
-    axes.axhline(limit_bytes_per_s, color="black", linestyle="--", linewidth=1, label="what the store can send")
-    axes.axvline(learner_full_at, color="black", linestyle=":", linewidth=1, label="the learner is full")
+    axes.axhline(limit_bytes_per_s, color="black", linestyle="--", linewidth=1, label="limit of the store")
+    axes.axvline(learner_full_at, color="black", linestyle=":", linewidth=1, label="learner saturated")
     axes.axvline(actors, color=_NO_GAMES, linewidth=1, label="as planned")
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -247,7 +252,7 @@ def store_traffic_figure(
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of so many inches that keeps its labels inside, with one pair of axes."""
+    """Return a figure of `width` x `height` inches with one pair of axes, whose layout keeps all labels inside."""
     figure = Figure(figsize=(width, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -257,7 +262,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _bars(ids: Sequence[str], title: str) -> tuple[Figure, Axes]:
-    """Axes with one place on the x axis per player."""
+    """Return a figure and axes with one place per player on the x axis."""
     figure, axes = _figure(3.5 + min(0.32 * max(len(ids), 6), 7.0), 4.0)
     shown = _labeled(len(ids))
     axes.set_xticks(shown, [ids[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
@@ -270,17 +275,18 @@ def _bars(ids: Sequence[str], title: str) -> tuple[Figure, Axes]:
 
 
 def _labeled(count: int) -> list[int]:
-    """Which of `count` players are named: all, or evenly spaced ones with the last among them."""
-    every = -(-count // _LABELED) if count else 1
+    """Return the indices of the players with a label: all, or evenly spaced ones including the last."""
+    every = -(-count // _LABELED) if count else 1  # -(-x // n) rounds up
     return list(range(count - 1, -1, -every))[::-1]
 
 
 def _same_length(ids: Sequence[str], values: NDArray[np.float64]) -> None:
     if values.shape != (len(ids),):
-        raise ValueError(f"{len(ids)} players need as many values, not {values.shape}")
+        raise ValueError(f"{len(ids)} players need as many values, not an array of shape {values.shape}")
 
 
 def _pixels(figure: Figure) -> Pixels:
+    """Return the drawn figure. The copy drops alpha and releases the canvas."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()  # type: ignore[no-untyped-call]

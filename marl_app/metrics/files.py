@@ -1,4 +1,4 @@
-"""How records reach the disk: whole or not at all, and without NaN (which JSON does not have)."""
+"""Atomic writes of files, and JSON without NaN (which the format does not have)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import numpy as np
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a hidden path beside `path` to write to; afterwards, and only without an exception, it becomes `path`."""
+    """Yield a hidden path next to `path` to write to, and rename it to `path` unless an exception was raised."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # else a crash of the machine may leave an empty file under the final name
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text of dicts, lists, numbers (numpy's too) and strings; NaN and infinities become null."""
+    """Return the JSON text of dicts, lists, strings and numbers (also numpy's); NaN and infinities become null."""
     return json.dumps(_plain(value), indent=indent, allow_nan=False)
 
 

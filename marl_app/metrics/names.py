@@ -1,8 +1,8 @@
-"""Every metric: its key, what it means and its unit. `docs/metrics.md` is generated from this file.
+"""All metrics: key, meaning and unit. `docs/metrics.md` is generated from this file.
 
-A key is `prefix/name`; a part in braces stands for any name without a slash. The x axis of every curve in TensorBoard
-is `steps/env_steps`, of those under `circle/` the round, and of those under `cross_play/` the agent steps that a player
-had trained on. Per-second numbers are wall-clock averages over one iteration.
+A key is `prefix/name`; a part in braces stands for any name without a slash. The x axis of the curves in TensorBoard is
+`steps/env_steps`; under `circle/` it is the round, and under `cross_play/` the agent steps that the player had trained
+on. Rates per second are wall-clock averages over one iteration.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `unit` is "1" for plain numbers, "share" for numbers in [0, 1], "image" for pictures."""
+    """A metric. `unit` is "1" for plain numbers, "share" for numbers in [0, 1], "image" for pictures."""
 
     key: str
     sentence: str
@@ -22,170 +22,208 @@ class Metric:
 
 
 METRICS = (
-    Metric("iteration", "Number of iterations finished, those before a resume included.", "iterations"),
-    Metric("seconds", "Wall-clock time in training, that before a resume included.", "s"),
-    Metric("steps/env_steps", "Env steps so far: one step of one match each, whoever acted.", "env steps"),
+    Metric("iteration", "Number of finished iterations, including those before a resume.", "iterations"),
+    Metric("seconds", "Wall-clock time in training, including that before a resume.", "s"),
+    Metric("steps/env_steps", "Env steps so far: one step of one match each, however many agents acted.", "env steps"),
     Metric("steps/trained_agent_steps", "Actions of trainees so far that a learner has trained on.", "agent steps"),
     Metric("throughput/env_steps_per_s", "Env steps per second.", "env steps/s"),
     Metric(
         "throughput/trained_agent_steps_per_s",
-        "Trainees' actions per second that a learner has trained on, each counted once whatever the epochs.",
+        "Actions of trainees per second that a learner has trained on, each counted once for all epochs.",
         "agent steps/s",
     ),
     Metric("throughput/sample_wait_share", "Share of the iteration spent waiting for env runners' samples.", "share"),
     Metric("throughput/learn_share", "Share of the iteration spent in learner updates.", "share"),
-    Metric("learner/policy_loss", "PPO's clipped surrogate loss, in the last minibatch.", "1"),
-    Metric("learner/vf_loss", "Loss of the value function before its coefficient.", "squared return"),
-    Metric("learner/total_loss", "What is minimized: policy, value and entropy terms together.", "1"),
+    Metric("learner/policy_loss", "Clipped surrogate loss of PPO in the last minibatch.", "1"),
+    Metric("learner/vf_loss", "Loss of the value function, without its coefficient.", "squared return"),
+    Metric("learner/total_loss", "The minimized loss: sum of the policy, value and entropy terms.", "1"),
     Metric("learner/entropy", "Mean entropy of the trained policy over its legal actions.", "nat"),
-    Metric("learner/mean_kl", "Mean KL divergence between the policy that collected and the trained one.", "nat"),
+    Metric(
+        "learner/mean_kl",
+        "Mean KL divergence between the policy that collected the batch and the trained policy.",
+        "nat",
+    ),
     Metric("learner/grad_norm", "Global norm of the gradient before clipping.", "1"),
     Metric("learner/learning_rate", "Learning rate of the optimizer.", "1"),
     Metric("learner/explained_variance", "Share of the value targets' variance that the value function explains.", "1"),
-    Metric("learner/td_error", "Mean absolute TD error of the team's value, in the last minibatch.", "reward"),
-    Metric("learner/q_mean", "Mean value of the team's actions, in the last minibatch.", "reward"),
-    Metric("learner/batch_rows", "Rows (trainees' actions) in the training batch of the iteration.", "agent steps"),
+    Metric("learner/td_error", "Mean absolute TD error of the team's value in the last minibatch.", "reward"),
+    Metric("learner/q_mean", "Mean value of the team's actions in the last minibatch.", "reward"),
+    Metric("learner/batch_rows", "Rows (actions of trainees) in the training batch of the iteration.", "agent steps"),
     Metric(
         "learner/rows_per_env_step",
-        "Trainees' actions per env step: it grows with the number of agents that are trained.",
+        "Actions of trainees per env step, which grow with the number of trained agents.",
         "agent steps/env step",
     ),
     Metric(
         "learners/{learner}/{figure}",
-        "The same as learner/{figure} of another learner than the first, in the iterations that it trains.",
+        "The same as learner/{figure}, for each learner but the first, in the iterations in which it trains.",
         "as learner/{figure}",
     ),
-    Metric("learners/{learner}/env_steps", "Env steps collected for one of several learners so far.", "env steps"),
-    Metric("learners/{learner}/trained_agent_steps", "Its own actions that it has trained on.", "agent steps"),
-    Metric("learners/{learner}/resets", "How often it has started again after a freeze.", "resets"),
-    Metric("learners/{learner}/snapshots", "Its snapshots in the pool.", "snapshots"),
-    Metric("learners/{learner}/elo", "Its Elo, on the same scale as that of the first.", "Elo"),
+    Metric(
+        "learners/{learner}/env_steps",
+        "Env steps collected for this learner so far, in runs with several learners.",
+        "env steps",
+    ),
+    Metric("learners/{learner}/trained_agent_steps", "Actions that this learner has trained on so far.", "agent steps"),
+    Metric("learners/{learner}/resets", "Number of resets of this learner so far.", "resets"),
+    Metric("learners/{learner}/snapshots", "Snapshots of this learner in the pool.", "snapshots"),
+    Metric("learners/{learner}/elo", "Elo of this learner, on the same scale as league/elo.", "Elo"),
     Metric(
         "learners/{learner}/win_rate/{band}",
-        "Its win rate against the whole pool, or a third of it by age: pool, oldest, middle or newest.",
+        "Win rate of this learner against the whole pool or a third of it by age: pool, oldest, middle or newest.",
         "share",
     ),
-    Metric("exploration/epsilon", "Share of random actions in what is collected next.", "share"),
-    Metric("replay/rows", "Env steps in the replay buffer, and the rows that they are bootstrapped from.", "env steps"),
-    Metric("replay/bytes", "Memory of the replay buffer when it is full, in the algorithm's process.", "bytes"),
+    Metric("exploration/epsilon", "Probability of a random action in the next iteration's collection.", "share"),
+    Metric(
+        "replay/rows",
+        "Env steps in the replay buffer, including the rows from which they are bootstrapped.",
+        "env steps",
+    ),
+    Metric("replay/bytes", "Memory of the full replay buffer in the algorithm's process.", "bytes"),
     Metric(
         "policies/parameters",
-        "Parameters of all networks of the learner: with shared ones, the same for any number of agents.",
+        "Parameters of all networks of the learner; with shared networks independent of the number of agents.",
         "1",
     ),
-    Metric("policies/broadcast_bytes", "Weights that an env runner is sent per update.", "bytes"),
-    Metric("staleness/updates", "Updates between the weights that collected the batch and those it trains.", "updates"),
-    Metric("matches/length", "Mean length of the matches that ended.", "env steps"),
+    Metric("policies/broadcast_bytes", "Weights that are sent to an env runner per update.", "bytes"),
+    Metric(
+        "staleness/updates",
+        "Updates between the weights that collected the batch and the weights that it trains.",
+        "updates",
+    ),
+    Metric("matches/length", "Mean length of the matches that ended in the iteration.", "env steps"),
     Metric("matches/per_s", "Matches that ended per second.", "matches/s"),
-    Metric("matches/return", "Mean undiscounted return of a trainee's agent in the matches that ended.", "reward"),
-    Metric("matches/first_side_score", "Mean score of the first side in self-play: 0.5 where it has no edge.", "score"),
+    Metric("matches/return", "Mean undiscounted return per agent of the trainee in the matches that ended.", "reward"),
+    Metric(
+        "matches/first_side_score", "Mean score of the first side in self-play: 0.5 if it has no advantage.", "score"
+    ),
     Metric("league/pool_size", "Snapshots in the pool.", "snapshots"),
     Metric("league/elo", "Elo of the main agent, fitted to the payoff.", "Elo"),
     Metric("league/elo_pool_mean", "Mean Elo of the pool's snapshots, on the same scale.", "Elo"),
     Metric(
         "league/effective_pool_size",
-        "How many entirely different players would be as diverse as the pool: the Vendi score of its payoff rows.",
+        "Number of entirely different players as diverse as the pool: the Vendi score of its payoff rows.",
         "snapshots",
     ),
     Metric(
         "league/meta_strategy_size",
-        "How many snapshots the meta-strategy mixes: the exponential of its entropy.",
+        "Effective number of snapshots in the meta-strategy: the exponential of its entropy.",
         "snapshots",
     ),
     Metric(
         "league/cyclic_share",
-        "Share of the pool's payoff that no ratings explain because it goes round in circles: 0 a ladder, 1 "
+        "Share of the pool's payoff that is cyclic, so that no ratings explain it: 0 for a ladder, 1 for "
         "rock-paper-scissors.",
         "share",
     ),
-    Metric("league/win_rate/pool", "Win rate of the main agent against the whole pool, draws half.", "share"),
+    Metric("league/win_rate/pool", "Win rate of the main agent against the whole pool; draws count half.", "share"),
     Metric(
         "league/win_rate/{band}",
         "Win rate of the main agent against a third of the pool by age: oldest, middle or newest.",
         "share",
     ),
-    Metric("league/self_play_share", "Share of the matches in which the trainee played itself.", "share"),
+    Metric("league/self_play_share", "Share of the matches in which the trainee played against itself.", "share"),
     Metric(
         "league/placement_distortion",
-        "Mean total variation distance from the matchmaker's distribution to the one that was dealt from, because it "
-        "prefers what racks hold (league.placement_tolerance).",
+        "Mean total variation distance between the matchmaker's distribution and the one with the preference for "
+        "opponents that racks hold (league.placement_tolerance).",
         "share",
     ),
-    Metric("league/payoff", "Win rate of every player (row) against every other (column).", "image"),
-    Metric("league/ratings", "Elo of every player, snapshots in the order of their age.", "image"),
-    Metric("league/matchmaking", "How likely the main agent meets each opponent, and its win rate there.", "image"),
+    Metric("league/payoff", "Win rate of each player (row) against each other player (column).", "image"),
+    Metric("league/ratings", "Elo of each player, snapshots in the order of their age.", "image"),
+    Metric(
+        "league/matchmaking",
+        "Probability that the main agent meets each opponent, and its win rate against it.",
+        "image",
+    ),
     Metric(
         "evaluation/{anchor}/{mode}/score",
-        "Mean score (win 1, draw 0.5; where payoffs have sizes 0.5 + payoff / (2 * the largest)) against a fixed "
-        "anchor, sides alternated; mode: greedy or sampled actions.",
+        "Mean score (win 1, draw 0.5; or, for payoffs of different sizes, 0.5 + payoff / (2 * largest payoff)) against "
+        "a fixed anchor, with alternating sides; mode: greedy or sampled actions.",
         "score",
     ),
     Metric(
         "evaluation/{anchor}/{mode}/agent_return",
-        "Mean return per agent of a team without opponents (anchor: team), undiscounted.",
+        "Mean undiscounted return per agent of a team without opponents (anchor: team).",
         "reward",
     ),
-    Metric("evaluation/{anchor}/{mode}/team_return", "The same, summed over the agents.", "reward"),
-    Metric("evaluation/{anchor}/{mode}/low", "Lower end of its 95 % interval: Wilson's of a score.", "score or reward"),
-    Metric("evaluation/{anchor}/{mode}/high", "Upper end of its 95 % interval.", "score or reward"),
+    Metric(
+        "evaluation/{anchor}/{mode}/team_return",
+        "Mean undiscounted return of such a team, summed over its agents.",
+        "reward",
+    ),
+    Metric(
+        "evaluation/{anchor}/{mode}/low",
+        "Lower end of the 95 % interval of score (Wilson) or agent_return (normal).",
+        "score or reward",
+    ),
+    Metric("evaluation/{anchor}/{mode}/high", "Upper end of that interval.", "score or reward"),
     Metric(
         "exploitability/agent",
-        "Exact exploitability of the main agent, in small games of two players: NashConv divided by two.",
+        "Exact exploitability of the main agent in small games of two players: NashConv divided by two.",
         "reward",
     ),
     Metric(
         "exploitability/meta_strategy",
-        "Exact exploitability of the pool, played as its meta-strategy: one snapshot is drawn before each match.",
+        "Exact exploitability of the pool's meta-strategy, which draws one snapshot before each match.",
         "reward",
     ),
     Metric(
         "exploitability/agent_actions",
-        "Probability of each action of the main agent, by iteration, in one-shot games.",
+        "Probability of each action of the main agent in one-shot games, by iteration.",
         "image",
     ),
-    Metric("exploitability/meta_strategy_actions", "The same for the pool, played as its meta-strategy.", "image"),
-    Metric("nash_conv/agent", "What the players could gain by best responses to the main agent, summed.", "reward"),
-    Metric("nash_conv/meta_strategy", "The same for the pool, played as its meta-strategy.", "reward"),
+    Metric(
+        "exploitability/meta_strategy_actions",
+        "Probability of each action of the pool's meta-strategy in one-shot games, by iteration.",
+        "image",
+    ),
+    Metric(
+        "nash_conv/agent",
+        "NashConv of the main agent: the summed gains of both players by best responses to it.",
+        "reward",
+    ),
+    Metric("nash_conv/meta_strategy", "NashConv of the pool's meta-strategy.", "reward"),
     Metric(
         "circle/{league}/strength/{meta_strategy}",
-        "Strength of a league's pool in the circle game, played by a meta-strategy: the score that the best response "
-        "leaves it, at most 0.5.",
+        "Strength of a league's pool in the circle game, as a meta-strategy plays it: its score against a best "
+        "response, at most 0.5.",
         "score",
     ),
     Metric("circle/{league}/distinct", "Distinct strategies in a league's pool.", "1"),
-    Metric("circle/self_play/strength", "Strength of the single pair's agent.", "score"),
-    Metric("circle/self_play/strategy", "Place on the circle of the pair's agent.", "1"),
-    Metric("circle/walk", "Place on the circle of the single pair's agent, over the rounds.", "image"),
     Metric(
-        "circle/strength/{meta_strategy}", "Strength of the single pair and of each league, over the rounds.", "image"
+        "circle/self_play/strength", "Strength of the agent of the single pair, which trains without a pool.", "score"
     ),
+    Metric("circle/self_play/strategy", "Position of the single pair's agent on the circle.", "1"),
+    Metric("circle/walk", "Position of the single pair's agent on the circle, by round.", "image"),
+    Metric("circle/strength/{meta_strategy}", "Strength of the single pair and of each league, by round.", "image"),
     Metric(
-        "circle/diversity/{meta_strategy}", "Distinct strategies in the pool and its strength, round by round.", "image"
+        "circle/diversity/{meta_strategy}", "Distinct strategies in the pool against its strength, by round.", "image"
     ),
     Metric(
         "exploit/{mode}/score",
         "Mean score of a trained exploiter against its target (`task=exploit`); mode: greedy or sampled actions.",
         "score",
     ),
-    Metric("exploit/{mode}/low", "Lower end of its 97.5 % interval, Wilson's.", "score"),
-    Metric("exploit/{mode}/high", "Upper end of its 97.5 % interval.", "score"),
-    Metric("exploit/bound", "The better mode's score beyond 0.5: a lower bound of exploitability.", "score"),
-    Metric("exploit/bound_low", "The lower end of that bound, with 95 % confidence.", "score"),
-    Metric("cross_play/elo", "Elo of a player in cross-play (`task=evaluate`), fitted to all its matches.", "Elo"),
-    Metric("cross_play/elo_low", "Lower end of its 95 % interval.", "Elo"),
-    Metric("cross_play/elo_high", "Upper end of its 95 % interval.", "Elo"),
-    Metric("cross_play/openskill", "Mean of its OpenSkill rating; who has not played has 25.", "1"),
-    Metric("cross_play/nash", "Its probability in the Nash equilibrium of the payoff.", "share"),
-    Metric("cross_play/alpha_rank", "Its mass in alpha-rank.", "share"),
-    Metric("cross_play/games", "Matches of cross-play in all.", "matches"),
+    Metric("exploit/{mode}/low", "Lower end of the 97.5 % Wilson interval of that score.", "score"),
+    Metric("exploit/{mode}/high", "Upper end of that interval.", "score"),
+    Metric("exploit/bound", "Score of the better mode minus 0.5: a lower bound of exploitability.", "score"),
+    Metric("exploit/bound_low", "Lower end of that bound, with 95 % confidence.", "score"),
+    Metric("cross_play/elo", "Elo of a player in cross-play (`task=evaluate`), fitted to all matches.", "Elo"),
+    Metric("cross_play/elo_low", "Lower end of the 95 % interval of that Elo.", "Elo"),
+    Metric("cross_play/elo_high", "Upper end of that interval.", "Elo"),
+    Metric("cross_play/openskill", "Mean of the player's OpenSkill rating; 25 for a player without matches.", "1"),
+    Metric("cross_play/nash", "Probability of the player in the Nash equilibrium of the payoff.", "share"),
+    Metric("cross_play/alpha_rank", "Mass of the player in alpha-rank.", "share"),
+    Metric("cross_play/games", "Total matches of cross-play.", "matches"),
     Metric(
         "cross_play/cyclic_share",
-        "Share of the payoff in cross-play that no ratings explain, as in the league.",
+        "Share of the payoff in cross-play that is cyclic, as league/cyclic_share.",
         "share",
     ),
     Metric(
         "cross_play/ladder_cyclic_share",
-        "What a ladder with the same ratings shows of it in as many games, by chance: its 95th percentile.",
+        "95th percentile of that share for a ladder with the same ratings and numbers of games, which is noise only.",
         "share",
     ),
     Metric(
@@ -193,74 +231,89 @@ METRICS = (
         "Elo by which neighbors in the ranking are expected to be in the wrong order.",
         "Elo",
     ),
-    Metric("cross_play/payoff", "Mean score in cross-play of each player (row) against each other (column).", "image"),
-    Metric("cross_play/ratings", "Elo of each player in cross-play with its interval.", "image"),
     Metric(
-        "cross_play/cycles",
-        "The strongest cycle of the payoff in cross-play: who is a little further round beats who is behind.",
+        "cross_play/payoff",
+        "Mean score in cross-play of each player (row) against each other player (column).",
         "image",
     ),
-    Metric("alarms/forgetting", "1 while some snapshots are beaten clearly less than before, else 0.", "1"),
-    Metric("alarms/inflation", "1 while the Elo has risen but not the score against anchors, or old snapshots.", "1"),
-    Metric("alarms/cycling", "1 while the pool's cyclic share is clearly higher than it was, else 0.", "1"),
-    Metric("alarms/stale_pairs", "1 while many snapshots were not met for long, so that win rates are old.", "1"),
-    Metric("alarms/collapsed_diversity", "1 while a large pool plays like hardly more than one player.", "1"),
+    Metric("cross_play/ratings", "Elo of each player in cross-play, with its interval.", "image"),
+    Metric(
+        "cross_play/cycles",
+        "Strongest cycle of the payoff in cross-play: players beat those a little behind them on the circle.",
+        "image",
+    ),
+    Metric(
+        "alarms/forgetting",
+        "1 while win rates against some snapshots are clearly lower than before, else 0.",
+        "1",
+    ),
+    Metric(
+        "alarms/inflation",
+        "1 while the Elo has risen but the score against anchors or old snapshots has not, else 0.",
+        "1",
+    ),
+    Metric("alarms/cycling", "1 while the pool's cyclic share is clearly higher than before, else 0.", "1"),
+    Metric(
+        "alarms/stale_pairs",
+        "1 while many snapshots have had no match for long, so that win rates are outdated, else 0.",
+        "1",
+    ),
+    Metric(
+        "alarms/collapsed_diversity", "1 while a large pool is hardly more diverse than a single player, else 0.", "1"
+    ),
     Metric(
         "control_plane/assignments_per_s",
-        "Assignments of opponents to env runners per second of the time that the league took for them: what one core "
-        "could make.",
+        "Assignments of opponents to env runners per second of the league's computing time: the capacity of one core.",
         "assignments/s",
     ),
-    Metric("control_plane/assignment_bytes", "Mean bytes of such an assignment as a message.", "bytes"),
+    Metric("control_plane/assignment_bytes", "Mean size of an assignment as a message.", "bytes"),
     Metric(
         "snapshots/{link}/bytes",
-        "Bytes of opponents that moved: store_to_runner (past the caches), store_to_rack, rack_to_node, or "
-        "node_to_runner (from shared memory into use).",
+        "Bytes of opponents transferred over a link: store_to_runner (bypassing the caches), store_to_rack, "
+        "rack_to_node, or node_to_runner (from shared memory into a slot).",
         "bytes",
     ),
-    Metric("snapshots/{link}/count", "How many opponents these were.", "snapshots"),
+    Metric("snapshots/{link}/count", "Number of opponents transferred over the link.", "snapshots"),
     Metric(
-        "snapshots/hit_rate", "Share of the requests for opponents that a rack's cache answered from memory.", "share"
+        "snapshots/hit_rate",
+        "Hit rate of the rack caches: share of the requests for opponents that they served from memory.",
+        "share",
     ),
     Metric("snapshots/fetch_ms", "Mean time from the request for an opponent to its verified bytes.", "ms"),
-    Metric(
-        "snapshots/wait_share", "Share of the env runners' time in which matches stood still for opponents.", "share"
-    ),
+    Metric("snapshots/wait_share", "Share of the env runners' time in which matches waited for opponents.", "share"),
     Metric(
         "snapshots/slot_bytes",
-        "Weights of the opponents, but for guests of another architecture, in the env runner that holds the most.",
+        "Weights of opponents, without guests of another architecture, in the env runner that holds the most.",
         "bytes",
     ),
     Metric(
         "snapshots/runner_private_bytes",
-        "Memory that no other process shares, of the env runner that has the most (the driver, without others).",
+        "Private memory of the env runner with the most of it (of the driver, if it has no env runners).",
         "bytes",
     ),
-    Metric("snapshots/corrupt", "Opponents that came with other bytes than their digest's, and were thrown away.", "1"),
-    Metric("snapshots/bypassed", "Opponents read from the store because the rack's cache was not to be had.", "1"),
-    Metric("snapshots/failed", "Opponents that could not be had, so that matches went on without them.", "1"),
-    Metric("snapshots/queued", "Snapshots that wait in the outbox until the store answers again.", "snapshots"),
-    Metric("health/env_runner_restarts", "Env runners restarted after they died, so far.", "restarts"),
-    Metric("health/failures", "Exceptions that training survived, so far.", "failures"),
-    Metric(
-        "health/nonfinite", "Metric values that were NaN or infinite and so are missing in a curve, so far.", "values"
-    ),
-    Metric("custom/{name}", "Reported by a callback of the user's own, which names it.", "the callback's"),
+    Metric("snapshots/corrupt", "Opponents that were discarded because their bytes did not match their digest.", "1"),
+    Metric("snapshots/bypassed", "Opponents read from the store because the rack's cache was unavailable.", "1"),
+    Metric("snapshots/failed", "Opponents that could not be fetched, so that matches continued without them.", "1"),
+    Metric("snapshots/queued", "Snapshots in the outbox, to be stored when the store responds again.", "snapshots"),
+    Metric("health/env_runner_restarts", "Env runners restarted after a failure, so far.", "restarts"),
+    Metric("health/failures", "Exceptions after which training continued, so far.", "failures"),
+    Metric("health/nonfinite", "NaN or infinite metric values, which are missing in their curves, so far.", "values"),
+    Metric("custom/{name}", "A metric reported and documented by a user's callback.", "as documented there"),
 )
 
 
 @cache
 def find_metric(key: str) -> Metric:
-    """The metric that `key` belongs to; a key goes before a pattern. Raises KeyError if there is none."""
+    """Return the metric of `key`; exact keys take precedence over patterns. Raises KeyError for an unknown key."""
     for metric in METRICS:
         if metric.key == key:
             return metric
     for metric in METRICS:
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/{}]+", re.escape(metric.key)), key):
             return metric
-    raise KeyError(f"{key} is no metric of marl_app/metrics/names.py; add it there with a sentence and its unit")
+    raise KeyError(f"{key!r} is not a metric of marl_app/metrics/names.py; add it there with its meaning and unit")
 
 
 def check_key(key: str) -> None:
-    """Raises KeyError if `key` is not documented here."""
+    """Raise KeyError if `key` is not documented here."""
     find_metric(key)

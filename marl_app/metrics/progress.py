@@ -1,4 +1,4 @@
-"""The progress line: one line that moves in a terminal, one plain line now and then in a file or a pipe."""
+"""The progress line: a redrawn line in a terminal, a plain line every few seconds in a file or a pipe."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-# What is shown, in this order: the metric, what stands before it and behind it, and the digits behind the point.
-# In a terminal that is too narrow the last ones are cut off.
+# (metric, text before it, text after it, decimals; None: as 45.2k), in this order. A narrow terminal cuts off the last.
 _SHOWN = (
     ("iteration", "iter ", "", 0),
     ("throughput/env_steps_per_s", "", " env steps/s", None),
@@ -26,11 +25,10 @@ _SHOWN = (
 
 
 class ProgressLine:
-    """Shows how a run goes on `console` (standard output if None).
+    """The progress of a run on `console` (standard output if None).
 
-    In a terminal one line is redrawn at every `update`, and everything else that is printed appears above it.
-    Anywhere else a plain line is printed for the first update, then at most one every `plain_every_s` seconds, and at
-    `close` the last one: no control characters, nothing redrawn.
+    In a terminal one line is redrawn at every `update`, and messages appear above it. Elsewhere a plain line without
+    control characters is printed for the first update, then at most every `plain_every_s` seconds, and at `close`.
     """
 
     def __init__(
@@ -43,17 +41,17 @@ class ProgressLine:
         self._plain_every_s = plain_every_s
         self._clock = clock
         self._line = ""
-        self._printed = ("", -math.inf)  # the last plain line and when
+        self._printed = ("", -math.inf)  # the last plain line, and the time of `clock` at which it was printed
         self._live: Live | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
             self._live.start()
 
     def update(self, values: Mapping[str, float], done: float | None = None, elapsed_s: float | None = None) -> None:
-        """Show the newest metrics (`names.py`; those that are missing are left out).
+        """Show the newest metrics, by their keys in `names.py`; missing ones are left out.
 
-        `done`: share of the run that is done, in [0, 1], by the stop limit that comes first; None without a limit.
-        `elapsed_s`: the seconds that this share took. Both together give the time left.
+        `done`: the finished share of the run in [0, 1], by the stop limit that is reached first; None without a limit.
+        `elapsed_s`: the seconds that this share took, for an estimate of the time left.
         """
         parts = [
             f"{before}{_number(values[key], digits)}{behind}" for key, before, behind, digits in _SHOWN if key in values
@@ -68,14 +66,14 @@ class ProgressLine:
             self._print_plain()
 
     def message(self, text: str) -> None:
-        """Print a line that stays, above the moving one: a freeze, a checkpoint, an evaluation."""
+        """Print a line that stays, above the progress line: a freeze, a checkpoint, an evaluation."""
         if self._live is not None:
             self._console.print(Text(text))
         else:
             print(text, file=self._console.file, flush=True)
 
     def close(self) -> None:
-        """Leave the newest line on the screen and stop moving it. May be called more than once."""
+        """Leave the newest line on the screen and stop redrawing it. May be called more than once."""
         if self._live is not None:
             self._live.stop()
         elif self._line != self._printed[0]:
@@ -87,7 +85,7 @@ class ProgressLine:
 
 
 def _number(value: float, digits: int | None) -> str:
-    """With so many digits behind the point, or (None) as 950, 45.2k, 1.3M."""
+    """Return the number with this many decimals, or with `digits` None as 950, 45.2k, 1.3M."""
     if not math.isfinite(value):
         return "nan"
     if digits is not None:
@@ -99,7 +97,7 @@ def _number(value: float, digits: int | None) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """As 0:42, 12:05, 3:12:05."""
+    """Return a duration as 0:42, 12:05 or 3:12:05."""
     minutes, seconds = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

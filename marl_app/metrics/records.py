@@ -1,4 +1,4 @@
-"""Records of a run that pandas reads in one line: who played whom and how it ended, and how training went.
+"""Records of a run that pandas reads in one line: results of matches by opponent, and metrics by iteration.
 
 pd.read_parquet(run / "matches")                         # one row per (iteration, learner, opponent, rule, side)
 pd.read_json(run / "progress.jsonl", lines=True)         # one row per iteration
@@ -24,16 +24,20 @@ from marl_app.metrics.names import check_key
 COLUMNS = (
     ("iteration", pa.int64(), "Iteration in which the matches ended."),
     ("learner", pa.string(), "Id of the learner."),
-    ("opponent", pa.string(), "Id of its opponent; the learner itself in self-play."),
-    ("rule", pa.string(), "The rule and branch of the matchmaker that chose the opponent."),
-    ("side", pa.int64(), "The side that the learner played."),
-    ("wins", pa.int64(), "Matches that the learner won on this side."),
+    ("opponent", pa.string(), "Id of the opponent; the learner itself in self-play."),
+    ("rule", pa.string(), "Rule and branch of the matchmaker that selected the opponent."),
+    ("side", pa.int64(), "Side that the learner played."),
+    ("wins", pa.int64(), "Matches that the learner won."),
     ("draws", pa.int64(), "Matches drawn."),
     ("losses", pa.int64(), "Matches that the learner lost."),
-    ("scores", pa.float64(), "Sum of the learner's scores in these matches: wins plus half the draws, or by payoff."),
-    ("steps", pa.int64(), "Env steps of these matches together."),
-    ("win_rate", pa.float32(), "The learner's win rate against the opponent that the matchmaker saw."),
-    ("probability", pa.float32(), "The probability with which the rule chose this opponent."),
+    (
+        "scores",
+        pa.float64(),
+        "Sum of the learner's scores in these matches: wins plus half the draws, or an affine map of payoffs.",
+    ),
+    ("steps", pa.int64(), "Sum of the env steps of these matches."),
+    ("win_rate", pa.float32(), "Win rate of the learner against the opponent that the matchmaker used."),
+    ("probability", pa.float32(), "Probability with which the rule selected the opponent."),
 )
 _SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS])
 
@@ -41,9 +45,9 @@ _SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS])
 class Records:
     """The `matches` directory and the `progress.jsonl` file of one run directory.
 
-    Match rows are buffered and become one Parquet part at `flush`, or when `buffer_rows` have come together: a day of
-    training is hundreds of files, not one per iteration. What was not flushed when a process dies lies after its last
-    checkpoint and is played again after the resume.
+    Match rows are buffered and become one Parquet part at `flush`, or when there are `buffer_rows` of them, so that a
+    day of training makes hundreds of files, not one per iteration. If a process dies, the lost rows are from iterations
+    after its last checkpoint, which a resumed run plays again.
     """
 
     def __init__(self, directory: str | Path, buffer_rows: int = 500_000) -> None:
@@ -51,13 +55,13 @@ class Records:
         self._progress = Path(directory) / "progress.jsonl"
         self._matches.mkdir(parents=True, exist_ok=True)
         self._buffer: list[pa.RecordBatch] = []
-        self._lines: list[str] = []  # those that found no room on the disk
+        self._lines: list[str] = []  # progress lines that could not be written yet, for lack of disk space
         self._buffer_rows = buffer_rows
 
     def add_matches(self, iteration: int, rows: Mapping[str, ArrayLike]) -> None:
-        """Add the match rows of one iteration: arrays [k] by column name, all of `COLUMNS` but `iteration`.
+        """Add the match rows of one iteration: arrays [k] by column name, for all `COLUMNS` but `iteration`.
 
-        Raises ValueError for columns that are missing, unknown or of different lengths.
+        Raises ValueError for missing or unknown columns, and for columns of different lengths.
         """
         names = [name for name in _SCHEMA.names if name != "iteration"]
         if set(rows) != set(names):
@@ -70,10 +74,10 @@ class Records:
             self.flush()
 
     def append_progress(self, values: Mapping[str, Any]) -> None:
-        """Append one iteration's metrics, `iteration` among them, to `progress.jsonl`; NaN becomes null.
+        """Append the metrics of one iteration, including `iteration`, to `progress.jsonl`; NaN becomes null.
 
-        Raises KeyError for a key that `names.py` does not have, and without `iteration`; OSError if the line cannot be
-        written now: it is with the next one then.
+        Raises KeyError for a key that is not in `names.py` and if `iteration` is missing; OSError if the line cannot be
+        written, which is then retried with the next line.
         """
         for key in ("iteration", *values):
             check_key(key)
@@ -81,19 +85,20 @@ class Records:
         self._append_lines()
 
     def _append_lines(self) -> None:
+        """Append all pending lines, or none if an OSError is raised."""
         before = self._progress.stat().st_size if self._progress.exists() else 0
         try:
             with self._progress.open("a", encoding="utf-8") as file:
                 file.writelines(self._lines)
         except OSError:
-            os.truncate(self._progress, before)  # no torn line, at which the next one would begin
+            os.truncate(self._progress, before)  # remove a torn line: the next line would continue it
             raise
         self._lines.clear()
 
     def flush(self) -> None:
-        """Write the buffered match rows as one new part. The first flush writes a part even if it has no rows.
+        """Write the buffered match rows as one new part. The first flush writes a part even without rows.
 
-        Raises OSError (no space left) with the rows still in the buffer, for the next time.
+        If it raises OSError (no space left), the rows stay in the buffer for the next flush.
         """
         if self._lines:
             self._append_lines()
@@ -104,10 +109,11 @@ class Records:
         self._buffer.clear()
 
     def truncate(self, iteration: int) -> None:
-        """Drop every match row and progress line after `iteration`, where a resume goes on, and a torn last line."""
+        """Drop all match rows and progress lines after `iteration`, at which a run resumes, and a torn last line."""
         self._buffer.clear()
         self._lines.clear()
-        for part in reversed(self._parts()):  # rows are in the order of their iterations, so the newest parts go first
+        # Rows are in the order of iterations: from the newest part back to the first that keeps all its rows.
+        for part in reversed(self._parts()):
             table = pq.read_table(part)
             kept = table.filter(pc.less_equal(table["iteration"], iteration))
             if kept.num_rows == table.num_rows > 0:
@@ -130,7 +136,7 @@ class Records:
 
 
 def _iteration(line: str) -> float:
-    """The iteration of a progress line; infinite for a line that is no JSON."""
+    """Return the iteration of a progress line; infinity for a line that is not valid JSON, so that it is dropped."""
     try:
         return float(json.loads(line)["iteration"])
     except (ValueError, KeyError, TypeError):

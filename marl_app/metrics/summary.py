@@ -1,4 +1,4 @@
-"""`summary.json`: how a run ended, in one small file, written at every end of a run."""
+"""`summary.json`: the result of a run in one small file, written whenever a run ends."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from marl_app.metrics.files import replacing, to_json
 
 KEYS = {
     "status": "How the run ended: finished, interrupted or failed.",
-    "seconds": "Wall-clock seconds in training, those before a resume included.",
-    "iterations": "Iterations finished.",
-    "env_steps": "Env steps in total.",
-    "trained_agent_steps": "Trainees' actions in total that a learner has trained on.",
+    "seconds": "Wall-clock seconds in training, including those before a resume.",
+    "iterations": "Number of finished iterations.",
+    "env_steps": "Total env steps.",
+    "trained_agent_steps": "Total actions of trainees that a learner has trained on.",
     "env_steps_per_s": "`env_steps / seconds`.",
     "trained_agent_steps_per_s": "`trained_agent_steps / seconds`.",
     "pool_size": "Snapshots in the pool.",
-    "elo": "Elo of the main agent; null without a pool.",
-    "anchors": "The last evaluation, as `{name: {score, low, high, games}}`: mean score with its 95 % interval; of a "
+    "elo": "Elo of the main agent; null if there is no pool.",
+    "anchors": "The last evaluation, `{name: {score, low, high, games}}`: mean score with its 95 % interval; for a "
     "team without opponents `{team: {agent_return, low, high, team_return, games}}`.",
-    "exploitability": "The last exact exploitability, as `{agent, meta_strategy}`; empty where there is none.",
-    "snapshots": "What opponents moved since this process began: `bytes` and `count` by link, `requests`, `hits`, "
-    "`seconds`, `waited`, `corrupt`, `bypassed`, `failed`, as the metrics under `snapshots/` say; `queued`; and "
+    "exploitability": "The last exact exploitability, `{agent, meta_strategy}`; empty if it was not computed.",
+    "snapshots": "Transfers of opponents since this process started: `bytes` and `count` by link, `requests`, `hits`, "
+    "`seconds`, `waited`, `corrupt`, `bypassed`, `failed`, as in the metrics under `snapshots/`; `queued`; and "
     "`runner_private_bytes` and `slot_bytes` of the last iteration.",
-    "control_plane": "What assignments were made since this process began: `assignments`, `assignments_per_s`, "
-    "`assignment_bytes`, and the mean `distortion` of placement.",
+    "control_plane": "Assignments since this process started: `assignments`, `assignments_per_s`, "
+    "`assignment_bytes`, and the mean `distortion` by placement.",
     "checkpoint": "Path of the last checkpoint; null if there is none.",
 }
 
 
 def write_summary(path: str | Path, values: Mapping[str, Any]) -> None:
-    """Write the summary, whole or not at all. NaN becomes null; keys beside `KEYS` are written too.
+    """Write the summary atomically. NaN becomes null; keys that are not in `KEYS` are written last.
 
-    Raises KeyError if one of `KEYS` is missing, before anything is written.
+    Raises KeyError before writing if one of `KEYS` is missing.
     """
     missing = [key for key in KEYS if key not in values]
     if missing:

@@ -1,4 +1,4 @@
-"""The TensorBoard writer: documented names only, no silent gaps, hyperparameters in the run's own directory."""
+"""The TensorBoard writer: documented metrics only, non-finite values counted, hyperparameters of the run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from marl_app.metrics.names import check_key
 
 
 class TensorBoard:
-    """Writes one run's curves and pictures to event files in `directory`. The step of everything is env steps.
+    """A writer of one run's curves and pictures to event files in `directory`. All steps are env steps.
 
-    `purge_step`: of what earlier writers wrote to this directory, TensorBoard hides all at or after this step. A run
-    that resumes from a checkpoint made at n env steps passes n + 1.
-    `nonfinite`: how many values were NaN or infinite so far, written as `health/nonfinite`; a resumed run may set it.
+    `purge_step`: TensorBoard hides everything that earlier writers wrote at or after this step. A run that resumes from
+    a checkpoint at n env steps passes n + 1.
+    `nonfinite`: number of NaN and infinite values so far, written as `health/nonfinite`; a resumed run may set it.
     """
 
     def __init__(self, directory: str | Path, purge_step: int | None = None) -> None:
@@ -28,9 +28,9 @@ class TensorBoard:
         self._writer = SummaryWriter(str(directory), purge_step=purge_step, flush_secs=10)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write one point of each curve. Values that are not finite are left out and counted in `health/nonfinite`.
+        """Write one point of each curve. Non-finite values are left out and counted in `health/nonfinite`.
 
-        Raises KeyError for a key that `names.py` does not have, before anything is written.
+        Raises KeyError before writing for a key that is not in `names.py`.
         """
         for key in values:
             check_key(key)
@@ -42,32 +42,32 @@ class TensorBoard:
         self._writer.add_scalar("health/nonfinite", self.nonfinite, step)
 
     def image(self, key: str, pixels: NDArray[np.uint8], step: int) -> None:
-        """Write a picture, uint8 [height, width, 3]. Raises KeyError for a key that `names.py` does not have."""
+        """Write a picture, uint8 [height, width, 3]. Raises KeyError for a key that is not in `names.py`."""
         check_key(key)
         self._writer.add_image(key, pixels, step, dataformats="HWC")
 
     def hparams(self, config: Mapping[str, Any]) -> None:
-        """Write the flat config (dotted keys), once, at the start: the HPARAMS tab then compares the runs of a sweep.
+        """Write the flat config (dotted keys) once at the start, so that the HPARAMS tab compares the runs of a sweep.
 
         Only the session is written, not the "experiment" that `SummaryWriter.add_hparams` adds (in a sub-directory).
-        With it TensorBoard lists the hyperparameters of whichever run it reads first; without it, those of all runs,
-        the ones that differ first, and next to them the last value of every curve.
+        With an experiment TensorBoard lists the hyperparameters of the first run that it reads; without it those of all
+        runs, differing ones first, next to the last value of every curve.
         """
         assert self._writer.file_writer is not None
         _, session, _ = hparams({key: _hparam(value) for key, value in config.items()}, {})
         self._writer.file_writer.add_summary(session)
 
     def flush(self) -> None:
-        """Bring everything to disk."""
+        """Write everything to disk."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Flush and end; nothing can be written afterwards."""
+        """Flush and close the files; nothing can be written afterwards."""
         self._writer.close()
 
 
 def _hparam(value: Any) -> float | str:
-    """Numbers as they are, all else as text; torch would drop None and make bools numbers."""
+    """Return numbers unchanged and all else as text; torch would drop None and turn bools into numbers."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return value if isinstance(value, int | float) else str(value)

@@ -1,9 +1,8 @@
-"""Anchors: opponents that never change, so that scores from different days and runs can be compared.
+"""Anchors: opponents that never change, so that scores are comparable across days and runs.
 
-- `random`: uniform over the legal actions; any environment with two sides or more.
-- `mcts_N`: OpenSpiel's Monte Carlo tree search with N simulations a move (UCT constant 2, one random rollout per leaf,
-  MCTS-Solver). Games that OpenSpiel has, sequential, deterministic, with perfect information and
-  rewards at the end only.
+- `random`: uniform over the legal actions, for environments with at least two sides.
+- `mcts_N`: OpenSpiel's Monte Carlo tree search with N simulations per move (UCT constant 2, one random rollout per
+  leaf, MCTS-Solver), for OpenSpiel's sequential, deterministic games of perfect information with rewards at the end.
 """
 
 from __future__ import annotations
@@ -19,37 +18,37 @@ from marl_app.players.policy import Follower, Policy, RandomPolicy
 
 
 def simulations_of_anchor(anchor: str) -> int | None:
-    """N of `mcts_N`, None for `random`. Raises ValueError for any other name."""
+    """Return N of `mcts_N`, or None for `random`. Raises ValueError for any other name."""
     match = re.fullmatch(r"mcts_([1-9]\d*)", anchor)
     if match:
         return int(match[1])
     if anchor == "random":
         return None
-    raise ValueError(f"unknown anchor {anchor!r}: use random, or mcts_N with N simulations a move, as in mcts_100")
+    raise ValueError(f"unknown anchor {anchor!r}: use random, or mcts_N with N simulations per move, as in mcts_100")
 
 
 def unplayable_reason(env: BatchedEnv, anchor: str) -> str | None:
-    """Why the anchor cannot play this environment, or None if it can. Raises ValueError for an unknown name."""
+    """Return why the anchor cannot play this environment, or None if it can. Raises ValueError for an unknown name."""
     if len(env.sides) < 2:
-        return "the environment has one side, so there is nobody to play against"
+        return "the environment has one side, so a player has no opponent"
     if simulations_of_anchor(anchor) is None:
         return None
     if env.openspiel_game is None:
-        return "the environment names no OpenSpiel game with the same moves"
+        return "the environment names no OpenSpiel game with the same moves (openspiel_game)"
     pyspiel = _pyspiel()
     game = pyspiel.load_game(env.openspiel_game).get_type()
-    wanted = (
+    requirements = (
         (game.dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL, "is not sequential"),
         (game.chance_mode == pyspiel.GameType.ChanceMode.DETERMINISTIC, "has chance events"),
         (game.information == pyspiel.GameType.Information.PERFECT_INFORMATION, "has hidden information"),
         (game.reward_model == pyspiel.GameType.RewardModel.TERMINAL, "pays rewards before its end"),
     )
-    reasons = [reason for good, reason in wanted if not good]
+    reasons = [reason for met, reason in requirements if not met]
     return f"{env.openspiel_game} {' and '.join(reasons)}, which tree search cannot play" if reasons else None
 
 
 def make_anchor(env: BatchedEnv, anchor: str) -> Policy | Follower:
-    """The anchor as a player of this environment. Raises ValueError, with the reason, if it cannot play it."""
+    """Return the anchor as a player of this environment. Raises ValueError with the reason if it cannot play it."""
     reason = unplayable_reason(env, anchor)
     if reason is not None:
         raise ValueError(f"anchor {anchor} is not applicable: {reason}")
@@ -58,7 +57,7 @@ def make_anchor(env: BatchedEnv, anchor: str) -> Policy | Follower:
 
 
 class Mcts:
-    """OpenSpiel's search as a `Follower`: it keeps one OpenSpiel state and one seeded bot per match."""
+    """OpenSpiel's tree search as a `Follower`, with an OpenSpiel state and a seeded bot per match."""
 
     def __init__(self, game: str, simulations: int) -> None:
         self._game = _pyspiel().load_game(game)
@@ -67,25 +66,25 @@ class Mcts:
         self._bots: list[Any] = []
 
     def start(self, num_matches: int, rng: np.random.Generator) -> None:
-        """New states and bots; a match's moves depend on its own seed only, not on the other matches."""
+        """Make a state and a bot per match. Each bot has its own seed, so a match does not depend on other matches."""
         self._states = [self._game.new_initial_state() for _ in range(num_matches)]
         self._bots = [self._bot(int(seed)) for seed in rng.integers(2**31, size=num_matches)]
 
     def choose(self, matches: Ints, agents: Ints) -> Ints:
-        """One search per row. Raises RuntimeError if OpenSpiel's game is not where the environment is."""
+        """Return the actions, one search per row. Raises RuntimeError if OpenSpiel's game is not the environment's."""
         actions = np.empty(len(matches), np.int64)
         for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
             state = self._states[match]
             if state.current_player() != agent:
                 raise RuntimeError(
-                    f"OpenSpiel's {self._game} says that player {state.current_player()} moves in match {match}, "
-                    f"the environment says {agent}: its openspiel_game has not the same moves"
+                    f"in match {match} player {state.current_player()} moves in OpenSpiel's {self._game}, but agent "
+                    f"{agent} in the environment: its openspiel_game does not have the same moves"
                 )
             actions[row] = self._bots[match].step(state)
         return actions
 
     def follow(self, matches: Ints, agents: Ints, actions: Ints) -> None:
-        """Make the moves on OpenSpiel's states."""
+        """Apply the moves to OpenSpiel's states."""
         for match, action in zip(matches.tolist(), actions.tolist(), strict=True):
             self._states[match].apply_action(action)
 
@@ -104,5 +103,5 @@ class Mcts:
 
 
 def _pyspiel() -> Any:
-    """The OpenSpiel module, imported when it is needed: other anchors and games work without it."""
+    """Return the OpenSpiel module. It is imported on first use: other anchors and games work without it."""
     return importlib.import_module("pyspiel")

@@ -1,9 +1,9 @@
 """Bots: players that are made from a name and the environment, not from weights.
 
 random, mcts_100            anchors (see `anchors.py`)
-package.module.Class        somebody's own: made with the environment, it is a `Policy` or a `Follower`
+package.module.Class        a user's class: called with the environment, it makes a `Policy` or a `Follower`
 
-A bot has bytes too, so that it can sit in a pool like any snapshot: its name, and no weights.
+A bot is encoded as its name without weights, so that a pool can hold it like a snapshot.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from marl_app.players.policy import Follower, Policy
 from marl_app.store.codec import encode
 
 BOT = "bot"
-"""The key of a bot's metadata that holds its name."""
+"""The key of the bot's name in its metadata."""
 
 
 def is_anchor(name: str) -> bool:
-    """Whether this is the name of an anchor."""
+    """Return whether this is the name of an anchor."""
     try:
         simulations_of_anchor(name)
     except ValueError:
@@ -31,9 +31,10 @@ def is_anchor(name: str) -> bool:
 
 
 def make_bot(env: BatchedEnv, name: str) -> Policy | Follower:
-    """The bot of this name for this environment, which it may look at but not keep: it is closed.
+    """Return the bot with this name for this environment.
 
-    Raises ValueError, with the reason, if there is none or it cannot play.
+    The bot may read `env` but must not keep it, because the caller closes it.
+    Raises ValueError with the reason if the name is unknown, or if the bot cannot play the environment.
     """
     if is_anchor(name):
         return make_anchor(env, name)
@@ -41,21 +42,24 @@ def make_bot(env: BatchedEnv, name: str) -> Policy | Follower:
     try:
         made = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"there is no class {name}: {error}") from error
+        raise ValueError(f"class {name} does not exist: {error}") from error
     try:
         bot = made(env)
-    except Exception as error:  # somebody's own code
-        raise ValueError(f"{name} cannot be made with the environment: {type(error).__name__}: {error}") from error
+    except Exception as error:  # a user's class may raise anything
+        raise ValueError(f"{name}(env) failed: {type(error).__name__}: {error}") from error
     if not (isinstance(bot, Follower) or (hasattr(bot, "act") and hasattr(bot, "memory_size"))):
-        raise ValueError(f"{name} is no player: it needs act and memory_size (Policy), or start, choose and follow")
+        raise ValueError(
+            f"{name} is not a player: it needs act and memory_size (Policy), or start, choose and follow (Follower)"
+        )
     return bot
 
 
 def encode_bot(name: str) -> bytes:
-    """The bytes of a bot."""
+    """Return the bytes of the bot with this name."""
     return encode({}, {BOT: name})
 
 
 def bot_name(metadata: Mapping[str, Any]) -> str | None:
-    """The name of the bot whose decoded metadata this is; None if it is a network's."""
-    return metadata.get(BOT)
+    """Return the bot's name in decoded metadata; None for a player with a network."""
+    name: str | None = metadata.get(BOT)
+    return name

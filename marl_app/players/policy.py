@@ -1,4 +1,4 @@
-"""Who can sit in a match: a policy that looks at observations. What `marl_app.load_agent` returns is one."""
+"""The protocols of players: `Policy` acts on observations (`marl_app.load_agent` returns one), `Follower` on moves."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from marl_app.envs.batched import Array, BatchedEnv, Bools, Ints
 
 
 class Policy(Protocol):
-    """Chooses actions from observations, for many matches at once."""
+    """A player that chooses actions from observations, for many matches in parallel."""
 
     memory_size: int
-    """Numbers that it remembers of each agent of each match; 0 = none."""
+    """Size of the memory per agent and match; 0 for a policy without memory."""
 
     def act(
         self,
@@ -27,30 +27,31 @@ class Policy(Protocol):
         greedy: bool,
         memory: Array | None,
     ) -> Any:
-        """Actions [R, *action shape] for R observations [R, *observation shape] of agents [R] of one group.
+        """Return actions [R, *action shape] for observations [R, *observation shape] of agents [R] of one group.
 
-        `masks`: legal actions, bool [R, n], or None if all are legal.
-        `greedy`: the likeliest action, not a sampled one.
-        `memory`: [R, memory_size], zeros at first, if it remembers; then (actions, memory) is returned.
+        masks: legal actions, bool [R, n], or None if all are legal.
+        greedy: take the likeliest action instead of sampling.
+        memory: float32 [R, memory_size], zeros in the first step of a match; None for a policy without memory. A policy
+            with memory returns (actions, new memory).
         """
 
 
 @runtime_checkable
 class Follower(Protocol):
-    """A player that follows the matches move by move instead of looking at observations, such as a tree search."""
+    """A player that follows the matches move by move instead of receiving observations, such as a tree search."""
 
     def start(self, num_matches: int, rng: np.random.Generator) -> None:
-        """That many new matches begin. All randomness of the player comes from `rng`."""
+        """Begin `num_matches` new matches. All randomness of the player comes from `rng`."""
 
     def choose(self, matches: Ints, agents: Ints) -> Ints:
-        """Actions [R] of agents [R] in matches [R], whose turn it is."""
+        """Return actions [R] of the agents [R] that are to move in matches [R]."""
 
     def follow(self, matches: Ints, agents: Ints, actions: Ints) -> None:
-        """These moves were made, its own among them: match, agent and action, each [R]."""
+        """Receive the moves of one step, including the player's own: matches, agents and actions, [R] each."""
 
 
 class RandomPolicy:
-    """Uniform over the legal actions of the environment; in a `Box` with bounds uniform, without them normal."""
+    """A policy that is uniform over the legal actions; in a `Box` uniform between bounds, and normal without them."""
 
     memory_size = 0
 
@@ -68,39 +69,41 @@ class RandomPolicy:
         greedy: bool = False,
         memory: Array | None = None,
     ) -> Array:
-        """A random legal action per row; `greedy` and `memory` change nothing."""
+        """Return a random legal action per row; `greedy` and `memory` are ignored."""
         rows, space = len(agents), self._spaces[int(agents[0])]
         if isinstance(space, spaces.Box):
+            # Per dimension: uniform if both bounds are finite, else normal and clipped to a bound on one side.
             bounded = np.isfinite(space.low) & np.isfinite(space.high)
             low, high = np.where(bounded, space.low, 0.0), np.where(bounded, space.high, 1.0)
             uniform = rng.uniform(low, high, (rows, *space.shape))
             normal = np.clip(rng.standard_normal((rows, *space.shape)), space.low, space.high)
             return np.where(bounded, uniform, normal).astype(np.float32)
+        # The argmax of independent uniform numbers is a uniform choice.
         return best_legal(rng.random((rows, _choices(space).sum())), masks, space)
 
     def probabilities(self, observations: Array, masks: Bools | None, agent: Ints) -> Array:
-        """The probabilities of its actions, float32 [R, n], where these are `Discrete`."""
+        """Return the probabilities of the actions of a `Discrete` space, float32 [R, n]."""
         space = self._spaces[int(agent[0])]
         assert isinstance(space, spaces.Discrete)
         legal = np.ones((len(agent), int(space.n)), np.float32) if masks is None else masks.astype(np.float32)
-        even: Array = legal / legal.sum(axis=1, keepdims=True)
-        return even
+        uniform: Array = legal / legal.sum(axis=1, keepdims=True)
+        return uniform
 
 
 def best_legal(
     preferences: Array, masks: Bools | None, space: spaces.Discrete[np.int64] | spaces.MultiDiscrete
 ) -> Ints:
-    """The legal action with the highest preference (in [0, 1]): int64 [R] or, for a MultiDiscrete of k parts, [R, k].
+    """Return the legal action with the highest preference: int64 [R], or [R, k] for a MultiDiscrete of k parts.
 
-    `preferences` and `masks` are [R, n], the parts of a MultiDiscrete side by side.
+    preferences: [R, n] in [0, 1]. masks: bool [R, n]. The parts of a MultiDiscrete are concatenated along n.
     """
     if masks is not None:
-        preferences = np.where(masks, preferences, -1.0)
+        preferences = np.where(masks, preferences, -1.0)  # below all preferences of legal actions
     ends = np.cumsum(_choices(space))[:-1]
     parts = [part.argmax(axis=1) for part in np.split(preferences, ends, axis=1)]
     return parts[0] if isinstance(space, spaces.Discrete) else np.stack(parts, axis=1)
 
 
 def _choices(space: spaces.Discrete[np.int64] | spaces.MultiDiscrete) -> Ints:
-    """How many values each part of an action has: int64 [k]."""
+    """Return the number of values of each part of an action: int64 [k]."""
     return np.atleast_1d(np.asarray(space.n if isinstance(space, spaces.Discrete) else space.nvec, np.int64))

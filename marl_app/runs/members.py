@@ -1,4 +1,4 @@
-"""The players of a run directory, by name or pattern: main, main@0003, *, *@*, main@*."""
+"""The players of a run directory, selected by name or pattern: main, main@0003, *, *@*, main@*."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from marl_app.runs.checkpoints import latest_checkpoint
 
 
 class Members:
-    """The players of a run directory, as its newest whole checkpoint knows them: the learners and the pool.
+    """The learners and the pool of a run directory, as recorded in its newest whole checkpoint.
 
-    `steps`: by id, the agent steps that each had trained on; the oldest of a lineage first and its learner last.
+    state: the checkpoint's state. learners: their ids.
+    steps: id -> agent steps that the player had trained on; by lineage, oldest snapshot first and the learner last.
     Raises FileNotFoundError if the run has no whole checkpoint.
     """
 
@@ -31,39 +32,41 @@ class Members:
         self.steps = {player.id: steps[player] for player in sorted(steps)}
 
     def matching(self, pattern: str, snapshots: int) -> list[str]:
-        """The ids that fit a name or a pattern, at most so many snapshots of each lineage.
+        """Return the ids that match a name or a pattern, with at most `snapshots` evenly spaced ones per lineage.
 
-        Raises ValueError, naming the players there are, for a name that nobody has. A pattern of snapshots may fit none
-        while the pool is empty.
+        A pattern with "@" matches snapshots only, one without it learners only.
+        Raises ValueError, which lists the available players, if nothing matches; but a pattern of snapshots of a
+        learner matches nothing without an error, because the pool may be empty.
         """
-        wants_snapshots = "@" in pattern
-        fitting = [
-            name
-            for name in self.steps
-            if ("@" in name) == wants_snapshots and (name == pattern or fnmatch.fnmatchcase(name, pattern))
+        of_snapshots = "@" in pattern
+        matches = [
+            player
+            for player in self.steps
+            if ("@" in player) == of_snapshots and (player == pattern or fnmatch.fnmatchcase(player, pattern))
         ]
         is_pattern = any(sign in pattern for sign in "*?[")
-        may_come = is_pattern and wants_snapshots and fnmatch.filter(self.learners, pattern.partition("@")[0])
-        if not fitting and not may_come:
-            raise ValueError(f"{self.run} has no player {pattern!r}; there are {self.describe()}")
-        lines: dict[str, list[str]] = {}
-        for name in fitting:
-            lines.setdefault(Player.parse(name).lineage, []).append(name)
-        return [name for line in lines.values() for name in evenly_spaced(line, snapshots)]
+        may_be_empty = is_pattern and of_snapshots and fnmatch.filter(self.learners, pattern.partition("@")[0])
+        if not matches and not may_be_empty:
+            raise ValueError(f"{self.run} has no player {pattern!r}; its players are {self.describe()}")
+        lineages: dict[str, list[str]] = {}
+        for player in matches:
+            lineages.setdefault(Player.parse(player).lineage, []).append(player)
+        return [player for ids in lineages.values() for player in evenly_spaced(ids, snapshots)]
 
     def describe(self) -> str:
-        """Who is there, in words."""
+        """Return the available players as text, for error messages: main, main@0000 to main@0004 (5 snapshots)."""
         words = []
-        for lineage in dict.fromkeys([*self.learners, *(name.partition("@")[0] for name in self.steps)]):
-            line = [name for name in self.steps if name.startswith(f"{lineage}@")]
-            shown = line if len(line) < 4 else [f"{line[0]} to {line[-1]} ({len(line)} snapshots)"]
+        for lineage in dict.fromkeys([*self.learners, *(player.partition("@")[0] for player in self.steps)]):
+            ids = [player for player in self.steps if player.startswith(f"{lineage}@")]
+            shown = ids if len(ids) < 4 else [f"{ids[0]} to {ids[-1]} ({len(ids)} snapshots)"]
             words += [*([lineage] if lineage in self.learners else []), *shown]
         return ", ".join(words)
 
 
-def evenly_spaced(line: Sequence[str], most: int) -> list[str]:
-    """At most so many of a sequence, evenly spaced, the last (and, if there is room, the first) among them."""
-    if len(line) <= most:
-        return list(line)
-    places = np.linspace(len(line) - 1, 0, most).round().astype(int)[::-1]
-    return [line[place] for place in places]
+def evenly_spaced(items: Sequence[str], limit: int) -> list[str]:
+    """Return at most `limit` evenly spaced items, including the last one and, with limit > 1, the first one."""
+    if len(items) <= limit:
+        return list(items)
+    # From the last to the first, so that limit = 1 keeps the last.
+    indices = np.linspace(len(items) - 1, 0, limit).round().astype(int)[::-1]
+    return [items[index] for index in indices]

@@ -75,16 +75,16 @@ def test_contestants_play_the_actions_of_their_players(runs):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("main@0009", r"has no player 'main@0009'; there are main, main@0000 to main@0004 \(5 snapshots\)"),
-        ("mian", r"has no player 'mian'; there are main, "),
+        ("main@0009", r"has no player 'main@0009'; its players are main, main@0000 to main@0004 \(5 snapshots\)"),
+        ("mian", r"has no player 'mian'; its players are main, "),
         ("exploiter@*", r"has no player 'exploiter@\*'"),
         ("{0}/nowhere", "directory .*/nowhere does not exist"),
         ("{0}:main", "holds no whole checkpoint"),
-        ("{1}:main@0004", r"two has no player 'main@0004'; there are main, main@0000"),
+        ("{1}:main@0004", r"two has no player 'main@0004'; its players are main, main@0000"),
         ("{2}", "main cannot play here: player_0 has other observations or actions"),
-        ("tests.evaluation.test_contestants.Rock", "there is no class tests.evaluation.test_contestants.Rock"),
-        ("tests.evaluation.test_contestants.NoPlayer", "NoPlayer is no player: it needs act"),
-        ("tests.evaluation.runs.always", "cannot be made with the environment"),
+        ("tests.evaluation.test_contestants.Rock", "class tests.evaluation.test_contestants.Rock does not exist"),
+        ("tests.evaluation.test_contestants.NoPlayer", "NoPlayer is not a player: it needs act"),
+        ("tests.evaluation.runs.always", r"tests.evaluation.runs.always\(env\) failed: "),
         ("mcts_10", "anchor mcts_10 is not applicable: the environment names no OpenSpiel game"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reading OpenSpiel's trees: their sizes as they are known, and what is not read."""
+"""Reading OpenSpiel's game trees: known sizes, and games that are rejected."""
 
 import numpy as np
 import pyspiel
@@ -8,7 +8,7 @@ from marl_app.evaluation.game_tree import NotExactError, load_game, looks_too_la
 
 
 def histories(game):
-    """Each player's information states, as their histories when they are first met."""
+    """The sequence form, and for each player the history in which each information state is first visited."""
     return read_sequence_form(load_game(game), lambda state, player: state.history(), 300_000)
 
 
@@ -16,16 +16,16 @@ def histories(game):
 def test_information_states(game, states):
     form, seen = histories(game)
     assert sum(len(player.parents) for player in form.players) == states
-    assert [len(player.parents) for player in form.players] == [len(of) for of in seen]
+    assert [len(player.parents) for player in form.players] == [len(kept) for kept in seen]
 
 
-def test_states_come_in_the_order_of_own_decisions():
+def test_states_are_ordered_by_the_number_of_earlier_decisions():
     form, seen = histories("leduc_poker")
-    for decisions, of in zip(form.players, seen, strict=True):
+    for decisions, first_history in zip(form.players, seen, strict=True):
         before = np.append(-1, decisions.states)[decisions.parents].tolist()  # the state of the player's last move
         depths = []
         for state, earlier in enumerate(before):
-            assert earlier < state and (earlier == -1 or len(of[earlier]) < len(of[state]))
+            assert earlier < state and (earlier == -1 or len(first_history[earlier]) < len(first_history[state]))
             depths.append(0 if earlier == -1 else 1 + depths[earlier])
         assert depths == sorted(depths) and depths[-1] == 3  # at most two decisions in each of the two rounds
 
@@ -36,14 +36,14 @@ def test_the_limit_is_exact():
         read_sequence_form(load_game("kuhn_poker"), lambda state, player: None, 57)
 
 
-def test_large_games_show_it_at_once():
+def test_random_descents_estimate_the_size():
     assert looks_too_large(load_game("connect_four"), 1_000_000) and looks_too_large(load_game("chess"), 1_000_000)
     assert not looks_too_large(load_game("tic_tac_toe"), 549_946)
     assert looks_too_large(load_game("tic_tac_toe"), 100_000)
 
 
 @pytest.mark.parametrize(("game", "reason"), [("liars_dice_ir", "forgets"), ("kuhn_poker(players=3)", "3 players")])
-def test_what_cannot_be_read(game, reason):
+def test_rejected_games(game, reason):
     with pytest.raises(NotExactError, match=reason):
         histories(game)
 

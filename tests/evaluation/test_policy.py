@@ -1,4 +1,4 @@
-"""The random policy: legal, uniform, in the shapes of each kind of action space."""
+"""The random policy: legal and uniform actions in the shape of each kind of action space."""
 
 from types import SimpleNamespace
 

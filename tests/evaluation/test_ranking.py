@@ -1,4 +1,4 @@
-"""Tables with known answers: ratings, mixtures, cycles."""
+"""Ratings, mixtures and cycles of payoff tables with known results."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ ALPHA = AlphaRank(100.0, 50)
 
 
 def table(wins, zero=0):
-    """The results of matches of which row won so many against column, half of them on each side."""
+    """Return results in which row won `wins` [n, n] matches against column, half of the matches on each side."""
     results = CrossPlayResults([f"p{number}" for number in range(len(wins))], zero)
     for first, second in zip(*np.triu_indices(len(wins), 1), strict=True):
         won = [first] * wins[first][second] + [second] * wins[second][first]
@@ -24,7 +24,7 @@ def table(wins, zero=0):
 
 
 def test_rock_paper_scissors():
-    # Everybody is equal by Elo; the mixtures are a third each; nothing of the payoff is a ladder; one plane holds it.
+    # Equal Elo for all; mixtures of a third each; the payoff is entirely cyclic, in a single plane.
     ranking = rank_players(table([[0, 0, 20], [20, 0, 0], [0, 20, 0]]), ALPHA, 0)
     assert ranking.elo == pytest.approx([0, 0, 0], abs=1e-6)
     assert ranking.nash == pytest.approx([1 / 3] * 3) and ranking.alpha_rank == pytest.approx([1 / 3] * 3)
@@ -38,8 +38,8 @@ def test_biased_rock_paper_scissors():
     assert ranking.alpha_rank == pytest.approx([1 / 3] * 3, abs=1e-3)
 
 
-def test_a_ladder_is_no_cycle():
-    # 400 Elo between neighbors: odds of 10, 10 and 100 to 1; the best is all of every mixture.
+def test_a_ladder_has_no_cyclic_share():
+    # 400 Elo between neighbors: odds of 10, 10 and 100 to 1; the best player has all the mass.
     results = table([[0, 100, 10], [1000, 0, 100], [1000, 1000, 0]])
     ranking = rank_players(results, ALPHA, 0)
     assert ranking.elo == pytest.approx([0, 400, 800], abs=2)
@@ -68,11 +68,11 @@ def test_the_same_seed_gives_the_same_numbers():
     results = table([[0, 3, 2], [7, 0, 4], [8, 6, 0]])
     first, again, other = (rank_players(results, ALPHA, seed) for seed in (1, 1, 2))
     assert first.skills == again.skills and first.ladder_cyclic_share == again.ladder_cyclic_share
-    assert first.skills != other.skills  # the order of the matches is another
+    assert first.skills != other.skills  # another order of matches
 
 
 def test_openskill_of_one_match():
-    # Plackett-Luce from 25 and 25/3, tau 0: what the package itself answers; published with its tau: 27.6354, 8.0659.
+    # Plackett-Luce from 25 and 25/3 with tau 0; the package documents 27.6354 and 8.0659 with its default tau.
     batch = Batch(np.array([[0, 1]]), np.array([[1, 0]], np.float32))
     winner, loser = openskill([batch], 2, 1, np.random.default_rng(0))
     assert winner.mu - loser.mu == pytest.approx(2 * (27.6354 - 25), abs=2e-3) and loser.mu == 25
@@ -80,17 +80,17 @@ def test_openskill_of_one_match():
 
 
 def test_openskill_of_a_player_on_two_sides():
-    # Places of whole matches: 0 first, and the two seats of 1 share the second place; 1 takes the mean of both updates.
+    # Player 0 is first, and the two sides of player 1 share the second place; its rating is the mean of both updates.
     batch = Batch(np.array([[1, 0, 1]]), np.array([[0.25, 1, 0.25]], np.float32))
-    alone, twice = openskill([batch], 2, 0, np.random.default_rng(0))
+    single, double = openskill([batch], 2, 0, np.random.default_rng(0))
     model = PlackettLuce(tau=0.0)
     second, first, third = (
         team[0] for team in model.rate([[model.rating()] for _ in range(3)], scores=[0.25, 1, 0.25])
     )
-    assert alone.mu - twice.mu == pytest.approx(first.mu - (second.mu + third.mu) / 2)
-    assert twice.sigma == pytest.approx((second.sigma + third.sigma) / 2)
+    assert single.mu - double.mu == pytest.approx(first.mu - (second.mu + third.mu) / 2)
+    assert double.sigma == pytest.approx((second.sigma + third.sigma) / 2)
 
 
-def test_nobody_played():
+def test_without_matches_all_are_equal():
     ranking = rank_players(CrossPlayResults(["a", "b"]), ALPHA, 0)
     assert ranking.elo == pytest.approx([0, 0]) and ranking.cyclic_share == 0 and not ranking.planes

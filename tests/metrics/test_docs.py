@@ -1,4 +1,4 @@
-"""docs/metrics.md is what the code says."""
+"""docs/metrics.md is generated from the code and up to date."""
 
 from marl_app.metrics import docs
 from marl_app.metrics.names import METRICS

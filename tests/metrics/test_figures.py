@@ -1,4 +1,4 @@
-"""Pictures: their pixels carry the numbers, nothing runs over the edge, no pyplot."""
+"""Pictures: their pixels show the numbers, nothing is clipped at the edge, pyplot is not used."""
 
 import sys
 
@@ -53,7 +53,7 @@ def test_every_picture_has_a_white_frame_so_that_nothing_is_clipped(count):
 
 def test_colors_diverge_from_white_at_a_half():
     def color(rate: float) -> np.ndarray:
-        """Of the middle of the upper left quarter of 25 x 25 equal cells, which carry no numbers."""
+        """Return the color at a third of the height and width of 25 x 25 equal cells, which show no values."""
         picture = payoff(25, rate)
         return picture[picture.shape[0] // 3, picture.shape[1] // 3].astype(int)
 
@@ -67,20 +67,20 @@ def test_cells_without_games_are_gray_even_if_they_have_a_rate():
     assert share_of(payoff(25, games=1), NO_GAMES) < 0.01
 
 
-def test_small_payoffs_say_their_numbers():
+def test_small_payoffs_show_their_values():
     def dark(count: int) -> float:
-        """Share of nearly black pixels: text, as all cells are white at 0.5."""
+        """Return the share of nearly black pixels, which are text, because all cells are white at 0.5."""
         return float((payoff(count, 0.5).max(axis=2) < 60).mean())
 
-    assert dark(12) > 2 * dark(13)  # 144 numbers against none, and one label less
+    assert dark(12) > 2 * dark(13)  # 144 values against none, and one label less
 
 
-def test_drawing_changes_nothing_outside():
+def test_drawing_has_no_global_effects():
     assert np.array_equal(payoff(3), payoff(3))
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
 
 
-def test_wrong_shapes_are_refused():
+def test_wrong_shapes_are_an_error():
     with pytest.raises(ValueError, match=r"3 players need \[3, 3\]"):
         payoff_heat_map(players(3), np.zeros((3, 2)), np.zeros((3, 3)))
     with pytest.raises(ValueError, match="3 players need as many values"):
@@ -90,7 +90,7 @@ def test_wrong_shapes_are_refused():
 
 
 def test_a_plan_has_a_line_per_design_and_a_white_frame():
-    # The last one sends nothing, as in pure self-play: no line, and no wall to mark.
+    # The last design sends nothing, as in pure self-play: it has no line and no limit.
     designs = {"a": 2e9, "b": 3e9, "c": 3e9, "d": 0.0}
     picture = store_traffic_figure(4000, designs, 12.5e9, 6944)
     frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
@@ -103,21 +103,21 @@ BLUE, ORANGE = (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)  # matplotlib's first two 
 
 
 def near(picture: np.ndarray, color: tuple[int, int, int]) -> float:
-    """Share of pixels that are this color; curves are drawn a little transparent."""
+    """Return the share of pixels of about this color; curves are slightly transparent."""
     return float((np.abs(picture.astype(int) - color).max(axis=2) < 50).mean())
 
 
 def test_every_curve_has_a_color_and_points_are_not_joined():
     zigzag = (range(30), [0, 1] * 15)
-    one = curves_figure("title", "x", "y", {"a": zigzag})
-    assert near(one, BLUE) > 0.01 and near(one, ORANGE) == 0
+    single = curves_figure("title", "x", "y", {"a": zigzag})
+    assert near(single, BLUE) > 0.01 and near(single, ORANGE) == 0
     both = curves_figure("title", "x", "y", {"a": zigzag, "b": (range(30), np.linspace(0, 1, 30))})
     assert near(both, BLUE) > 0.005 and near(both, ORANGE) > 0.002
     points = curves_figure("title", "x", "y", {"a": zigzag}, joined=False)
-    assert 0 < near(points, BLUE) < near(one, BLUE) / 2
+    assert 0 < near(points, BLUE) < near(single, BLUE) / 2
 
 
-def test_nothing_to_draw_is_an_empty_picture():
+def test_an_empty_curve_gives_an_empty_plot():
     assert (curves_figure("title", "x", "y", {"a": ([], [])}) < 100).any()
 
 
@@ -134,7 +134,7 @@ def test_a_heat_map_has_its_first_row_at_the_bottom():
     assert (shifted != picture).any() and shifted.dtype == np.uint8
 
 
-def test_a_png_is_read_back_as_it_was(tmp_path):
+def test_a_png_is_read_back_unchanged(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     write_png(tmp_path / "new" / "picture.png", pixels)
     assert (tmp_path / "new" / "picture.png").read_bytes().startswith(b"\x89PNG")

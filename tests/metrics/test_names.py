@@ -1,4 +1,4 @@
-"""Metric names: unique, documented, with a unit; patterns match single parts only."""
+"""Metric names are unique and documented with a unit; braces match a single part."""
 
 from itertools import groupby
 
@@ -14,8 +14,8 @@ def test_keys_are_unique_and_described_in_one_sentence_with_a_unit():
         assert ". " not in metric.sentence, metric
 
 
-def test_metrics_of_one_prefix_stand_together():
-    """docs/metrics.md has one section for each."""
+def test_metrics_of_one_prefix_are_consecutive():
+    """docs/metrics.md has a section per run of equal prefixes."""
     prefixes = [
         prefix for prefix, _ in groupby(metric.key.partition("/")[0] for metric in METRICS if "/" in metric.key)
     ]
@@ -34,18 +34,18 @@ def test_metrics_of_one_prefix_stand_together():
         "seconds",
     ],
 )
-def test_keys_and_patterns_are_known(key):
+def test_documented_keys_and_patterns_pass(key):
     check_key(key)
 
 
 @pytest.mark.parametrize(
     "key", ["loss", "league/win_rate/", "league/win_rate/a/b", "league/win_rate/{band}/", "evaluation/random/greedy"]
 )
-def test_unknown_keys_are_named(key):
-    with pytest.raises(KeyError, match="is no metric"):
+def test_unknown_keys_are_an_error(key):
+    with pytest.raises(KeyError, match="is not a metric"):
         check_key(key)
 
 
-def test_a_key_of_its_own_goes_before_a_pattern():
+def test_exact_keys_take_precedence_over_patterns():
     assert find_metric("league/win_rate/pool").key == "league/win_rate/pool"
     assert find_metric("circle/self_play/strength").key == "circle/self_play/strength"

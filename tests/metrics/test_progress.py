@@ -41,7 +41,7 @@ def test_a_pipe_gets_one_plain_line_per_interval_and_the_last_one():
     assert out.getvalue().replace("\n", "").isprintable()
 
 
-def test_the_line_says_how_it_goes_and_when_it_ends():
+def test_the_line_shows_metrics_progress_and_time_left():
     out, _, progress = piped()
     progress.update(VALUES, done=0.25, elapsed_s=100.0)  # a quarter took 100 s, so three quarters take 300 s
     assert out.getvalue() == (
@@ -50,7 +50,7 @@ def test_the_line_says_how_it_goes_and_when_it_ends():
     )
 
 
-def test_without_a_limit_or_before_the_first_progress_no_time_left_is_claimed():
+def test_without_a_limit_or_progress_no_time_left_is_shown():
     out, clock, progress = piped()
     progress.update({"iteration": 1})
     clock.now += 10
@@ -58,14 +58,14 @@ def test_without_a_limit_or_before_the_first_progress_no_time_left_is_claimed():
     assert out.getvalue().splitlines() == ["iter 1", "iter 2 | 0 %"]
 
 
-def test_messages_are_lines_of_their_own():
+def test_messages_are_separate_lines():
     out, _, progress = piped()
     progress.message("froze main@0001 [0.7]")
     progress.close()
     assert out.getvalue() == "froze main@0001 [0.7]\n"  # nothing was updated, so there is no progress line
 
 
-def test_a_terminal_gets_one_moving_line_with_messages_above_it():
+def test_a_terminal_gets_one_redrawn_line_with_messages_above_it():
     out = io.StringIO()
     progress = ProgressLine(
         Console(file=out, force_terminal=True, width=60, legacy_windows=False, _environ={"TERM": "xterm"})

@@ -1,4 +1,4 @@
-"""Records: pandas reads them in one line, a resume drops what came after the checkpoint, a crash tears nothing."""
+"""Records: pandas reads them in one line; a resume drops rows after the checkpoint; a crash leaves no torn file."""
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ def test_a_full_buffer_becomes_a_part_by_itself(tmp_path):
     assert len(pd.read_parquet(tmp_path / "matches")) == 4
 
 
-def test_truncate_drops_later_rows_and_parts_and_numbering_goes_on(tmp_path):
+def test_truncate_drops_later_rows_and_parts_and_numbering_continues(tmp_path):
     records = Records(tmp_path)
     for iterations in ((1, 2), (3, 4), (5, 6)):
         for iteration in iterations:
@@ -64,7 +64,7 @@ def test_truncate_drops_later_rows_and_parts_and_numbering_goes_on(tmp_path):
         records.flush()
     records.add_matches(7, rows())  # buffered only
     resumed = Records(tmp_path)
-    resumed.truncate(3)  # in the middle of the second part; the third part goes
+    resumed.truncate(3)  # in the middle of the second part; the third part is deleted
     assert pd.read_parquet(tmp_path / "matches")["iteration"].tolist() == [1, 1, 2, 2, 3, 3]
     assert pd.read_json(tmp_path / "progress.jsonl", lines=True)["iteration"].tolist() == [1, 2, 3]
     resumed.add_matches(4, rows())
@@ -85,7 +85,7 @@ def test_truncate_drops_a_torn_last_line(tmp_path, torn):
     assert path.read_text() == '{"iteration": 1}\n'
 
 
-def test_truncate_before_anything_was_written_is_no_error(tmp_path):
+def test_truncate_before_the_first_record_does_nothing(tmp_path):
     Records(tmp_path).truncate(0)
 
 
@@ -105,18 +105,18 @@ def test_nan_becomes_null_and_numpy_numbers_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"wins": None}, {"winz": [1, 1]}], ids=["missing", "unknown"])
-def test_wrong_columns_are_refused(tmp_path, change):
+def test_wrong_columns_are_an_error(tmp_path, change):
     wrong = {key: value for key, value in (rows() | change).items() if value is not None}
     with pytest.raises(ValueError, match="match rows need the columns"):
         Records(tmp_path).add_matches(1, wrong)
 
 
-def test_columns_of_different_lengths_are_refused(tmp_path):
+def test_columns_of_different_lengths_are_an_error(tmp_path):
     with pytest.raises(ValueError):
         Records(tmp_path).add_matches(1, rows() | {"wins": [1, 2, 3]})
 
 
-def test_progress_refuses_undocumented_keys_and_needs_the_iteration(tmp_path):
+def test_undocumented_keys_and_a_missing_iteration_are_errors(tmp_path):
     records = Records(tmp_path)
     with pytest.raises(KeyError, match="made/up"):
         records.append_progress({"iteration": 1, "made/up": 1.0})
@@ -139,4 +139,4 @@ def test_a_day_of_records_stays_small(tmp_path):
         )
     records.flush()
     bytes_per_row = sum(path.stat().st_size for path in (tmp_path / "matches").iterdir()) / 40_000
-    assert bytes_per_row < 16  # 4 + 4 of it are the two random floats, which no compression can shrink
+    assert bytes_per_row < 16  # 8 of them are the two random floats, which no compression shrinks

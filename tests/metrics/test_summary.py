@@ -1,4 +1,4 @@
-"""The summary is complete, plain JSON, and never half written."""
+"""The summary is complete, plain JSON, and written atomically."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_the_summary_is_plain_json_with_null_for_nan(tmp_path):
     }
 
 
-def test_all_documented_keys_are_needed(tmp_path):
+def test_all_documented_keys_are_required(tmp_path):
     assert set(KEYS) == set(VALUES)
     with pytest.raises(KeyError, match="lacks elo"):
         write_summary(tmp_path / "summary.json", {key: value for key, value in VALUES.items() if key != "elo"})

@@ -1,4 +1,4 @@
-"""The writer, read back with TensorBoard's own readers."""
+"""The TensorBoard writer, read back with TensorBoard's readers."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_an_undocumented_metric_cannot_be_logged(tmp_path):
     assert read(tmp_path).Tags()["scalars"] == []
 
 
-def test_nonfinite_values_are_counted_and_not_drawn(tmp_path):
+def test_nonfinite_values_are_counted_and_left_out(tmp_path):
     board = TensorBoard(tmp_path)
     board.scalars({"learner/vf_loss": float("nan"), "learner/entropy": float("inf"), "league/elo": 1.0}, step=1)
     board.scalars({"learner/vf_loss": 0.5}, step=2)
@@ -46,7 +46,7 @@ def test_nonfinite_values_are_counted_and_not_drawn(tmp_path):
     assert curve(tmp_path, "learner/vf_loss") == [(2, 0.5)]
 
 
-def test_a_resume_hides_what_came_after_its_checkpoint(tmp_path):
+def test_a_resume_hides_points_after_its_checkpoint(tmp_path):
     board = TensorBoard(tmp_path)
     for step in (10, 20, 30, 40):
         board.scalars({"league/elo": step}, step)
@@ -85,7 +85,7 @@ def test_hparams_are_in_the_run_itself_and_keep_their_types(tmp_path):
 
 
 def test_the_hparams_tab_compares_runs_that_have_different_keys(tmp_path):
-    """What the tab asks its backend for: the hyperparameters of both runs and, as metrics, their curves."""
+    """The tab requests from its backend the hyperparameters of both runs and, as metrics, their curves."""
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
     from tensorboard.context import RequestContext
     from tensorboard.plugins.base_plugin import TBContext

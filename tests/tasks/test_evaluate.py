@@ -122,7 +122,7 @@ def test_why(league, tmp_path, capsys):
         (["run=/nowhere"], "run: /nowhere holds no whole checkpoint"),
         (
             ["task.players=[main@0009]"],
-            "task.players: .* has no player 'main@0009'; there are main, main@0000",
+            "task.players: .* has no player 'main@0009'; its players are main, main@0000",
         ),
         (["task.players=[main]", "task.anchors=[]"], "only main would play; there are main, main@0000"),
         (["task.players=main"], r"task.players=main is not a list: give task.players=\[...\]"),
