@@ -43,7 +43,7 @@ def exploitability_bound(score: Score, stake: float | None) -> ExploitabilityBou
     `stake`: the environment's largest payoff, None if scores are not an affine map of payoffs.
     """
     estimate, low = score.score - 0.5, max(0.0, score.low - 0.5)
-    # score = 0.5 + payoff / (2 * stake), so a gain of x in scores is one of 2 * stake * x in payoff
+    # score = 0.5 + payoff / (2 * stake), so a gain of x in scores is 2 * stake * x in payoff
     if stake is None:
         return ExploitabilityBound(estimate, low, None, None)
     return ExploitabilityBound(estimate, low, 2 * stake * estimate, 2 * stake * low)

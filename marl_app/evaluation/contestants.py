@@ -59,6 +59,7 @@ def contestants(
     """
     run_ids: list[str] = []
     others: list[Contestant] = []
+    # The order of the tests matters: a directory may contain dots, and an anchor's name none.
     for name in names:
         directory, colon, player = _directory(name)
         if directory is not None:
@@ -75,6 +76,7 @@ def contestants(
     run = [_load_contestant(env, members, name, name, RUN) for name in members.steps if name in run_ids]
     anchored = [Contestant(name, ANCHOR, name, make_anchor(env, name)) for name in anchors]
     found: dict[str, Contestant] = {}
+    # By name, in order: the same player may be named twice, but two players may not have one name.
     for contestant in (*run, *others, *anchored):
         namesake = found.setdefault(contestant.name, contestant)
         if namesake.source != contestant.source:
@@ -93,6 +95,7 @@ def _directory(name: str) -> tuple[Path | None, str, str]:
     path, colon, player = name.rpartition(":")
     if not colon:
         path, player = name, ""
+    # A name is a path if it has a colon or a slash, or if such a directory exists here.
     directory = Path(path).expanduser()
     if not (colon or "/" in path or directory.is_dir()):
         return None, "", ""
@@ -130,7 +133,7 @@ def player_bytes(env: BatchedEnv, name: str, store: Store) -> bytes:
     play `env`.
     """
     directory, colon, player = _directory(name)
-    if re.fullmatch("[0-9a-f]{64}", name):
+    if re.fullmatch("[0-9a-f]{64}", name):  # a SHA-256 digest
         if not store.has(name):
             raise ValueError(f"the run's store has no bytes with the digest {name}")
         data = store.get(name)
@@ -156,8 +159,9 @@ def _misfit(env: BatchedEnv, agent: Agent) -> str | None:
         return f"it plays {', '.join(agents)}, the environment has {', '.join(env.agents)}"
     for group in env.groups:
         for seat in group.agents:
-            seen, acts = agent.spaces_of(seat)
-            if seen.shape != group.observation_space.shape or not _same_actions(acts, group.action_space):
+            # Bounds of observations may differ: networks depend on the shape only.
+            observations, actions = agent.spaces_of(seat)
+            if observations.shape != group.observation_space.shape or not _same_actions(actions, group.action_space):
                 return f"{env.agents[seat]} has other observations or actions"
     return None
 

@@ -32,7 +32,7 @@ def cross_play(results: CrossPlayResults, play: PlayPair, batch: int, games: int
     """
     while results.played < games:
         first, second = next_pair(results, batch)
-        number = round(results.games[first, second] / batch)
+        number = round(results.games[first, second] / batch)  # batches that this pair has played
         results.add_batch(first, second, play(first, second, number))
         yield first, second
 
@@ -81,6 +81,7 @@ class Matches:
         seats, scores = [], []
         # (player on the single side, player on all others), as far as both can play there
         ways = [way for way in ((first, second), (second, first)) if self._fits(*way)]
+        # With two sides the swap already puts both players on side 0.
         for side in range(1 if self._sides == 2 else self._sides):
             for half in range(2):
                 alone, others = ways[half % len(ways)]

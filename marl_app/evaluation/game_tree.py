@@ -71,9 +71,11 @@ def looks_too_large(game: Any, max_histories: int) -> bool:
     that depth; their sum estimates the tree. The factor two leaves room for its noise: a game that is rejected here
     is almost surely too large. The seed is fixed, so the result is too.
     """
+    # `total`: the sum of all estimates; `width`: the product of the numbers of children on the current descent.
     rng, total = random.Random(0), 0.0
     for _ in range(DESCENTS):
         state, width = game.new_initial_state(), 1.0
+        # A descent stops when the answer is known: matches of some games have no maximal length.
         while not state.is_terminal() and total <= 2 * max_histories * DESCENTS:
             total += width
             moves = _joint_moves(state)
@@ -111,6 +113,7 @@ class _Player:
             if known_parent != parent or known_actions != actions:
                 raise NotExactError("a player forgets earlier observations or actions (imperfect recall)")
             return first
+        # A new information state: its sequences are one longer than the sequence that leads to it.
         first, depth = len(self.actions), self._depth_of[parent]
         self.depths.append(depth)
         self.parents.append(parent)
@@ -132,6 +135,7 @@ class _Player:
         old = np.append(0, np.repeat(old_first[order] - first[:-1], sizes[order]) + np.arange(1, first[-1]))
         numbers = np.empty(len(old), np.int64)  # the inverse: old -> new
         numbers[old] = np.arange(len(old))
+        # [S] the sequence before each state, in new numbers and the new order
         parents = numbers[np.array(self.parents, np.int64)[order]]
         return Decisions(np.array(self.depths, np.int64)[order], parents, first, np.array(self.actions)[old]), numbers
 
@@ -175,12 +179,13 @@ class _Reader:
             elif state.is_simultaneous_node():
                 stack.extend(self._simultaneous_children(state, reach, first, second))
             else:
+                # Only the sequence of the player that moves grows; action i continues with sequence start + i.
                 player, actions = state.current_player(), state.legal_actions()
                 start = self._visit(state, player, (first, second)[player], actions)
                 for number, action in enumerate(actions, start):
                     sequences = (number, second) if player == 0 else (first, number)
                     stack.append((state.child(action), reach, *sequences))
-            histories += len(stack) - before
+            histories += len(stack) - before  # children that were pushed
             if histories > self._max_histories:
                 raise _too_large(self._game, self._max_histories)
 
@@ -193,6 +198,7 @@ class _Reader:
             actions = state.legal_actions(player)
             start = self._visit(state, player, sequences[player], actions) if actions else sequences[player]
             ways.append(range(start, start + max(1, len(actions))))
+        # One clone per joint move, in the order of `_joint_moves`, which is that of the product of `ways`.
         children = [state.clone() for _ in range(len(ways[0]) * len(ways[1]))]
         for child, moves in zip(children, _joint_moves(state), strict=True):
             _apply(child, moves)

@@ -56,6 +56,7 @@ def ranking_doubt(ratings: Floats, errors: Floats) -> float:
 
     `ratings`: Elo [n]; `errors`: their covariance [n, n].
     """
+    # The variance of a difference: Var(a - b) = S_aa + S_bb - 2 S_ab
     order = np.argsort(ratings)
     gaps = np.diff(ratings[order])
     lower, upper = order[:-1], order[1:]
@@ -90,6 +91,7 @@ def _variances(contrasts: Floats, ratings: Floats, errors: Floats, batch: int) -
     score = 1 / (1 + 10 ** ((ratings[second] - ratings[first]) / 400))
     # Fisher information of `batch` games about the rating difference in Elo: h, [pairs]
     information = batch * score * (1 - score) / ELO_PER_LOGIT**2
+    # c^T S c of each contrast, without the [k, k] matrix
     now: Floats = np.einsum("kn,nm,km->k", contrasts, errors, contrasts)
     return now, now[:, None] - information * shared**2 / (1 + information * pair_variance)
 
@@ -98,6 +100,7 @@ def _meta_strategy(results: CrossPlayResults, batch: int) -> tuple[float, Floats
     """Return the doubt about gains against the Nash mixture, and the part that a batch of each pair would remove."""
     mixture = results.mixture(Nash())
     first, second = np.triu_indices(len(mixture), 1)
+    # All pairs have PRIOR wins of each player, so a pair without games has a finite variance.
     counted = results.games[first, second] + 2 * PRIOR
     score = (results.points[first, second] + PRIOR) / counted
     used = np.nan_to_num(mixture[first] ** 2 + mixture[second] ** 2)  # NaN: a player that may not be mixed
@@ -110,6 +113,7 @@ def _expected_inversion(gaps: Floats, variance: Floats) -> Floats:
 
     The closed form is that of expected improvement (Jones et al., 1998). `gaps` >= 0 are estimated differences.
     """
+    # The lower bound avoids a division by zero for pairs of known difference.
     deviation = np.sqrt(np.maximum(variance, 1e-12))
     elo: Floats = deviation * norm.pdf(gaps / deviation) - gaps * norm.sf(gaps / deviation)
     return elo

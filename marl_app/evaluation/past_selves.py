@@ -19,6 +19,7 @@ def scores_against_past(halves: Floats) -> dict[str, float]:
     """
     scores = halves.mean(axis=0)
     means = {"past": _mean(scores), "hardest": np.nan}
+    # `halves[half].argmin()` is independent of the noise in the other half.
     if len(scores):
         means["hardest"] = float(np.mean([halves[1 - half, halves[half].argmin()] for half in (0, 1)]))
     for name, part in zip(THIRDS, np.array_split(scores, 3), strict=True):

@@ -57,7 +57,7 @@ def play_with_returns(
     side_of = np.empty(len(env.agents), np.int64)
     for side, agents in enumerate(env.sides):
         side_of[list(agents)] = side
-    player_of = seats[:, side_of]  # [B, agents]
+    player_of = seats[:, side_of]  # [B, agents] index of the player that plays each agent
 
     env.reset(rng)
     for player in players:
@@ -80,6 +80,7 @@ def play_with_returns(
         step = env.step(moves, rng)
         returns[running] += step.rewards[running]
         ended = step.terminated | step.truncated
+        # Only a match's first end counts. Scores must be read before the reset.
         counted = (ended & running).nonzero()[0]
         scores[counted] = env.scores(counted)
         running &= ~ended

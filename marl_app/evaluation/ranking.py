@@ -61,6 +61,7 @@ def rank_players(results: CrossPlayResults, alpha_rank: MetaStrategy, seed: int)
     # Elo is a difference of two estimates: Var(r_i - r_zero) = S_ii + S_zz - 2 S_iz; rounding may make it negative.
     half = Z * np.sqrt(np.maximum(np.diag(errors) + errors[zero, zero] - 2 * errors[zero], 0.0))
     parts = cycles.decompose_flow(cycles.log_odds(results.win_rates, results.games), results.games)
+    # `parts`: the log odds of the win rates, divided into a ladder (differences of ratings) and a cyclic rest.
     rng = np.random.default_rng(seed)
     return Ranking(
         elo=elo,
@@ -81,6 +82,7 @@ def ladder_cyclic_share(elo: Floats, games: Floats, rng: np.random.Generator) ->
 
     `elo`: ratings [n]; `games`: the number of games [n, n] that each simulated table has, as the measured one.
     """
+    # [pairs] of row first < column second: games, and the expected score of `first` by Elo's formula
     first, second = np.triu_indices(len(elo), 1)
     played = games[first, second].astype(np.int64)
     score = 1 / (1 + 10 ** ((elo[second] - elo[first]) / 400))

@@ -57,11 +57,12 @@ class CrossPlayResults:
         With more than two sides only the score of the single side counts.
         """
         is_first = batch.seats == first  # [M, sides] bool
-        # [M] the single side: that of `first` if it has one side, else the only side that is not its. With two sides
-        # both have one, and it is that of `first`.
+        # [M] the single side: the side of `first` if it plays only one, else the only side of `second`. With two sides
+        # it is always the side of `first`.
         alone = np.where(is_first.sum(axis=1) == 1, is_first.argmax(axis=1), (~is_first).argmax(axis=1))
         rows = np.arange(len(alone))
         score = batch.scores[rows, alone].astype(np.float64)
+        # Where `second` plays the single side, `first` gets 1 - its score.
         points = float(np.where(batch.seats[rows, alone] == first, score, 1.0 - score).sum())
         self.points[first, second] += points
         self.points[second, first] += len(alone) - points
@@ -76,7 +77,7 @@ class CrossPlayResults:
 
     @property
     def win_rates(self) -> Doubles:
-        """Mean score of row against column, [n, n]; 0.5 where there are no games."""
+        """Mean score of row against column, [n, n]; 0.5 without games."""
         rates: Doubles = np.divide(self.points, self.games, out=np.full_like(self.points, 0.5), where=self.games > 0)
         return rates
 
@@ -98,7 +99,7 @@ class CrossPlayResults:
     @property
     def can_meet(self) -> Bools:
         """Pairs that can play each other, bool [n, n]: all but two players of the same single side."""
-        # A player of any side gets a negative number of its own, so that it is equal to no other player.
+        # A player of any side gets a unique negative number, so that it equals no other player.
         sides = np.array([-1 - place if side is None else side for place, side in enumerate(self.sides)])
         apart: Bools = (sides[:, None] != sides) | (sides < 0)
         return apart
@@ -106,6 +107,7 @@ class CrossPlayResults:
     @property
     def intervals(self) -> Doubles:
         """95 % Wilson intervals of `win_rates`: lower and upper end, [n, n, 2]."""
+        # Scores between 0 and 1, such as draws, vary less than wins and losses, so the interval is conservative.
         return wilson(self.win_rates, self.games)
 
     @property

@@ -57,6 +57,7 @@ class Decisions:
     def legal(self, num_actions: int) -> NDArray[np.bool_]:
         """Return the legal actions of each information state: bool [S, num_actions]."""
         legal = np.zeros((len(self.parents), num_actions), np.bool_)
+        # Each sequence but the empty one is one legal action of its information state.
         legal[self.states, self.actions[1:]] = True
         return legal
 
@@ -101,6 +102,7 @@ class SequenceForm:
 
     def values(self, plans: Plans) -> Floats:
         """Return the expected payoff of each player, [2]."""
+        # [L] the probability that the players reach each leaf; that of chance is part of the payoffs.
         values: Floats = (plans[0][self._leaves[:, 0]] * plans[1][self._leaves[:, 1]]) @ self._payoffs
         return values
 

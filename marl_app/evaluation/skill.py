@@ -37,10 +37,11 @@ def openskill(batches: Sequence[Batch], players: int, zero: int, rng: np.random.
     `rng` draws the order in which the matches are rated.
     """
     model = PlackettLuce(mu=MU, sigma=SIGMA, tau=0.0)
-    skills = [(MU, SIGMA)] * players
+    skills = [(MU, SIGMA)] * players  # (mean, standard deviation) by player
     matches = [match for batch in batches for match in zip(batch.seats.tolist(), batch.scores.tolist(), strict=True)]
     for index in rng.permutation(len(matches)):
         seats, scores = matches[index]
+        # Every side is a team of one player. Equal scores are ties, higher scores are better ranks.
         teams = [[model.rating(*skills[player])] for player in seats]
         rated = [team[0] for team in model.rate(teams, scores=scores)]
         for player in set(seats):

@@ -37,10 +37,11 @@ def evaluate_team(
     """
     env = make_env(games)
     try:
-        seats = np.zeros((games, len(env.sides)), np.int64)
+        seats = np.zeros((games, len(env.sides)), np.int64)  # player 0, the only one, on every side
         returns = play_with_returns(env, (policy,), seats, rng, greedy=greedy).returns.astype(np.float64)
     finally:
         env.close()
+    # [games]: matches are independent, the agents of one match are not, so the interval is over matches.
     per_agent = returns.mean(axis=1)
     half = 1.96 * per_agent.std(ddof=1) / np.sqrt(games)
     mean = float(per_agent.mean())

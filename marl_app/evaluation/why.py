@@ -82,6 +82,7 @@ def _describe_matches(first: Player, second: Player, matches: pd.DataFrame) -> l
     rows = matches[
         ((learner == first.id) & (opponent == second.id)) | ((learner == second.id) & (opponent == first.id))
     ]
+    # A record is one row per iteration, learner, opponent, rule and side; several rows make up one sentence.
     rows = rows.assign(games=rows["wins"] + rows["draws"] + rows["losses"])
     total = int(rows["games"].sum())
     if not total:
@@ -118,6 +119,7 @@ def _explain_snapshots(
     ]
     steps = {item["player"]: item["agent_steps"] for item in league["snapshots"]}
     older, newer = sorted((first, second), key=lambda player: steps[player.id])
+    # Until it was frozen, the newer snapshot was the learner, whose matches against the older one are recorded.
     if trained is not None:
         before = matches[matches["iteration"] <= _iteration_of(trained, steps[newer.id])]
         learner = Player(newer.lineage)

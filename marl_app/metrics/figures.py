@@ -51,6 +51,7 @@ def payoff_heat_maps(payoffs: Mapping[str, tuple[Sequence[str], ArrayLike, Array
     """Return named payoffs next to each other; each is (players, win rates, games) as in `payoff_heat_map`."""
     size = max((len(players) for players, _, _ in payoffs.values()), default=0)
     side = 3.0 + min(0.3 * max(size, 3), 4.0)
+    # All payoffs have the size of the largest, and share one color bar.
     figure = Figure(figsize=(side * len(payoffs) + 0.9, side), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     places = figure.subplots(1, len(payoffs), squeeze=False)[0]
@@ -81,6 +82,7 @@ def _draw_payoff(
             rate = rates[row, column]
             color = "white" if abs(rate - 0.5) > 0.33 else "black"  # readable on dark blue and dark red
             axes.text(column, row, f"{rate:.2f}", ha="center", va="center", fontsize=8, color=color)
+    # The mask above leaves cells without games transparent, so that the gray of the axes shows.
     shown = _labeled(count)
     axes.set_xticks(shown, [players[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(shown, [players[i] for i in shown])
@@ -126,6 +128,7 @@ def matchmaking_figure(
     axes.bar(range(len(opponents)), heights, color=_BLUE, width=0.8)
     axes.set_ylabel("probability of the match (bars)", color=_BLUE)
     axes.set_ylim(bottom=0)
+    # A second y axis on the right: win rates are in [0, 1], probabilities may be tiny.
     right = axes.twinx()
     right.plot(range(len(opponents)), rates, color=_ORANGE, marker="o", markersize=4, linestyle="none", clip_on=False)
     right.set_ylim(0, 1)
@@ -175,6 +178,7 @@ def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: i
     """Return values [rows, columns] >= 0 as a heat map, row 0 at the bottom; `first` is the x of the first column."""
     shown = np.asarray(values, np.float64)
     figure, axes = _figure(7.0, 4.0)
+    # Cells are centered on integers.
     edges = (first - 0.5, first + shown.shape[1] - 0.5, -0.5, shown.shape[0] - 0.5)
     image = axes.imshow(
         shown, cmap="viridis", vmin=0, aspect="auto", origin="lower", extent=edges, interpolation="nearest"
@@ -228,8 +232,10 @@ def store_traffic_figure(
     the store; cross: where a design reaches it; dotted: the number of actors at which the learner is saturated.
     """
     figure, axes = _figure(7.5, 5.0)
+    # Traffic is proportional to the number of actors, so a design reaches the limit at actors * limit / now.
     limits = {design: actors * limit_bytes_per_s / now for design, now in bytes_per_s.items() if now > 0}
     marks = [actors, learner_full_at, *limits.values()]
+    # A proportional line is straight on logarithmic axes: two points are enough.
     x = np.geomspace(min(marks) / 10, max(marks) * 10, 2)
     for index, (design, now) in enumerate(bytes_per_s.items()):
         color = _LINES[index % len(_LINES)]

@@ -33,6 +33,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def _plain(value: Any) -> Any:
+    # Arrays become (nested) lists and numpy numbers become Python numbers, which the tests below then see.
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):

@@ -22,6 +22,7 @@ class Metric:
 
 
 METRICS = (
+    # Progress and speed of the run.
     Metric("iteration", "Number of finished iterations, including those before a resume.", "iterations"),
     Metric("seconds", "Wall-clock time in training, including that before a resume.", "s"),
     Metric("steps/env_steps", "Env steps so far: one step of one match each, however many agents acted.", "env steps"),
@@ -34,6 +35,7 @@ METRICS = (
     ),
     Metric("throughput/sample_wait_share", "Share of the iteration spent waiting for env runners' samples.", "share"),
     Metric("throughput/learn_share", "Share of the iteration spent in learner updates.", "share"),
+    # Updates of the first learner; learners/ has the same for the others.
     Metric("learner/policy_loss", "Clipped surrogate loss of PPO in the last minibatch.", "1"),
     Metric("learner/vf_loss", "Loss of the value function, without its coefficient.", "squared return"),
     Metric("learner/total_loss", "The minimized loss: sum of the policy, value and entropy terms.", "1"),
@@ -73,6 +75,7 @@ METRICS = (
         "Win rate of this learner against the whole pool or a third of it by age: pool, oldest, middle or newest.",
         "share",
     ),
+    # Value decomposition only: exploration and the replay buffer.
     Metric("exploration/epsilon", "Probability of a random action in the next iteration's collection.", "share"),
     Metric(
         "replay/rows",
@@ -80,6 +83,7 @@ METRICS = (
         "env steps",
     ),
     Metric("replay/bytes", "Memory of the full replay buffer in the algorithm's process.", "bytes"),
+    # Networks, and the age of the weights that collected a batch.
     Metric(
         "policies/parameters",
         "Parameters of all networks of the learner; with shared networks independent of the number of agents.",
@@ -91,12 +95,14 @@ METRICS = (
         "Updates between the weights that collected the batch and the weights that it trains.",
         "updates",
     ),
+    # Matches that env runners played for training.
     Metric("matches/length", "Mean length of the matches that ended in the iteration.", "env steps"),
     Metric("matches/per_s", "Matches that ended per second.", "matches/s"),
     Metric("matches/return", "Mean undiscounted return per agent of the trainee in the matches that ended.", "reward"),
     Metric(
         "matches/first_side_score", "Mean score of the first side in self-play: 0.5 if it has no advantage.", "score"
     ),
+    # The pool and its payoff table, as the first learner meets it.
     Metric("league/pool_size", "Snapshots in the pool.", "snapshots"),
     Metric("league/elo", "Elo of the main agent, fitted to the payoff.", "Elo"),
     Metric("league/elo_pool_mean", "Mean Elo of the pool's snapshots, on the same scale.", "Elo"),
@@ -125,8 +131,8 @@ METRICS = (
     Metric("league/self_play_share", "Share of the matches in which the trainee played against itself.", "share"),
     Metric(
         "league/placement_distortion",
-        "Mean total variation distance between the matchmaker's distribution and the one with the preference for "
-        "opponents that racks hold (league.placement_tolerance).",
+        "Mean total variation distance between the matchmaker's distribution and the distribution of assignments, "
+        "which prefers opponents that racks hold (league.placement_tolerance).",
         "share",
     ),
     Metric("league/payoff", "Win rate of each player (row) against each other player (column).", "image"),
@@ -136,6 +142,7 @@ METRICS = (
         "Probability that the main agent meets each opponent, and its win rate against it.",
         "image",
     ),
+    # Evaluation against fixed opponents, or of a team.
     Metric(
         "evaluation/{anchor}/{mode}/score",
         "Mean score (win 1, draw 0.5; or, for payoffs of different sizes, 0.5 + payoff / (2 * largest payoff)) against "
@@ -158,6 +165,7 @@ METRICS = (
         "score or reward",
     ),
     Metric("evaluation/{anchor}/{mode}/high", "Upper end of that interval.", "score or reward"),
+    # Exact values in small games of two players.
     Metric(
         "exploitability/agent",
         "Exact exploitability of the main agent in small games of two players: NashConv divided by two.",
@@ -184,6 +192,7 @@ METRICS = (
         "reward",
     ),
     Metric("nash_conv/meta_strategy", "NashConv of the pool's meta-strategy.", "reward"),
+    # task=circle.
     Metric(
         "circle/{league}/strength/{meta_strategy}",
         "Strength of a league's pool in the circle game, as a meta-strategy plays it: its score against a best "
@@ -200,6 +209,7 @@ METRICS = (
     Metric(
         "circle/diversity/{meta_strategy}", "Distinct strategies in the pool against its strength, by round.", "image"
     ),
+    # task=exploit.
     Metric(
         "exploit/{mode}/score",
         "Mean score of a trained exploiter against its target (`task=exploit`); mode: greedy or sampled actions.",
@@ -209,6 +219,7 @@ METRICS = (
     Metric("exploit/{mode}/high", "Upper end of that interval.", "score"),
     Metric("exploit/bound", "Score of the better mode minus 0.5: a lower bound of exploitability.", "score"),
     Metric("exploit/bound_low", "Lower end of that bound, with 95 % confidence.", "score"),
+    # task=evaluate.
     Metric("cross_play/elo", "Elo of a player in cross-play (`task=evaluate`), fitted to all matches.", "Elo"),
     Metric("cross_play/elo_low", "Lower end of the 95 % interval of that Elo.", "Elo"),
     Metric("cross_play/elo_high", "Upper end of that interval.", "Elo"),
@@ -242,6 +253,7 @@ METRICS = (
         "Strongest cycle of the payoff in cross-play: players beat those a little behind them on the circle.",
         "image",
     ),
+    # Alarms: possible problems of the league.
     Metric(
         "alarms/forgetting",
         "1 while win rates against some snapshots are clearly lower than before, else 0.",
@@ -261,12 +273,14 @@ METRICS = (
     Metric(
         "alarms/collapsed_diversity", "1 while a large pool is hardly more diverse than a single player, else 0.", "1"
     ),
+    # Cost of assignments.
     Metric(
         "control_plane/assignments_per_s",
         "Assignments of opponents to env runners per second of the league's computing time: the capacity of one core.",
         "assignments/s",
     ),
     Metric("control_plane/assignment_bytes", "Mean size of an assignment as a message.", "bytes"),
+    # Transfers of opponents from the store to env runners.
     Metric(
         "snapshots/{link}/bytes",
         "Bytes of opponents transferred over a link: store_to_runner (bypassing the caches), store_to_rack, "
@@ -295,6 +309,7 @@ METRICS = (
     Metric("snapshots/bypassed", "Opponents read from the store because the rack's cache was unavailable.", "1"),
     Metric("snapshots/failed", "Opponents that could not be fetched, so that matches continued without them.", "1"),
     Metric("snapshots/queued", "Snapshots in the outbox, to be stored when the store responds again.", "snapshots"),
+    # Failures.
     Metric("health/env_runner_restarts", "Env runners restarted after a failure, so far.", "restarts"),
     Metric("health/failures", "Exceptions after which training continued, so far.", "failures"),
     Metric("health/nonfinite", "NaN or infinite metric values, which are missing in their curves, so far.", "values"),
@@ -308,6 +323,7 @@ def find_metric(key: str) -> Metric:
     for metric in METRICS:
         if metric.key == key:
             return metric
+    # A part in braces becomes a regular expression for any name without a slash or braces.
     for metric in METRICS:
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/{}]+", re.escape(metric.key)), key):
             return metric

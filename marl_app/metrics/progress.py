@@ -53,6 +53,7 @@ class ProgressLine:
         `done`: the finished share of the run in [0, 1], by the stop limit that is reached first; None without a limit.
         `elapsed_s`: the seconds that this share took, for an estimate of the time left.
         """
+        # One text per available metric; the finished share and the time left are inserted after the iteration.
         parts = [
             f"{before}{_number(values[key], digits)}{behind}" for key, before, behind, digits in _SHOWN if key in values
         ]

@@ -66,6 +66,7 @@ class Records:
         names = [name for name in _SCHEMA.names if name != "iteration"]
         if set(rows) != set(names):
             raise ValueError(f"match rows need the columns {names}, not {sorted(rows)}")
+        # Typed arrays in the order of the schema; pyarrow raises ValueError for other lengths.
         length = len(np.asarray(rows["learner"]))
         columns = {"iteration": np.full(length, iteration), **rows}
         arrays = [pa.array(columns[field.name], field.type) for field in _SCHEMA]
@@ -86,6 +87,7 @@ class Records:
 
     def _append_lines(self) -> None:
         """Append all pending lines, or none if an OSError is raised."""
+        # The size to which the file is cut back if only a part of the lines can be written.
         before = self._progress.stat().st_size if self._progress.exists() else 0
         try:
             with self._progress.open("a", encoding="utf-8") as file:
@@ -122,6 +124,7 @@ class Records:
                 self._write(part, kept)
             else:
                 part.unlink()
+        # The file is rewritten under another name, because a crash in between must not lose the lines that stay.
         if self._progress.exists():
             with self._progress.open(encoding="utf-8") as old, replacing(self._progress) as new:
                 kept_lines = (line for line in old if line.endswith("\n") and _iteration(line) <= iteration)

@@ -32,6 +32,7 @@ class TensorBoard:
 
         Raises KeyError before writing for a key that is not in `names.py`.
         """
+        # All keys first, so that nothing is written if one is wrong.
         for key in values:
             check_key(key)
         for key, value in values.items():

@@ -34,7 +34,7 @@ class Members:
     def matching(self, pattern: str, snapshots: int) -> list[str]:
         """Return the ids that match a name or a pattern, with at most `snapshots` evenly spaced ones per lineage.
 
-        A pattern with "@" matches snapshots only, one without it learners only.
+        A pattern with "@" matches snapshots only, a pattern without it learners only.
         Raises ValueError, which lists the available players, if nothing matches; but a pattern of snapshots of a
         learner matches nothing without an error, because the pool may be empty.
         """
