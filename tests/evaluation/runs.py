@@ -18,6 +18,7 @@ from marl_app.metrics.records import Records
 from marl_app.players.encoding import encode_player
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.networks import networks_of
+from marl_app.runs.state import Counters, RunState, Trainee, TurnState
 from marl_app.store.disk import DiskStore
 
 ROCK, PAPER, SCISSORS = range(3)
@@ -70,15 +71,21 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
     config = compose_job(["+experiment=league", "env=rock_paper_scissors", f"env.payoff={json.dumps(payoff)}"])
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
     steps = 100 * len(lines)
-    state = {
-        "league": league.state_dict(),
-        "counters": {"trained_agent_steps": steps},
-        "trainees": {"main": {"agent_steps": steps}},
-    }
+    state = RunState(
+        iteration=len(lines),
+        counters=Counters(trained_agent_steps=steps),
+        trainees={"main": Trainee(agent_steps=steps)},
+        turns=TurnState({}, "main", 0),
+        anchors={},
+        exploitability={},
+        readings=[],
+        league=league.state_dict(),
+        rng={},
+    )
     files = {
         "player-main.safetensors": always(learner, actions),
         "learner.safetensors": b"",
-        "state.json": json.dumps(state).encode(),
+        "state.json": json.dumps(state.to_json()).encode(),
     }
     manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     checkpoint = folder / "checkpoints" / "checkpoint-00000001"
