@@ -80,7 +80,7 @@ def prepare(arguments: list[str]) -> list[str]:
 
 
 def _without_config_dir(flags: list[str]) -> list[str]:
-    """The flags without `--config-dir=FOLDER`, `--config-dir FOLDER` or `-cd FOLDER`."""
+    """Remove `--config-dir=FOLDER`, `--config-dir FOLDER` or `-cd FOLDER` from the flags."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     return parser.parse_known_args(flags)[1]
@@ -90,9 +90,9 @@ _full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def command_line() -> None:
-    """`python -m marl_app` and the console command `marl_app`: run what `sys.argv` says.
+    """Run the command line in `sys.argv`: for `python -m marl_app` and the console command `marl_app`.
 
-    As with `python -m`, classes of the current folder can be imported.
+    The current folder is put on the import path, as `python -m` does, so that a project's classes are found.
     """
     if "--version" in sys.argv[1:]:
         print(f"marl_app {__version__} (Hydra {hydra.__version__})")

@@ -43,7 +43,7 @@ def compose_job(overrides: Sequence[str], output_dir: str = "runs/adhoc") -> Dic
 
 
 def _prepare(overrides: Sequence[str]) -> None:
-    """Register the schema, and let errors name the options of the user's folders too."""
+    """Register the schema, and add the user's folders to those whose options errors list."""
     register()
     FOLDERS[1:] = user_folders(overrides)
 

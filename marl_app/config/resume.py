@@ -82,7 +82,7 @@ def _merged(recorded: Sequence[str], overrides: Sequence[str], parsed: Sequence[
 def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
     """The overrides of the run in the directory, followed by what is needed to get its configuration again.
 
-    They begin with `hydra.searchpath`, that of `now` or the recorded one, where the run has options of the user's.
+    If the run has options from a user's folder they begin with `hydra.searchpath`, from `now` or else as recorded.
     """
     files = [directory / ".hydra" / name for name in ("overrides.yaml", "config.yaml")]
     if not directory.is_dir():
@@ -100,7 +100,7 @@ def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
 
 
 def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
-    """The override `hydra.searchpath` that is given now, or else the one that the run has recorded, if any."""
+    """Return the override `hydra.searchpath` from `now`, or else from the run's record; an empty list without both."""
     lines = [line for line, override in zip(now, _parse(now), strict=True) if _name(override) == SEARCH_PATH]
     file = directory / ".hydra" / "hydra.yaml"
     if lines or not file.is_file():

@@ -1,6 +1,6 @@
 """The configuration folders of a user's project: `--config-dir FOLDER` and `hydra.searchpath=[file://FOLDER]`.
 
-Hydra looks for an option in `marl_app/conf` first, then in these folders. Both ways to name them become one override
+Hydra searches an option in `marl_app/conf` first, then in these folders. Both ways to name them become one override
 `hydra.searchpath` with absolute paths, which Hydra records in `.hydra/hydra.yaml`, so a run resumes from any folder.
 """
 
@@ -20,7 +20,7 @@ SEARCH_PATH = "hydra.searchpath"
 
 
 def with_search_path(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
-    """The overrides with one `hydra.searchpath`, that of `config_dir` and of the override in it, paths absolute.
+    """Merge `config_dir` into the override `hydra.searchpath`, make its paths absolute, and return all overrides.
 
     Raises ConfigError if a folder does not exist or has an option that `marl_app/conf` has too, and Hydra's errors for
     overrides that cannot be read.
@@ -40,25 +40,28 @@ def with_search_path(overrides: Sequence[str], config_dir: str | None = None) ->
 
 
 def as_override(entries: Sequence[str]) -> str:
-    """The override `hydra.searchpath` with these entries."""
+    """Return the override `hydra.searchpath` with these entries."""
     return f"{SEARCH_PATH}=[{','.join(map(quoted, entries))}]"
 
 
 def quoted(text: str) -> str:
-    """A text in Hydra's override grammar."""
+    """Quote a text in Hydra's override grammar."""
     escaped = text.replace("\\'", "\\\\'").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def user_folders(overrides: Sequence[str]) -> list[Path]:
-    """The folders that the override `hydra.searchpath` names; empty without it."""
+    """Return the folders in the override `hydra.searchpath`; an empty list without this override."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     found = [override for override in parsed if override.get_key_element() == SEARCH_PATH]
     return [folder for override in found for entry in _entries(override) if (folder := folder_of(entry)) is not None]
 
 
 def folder_of(entry: str) -> Path | None:
-    """The folder of an entry: `file://FOLDER`, `FOLDER` or `pkg://package.folder`; None if a package is not found."""
+    """Return the folder of an entry: `file://FOLDER`, `FOLDER` or `pkg://package.folder`.
+
+    None if the package is not found.
+    """
     scheme, _, rest = entry.rpartition("://")
     if scheme != "pkg":
         return Path(rest).expanduser()

@@ -14,7 +14,7 @@ from marl_app.config.schema import Config
 
 CONF = Path(__file__).parents[1] / "conf"
 FOLDERS = [CONF]
-"""Where options are found: `conf/`, then the user's folders of the composition that is at work (`hydra.searchpath`)."""
+"""The folders that options are read from: `conf/`, then the `hydra.searchpath` of the latest composition."""
 ADDED_GROUPS = ("experiment", "sweep", "debug")  # not in the defaults list: chosen with a +
 
 

@@ -1,4 +1,4 @@
-"""Options in a folder of the user's project: `--config-dir FOLDER` or `hydra.searchpath=[file://FOLDER]`."""
+"""Options in a folder in a user's project: `--config-dir FOLDER` or `hydra.searchpath=[file://FOLDER]`."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -112,7 +112,7 @@ def test_a_wrong_folder_is_named(conf, arguments, message):
         prepare(arguments)
 
 
-def test_an_option_with_a_name_of_ours_would_never_be_found(conf):
+def test_an_option_with_a_packaged_name_is_refused(conf):
     (conf / "env" / "circle.yaml").write_text(GAME)
     with pytest.raises(ConfigError, match=r"circle.yaml: marl_app has a file env/circle.yaml, .* choose another name"):
         prepare(["--config-dir", "my_conf"])
