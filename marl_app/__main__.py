@@ -56,8 +56,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def prepare(arguments: list[str]) -> list[str]:
-    """The arguments for Hydra: `--config-dir` as part of `hydra.searchpath`, `resume=` replaced by the run's own
-    overrides, and everything checked.
+    """Return the arguments for Hydra: `--config-dir` as part of `hydra.searchpath`, `resume=` replaced by the run's
+    recorded overrides, and everything checked.
 
     Raises ConfigError, and Hydra's and OmegaConf's errors.
     """

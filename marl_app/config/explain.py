@@ -119,7 +119,7 @@ def _not_a_mapping(full_key: str, *_: str) -> str:
 
 
 def _null(full_key: str, *_: str) -> str:
-    return f"{full_key}=null is not allowed: give a value (python -m marl_app.config.docs --print lists the allowed values)"
+    return f"{full_key}=null is not allowed: give a value (allowed values: python -m marl_app.config.docs --print)"
 
 
 def _missing(full_key: str, *_: str) -> str:

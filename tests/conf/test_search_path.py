@@ -1,4 +1,4 @@
-"""Options in a folder in a user's project: `--config-dir FOLDER` or `hydra.searchpath=[file://FOLDER]`."""
+"""Options in a folder of the user: `--config-dir FOLDER` or `hydra.searchpath=[file://FOLDER]`."""
 
 import pytest
 from omegaconf import OmegaConf
