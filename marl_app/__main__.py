@@ -1,8 +1,8 @@
-"""The front door: `python -m marl_app +experiment=league`, or the console command `marl_app +experiment=league`.
+"""The command line: `python -m marl_app +experiment=league`, or the console command `marl_app +experiment=league`.
 
-Composes the configuration, checks it, and hands it to the task as dataclasses. Imports neither Ray nor torch, so that
-`--help`, `--cfg job` and a typo answer at once. A wrong input is a message of one or two lines and exit code 2
-(HYDRA_FULL_ERROR=1 shows its traceback); an exception of the run itself keeps its traceback.
+Composes and checks the configuration, and passes it to the task as dataclasses. Imports neither Ray nor torch, so that
+`--help`, `--cfg job` and the message for a typo take a second. Wrong input ends with a message of one or two lines and
+exit code 2 (HYDRA_FULL_ERROR=1 shows its traceback); an exception of the run keeps its traceback.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ register()
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> float:
-    """One job: the run's objective, which sweepers compare."""
+    """Run one job and return its objective, which sweepers compare."""
     try:
         config = to_config(cfg)
         from marl_app.run import run
 
         return run(config)
     except ConfigError as error:
-        # Not raised on: Hydra would print a line of its own, and in a sweep only after the last job.
+        # Not re-raised: Hydra would add a line, and in a sweep print it only after the last job.
         fail(error)
 
 
 def fail(error: Exception) -> NoReturn:
-    """Print what is wrong, and end with exit code 2."""
+    """Print the explanation of an error, and exit with code 2."""
     if _full_errors:
         raise error
     sys.stdout.flush()
@@ -51,18 +51,21 @@ def fail(error: Exception) -> NoReturn:
 
 
 class _Parser(argparse.ArgumentParser):
+    """Hydra's parser, with ConfigError instead of argparse's message."""
+
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message} (python -m marl_app --help shows how to use it)")
+        raise ConfigError(f"{message} (see python -m marl_app --help)")
 
 
 def prepare(arguments: list[str]) -> list[str]:
-    """Return the arguments for Hydra: `--config-dir` as part of `hydra.searchpath`, `resume=` replaced by the run's
-    recorded overrides, and everything checked.
+    """Return the arguments for Hydra, after checking every job.
+
+    `--config-dir` becomes part of `hydra.searchpath`; for `resume=` the overrides of the recorded run are included.
 
     Raises ConfigError, and Hydra's and OmegaConf's errors.
     """
     parser = get_args_parser()
-    parser.__class__ = _Parser
+    parser.__class__ = _Parser  # Hydra makes the parser: only its class can be replaced
     args = parser.parse_intermixed_args(arguments)
     for name in ("config_name", "config_path"):
         if getattr(args, name) is not None:
@@ -80,7 +83,7 @@ def prepare(arguments: list[str]) -> list[str]:
 
 
 def _without_config_dir(flags: list[str]) -> list[str]:
-    """Remove `--config-dir=FOLDER`, `--config-dir FOLDER` or `-cd FOLDER` from the flags."""
+    """Return the flags without `--config-dir=FOLDER`, `--config-dir FOLDER` or `-cd FOLDER`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     return parser.parse_known_args(flags)[1]
@@ -90,7 +93,7 @@ _full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def command_line() -> None:
-    """Run the command line in `sys.argv`: for `python -m marl_app` and the console command `marl_app`.
+    """Run `sys.argv`: the entry of `python -m marl_app` and of the console command `marl_app`.
 
     The current folder is put on the import path, as `python -m` does, so that a project's classes are found.
     """
@@ -99,15 +102,15 @@ def command_line() -> None:
         return
     if not sys.flags.safe_path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors in its own way and exits with 1
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra catches errors, prints them and exits with 1
     try:
         sys.argv[1:] = prepare(sys.argv[1:])
-    except Exception as error:  # composing has nothing but the user's input to stumble over
+    except Exception as error:  # every exception of composition is about the user's input
         fail(error)
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit(130)  # the shell's code for Ctrl-C; the run has saved itself
+        sys.exit(130)  # the shell's code for Ctrl-C; the run has saved its state
 
 
 if __name__ == "__main__":

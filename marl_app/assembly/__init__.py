@@ -1,4 +1,4 @@
 """Configuration -> live objects. The only caller of Hydra's `instantiate`.
 
-`leaves` makes single objects and is light; `training` makes a whole run and needs RLlib and torch.
+`instantiate` makes single objects and is light; `training` makes a whole run and needs RLlib and torch.
 """

@@ -1,12 +1,11 @@
-"""The guests of a run's pool: who they are, looked up and put into the run's store before Ray starts."""
+"""The guests of a run's pool: found, and put into the run's store, before Ray starts."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-from marl_app.assembly.instantiate import named
+from marl_app.assembly.instantiate import config_errors
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.envs.batched import BatchedEnv
@@ -19,19 +18,22 @@ from marl_app.store.store import Store, digest_of
 
 
 def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
-    """`league.guests`, their bytes in the store.
+    """Return the guests of `league.guests`, whose bytes are then in the store.
 
-    A resumed run keeps those that it has under the same words: nobody looks where they came from again. Raises
-    ConfigError, naming the key, for somebody who is nowhere or cannot play.
+    A resumed run keeps a guest whose name and source are unchanged, without reading the source again. Raises
+    ConfigError, naming the key, for a guest that is not found or cannot play the environment.
     """
     if config.league.guests and len(env.sides) < 2:
-        raise ConfigError("league.guests: the environment has one side, so there is nobody to play against")
-    known = _known(config)
+        raise ConfigError(
+            "league.guests: the environment has one side, so it has no opponents: leave league.guests empty"
+        )
+    resumed = _resumed_guests(config)
     found = []
     for name, source in config.league.guests.items():
-        guest = known.get((name, source))
+        guest = resumed.get((name, source))
         if guest is None or not store.has(guest.digest):
-            data = named(f"league.guests.{name}", functools.partial(player_bytes, env, source, store))
+            with config_errors(f"league.guests.{name}"):
+                data = player_bytes(env, source, store)
             digest = _put(store, data, {f"league.guests.{name}": source})
             guest = Guest(name, digest, source, decode(data)[1].get("side"))
         found.append(guest)
@@ -39,19 +41,20 @@ def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
 
 
 def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:
-    """Its bytes into the store, with a note of where they come from unless they were there, and so has one."""
+    """Put a guest's bytes into the store, with a note of their source unless the store has them already."""
     if store.has(digest_of(data)):
         return store.put(data)
     return publish(store, data, config)
 
 
-def _known(config: Config) -> dict[tuple[str, str], Guest]:
-    """The guests of the run that is resumed, by name and source."""
+def _resumed_guests(config: Config) -> dict[tuple[str, str], Guest]:
+    """Return the guests of the run that is resumed, by name and source."""
     saved = (
         latest_checkpoint(Path(config.output_dir) / "checkpoints") if config.resume and config.league.guests else None
     )
     if saved is None:
         return {}
+    # A guest's source is saved as the reason of its snapshot.
     guests = [
         Guest(snapshot.player.lineage, snapshot.digest, snapshot.reason, snapshot.side)
         for snapshot in saved.state.snapshots

@@ -1,15 +1,16 @@
-"""One object from one `_target_` leaf of the configuration; what is wrong with it is a ConfigError with its key."""
+"""Make objects from the `_target_` leaves of the configuration; errors become ConfigErrors that name the key."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
-from marl_app.config.errors import ConfigError
+from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.schema import Config
 from marl_app.league.league import League
 from marl_app.league.matchmakers.matchmaker import Matchmaker
@@ -24,43 +25,45 @@ Task = Callable[[Config], float]
 
 
 def task(config: Config) -> Task:
-    """What `task=` chooses: its settings are in it, the rest of the configuration is its argument."""
-    made = leaf("task", config.task)
+    """Return the task: its settings are its attributes, and it is called with the configuration."""
+    made: Task = leaf("task", config.task)
     if not callable(made):
-        raise ConfigError(f"task._target_={config.task['_target_']}: a task is called with the configuration")
+        raise ConfigError(f"task._target_={config.task['_target_']}: not callable: give a class with __call__(config)")
     return made
 
 
 def env_factory(content: Leaf) -> MakeEnv:
-    """Number of matches -> environment; can be sent to another process."""
+    """Return a picklable function: number of matches -> environment. Raises ConfigError."""
+    # Nested leaves, such as env.openings, are made here: they are arguments of the class.
     arguments = {
         key: leaf(f"env.{key}", value) if isinstance(value, Mapping) and "_target_" in value else value
         for key, value in content.items()
         if key != "_target_"
     }
-    return functools.partial(named("env", lambda: get_class(content["_target_"])), **arguments)
+    with config_errors("env"):
+        env_class = get_class(content["_target_"])
+    return functools.partial(env_class, **arguments)
 
 
 def callback(name: str, content: Leaf) -> Callable[[], Any]:
-    """A callback's class with its arguments; RLlib makes the object. It is made once here, to see that it can be."""
+    """Return a factory of the callback, which RLlib calls. Makes it once here, to check the arguments."""
     leaf(f"callbacks.{name}", content)
     arguments = {key: value for key, value in content.items() if key != "_target_"}
     return functools.partial(get_class(content["_target_"]), **arguments)
 
 
 def roster(config: Config) -> list[Learner]:
-    """The learners of the configured league, the first one first."""
+    """Return the learners of the configured league, in their order."""
     return [
         Learner(name, learner.role, learner.reset_to, learner.side) for name, learner in config.league.learners.items()
     ]
 
 
 def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker | None = None) -> League:
-    """A new league as it is configured, of these learners; `matchmaker` takes the place of the configured one."""
+    """Return a new league of these learners; `matchmaker` replaces the configured matchmaker."""
     settings = config.league
-    return named(
-        "league",
-        lambda: League(
+    with config_errors("league"):
+        return League(
             learners,
             matchmaker or leaf("league.matchmaker", settings.matchmaker),
             leaf("league.schedule", settings.schedule),
@@ -68,8 +71,7 @@ def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker |
             settings.pool_limit,
             leaf("league.meta", settings.meta),
             leaf("league.thinning", settings.thinning),
-        ),
-    )
+        )
 
 
 def class_at(path: str) -> Any:
@@ -78,17 +80,20 @@ def class_at(path: str) -> Any:
 
 
 def leaf(key: str, content: Leaf) -> Any:
-    """The object of a `_target_` leaf."""
-    return named(key, lambda: instantiate(content, _convert_="all"))
+    """Return the object of a `_target_` leaf. Raises ConfigError, naming the key."""
+    with config_errors(key):
+        return instantiate(content, _convert_="all")
 
 
-def named(key: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives; what it raises becomes a ConfigError that names the key."""
+@contextmanager
+def config_errors(key: str) -> Iterator[None]:
+    """Turn an exception of the `with` block into a ConfigError that names the key; a ConfigError passes unchanged."""
     try:
-        return make()
+        yield
     except ConfigError:
         raise
     except Exception as error:
+        # Hydra wraps the exception of a constructor in one with a longer text.
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-        text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+        text = first_line(cause)
         raise ConfigError(text if text.startswith(key) else f"{key}: {text}") from error

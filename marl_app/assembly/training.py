@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from marl_app.assembly.guests import guests
-from marl_app.assembly.instantiate import callback, class_at, env_factory, leaf, league, named, roster
+from marl_app.assembly.instantiate import callback, class_at, config_errors, env_factory, leaf, league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.league.league import League
@@ -30,27 +30,23 @@ def build(config: Config) -> MatchConfig:
     Raises ConfigError, naming the key, for whatever cannot be built or does not fit together.
     """
     make_env = env_factory(config.env)
-    with closing(named("env", functools.partial(make_env, 1))) as env:
+    with config_errors("env"):
+        env = make_env(1)
+    with closing(env):
         rllib: MatchConfig = class_at(config.algorithm.rllib_config)()
         rllib.check_env(env, config.algorithm)
         policies = config.policies
-        networks = named(
-            "policies",
-            functools.partial(
-                networks_of,
-                env,
-                policies.share,
-                policies.mapping,
-                policies.agent_id,
-                **config.algorithm.network_settings(),
-            ),
-        )
+        with config_errors("policies"):
+            networks = networks_of(
+                env, policies.share, policies.mapping, policies.agent_id, **config.algorithm.network_settings()
+            )
         store = leaf("store", config.store)
         members = guests(config, env, store)
         agents, sides = env.agents, env.sides
     architecture = leaf("model", config.model)
-    for network in networks:
-        named("model", network.spec(architecture).build)
+    with config_errors("model"):
+        for network in networks:
+            network.spec(architecture).build()
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
     runtime = config.runtime
@@ -78,8 +74,9 @@ def _check_league(
     """Raise ConfigError if the league cannot be played in an environment of these agents and sides."""
     league.invite(guests)
     players = list(league.learners.values())
-    for player in players:
-        named("league.matchmaker", functools.partial(league.matchmaker.branches, league.view, player.lineage))
+    with config_errors("league.matchmaker"):
+        for player in players:
+            league.matchmaker.branches(league.view, player.lineage)
     alone = isinstance(league.matchmaker, Latest) and [player.role for player in players] == [MAIN_AGENT]
     if len(sides) == 1 and not alone:
         raise ConfigError(
@@ -92,4 +89,5 @@ def _check_league(
             f"sides, and this one has {len(sides)}: leave the learners' sides out"
         )
     if len(sides) > 2 and config.league.sims_per_entry is not None:
-        named("league.meta", functools.partial(league.meta_strategy.solve, np.full((1,) * len(sides), 0.5)))
+        with config_errors("league.meta"):
+            league.meta_strategy.solve(np.full((1,) * len(sides), 0.5))

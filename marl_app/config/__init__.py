@@ -1,1 +1,1 @@
-"""The configuration: every key as dataclasses, how it is composed, and how a mistake in it is explained."""
+"""The configuration: its keys as dataclasses, composition, and explanations of wrong input."""

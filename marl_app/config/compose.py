@@ -1,4 +1,4 @@
-"""From overrides to a checked Config: for `__main__` before a run, and for tests and notebooks."""
+"""Compose a checked Config from overrides: for `__main__` before a run, and for tests and notebooks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -22,13 +24,13 @@ from marl_app.config.tree import CONF, FOLDERS
 
 
 def load(overrides: Sequence[str] = (), output_dir: str = "runs/adhoc") -> Config:
-    """The configuration of a command line, e.g. `load(["+experiment=league", "env=tic_tac_toe"])`.
+    """Return the configuration of a command line, e.g. `load(["+experiment=league", "env=tic_tac_toe"])`.
 
     Raises ConfigError.
     """
     try:
         return to_config(compose_job(overrides, output_dir))
-    except Exception as error:  # nothing but the user's input is at work here
+    except Exception as error:  # every exception of composition is about the user's input
         raise ConfigError(explain(error)) from error
 
 
@@ -36,20 +38,26 @@ def compose_job(overrides: Sequence[str], output_dir: str = "runs/adhoc") -> Dic
     """Compose one job outside `@hydra.main`. Raises Hydra's and OmegaConf's errors."""
     _prepare(overrides)
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=list(overrides))
+        cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+    return _without_hydra(cfg, output_dir)
+
+
+def _without_hydra(cfg: DictConfig, output_dir: str = "runs/adhoc") -> DictConfig:
+    """Return the configuration of the app. `output_dir` replaces `${hydra:...}`, which needs `@hydra.main`."""
     with open_dict(cfg):
-        cfg.output_dir = output_dir  # in a run it comes from Hydra, which is not there yet
+        del cfg["hydra"]
+        cfg.output_dir = output_dir
     return cfg
 
 
 def _prepare(overrides: Sequence[str]) -> None:
-    """Register the schema, and add the user's folders to those whose options errors list."""
+    """Register the schema, and set the folders whose options error messages list."""
     register()
     FOLDERS[1:] = user_folders(overrides)
 
 
 def to_config(cfg: DictConfig) -> Config:
-    """The composed configuration as dataclasses, all checks made. Raises ConfigError."""
+    """Convert the composed configuration to dataclasses, whose constructors check it. Raises ConfigError."""
     try:
         config = OmegaConf.to_object(cfg)
     except Exception as error:
@@ -60,7 +68,7 @@ def to_config(cfg: DictConfig) -> Config:
 
 
 def _refuse_added_keys(section: Any, path: str) -> None:
-    """`+algorithm.typo=1` is nothing that composition minds; OmegaConf sets it as one more attribute."""
+    """Raise ConfigError for a key such as `+algorithm.typo=1`, which OmegaConf only sets as an attribute."""
     names = {item.name for item in fields(section)}
     for name, value in vars(section).items():
         if name not in names:
@@ -70,29 +78,52 @@ def _refuse_added_keys(section: Any, path: str) -> None:
 
 
 def check(overrides: Sequence[str], multirun: bool) -> None:
-    """Compose and check every job of a command line before the first one starts. Raises what `load` explains."""
-    for job in jobs(overrides, multirun):
+    """Compose and check every job of a command line before the first one starts.
+
+    Raises ConfigError, and Hydra's and OmegaConf's errors.
+    """
+    cfg, is_sweep = _compose_all(overrides, multirun)
+    if not is_sweep:
+        # `seed=1,2` without -m
+        ConfigLoaderImpl.validate_sweep_overrides_legal(_parse(overrides), RunMode.RUN, from_shell=True)
+        to_config(_without_hydra(cfg))
+        return
+    for job in _expand(cfg, overrides):
         to_config(compose_job(job))
 
 
 def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
-    """The overrides of each job: one, or as many as a sweep (`-m`, or a sweep file) has."""
+    """Yield the overrides of each job: of a single run, or of every run of a sweep (`-m`, or a sweep file)."""
+    cfg, is_sweep = _compose_all(overrides, multirun)
+    yield from _expand(cfg, overrides) if is_sweep else [list(overrides)]
+
+
+def _compose_all(overrides: Sequence[str], multirun: bool) -> tuple[DictConfig, bool]:
+    """Compose a command line with Hydra's settings; return it, and whether it is a sweep."""
     _prepare(overrides)
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-        cfg = hydra.compose_config("config", list(overrides), mode, validate_sweep_overrides=False).hydra
-    params = dict(cfg.sweeper.get("params") or {})
-    if not multirun and cfg.mode != RunMode.MULTIRUN:
-        yield list(overrides)
-        return
-    parsed = OverridesParser.create().parse_overrides([*(f"{k}={v}" for k, v in params.items()), *overrides])
+        cfg = hydra.compose_config("config", list(overrides), mode, validate_sweep_overrides=False)
+    return cfg, multirun or cfg.hydra.mode == RunMode.MULTIRUN
+
+
+def _expand(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the overrides of each job of a sweep, as Hydra's basic sweeper does.
+
+    There is a job for each combination of the values in the sweep file and on the command line.
+    """
+    params = dict(cfg.hydra.sweeper.get("params") or {})
     choices: dict[str, list[str]] = {}
-    for override in parsed:
+    for override in _parse([*(f"{name}={value}" for name, value in params.items()), *overrides]):
         name = override.get_key_element()
         values = (
             override.sweep_string_iterator() if override.is_discrete_sweep() else [override.get_value_element_as_str()]
         )
         choices[name] = [f"{name}={value}" for value in values]
-    yield from (list(job) for job in itertools.product(*choices.values()))
+    return (list(job) for job in itertools.product(*choices.values()))
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(overrides))

@@ -2,7 +2,7 @@
 
 
 class ConfigError(ValueError):
-    """A wrong input: one or two lines that name the key and the fix. `__main__` prints them and exits with 2."""
+    """Wrong input: one or two lines that name the key and the fix. `__main__` prints them and exits with code 2."""
 
 
 def first_line(error: BaseException) -> str:

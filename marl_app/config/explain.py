@@ -1,7 +1,7 @@
-"""Turns what Hydra and OmegaConf say of a wrong input into one or two lines that name the key and the fix.
+"""Explain errors of Hydra and OmegaConf about wrong input in one or two lines that name the key and the fix.
 
-Hydra's errors carry the facts in their text and in the chain of causes; the patterns below read them there. A text that
-no pattern knows is passed on, shortened to its first line.
+The facts are in the texts of the error and its chain of causes; the patterns below extract them. A text that matches no
+pattern is passed on, shortened to its first line.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from marl_app.config.errors import ConfigError
+from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.tree import ADDED_GROUPS, all_keys, groups, options, schema_keys
 
 
 def explain(error: BaseException) -> str:
-    """The message for the user."""
+    """Return the message for the user."""
     if isinstance(error, ConfigError):
         return str(error)
     if override := getattr(error, "override", None):  # OverrideParseException
@@ -23,30 +23,33 @@ def explain(error: BaseException) -> str:
     if missing := getattr(error, "missing_cfg_file", None):
         return _unknown_option(str(missing), getattr(error, "options", None))
     chain = [error]
-    while (cause := chain[-1].__cause__) is not None:
-        chain.append(cause)
-    for one in chain:
+    while (next_cause := chain[-1].__cause__) is not None:
+        chain.append(next_cause)
+    # The last error of the chain is OmegaConf's, which has the full key.
+    for cause in chain:
         for pattern, describe in _PATTERNS:
-            if match := re.search(pattern, str(one), re.DOTALL):
+            if match := re.search(pattern, str(cause), re.DOTALL):
                 return describe(str(getattr(chain[-1], "full_key", "") or ""), *match.groups())
-    return ": ".join(dict.fromkeys(str(one).strip().split("\n")[0] for one in chain if str(one).strip()))
+    return ": ".join(dict.fromkeys(first_line(cause) for cause in chain if str(cause).strip()))
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """` Did you mean x?`, or "" when nothing is close."""
+    """Return ` Did you mean x?` for the closest candidate, or "" without a close one."""
     close = difflib.get_close_matches(word, sorted(candidates), n=1)
     return f" Did you mean {close[0]}?" if close else ""
 
 
 def unknown_key(key: str) -> str:
-    """The message for a key that does not exist."""
+    """Return the message for a key that does not exist."""
     if key.startswith("hydra."):
-        return f"{key}: there is no such key. Hydra's own keys: python -m marl_app --cfg hydra"
+        return f"{key}: unknown key. Hydra's keys: python -m marl_app --cfg hydra"
     known = all_keys()
-    choice = next((one.section for one in schema_keys() if one.path == key and hasattr(one.section, "option")), None)
+    choice = next(
+        (item.section for item in schema_keys() if item.path == key and hasattr(item.section, "option")), None
+    )
     if choice is not None:
-        return f"{key}: the chosen algorithm has no such key; algorithm={choice.option} has it"
-    if key in known:  # a mapping that is empty so far
+        return f"{key}: not a key of the chosen algorithm; algorithm={choice.option} has it"
+    if key in known:  # a mapping without entries
         return f"{key}: new entries of a mapping are added with a plus: +{key}=..."
     parent, _, name = key.rpartition(".")
     siblings = {other for other in known if other.rpartition(".")[0] == parent}
@@ -57,43 +60,43 @@ def unknown_key(key: str) -> str:
         + ([] if siblings and parent else difflib.get_close_matches(key, sorted(known), n=1))
     )
     if candidates:
-        return f"{key}: there is no such key. Did you mean {candidates[0]}?"
+        return f"{key}: unknown key. Did you mean {candidates[0]}?"
     if not siblings:
         parent, names = "", sorted(other for other in known if "." not in other)
-    return f"{key}: there is no such key. The keys of {parent or 'the configuration'}: {', '.join(names)}"
+    return f"{key}: unknown key. The keys of {parent or 'the configuration'}: {', '.join(names)}"
 
 
 def _unknown_option(file: str, found: list[str] | None) -> str:
     group, _, option = file.rpartition("/")
     choices = found or options(group)
     if not choices:
-        return f"{file}: there is no such file in the configuration folder"
+        return f"{file}: no such file in the configuration folder"
     given = f"{'+' if group in ADDED_GROUPS else ''}{group}={option}"
-    return f"{given}: there is no such option.{did_you_mean(option, choices)}\nOptions: {', '.join(choices)}"
+    return f"{given}: unknown option.{did_you_mean(option, choices)}\nOptions: {', '.join(choices)}"
 
 
 def _no_match(_: str, key: str) -> str:
-    """`key=value` for something that is not in the configuration."""
+    """Return the message for `key=value` where the configuration has no such key."""
     if key in ADDED_GROUPS:
         return f"{key} is added to the defaults: write +{key}=... with a plus. Options: {', '.join(options(key))}"
     if "/" in key:
-        return f"{key}: there is no such group.{did_you_mean(key, groups())}\nGroups: {', '.join(groups())}"
+        return f"{key}: unknown group.{did_you_mean(key, groups())}\nGroups: {', '.join(groups())}"
     return unknown_key(key)
 
 
 def _sets_unknown(_: str, group: str, option: str, key: str) -> str:
-    """An option that sets a key which another choice does not have."""
+    """Return the message for an option that sets a key which the chosen algorithm does not have."""
     return f"{group}={option} sets {unknown_key(key)}"
 
 
 def _exists(_: str, key: str) -> str:
-    return f"+{key}: the key exists already: write {key}=... without the plus"
+    return f"+{key}: the key already exists: write {key}=... without the plus"
 
 
 def _twice(_: str, group: str) -> str:
     if group in ADDED_GROUPS:
         return f"+{group} is given twice: choose one of {', '.join(options(group))}"
-    return f"+{group}: the group has a choice already: write {group}=... without the plus"
+    return f"+{group}: the group already has a choice: write {group}=... without the plus"
 
 
 def _several(_: str, override: str) -> str:
@@ -103,7 +106,7 @@ def _several(_: str, override: str) -> str:
 
 def _wrong_type(full_key: str, value: str) -> str:
     hint = ""
-    key = next((one for one in schema_keys() if one.path == full_key), None)
+    key = next((item for item in schema_keys() if item.path == full_key), None)
     if key is not None and key.type is int and re.fullmatch(r"\d+\.0", value):
         hint = f": write {int(float(value)):_}"
     return f"{full_key}={value} is not {key.kind if key else 'of the right type'}{hint}"
@@ -113,8 +116,8 @@ def _not_a_mapping(full_key: str, *_: str) -> str:
     if full_key.replace(".", "/") in groups():
         group = full_key.replace(".", "/")
         return f"{full_key} is a group: choose an option with {group}=...: {', '.join(options(group))}"
-    key = next((one for one in schema_keys() if one.path == full_key), None)
-    names = [one.path for one in schema_keys() if one.path.startswith(f"{full_key}.")]
+    key = next((item for item in schema_keys() if item.path == full_key), None)
+    names = [item.path for item in schema_keys() if item.path.startswith(f"{full_key}.")]
     return f"{full_key} must be {key.kind if key else 'a mapping'}" + (f": {', '.join(names)}" if names else "")
 
 
@@ -130,7 +133,7 @@ _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"^Could not override '(\S+)'\.", _no_match),
     (r"^In '(\S+)/(\S+?)': ConfigKeyError.*?full_key: (\S+)", _sets_unknown),
     (r"^Could not append to your config.*|^Could not append to config\. An item is already at '(\S+)'", _exists),
-    (r"^Could not delete from config\. '(\S+?)'", lambda _, key: f"~{key}: there is no such key to delete"),
+    (r"^Could not delete from config\. '(\S+?)'", lambda _, key: f"~{key}: unknown key, which cannot be deleted"),
     (r"^Multiple values for (\S+)\.", _twice),
     (r"^Ambiguous value for argument '(.*?)'\n", _several),
     (r"^Value '(.*?)' (?:of type|is not a valid)", _wrong_type),

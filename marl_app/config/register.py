@@ -1,4 +1,4 @@
-"""Makes the schema known to Hydra: `conf/config.yaml` begins with `run_schema`, an algorithm with its family's."""
+"""Register the schema with Hydra: `conf/config.yaml` starts from `run_schema`, an algorithm from its family's."""
 
 from hydra.core.config_store import ConfigStore
 
@@ -6,7 +6,7 @@ from marl_app.config.schema import AlgorithmConfig, Config
 
 
 def register() -> None:
-    """Store the schema as `run_schema`, that of an algorithm as e.g. `ppo_schema`; doing it again changes nothing."""
+    """Store the schema as `run_schema`, and that of each algorithm family as e.g. `ppo_schema`. Idempotent."""
     store = ConfigStore.instance()
     store.store(name="run_schema", node=Config)
     for family in AlgorithmConfig.__subclasses__():

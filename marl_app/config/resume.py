@@ -1,17 +1,16 @@
-"""`resume=DIR`: the command line of a recorded run, with what is given now on top.
+"""`resume=DIR`: the overrides of a recorded run, followed by those given now.
 
-A run directory holds the overrides that it was started with and the configuration that they gave. The overrides are
-repeated, so that a group can still be chosen anew (`resume=DIR runtime=gpu`). Where `conf/` has changed since, they no
-longer give the recorded configuration; the recorded values are then added as overrides of their own.
+A run directory has the overrides that the run was started with and the configuration that they composed to. The
+overrides are repeated, so that a group can still be changed (`resume=DIR runtime=gpu`). If `conf/` has changed since,
+they no longer compose to the recorded configuration; the recorded values are then added as further overrides.
 
-`task=exploit run=DIR`: a run of its own, with the command line of the recorded one, but for when that ended and what it
-was called.
+`task=exploit run=DIR`: a new run with the overrides of the recorded run, except for its limits, task and name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,25 @@ from omegaconf import DictConfig, OmegaConf
 
 from marl_app.config.compose import compose_job
 from marl_app.config.errors import ConfigError
+from marl_app.config.flatten import flatten
 from marl_app.config.search_path import SEARCH_PATH, as_override, quoted, with_search_path
 from marl_app.config.tree import schema_keys
 
-_SET_ANEW = ("resume", "output_dir")
-_FROM_A_RUN = ("exploit",)  # tasks that take over the configuration of run=DIR
-_NOT_TAKEN_OVER = r"(stop|task|sweep|hydra(?!\.searchpath))([./].*)?|run|name|resume|output_dir"
+_NOT_RESTORED = ("resume", "output_dir")  # set for every run
+_TASKS_FROM_A_RUN = ("exploit",)  # tasks that start from the configuration of run=DIR
+_NOT_INHERITED = r"(stop|task|sweep|hydra(?!\.searchpath))([./].*)?|run|name|resume|output_dir"
 
 
 def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
-    """The overrides of the whole run if one of them is `resume=DIR`, or a task that takes over a run's configuration;
-    else the overrides as they are.
+    """Return the overrides with those of the recorded run before them, for `resume=DIR` and tasks such as exploit.
 
-    Raises ConfigError if there is no run in DIR, and Hydra's errors for overrides that cannot be read.
+    Other overrides are returned unchanged. Raises ConfigError if DIR has no recorded run, and Hydra's errors for
+    overrides that cannot be parsed.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     resumes, runs, tasks = (_given(parsed, name) for name in ("resume", "run", "task"))
-    if not resumes and runs and tasks and tasks[-1].value() in _FROM_A_RUN:
-        return _taken_over(overrides, parsed, runs[-1], str(tasks[-1].value()))
+    if not resumes and runs and tasks and tasks[-1].value() in _TASKS_FROM_A_RUN:
+        return _inherited(overrides, parsed, runs[-1], str(tasks[-1].value()))
     if not resumes:
         return list(overrides)
     given = str(resumes[-1].input_line)
@@ -48,31 +48,31 @@ def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
     merged = _merged(_recorded(directory, given, overrides), overrides, parsed)
     merged["resume"] = f"resume={quoted(str(directory))}"
     merged["hydra.run.dir"] = f"hydra.run.dir={quoted(str(directory))}"
-    merged["hydra.mode"] = "hydra.mode=RUN"  # the run may have been one of a sweep
+    merged["hydra.mode"] = "hydra.mode=RUN"  # the recorded run may be a job of a sweep
     return list(merged.values())
 
 
 def _given(parsed: Sequence[Override], name: str) -> list[Override]:
-    """The overrides of a key that have a value."""
-    return [one for one in parsed if one.key_or_group == name and one.value() is not None]
+    """Return the overrides of a key whose value is not null."""
+    return [override for override in parsed if override.key_or_group == name and override.value() is not None]
 
 
-def _taken_over(overrides: Sequence[str], parsed: Sequence[Override], run: Override, task: str) -> list[str]:
-    """The overrides of a new run with the configuration of a recorded one, and what is given now on top."""
+def _inherited(overrides: Sequence[str], parsed: Sequence[Override], run: Override, task: str) -> list[str]:
+    """Return the overrides of a new run: the inherited ones of a recorded run, followed by those given now."""
     given = str(run.input_line)
     if run.is_sweep_override():
-        raise ConfigError(f"{given}: task={task} takes over one run: give one directory")
+        raise ConfigError(f"{given}: task={task} starts from one run: give one directory")
     recorded = _recorded(Path(str(run.value())).expanduser().resolve(), given, overrides)
     kept = [
         line
         for line, override in zip(recorded, _parse(recorded), strict=True)
-        if not re.fullmatch(_NOT_TAKEN_OVER, _name(override))
+        if not re.fullmatch(_NOT_INHERITED, _name(override))
     ]
     return list(_merged([*kept, f"name={task}"], overrides, parsed).values())
 
 
 def _merged(recorded: Sequence[str], overrides: Sequence[str], parsed: Sequence[Override]) -> dict[str, str]:
-    """Both, by key; of two for the same key the later one."""
+    """Return recorded and given overrides by key; for the same key the later one replaces the earlier."""
     merged: dict[str, str] = {}
     for line, override in [*zip(recorded, _parse(recorded), strict=True), *zip(overrides, parsed, strict=True)]:
         merged[_name(override)] = str(line)
@@ -80,27 +80,31 @@ def _merged(recorded: Sequence[str], overrides: Sequence[str], parsed: Sequence[
 
 
 def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
-    """The overrides of the run in the directory, followed by what is needed to get its configuration again.
+    """Return the overrides recorded in a run directory, followed by those that restore its configuration exactly.
 
-    If the run has options from a user's folder they begin with `hydra.searchpath`, from `now` or else as recorded.
+    For a run with options of the user's folders they begin with `hydra.searchpath`, from `now` or else as recorded.
     """
     files = [directory / ".hydra" / name for name in ("overrides.yaml", "config.yaml")]
     if not directory.is_dir():
-        raise ConfigError(f"{given}: there is no such directory: give the directory of a run, e.g. runs/league/<time>")
+        raise ConfigError(f"{given}: no such directory: give the directory of a run, such as runs/league/<time>")
     for file in files:
         if not file.is_file():
-            raise ConfigError(f"{given}: no run has been in this directory ({file.relative_to(directory)} is missing)")
+            raise ConfigError(
+                f"{given}: not the directory of a run ({file.relative_to(directory)} is missing): give another"
+            )
     try:
         overrides, config = [OmegaConf.load(file) for file in files]
     except Exception as error:
-        raise ConfigError(f"{given}: the recorded configuration in .hydra/ cannot be read") from error
+        raise ConfigError(
+            f"{given}: the recorded configuration in .hydra/ cannot be read: give another directory"
+        ) from error
     lines = [*_search_path(directory, given, now), *(str(line) for line in overrides)]
     assert isinstance(config, DictConfig)
     return [*lines, *_differences(config, compose_job(lines))]
 
 
 def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
-    """Return the override `hydra.searchpath` from `now`, or else from the run's record; an empty list without both."""
+    """Return the override of `hydra.searchpath` given now, or else the recorded one; [] without either."""
     lines = [line for line, override in zip(now, _parse(now), strict=True) if _name(override) == SEARCH_PATH]
     file = directory / ".hydra" / "hydra.yaml"
     if lines or not file.is_file():
@@ -113,27 +117,30 @@ def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
 
 
 def _differences(recorded: DictConfig, composed: DictConfig) -> Iterator[str]:
-    """Overrides that turn the composed configuration into the recorded one, as far as its keys still exist."""
-    now = dict(_flat(OmegaConf.to_container(composed)))
+    """Yield overrides that turn the composed configuration into the recorded one; removed keys are skipped."""
+    now = dict(_flatten(composed))
     sections = {key.path for key in schema_keys()}
+    # Keys below a leaf or another free mapping are not in the schema: their names are not checked.
     leaves = tuple(f"{key.path}." for key in schema_keys() if key.kind == "a mapping")
-    for key, value in _flat(OmegaConf.to_container(recorded)):
+    for key, value in _flatten(recorded):
         known = key in sections or key.startswith(leaves)
-        if known and key not in _SET_ANEW and (key not in now or now[key] != value):
+        if known and key not in _NOT_RESTORED and (key not in now or now[key] != value):
             yield f"++{key}={_text(value)}"
 
 
-def _flat(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values; a mapping whose keys are no identifiers is a value."""
-    for name, value in content.items():
-        if isinstance(value, dict) and value and all(re.fullmatch(r"[A-Za-z_]\w*", str(key)) for key in value):
-            yield from _flat(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", value
+def _is_section(content: Mapping[Any, Any]) -> bool:
+    """Return whether every key is an identifier. Keys such as `adversary_*` cannot be part of a dotted key."""
+    return bool(content) and all(re.fullmatch(r"[A-Za-z_]\w*", str(name)) for name in content)
+
+
+def _flatten(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    content = OmegaConf.to_container(config)
+    assert isinstance(content, dict)
+    return flatten(content, is_section=_is_section)
 
 
 def _text(value: Any) -> str:
-    """A value in Hydra's override grammar."""
+    """Return a value in Hydra's override grammar."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -148,4 +155,5 @@ def _parse(lines: Sequence[str]) -> list[Override]:
 
 
 def _name(override: Override) -> str:
+    """Return the key or group of an override, without `+`, `++` or `~`."""
     return override.get_key_element().lstrip("+~")

@@ -20,10 +20,10 @@ SEARCH_PATH = "hydra.searchpath"
 
 
 def with_search_path(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
-    """Merge `config_dir` into the override `hydra.searchpath`, make its paths absolute, and return all overrides.
+    """Return the overrides with one `hydra.searchpath`, which joins `config_dir` and the override, with absolute paths.
 
-    Raises ConfigError if a folder does not exist or has an option that `marl_app/conf` has too, and Hydra's errors for
-    overrides that cannot be read.
+    Raises ConfigError if a folder does not exist or has an option that is also in `marl_app/conf`, and Hydra's errors
+    for overrides that cannot be parsed.
     """
     entries = [] if config_dir is None else [f"file://{config_dir}"]
     others = []
@@ -45,23 +45,20 @@ def as_override(entries: Sequence[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote a text in Hydra's override grammar."""
+    """Return a quoted string of Hydra's override grammar. Only a backslash before a quote needs an escape."""
     escaped = text.replace("\\'", "\\\\'").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def user_folders(overrides: Sequence[str]) -> list[Path]:
-    """Return the folders in the override `hydra.searchpath`; an empty list without this override."""
+    """Return the folders of the override `hydra.searchpath`; [] without it."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     found = [override for override in parsed if override.get_key_element() == SEARCH_PATH]
     return [folder for override in found for entry in _entries(override) if (folder := folder_of(entry)) is not None]
 
 
 def folder_of(entry: str) -> Path | None:
-    """Return the folder of an entry: `file://FOLDER`, `FOLDER` or `pkg://package.folder`.
-
-    None if the package is not found.
-    """
+    """Return the folder of an entry: `file://FOLDER`, `FOLDER` or `pkg://package.folder`; None without the package."""
     scheme, _, rest = entry.rpartition("://")
     if scheme != "pkg":
         return Path(rest).expanduser()

@@ -1,4 +1,4 @@
-"""What there is to choose from: the groups and options of `conf/`, and every key that can be set."""
+"""The choices of a user: the groups and options of `conf/`, and every key that can be set."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 
+from marl_app.config.flatten import flatten
 from marl_app.config.schema import Config
 
 CONF = Path(__file__).parents[1] / "conf"
 FOLDERS = [CONF]
-"""The folders that options are read from: `conf/`, then the `hydra.searchpath` of the latest composition."""
-ADDED_GROUPS = ("experiment", "sweep", "debug")  # not in the defaults list: chosen with a +
+"""Folders of options: `conf/`, then the user's folders (`hydra.searchpath`) of the latest composition."""
+ADDED_GROUPS = ("experiment", "sweep", "debug")  # not in the defaults list: added with a plus
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the schema: its dotted path, its type (without `| None`), whether null is allowed, its field, and the
-    section that has it. A section with subclasses is a choice: the keys of all of them are keys of the schema."""
+    """A key of the schema.
+
+    `path` is dotted; `type` is without `| None`; `optional`: null is allowed; `section` is the class that declares the
+    field. A section with subclasses is a choice: the keys of all of them are keys of the schema.
+    """
 
     path: str
     type: Any
@@ -31,7 +35,7 @@ class Key:
 
     @property
     def kind(self) -> str:
-        """The type, in words."""
+        """The type in words, with its article."""
         if is_dataclass(self.type):
             return "a group of keys"
         words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", list: "a list"}
@@ -39,7 +43,10 @@ class Key:
 
 
 def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
-    """Every key of the schema, sections before their keys, in the order of the page; `<name>` is the user's choice."""
+    """Yield every key of the schema in the order of the dataclasses, sections before their keys.
+
+    `<name>` in a path stands for a name that the user chooses.
+    """
     hints = get_type_hints(section)
     for item in fields(section):
         hint, optional = hints[item.name], False
@@ -57,42 +64,39 @@ def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
 
 
 def _added_keys(section: type, base: type, path: str) -> Iterator[Key]:
-    """The keys that a section has beside those of its base."""
+    """Yield the keys that a section adds to those of its base."""
     inherited = {item.name for item in fields(base)}
     return (key for key in schema_keys(section, path) if key.field.name not in inherited)
 
 
 def groups() -> list[str]:
-    """The groups of `conf/` and of the user's folders, as they are chosen: env, league/matchmaker, ... (without
-    Hydra's own)."""
+    """Return the groups of all folders as written on the command line: env, league/matchmaker, ...; without Hydra's."""
     found = {file.parent.relative_to(folder).as_posix() for folder in FOLDERS for file in folder.rglob("*.yaml")}
     return sorted(group for group in found if group not in (".", "local") and not group.startswith("hydra"))
 
 
 def options(group: str) -> list[str]:
-    """The options of a group; empty if there is no such group."""
+    """Return the options of a group, sorted; [] for an unknown group."""
     return sorted({file.stem for file in _files(group)})
 
 
 def all_keys() -> set[str]:
-    """Every dotted key: those of the schema, and those that the options of a `_target_` leaf set."""
+    """Return every dotted key: those of the schema, and those that the options of a `_target_` leaf set."""
     known = {key.path for key in schema_keys()}
     for group in groups():
         if group in ADDED_GROUPS:
             continue
         for file in _files(group):
+            # An option sets keys below its group, unless its file begins with `# @package _global_`.
             path = "" if "# @package _global_" in file.read_text() else f"{group.replace('/', '.')}."
-            known |= set(_flat(OmegaConf.to_container(OmegaConf.load(file)), path))
+            content = OmegaConf.to_container(OmegaConf.load(file))
+            assert isinstance(content, dict)
+            content.pop("defaults", None)
+            for key, _ in flatten(content, path, bool):
+                parts = key.split(".")
+                known |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}  # with its sections
     return known
 
 
 def _files(group: str) -> Iterator[Path]:
     return (file for folder in FOLDERS for file in (folder / group).glob("*.yaml"))
-
-
-def _flat(content: Any, path: str) -> Iterator[str]:
-    for name, value in content.items():
-        if name != "defaults":
-            yield f"{path}{name}"
-            if isinstance(value, dict):
-                yield from _flat(value, f"{path}{name}.")

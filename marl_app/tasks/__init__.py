@@ -1,1 +1,1 @@
-"""What the app does: one file a task, chosen by `task=`."""
+"""The tasks of the app, one per file, chosen with `task=`."""

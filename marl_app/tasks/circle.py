@@ -1,4 +1,4 @@
-"""The circle game with perfect learners: why leagues exist, in seconds. See `marl_app/league/oracles.py`."""
+"""The circle game with perfect learners, which shows in seconds why leagues exist. See `marl_app/league/oracles.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from marl_app.assembly.instantiate import env_factory, league, named
+from marl_app.assembly.instantiate import config_errors, env_factory, league
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.envs.circle import Circle
@@ -25,25 +25,27 @@ from marl_app.metrics.figures import Pixels, curves_figure, write_png
 from marl_app.metrics.files import replacing
 from marl_app.metrics.tensorboard import TensorBoard
 
-SHOWN = (1, 5, 15, 30, 45, 60)  # rounds of the table
-LAST = 15  # rounds of its mean
-SINGLE = "single self-play"
-BEST = 0.5 - 1e-6  # a strength that cannot be improved on
+SHOWN_ROUNDS = (1, 5, 15, 30, 45, 60)  # rows of the table
+LAST_ROUNDS = 15  # over which the table and the objective average
+SELF_PLAY = "single self-play"
+BEST_STRENGTH = 0.5 - 1e-6  # the maximum is 0.5, minus rounding
 
 
 @dataclass
 class CircleGame(Section):
-    """Plays the circle game and shows a pair beside one league per matchmaker.
+    """The task: compare a pair in self-play with one league per matchmaker.
 
     The objective is the mean strength in the last rounds of the first league under the first meta-strategy.
     """
 
     path: ClassVar[str] = "task"
-    rounds: int = key("Rounds that are played.", at_least=1)
+    rounds: int = key("Number of rounds.", at_least=1)
     learners: int = key("Learners of each league.", at_least=1)
     opponents: int = key("Opponents that a learner draws each round.", at_least=1)
-    matchmakers: dict[str, Matchmaker] = key("One league for each, by its name.")
-    meta_strategies: dict[str, MetaStrategy] = key("How a pool is played when its strength is measured.")
+    matchmakers: dict[str, Matchmaker] = key("Matchmakers by name; one league plays with each.")
+    meta_strategies: dict[str, MetaStrategy] = key(
+        "Meta-strategies by name; the strength of a pool is measured with each."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,59 +54,64 @@ class CircleGame(Section):
                 raise ConfigError(f"task.{name} has no entry: give at least one")
 
     def __call__(self, config: Config) -> float:
-        """Play, print the table, write table and pictures to the run directory."""
-        env = named("env", lambda: env_factory(config.env)(1))
+        """Play, print the table, and write the table and figures to the run directory. Returns the objective."""
+        with config_errors("env"):
+            env = env_factory(config.env)(1)
         if not isinstance(env, Circle):
             raise ConfigError(
-                f"env._target_={config.env['_target_']}: this task plays the circle game: give env=circle"
+                f"env._target_={config.env['_target_']}: task=circle plays only the circle game: give env=circle"
             )
         scores = env.strategy_scores
         learners = [Learner(f"{next(iter(config.league.learners))}_{number}") for number in range(self.learners)]
         leagues = {}
         for name, matchmaker in self.matchmakers.items():
-            draws = Draws(config.seed)  # the same luck for everybody: first the pair draws, then the league
+            # The same random numbers for every league: the draws of the pair come first.
+            draws = Draws(config.seed)
             pair = play_pair(scores, self.rounds, draws)
             contestants = league(config, learners, matchmaker)
             leagues[name] = play_league(scores, contestants, self.meta_strategies, self.rounds, self.opponents, draws)
-        results = Results(pair, [1.0 - float(scores[:, agent].max()) for agent in pair], leagues)
+        results = CircleResults(pair, [1.0 - float(scores[:, agent].max()) for agent in pair], leagues)
         results.print({name: type(meta).__name__ for name, meta in self.meta_strategies.items()})
         results.write(Path(config.output_dir))
         first = next(iter(leagues.values()))
-        return float(np.mean(next(iter(first.strength.values()))[-LAST:]))
+        return float(np.mean(next(iter(first.strength.values()))[-LAST_ROUNDS:]))
 
 
-class Results:
-    """The strategies of the pair's agent, their strength, and what became of each league; all per round."""
+class CircleResults:
+    """Per round: the strategy of the pair's agent and its strength, and the history of each league."""
 
     def __init__(self, pair: Sequence[int], pair_strength: Sequence[float], leagues: dict[str, OracleHistory]) -> None:
         self.pair, self.leagues, self.rounds = pair, leagues, range(1, len(pair) + 1)
+        # Meta-strategy -> contestant -> strength per round. The pair has one strategy: no meta-strategy changes it.
         self.strength = {
-            meta: {SINGLE: pair_strength} | {name: history.strength[meta] for name, history in leagues.items()}
+            meta: {SELF_PLAY: pair_strength} | {name: history.strength[meta] for name, history in leagues.items()}
             for meta in next(iter(leagues.values())).strength
         }
-        self.distinct = {SINGLE: len(set(pair))} | {name: history.distinct[-1] for name, history in leagues.items()}
+        self.distinct = {SELF_PLAY: len(set(pair))} | {name: history.distinct[-1] for name, history in leagues.items()}
 
     def print(self, classes: Mapping[str, str]) -> None:
-        """A table for each meta-strategy, with the name of its class."""
-        shown = [number for number in SHOWN if number < len(self.rounds)] + [len(self.rounds)]
-        last = min(LAST, len(self.rounds))
+        """Print one table per meta-strategy. `classes`: meta-strategy -> the name of its class."""
+        shown = [number for number in SHOWN_ROUNDS if number < len(self.rounds)] + [len(self.rounds)]
+        last = min(LAST_ROUNDS, len(self.rounds))
         for meta, contestants in self.strength.items():
             columns = list(contestants.values())
             table = Table(
-                "round", *contestants, title=f"Strength, at best 0.5 (meta-strategy: {meta}, {classes[meta]})"
+                "round", *contestants, title=f"Strength, at most 0.5 (meta-strategy: {meta}, {classes[meta]})"
             )
             for number in shown:
                 table.add_row(str(number), *(f"{values[number - 1]:.3f}" for values in columns))
             table.add_row(f"mean of the last {last}", *(f"{np.mean(values[-last:]):.3f}" for values in columns))
             table.add_section()
-            reached = (next((str(n) for n, v in enumerate(values, 1) if v > BEST), "never") for values in columns)
+            reached = (
+                next((str(n) for n, v in enumerate(values, 1) if v > BEST_STRENGTH), "never") for values in columns
+            )
             table.add_row("first at 0.5 in round", *reached)
-            table.add_row("rounds at 0.5", *(str(int((np.array(values) > BEST).sum())) for values in columns))
-            table.add_row("distinct strategies at last", *(str(self.distinct[name]) for name in contestants))
+            table.add_row("rounds at 0.5", *(str(int((np.array(values) > BEST_STRENGTH).sum())) for values in columns))
+            table.add_row("distinct strategies at the end", *(str(self.distinct[name]) for name in contestants))
             Console(width=100).print(table)
 
     def write(self, directory: Path) -> None:
-        """`strength.csv`, pictures, and the same as curves and pictures for TensorBoard."""
+        """Write `strength.csv` and figures, and the same as curves and figures for TensorBoard."""
         with replacing(directory / "strength.csv") as path, path.open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(["round", "contestant", "meta_strategy", "strength", "distinct"])
@@ -122,8 +129,9 @@ class Results:
         print(f"run directory: {directory}  (strength.csv, pictures, tb/)")
 
     def _pictures(self) -> Iterator[tuple[str, Pixels]]:
+        """Yield (name, picture) of every figure."""
         walk = {"agent": (self.rounds, self.pair)}
-        yield "walk", curves_figure("Single self-play walks around the circle", "round", "agent's strategy", walk)
+        yield "walk", curves_figure("Single self-play cycles around the circle", "round", "agent's strategy", walk)
         for meta, contestants in self.strength.items():
             curves = {name: (self.rounds, values) for name, values in contestants.items()}
             yield f"strength/{meta}", curves_figure(f"Strength (meta-strategy: {meta})", "round", "strength", curves)
@@ -135,8 +143,9 @@ class Results:
             )
 
     def _scalars(self, number: int) -> dict[str, float]:
+        """Return the metrics of one round, counted from 1."""
         values: dict[str, float] = {
-            "circle/self_play/strength": next(iter(self.strength.values()))[SINGLE][number - 1],
+            "circle/self_play/strength": next(iter(self.strength.values()))[SELF_PLAY][number - 1],
             "circle/self_play/strategy": self.pair[number - 1],
         }
         for name, history in self.leagues.items():

@@ -1,10 +1,10 @@
-"""Contrast: what schemes of self-play make of equal compute, above all against their own past.
+"""Contrast: compare schemes of self-play at equal compute, mainly by how each agent scores against its own past.
 
 python -m marl_app task=contrast run=runs/sweeps/<time>
 
-Of each run of a sweep the newest of the first learner plays its own snapshots over time, and anchors; and all of these,
-and snapshots of the other learners, play one another. Runs that differ in nothing but their seed are one scheme. Trains
-nothing and starts no Ray; the same seed gives the same matches.
+In each run of a sweep the newest player of the first learner plays that learner's snapshots and the anchors; all of
+these, and snapshots of the other learners, also play one another. Runs that differ only in their seed are one scheme.
+Trains nothing and does not start Ray; the same seed gives the same matches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 from omegaconf import OmegaConf
 
-from marl_app.assembly.instantiate import env_factory, named
+from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.evaluation import exploiter
@@ -33,53 +33,59 @@ from marl_app.league import cycles
 from marl_app.league.payoff import Floats
 from marl_app.league.ratings import bradley_terry
 from marl_app.runs.members import Members
-from marl_app.tasks.contrast_report import ContrastReport, Measured
-from marl_app.tasks.evaluate import able, environment, results_of
-from marl_app.tasks.seeds import grouped, runs_below
+from marl_app.tasks.contrast_report import ContrastReport, MeasuredRun
+from marl_app.tasks.evaluate import applicable_anchors, environment, results_of
+from marl_app.tasks.seeds import group_by_overrides, runs_below
 
 
 @dataclass
 class Contrast(Section):
-    """The task. Its objective is the best scheme's score against its hardest past self."""
+    """The task. Its objective is the best scheme's score against its hardest past snapshot."""
 
     path: ClassVar[str] = "task"
-    snapshots: int = key("Snapshots of the first learner that are its past.", at_least=1)
+    snapshots: int = key("Snapshots of the first learner, evenly spaced over time: its past.", at_least=1)
     others: int = key("Snapshots of each other learner.", at_least=0)
-    anchors: list[str] = key("Fixed opponents that play too, where they can.", pattern="random|mcts_[1-9][0-9]*")
-    games: int = key("Matches of the newest main against each past self and each anchor.", at_least=1)
+    anchors: list[str] = key(
+        "Fixed opponents that also play, where the environment allows it.", pattern="random|mcts_[1-9][0-9]*"
+    )
+    games: int = key("Matches of the newest main against each past snapshot and each anchor.", at_least=1)
     pool_games: int = key("Matches of every other pair.", at_least=1)
-    batch: int = key("Matches that a pair plays at once.", at_least=1)
+    batch: int = key("Matches that a pair plays together.", at_least=1)
     exploit_env_steps: int | None = key(
-        "Env steps that an exploiter of each newest main trains for, where exploitability is not exact; null = none.",
+        "Env steps of training of an exploiter of each newest main, where exploitability is not exact; null = none.",
         at_least=1,
     )
-    confidence: float = key("Of the bootstrap intervals over seeds.", above=0, at_most=0.999)
+    confidence: float = key("Confidence level of the bootstrap intervals over seeds.", above=0, at_most=0.999)
 
     def __call__(self, config: Config) -> float:
-        """Play within every run below `run`, print the table, write everything to the run directory."""
+        """Play the matches of every run below `run`, print the table, and write all files to the run directory."""
         if config.run is None:
             raise ConfigError("run=null: give the directory of a sweep, such as run=runs/sweeps/<time>")
         runs = recorded_runs(Path(config.run).expanduser())
-        found: dict[Path, Measured] = {}
+        measured: dict[Path, MeasuredRun] = {}
         for number, (run, members) in enumerate(runs.items(), 1):
             print(f"contrast: {run.name}, {number} of {len(runs)}", flush=True)
-            found[run] = self._measure(members, config.seed, quiet=number > 1)
-            if self.exploit_env_steps is not None and np.isnan(found[run].values["exploitability"]):
+            measured[run] = self._measure(members, config.seed, quiet=number > 1)
+            if self.exploit_env_steps is not None and np.isnan(measured[run].values["exploitability"]):
                 folder = Path(config.output_dir) / "exploiters" / run.name
-                found[run].values["exploiter"] = _exploited(run, folder, self.exploit_env_steps)
-        if not found:
+                measured[run].values["exploiter"] = _exploited(run, folder, self.exploit_env_steps)
+        if not measured:
             raise ConfigError(f"run={config.run}: no run below it has a whole checkpoint")
-        schemes = {name.removeprefix("+experiment="): measured for name, measured in grouped(found).items()}
+        schemes = {
+            name.removeprefix("+experiment="): scheme_runs for name, scheme_runs in group_by_overrides(measured).items()
+        }
         report = ContrastReport(schemes, self.confidence, np.random.default_rng(config.seed))
         directory = Path(config.output_dir)
         report.write(directory, {"run": config.run, "seed": config.seed, "confidence": self.confidence})
         report.print(directory)
         return max(scheme["hardest"][0] for scheme in report.schemes.values())
 
-    def _measure(self, members: Members, seed: int, *, quiet: bool) -> Measured:
-        """All that is known of one run."""
+    def _measure(self, members: Members, seed: int, *, quiet: bool) -> MeasuredRun:
+        """Play the matches of one run and return its results. `quiet`: do not report anchors that cannot play."""
         recorded = OmegaConf.load(members.run / ".hydra" / "config.yaml")
-        make_env = env_factory(named("run", lambda: environment(recorded)))
+        with config_errors("run"):
+            env_leaf = environment(recorded)
+        make_env = env_factory(env_leaf)
         first = members.learners[0]
         names = [first, *members.matching(f"{first}@*", self.snapshots)]
         for other in members.learners[1:] if self.others else ():
@@ -87,21 +93,27 @@ class Contrast(Section):
         with closing(make_env(1)) as env:
             sides = len(env.sides)
             if sides < 2:
-                raise ConfigError(f"run={members.run}: with one side there is nobody to play against")
-            anchors = able(env, self.anchors, quiet=quiet)
-            players = named("run", lambda: contestants(env, members, names, self.snapshots, anchors))
+                raise ConfigError(
+                    f"run={members.run}: its environment has one side, so it has no opponents: give another run"
+                )
+            anchors = applicable_anchors(env, self.anchors, quiet=quiet)
+            with config_errors("run"):
+                players = contestants(env, members, names, self.snapshots, anchors)
         results = results_of(players, first)
-        batch = self.batch + -self.batch % seatings(sides)
-        with closing(Matches(make_env, [one.player for one in players], batch, seed, greedy=False)) as play:
+        batch = self.batch + -self.batch % seatings(sides)  # rounded up to a multiple of the seatings
+        with closing(
+            Matches(make_env, [contestant.player for contestant in players], batch, seed, greedy=False)
+        ) as play:
             halves = self._play(results, play, results.players.index(first), batch)
-        return _measured(members, players, results, halves, np.random.default_rng(seed))
+        return _measured_run(members, players, results, halves, np.random.default_rng(seed))
 
     def _play(self, results: CrossPlayResults, play: Matches, newest: int, batch: int) -> Floats:
-        """Play every pair; the newest one's mean scores against everybody in two halves of their matches, [2, n]."""
+        """Play every pair; return the newest player's mean scores in two halves of its matches, float64 [2, n]."""
         points = np.zeros((2, len(results.players)))
         for first, second in itertools.combinations(range(len(results.players)), 2):
             games = self.games if newest in (first, second) else self.pool_games
             before = results.points[newest].copy()
+            # An even number of batches, rounded up, which go to the two halves in turn.
             for number in range(2 * -(-games // (2 * batch))):
                 results.add_batch(first, second, play(first, second, number))
                 points[number % 2] += results.points[newest] - before
@@ -111,27 +123,28 @@ class Contrast(Section):
 
 
 def recorded_runs(directory: Path) -> dict[Path, Members]:
-    """The runs below a directory, in the order of their numbers; of those without a checkpoint it is printed."""
+    """Return the runs below a directory, ordered by their numbers; report those without a whole checkpoint."""
     found = {}
     for run in runs_below(directory):
-        if not (run / "checkpoints").is_dir():  # not a training run, such as what a study wrote
+        if not (run / "checkpoints").is_dir():  # not a training run: such as the directory of a study
             continue
         try:
             found[run] = Members(run)
         except FileNotFoundError as error:
-            print(f"without {run}: {error}", flush=True)
+            print(f"skipped {run}: {error}", flush=True)
     return found
 
 
-def _measured(
+def _measured_run(
     members: Members, players: Sequence[Contestant], results: CrossPlayResults, halves: Floats, rng: np.random.Generator
-) -> Measured:
+) -> MeasuredRun:
+    """Return the results of one run. `halves`: see `Contrast._play`."""
     first = members.learners[0]
-    past = [place for place, one in enumerate(players) if one.lineage == first and one.name != first]
+    past = [index for index, player in enumerate(players) if player.lineage == first and player.name != first]
     newest = results.players.index(first)
     rates = results.win_rates
     elo = bradley_terry(results.points)
-    pool = np.ix_(results.mixed, results.mixed)  # anchors are no part of the league's cycles
+    pool = np.ix_(results.mixed, results.mixed)  # without anchors: the cycles are those of the league
     games = results.games[pool]
     parts = cycles.decompose_flow(cycles.log_odds(rates[pool], games), games)
     values = {
@@ -139,35 +152,35 @@ def _measured(
         "cyclic share": parts.cyclic_share,
         "by chance": ladder_cyclic_share(elo[results.mixed], games, rng),
         **_exploitability(members.run),
-        **{one.name: rates[newest, place] for place, one in enumerate(players) if one.kind == ANCHOR},
+        **{player.name: rates[newest, index] for index, player in enumerate(players) if player.kind == ANCHOR},
         "Elo": elo[newest] - elo[results.zero],
         "snapshots": sum("@" in name for name in members.steps),
     }
     steps = members.steps
-    return Measured(
+    return MeasuredRun(
         run=str(members.run),
         values={name: float(value) for name, value in values.items()},
         players=results.players,
         zero=results.players[results.zero],
         rates=rates,
         games=results.games,
-        ages=np.array([steps[results.players[place]] / max(steps[first], 1) for place in past]),
+        ages=np.array([steps[results.players[index]] / max(steps[first], 1) for index in past]),
         past=rates[newest, past],
     )
 
 
 def _exploited(run: Path, directory: Path, env_steps: int) -> float:
-    """What an exploiter scores beyond 0.5 against the newest main; NaN, with a line, if it failed."""
+    """Train an exploiter of the newest main in a subprocess; return its score minus 0.5, NaN if it failed."""
     exploiter.start_exploiter(run, directory, f"stop.env_steps={env_steps}").wait()
-    known = exploiter.read_findings(directory)
-    if known is None:
-        print(f"no exploiter of {run}: see {directory / exploiter.LOG}", flush=True)
-    return np.nan if known is None else float(known["bound"]["estimate"])
+    content = exploiter.read_findings(directory)
+    if content is None:
+        print(f"the exploiter of {run} failed: see {directory / exploiter.LOG}", flush=True)
+    return np.nan if content is None else float(content["bound"]["estimate"])
 
 
 def _exploitability(run: Path) -> dict[str, float]:
-    """Exact exploitability of the agent and of the pool as its meta-strategy, from its summary; NaN if not known."""
+    """Return the exact exploitability of agent and meta-strategy from a run's summary; NaN where it is not recorded."""
     summary = run / "summary.json"
-    known = json.loads(summary.read_text(encoding="utf-8")).get("exploitability", {}) if summary.is_file() else {}
-    names = {"agent": "exploitability", "meta_strategy": "of the pool"}
-    return {shown: np.nan if known.get(name) is None else known[name] for name, shown in names.items()}
+    exact = json.loads(summary.read_text(encoding="utf-8")).get("exploitability", {}) if summary.is_file() else {}
+    columns = {"agent": "exploitability", "meta_strategy": "of the pool"}
+    return {column: np.nan if exact.get(name) is None else exact[name] for name, column in columns.items()}

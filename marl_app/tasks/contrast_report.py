@@ -1,4 +1,4 @@
-"""What the schemes of a contrast have come to: one table, files and two pictures."""
+"""The results of a contrast: one table, files and two figures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from marl_app.metrics.figures import bands_figure, payoff_heat_maps, write_png
 from marl_app.metrics.files import replacing, to_json
 from marl_app.tasks.seeds import Floats, interquartile_mean, interval
 
-POINTS = 20  # of the curve over ages
-PLAIN = ("by chance", "snapshots")  # shown without their intervals
+CURVE_POINTS = 20  # of the curve over ages
+PLAIN = ("by chance", "snapshots")  # columns without intervals
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """One run: `values` by name (NaN where not known); `rates` and `games` [n, n] between n `players`.
+class MeasuredRun:
+    """The results of one run: `values` by name (NaN: unknown); `rates` and `games` [n, n] between n `players`.
 
-    `past`, [k]: the newest main's scores against its past selves, the oldest first; `ages`, [k] in [0, 1]: what
-    share of its agent steps each had trained on. `zero`: the player whose Elo is 0.
+    `past` [k]: the newest main's scores against its past snapshots, the oldest first; `ages` [k] in [0, 1]: the agent
+    steps that each had trained on, as a share of the newest main's. `zero`: the player whose Elo is 0.
     """
 
     run: str
@@ -39,34 +39,38 @@ class Measured:
 
 
 class ContrastReport:
-    """What runs say together: `schemes[scheme][value]` is (interquartile mean over seeds, low, high).
+    """The results of all runs by scheme: `schemes[scheme][value]` is (interquartile mean over seeds, low, high).
 
-    A value that only some seeds know is that of these; NaN if none does.
+    Seeds in which a value is unknown are left out; NaN if it is unknown in all.
     """
 
-    def __init__(self, runs: Mapping[str, Sequence[Measured]], confidence: float, rng: np.random.Generator) -> None:
+    def __init__(self, runs: Mapping[str, Sequence[MeasuredRun]], confidence: float, rng: np.random.Generator) -> None:
         self._runs, self._confidence, self._rng = runs, confidence, rng
         self._names = list(dict.fromkeys(name for group in runs.values() for run in group for name in run.values))
-        self.schemes = {scheme: {name: self._of(group, name) for name in self._names} for scheme, group in runs.items()}
+        self.schemes = {
+            scheme: {name: self._over_seeds(group, name) for name in self._names} for scheme, group in runs.items()
+        }
 
     def print(self, directory: Path) -> None:
-        """The table, schemes as rows, and where the rest lies."""
+        """Print the table, one row per scheme, and the names of the files."""
         shown = [name for name in self._names if any(not np.isnan(row[name][0]) for row in self.schemes.values())]
-        title = f"The newest main with {self._confidence:.0%} intervals over seeds; past to newest: its own past"
+        title = (
+            f"The newest main with {self._confidence:.0%} intervals over seeds; past to newest: scores against its past"
+        )
         table = Table("scheme", "seeds", *shown, title=title)
         for scheme, row in self.schemes.items():
             table.add_row(scheme, str(len(self._runs[scheme])), *(_cell(name, row[name]) for name in shown))
         Console(highlight=False, width=max(80, 24 + 17 * len(shown))).print(table)
         if zeros := {run.zero for group in self._runs.values() for run in group} - {"random"}:
-            print(f"Elo is measured from {', '.join(sorted(zeros))}: without the anchor random it does not compare.")
+            print(f"Elo is measured from {', '.join(sorted(zeros))}: without the anchor random it cannot be compared.")
         files = "contrast.csv, contrast.json, contrast_payoff.png, contrast_past.png"
         print(f"contrast: {directory}  ({files})", flush=True)
 
     def write(self, directory: Path, facts: Mapping[str, Any]) -> None:
-        """`contrast.csv` (a row a scheme), `contrast.json` (with `facts` and every run), and the pictures."""
+        """Write `contrast.csv` (one row per scheme), `contrast.json` (with `facts` and every run), and the figures."""
         rows = {
             scheme: {"seeds": len(self._runs[scheme])}
-            | {f"{name}{end}": number for name, of in row.items() for end, number in zip(_ENDS, of, strict=True)}
+            | {f"{name}{end}": number for name, value in row.items() for end, number in zip(_ENDS, value, strict=True)}
             for scheme, row in self.schemes.items()
         }
         with replacing(directory / "contrast.csv") as path:
@@ -79,32 +83,33 @@ class ContrastReport:
         curves = {scheme: self._over_ages(group) for scheme, group in self._runs.items()}
         title, label = (
             "Score of the newest main against its own past",
-            "agent steps of the past self, as a share of its own",
+            "agent steps of the past snapshot, as a share of the newest main's",
         )
         pixels = bands_figure(title, label, {scheme: curve for scheme, curve in curves.items() if curve}, level=0.5)
         write_png(directory / "contrast_past.png", pixels)
 
-    def _of(self, runs: Sequence[Measured], name: str) -> tuple[float, float, float]:
+    def _over_seeds(self, runs: Sequence[MeasuredRun], name: str) -> tuple[float, float, float]:
+        """Return (interquartile mean, low, high) of a value over the runs of a scheme."""
         values = np.array([run.values.get(name, np.nan) for run in runs])
-        return self._together(values[~np.isnan(values)])
+        return self._mean_and_interval(values[~np.isnan(values)])
 
-    def _together(self, values: Floats) -> tuple[float, float, float]:
+    def _mean_and_interval(self, values: Floats) -> tuple[float, float, float]:
         if not len(values):
             return np.nan, np.nan, np.nan
         return interquartile_mean(values), *interval(values, self._confidence, self._rng)
 
-    def _over_ages(self, runs: Sequence[Measured]) -> tuple[Floats, Floats, Floats, Floats] | None:
-        """Score, and the ends of its interval, at ages that all seeds have; None without any."""
+    def _over_ages(self, runs: Sequence[MeasuredRun]) -> tuple[Floats, Floats, Floats, Floats] | None:
+        """Return (ages, score, low, high), each [CURVE_POINTS], at ages that all seeds cover; None without a past."""
         runs = [run for run in runs if len(run.ages)]
         if not runs:
             return None
-        at = np.linspace(max(run.ages[0] for run in runs), min(run.ages[-1] for run in runs), POINTS)
+        at = np.linspace(max(run.ages[0] for run in runs), min(run.ages[-1] for run in runs), CURVE_POINTS)
         scores = np.stack([np.interp(at, run.ages, run.past) for run in runs])
-        middle, low, high = np.array([self._together(column) for column in scores.T]).T
+        middle, low, high = np.array([self._mean_and_interval(column) for column in scores.T]).T
         return at, middle, low, high
 
 
-_ENDS = ("", " low", " high")
+_ENDS = ("", " low", " high")  # suffixes of the columns of contrast.csv
 
 
 def _cell(name: str, value: tuple[float, float, float]) -> str:

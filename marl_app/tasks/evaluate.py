@@ -4,8 +4,8 @@ python -m marl_app task=evaluate run=runs/league/<time>
 python -m marl_app task=evaluate run=DIR 'task.players=[main,main@*,OTHER_RUN:main,my_package.my_bot.Bot]'
 python -m marl_app task=evaluate run=DIR 'task.why=[main@0003,main@0007]'
 
-Trains nothing and starts no Ray. The same seed gives the same matches. What has been played when it is interrupted is
-written like what is complete.
+Trains nothing and does not start Ray. The same seed gives the same matches. If it is interrupted, the matches played so
+far are reported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from marl_app.assembly.instantiate import env_factory, league, named
+from marl_app.assembly.instantiate import config_errors, env_factory, league
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.envs.batched import BatchedEnv, MakeEnv
@@ -35,28 +35,30 @@ from marl_app.evaluation.results import CrossPlayResults
 from marl_app.evaluation.why import explain_pair
 from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.players import Learner
 from marl_app.players.anchors import unplayable_reason
 from marl_app.runs.members import Members
-from marl_app.tasks.evaluate_report import Report
+from marl_app.runs.state import RunState
+from marl_app.tasks.evaluate_report import CrossPlayReport
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
-ZERO = "random"
+ELO_ORIGIN = "random"  # the player whose Elo is 0, if it takes part
 
 
 @dataclass
 class Evaluate(Section):
-    """The task. Its objective is the Elo of the run's newest agent; of the best player if that does not take part."""
+    """The task. Its objective is the Elo of the run's newest agent, or of the best player if that one does not play."""
 
     path: ClassVar[str] = "task"
-    players: list[str] = key("Who plays: names, patterns, guests and bots.")
-    snapshots: int = key("Snapshots that a pattern picks of a lineage.", at_least=1)
-    anchors: list[str] = key("Fixed opponents that play too, where they can.", pattern="random|mcts_[1-9][0-9]*")
-    games: int = key("Matches a pair, on average.", at_least=1)
-    batch: int = key("Matches that a pair plays at once.", at_least=1)
-    greedy: bool = key("Whether agents take their likeliest action instead of a sampled one.")
-    alpha_rank: MetaStrategy = key("The settings of alpha-rank.")
-    why: list[str] | None = key("Two players of the run of which it is told why they met in training, or never did.")
+    players: list[str] = key("Players: names, patterns, guests and bots.")
+    snapshots: int = key("Snapshots that a pattern selects per lineage.", at_least=1)
+    anchors: list[str] = key(
+        "Fixed opponents that also play, where the environment allows it.", pattern="random|mcts_[1-9][0-9]*"
+    )
+    games: int = key("Matches per pair, on average.", at_least=1)
+    batch: int = key("Matches that a pair plays together.", at_least=1)
+    greedy: bool = key("Whether agents take their most probable action instead of a sampled one.")
+    alpha_rank: MetaStrategy = key("Settings of alpha-rank.")
+    why: list[str] | None = key("Two players of the run: report why they met in training, or why they never did.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,21 +69,24 @@ class Evaluate(Section):
             raise ConfigError(f"task.why={self.why}: give two players, such as task.why=[main@0003,main]")
 
     def __call__(self, config: Config) -> float:
-        """Play, print the table, write everything to the run directory; or answer `why`."""
+        """Play, print the table, and write all files to the run directory; or answer `why`. Returns the objective."""
         if config.run is None:
             raise ConfigError("run=null: give the directory of a run, such as run=runs/league/<time>")
         run = Path(config.run).expanduser()
-        members = named("run", lambda: Members(run))
-        recorded = named("run", lambda: OmegaConf.load(run / ".hydra" / "config.yaml"))
+        with config_errors("run"):
+            members = Members(run)
+            recorded = OmegaConf.load(run / ".hydra" / "config.yaml")
         if self.why is not None:
             return self._answer(self.why, members, recorded)
-        make_env = env_factory(named("run", lambda: environment(recorded)))
+        with config_errors("run"):
+            env_leaf = environment(recorded)
+        make_env = env_factory(env_leaf)
         players = self._players(make_env, members)
         results = results_of(players, members.learners[0])
         try:
             with _interruptible():
                 self._play(make_env, players, results, config.seed)
-        except BaseException as error:  # what was played is not lost
+        except BaseException as error:  # report the matches that were played
             if results.played:
                 status = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
                 self._report(config, players, results, status)
@@ -92,35 +97,42 @@ class Evaluate(Section):
     def _report(
         self, config: Config, players: Sequence[Contestant], results: CrossPlayResults, status: str
     ) -> dict[str, float]:
-        """Write and print what the matches say; the players' Elo."""
+        """Write and print the report of the matches; return the Elo of each player."""
         ranking = rank_players(results, self.alpha_rank, config.seed)
-        report = Report(players, results, ranking, status)
+        report = CrossPlayReport(players, results, ranking, status)
         directory = Path(config.output_dir)
         report.write(directory, {"run": config.run, "seed": config.seed, "greedy": self.greedy})
         report.print(directory)
         return dict(zip(results.players, ranking.elo.tolist(), strict=True))
 
     def _players(self, make_env: MakeEnv, members: Members) -> list[Contestant]:
-        with closing(named("run", lambda: make_env(1))) as env:
+        """Return the players of the cross-play. Raises ConfigError for fewer than two."""
+        with config_errors("run"):
+            env = make_env(1)
+        with closing(env):
             if len(env.sides) < 2:
                 raise ConfigError(
-                    f"run={members.run}: its environment has one side, so there is nobody to play against"
+                    f"run={members.run}: its environment has one side, so it has no opponents: give another run"
                 )
-            anchors = able(env, self.anchors)
-            found = named("task.players", lambda: contestants(env, members, self.players, self.snapshots, anchors))
+            anchors = applicable_anchors(env, self.anchors)
+            with config_errors("task.players"):
+                found = contestants(env, members, self.players, self.snapshots, anchors)
         if len(found) < 2:
-            names = ", ".join(one.name for one in found) or "nobody"
-            raise ConfigError(f"task.players={self.players}: only {names} would play; there are {members.describe()}")
+            names = ", ".join(player.name for player in found) or "none"
+            raise ConfigError(
+                f"task.players={self.players} selects only {names}: give at least two of {members.describe()}"
+            )
         return found
 
     def _play(self, make_env: MakeEnv, players: Sequence[Contestant], results: CrossPlayResults, seed: int) -> None:
-        """As many matches a pair as asked for, on average, and at least a batch, in which everybody sits everywhere."""
+        """Play `games` matches per pair on average, and at least one batch, in which each player plays every side."""
         with closing(make_env(1)) as env:
+            # Rounded up to a multiple of the seatings.
             batch = self.batch + -self.batch % seatings(len(env.sides))
         pairs = int(np.triu(results.can_meet, 1).sum())
         games = pairs * max(self.games, batch)
         print(f"cross-play: {pairs} pairs of {len(players)} players, {games:,} matches, {batch} a batch", flush=True)
-        agents, sides = [one.player for one in players], [one.side for one in players]
+        agents, sides = [contestant.player for contestant in players], [contestant.side for contestant in players]
         with closing(Matches(make_env, agents, batch, seed, greedy=self.greedy, sides=sides)) as play:
             batches, total = cross_play(results, play, batch, games), -(-games // batch)
             quiet = not Console().is_terminal
@@ -128,57 +140,66 @@ class Evaluate(Section):
                 pass
 
     def _answer(self, names: Sequence[str], members: Members, recorded: Any) -> float:
-        """Print why two players met in training, or never did."""
-        records = named("run", lambda: pd.read_parquet(members.run / "matches"))
+        """Print why two players met in training, or never did. `recorded`: the configuration of the run."""
+        with config_errors("run"):
+            records = pd.read_parquet(members.run / "matches")
         progress = members.run / "progress.jsonl"
-        trained = None
+        trained = None  # agent steps by iteration, if known
         if progress.is_file():
             lines = pd.read_json(progress, lines=True)
             if "steps/trained_agent_steps" in lines:
                 trained = lines.set_index("iteration")["steps/trained_agent_steps"]
         first, second = names
-        state = members.state["league"]
-        branches = named("run", lambda: _branches(recorded, state))
-        for line in named("task.why", lambda: explain_pair(first, second, state, records, trained, branches)):
-            print(line, flush=True)
+        with config_errors("run"):
+            branches = _branches(recorded, members.state)
+        with config_errors("task.why"):
+            sentences = explain_pair(first, second, members.state.league, records, trained, branches)
+        for sentence in sentences:
+            print(sentence, flush=True)
         return 0.0
 
 
-def able(env: BatchedEnv, anchors: Sequence[str], *, quiet: bool = False) -> list[str]:
-    """Those of task.anchors that can play the environment; of the others it is printed (unless `quiet`) why not."""
-    unfit = named("task.anchors", lambda: {anchor: unplayable_reason(env, anchor) for anchor in anchors})
-    for anchor, reason in unfit.items():
+def applicable_anchors(env: BatchedEnv, anchors: Sequence[str], *, quiet: bool = False) -> list[str]:
+    """Return the anchors that can play the environment; print why the others cannot, unless `quiet`."""
+    with config_errors("task.anchors"):
+        reasons = {anchor: unplayable_reason(env, anchor) for anchor in anchors}
+    for anchor, reason in reasons.items():
         if reason and not quiet:
             print(f"without {anchor}: {reason}", flush=True)
-    return [anchor for anchor, reason in unfit.items() if not reason]
+    return [anchor for anchor, reason in reasons.items() if not reason]
 
 
 def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:
-    """No matches yet. Zero is random; without it the oldest player of the run's learner, or the first of all."""
-    names = [one.name for one in players]
-    oldest = [place for place, one in enumerate(players) if one.kind == RUN and one.lineage == learner] or [0]
-    mixed = [place for place, one in enumerate(players) if one.kind != ANCHOR]
-    zero = names.index(ZERO) if ZERO in names else oldest[0]
-    return CrossPlayResults(names, zero, mixed, [one.side for one in players])
+    """Return results without matches, whose Elo is measured from random.
+
+    Without random it is measured from the oldest player of the run's learner, or else from the first player.
+    """
+    names = [player.name for player in players]
+    # Players of the run are ordered by age.
+    oldest = [index for index, player in enumerate(players) if player.kind == RUN and player.lineage == learner] or [0]
+    mixed = [index for index, player in enumerate(players) if player.kind != ANCHOR]
+    zero = names.index(ELO_ORIGIN) if ELO_ORIGIN in names else oldest[0]
+    return CrossPlayResults(names, zero, mixed, [player.side for player in players])
 
 
 def environment(recorded: Any) -> dict[str, Any]:
-    """The leaf of the environment of a run's recorded configuration."""
-    env: Any = OmegaConf.to_container(recorded.env, resolve=True)
-    return env
+    """Return the leaf `env` of a run's recorded configuration."""
+    content: Any = OmegaConf.to_container(recorded.env, resolve=True)
+    leaf: dict[str, Any] = content
+    return leaf
 
 
-def _branches(recorded: Any, state: Any) -> dict[str, Sequence[Branch]]:
-    """What the run's matchmaker would do now, by learner."""
-    made = league(recorded, [Learner(**fields) for fields in state["learners"]])
-    made.load_state_dict(state)
-    return {learner: made.matchmaker.branches(made.view, learner) for learner in made.learners}
+def _branches(recorded: Any, state: RunState) -> dict[str, Sequence[Branch]]:
+    """Return the current branches of the run's matchmaker, by learner."""
+    restored = league(recorded, state.learners)
+    restored.load_state_dict(state.league)
+    return {learner: restored.matchmaker.branches(restored.view, learner) for learner in restored.learners}
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does: with KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():
+    """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set signal handlers
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""What cross-play found, as a table in the terminal, files, pictures and TensorBoard."""
+"""The results of cross-play as a table in the terminal, files, figures and curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from marl_app.metrics.figures import Pixels, curves_figure, payoff_heat_map, rat
 from marl_app.metrics.files import replacing, to_json
 from marl_app.metrics.tensorboard import TensorBoard
 
-PLANES = 3  # cycles that are written
-LARGEST = 12  # players of the picture of the strongest cycle: those that take most part
+WRITTEN_CYCLES = 3  # in cross_play.json, the strongest first
+SHOWN_PLAYERS = 12  # in the figure of the strongest cycle: those with the largest part in it
 
 
-class Report:
-    """Everything known of `players` after their matches; `status` says how these ended."""
+class CrossPlayReport:
+    """The report of the matches of `players`; `status`: finished, interrupted or failed."""
 
     def __init__(self, players: Sequence[Contestant], results: CrossPlayResults, ranking: Ranking, status: str) -> None:
         self.players, self.results, self.ranking, self.status = players, results, ranking, status
 
     def print(self, directory: Path) -> None:
-        """The table, the strongest player first, and what stands beside it."""
+        """Print the table, the strongest player first, and the figures of the whole payoff."""
         ranking, zero = self.ranking, self.players[self.results.zero]
         table = Table(
             "player", "Elo", "95 % interval", "OpenSkill", "sigma", "ordinal", "Nash", "alpha-rank", "score", "games",
@@ -47,17 +47,17 @@ class Report:
         console = Console(highlight=False)
         (console if console.is_terminal else Console(highlight=False, width=120)).print(table)
         if zero.kind != ANCHOR:
-            print(f"Elo is measured from {zero.name}: without the anchor random it does not compare across runs.")
+            print(f"Elo is measured from {zero.name}: without the anchor random it cannot be compared across runs.")
         sides = ", ".join(f"{score:.3f}" for score in self.results.side_scores)
         print(
-            f"cyclic share of the payoff: {ranking.cyclic_share:.3f} (chance alone: up to "
+            f"cyclic share of the payoff: {ranking.cyclic_share:.3f} (by chance alone: up to "
             f"{ranking.ladder_cyclic_share:.3f})    mean score by side: {sides}"
         )
         files = "cross_play.json, payoff.csv, ratings.csv, payoff.png, ratings.png, tb/"
         print(f"evaluation: {directory}  ({files})", flush=True)
 
     def write(self, directory: Path, facts: Mapping[str, Any]) -> None:
-        """`cross_play.json` (with `facts`), tables, pictures, and all of it for TensorBoard."""
+        """Write `cross_play.json` (with `facts`), tables and figures, and all of it for TensorBoard."""
         content = {
             **facts, "status": self.status, "games": self.results.played,
             "zero": self.players[self.results.zero].name, "cyclic_share": self.ranking.cyclic_share,
@@ -65,7 +65,7 @@ class Report:
             "side_scores": self.results.side_scores, "players": list(self._rows()), "pairs": list(self._pairs()),
             "cycles": [
                 {"share": share, "coordinates": dict(zip(self.results.players, at.tolist(), strict=True))}
-                for share, at in self.ranking.planes[:PLANES]
+                for share, at in self.ranking.planes[:WRITTEN_CYCLES]
             ],
         }  # fmt: skip
         with replacing(directory / "cross_play.json") as path:
@@ -81,21 +81,21 @@ class Report:
         self._tensorboard(directory / "tb", pictures)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        """One row a player."""
+        """Yield the columns of each player."""
         ranking, results = self.ranking, self.results
         games = results.games.sum(axis=1)
-        for place, one in enumerate(self.players):
-            skill = ranking.skills[place]
+        for index, player in enumerate(self.players):
+            skill = ranking.skills[index]
             yield {
-                "player": one.name, "kind": one.kind, "source": one.source, "agent_steps": one.agent_steps,
-                "elo": ranking.elo[place], "elo_low": ranking.low[place], "elo_high": ranking.high[place],
+                "player": player.name, "kind": player.kind, "source": player.source, "agent_steps": player.agent_steps,
+                "elo": ranking.elo[index], "elo_low": ranking.low[index], "elo_high": ranking.high[index],
                 "openskill_mu": skill.mu, "openskill_sigma": skill.sigma, "openskill_ordinal": skill.ordinal,
-                "nash": _known(ranking.nash[place]), "alpha_rank": _known(ranking.alpha_rank[place]),
-                "score": results.points[place].sum() / max(games[place], 1.0), "games": int(games[place]),
+                "nash": _none_if_nan(ranking.nash[index]), "alpha_rank": _none_if_nan(ranking.alpha_rank[index]),
+                "score": results.points[index].sum() / max(games[index], 1.0), "games": int(games[index]),
             }  # fmt: skip
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
-        """Two rows a pair: row against column, and the reverse."""
+        """Yield two rows per pair: row against column, and the reverse."""
         rates, intervals, games = self.results.win_rates, self.results.intervals, self.results.games
         names = self.results.players
         for row, column in np.argwhere(~np.eye(len(names), dtype=bool)):
@@ -106,19 +106,23 @@ class Report:
             }  # fmt: skip
 
     def _pictures(self) -> Iterator[tuple[str, Pixels]]:
+        """Yield (name, picture) of every figure; that of the strongest cycle only if the payoff has cycles."""
         names, ranking = self.results.players, self.ranking
         yield "payoff", payoff_heat_map(names, self.results.win_rates, self.results.games)
         yield "ratings", ratings_figure(names, ranking.elo, ranking.low, ranking.high)
         if ranking.planes:
             share, at = ranking.planes[0]
-            largest = sorted(np.argsort(-np.abs(at).sum(axis=1), kind="stable")[:LARGEST].tolist())
-            points = {names[place]: (at[place, :1], at[place, 1:]) for place in largest}
-            title = f"The strongest cycle: {share:.0%} of the cyclic part, which is {ranking.cyclic_share:.0%} in all"
+            # at: [players, 2], the coordinates of each player in the plane of the cycle
+            shown = sorted(np.argsort(-np.abs(at).sum(axis=1), kind="stable")[:SHOWN_PLAYERS].tolist())
+            points = {names[index]: (at[index, :1], at[index, 1:]) for index in shown}
+            title = (
+                f"The strongest cycle: {share:.0%} of the cyclic part, itself {ranking.cyclic_share:.0%} of the payoff"
+            )
             yield (
                 "cycles",
                 curves_figure(
                     title,
-                    "each beats who is ahead of it, counterclockwise, by less than half a turn",
+                    "each player beats those less than half a turn ahead of it, counterclockwise",
                     "",
                     points,
                     joined=False,
@@ -126,35 +130,35 @@ class Report:
             )
 
     def _tensorboard(self, directory: Path, pictures: Mapping[str, Pixels]) -> None:
-        """One line a lineage, over what its players had trained on, and a level one for each of the others."""
+        """Write one curve per lineage over agent steps; players without agent steps get a constant curve."""
         ranking = self.ranking
-        steps = sorted({one.agent_steps for one in self.players if one.agent_steps is not None}) or [0]
-        lines: dict[str, list[tuple[int, int]]] = {}
-        for place, one in enumerate(self.players):
-            if one.agent_steps is None:
-                lines[one.name] = [(step, place) for step in sorted({steps[0], steps[-1]})]
+        steps = sorted({player.agent_steps for player in self.players if player.agent_steps is not None}) or [0]
+        lines: dict[str, list[tuple[int, int]]] = {}  # name -> (agent steps, index of the player)
+        for index, player in enumerate(self.players):
+            if player.agent_steps is None:
+                lines[player.name] = [(step, index) for step in sorted({steps[0], steps[-1]})]
             else:
-                lines.setdefault(one.name.partition("@")[0], []).append((one.agent_steps, place))
+                lines.setdefault(player.name.partition("@")[0], []).append((player.agent_steps, index))
         for name, points in lines.items():
             writer = TensorBoard(directory / name.replace("/", "_"))
-            for step, place in points:
+            for step, index in points:
                 values = {
-                    "elo": ranking.elo[place], "elo_low": ranking.low[place], "elo_high": ranking.high[place],
-                    "openskill": ranking.skills[place].mu, "nash": ranking.nash[place],
-                    "alpha_rank": ranking.alpha_rank[place],
+                    "elo": ranking.elo[index], "elo_low": ranking.low[index], "elo_high": ranking.high[index],
+                    "openskill": ranking.skills[index].mu, "nash": ranking.nash[index],
+                    "alpha_rank": ranking.alpha_rank[index],
                 }  # fmt: skip
                 known = {f"cross_play/{key}": float(value) for key, value in values.items() if not np.isnan(value)}
                 writer.scalars(known, step)
             writer.close()
         writer = TensorBoard(directory)
-        of_all = ("cyclic_share", "ladder_cyclic_share", "ranking_doubt")
-        values = {f"cross_play/{name}": getattr(ranking, name) for name in of_all}
+        summary = ("cyclic_share", "ladder_cyclic_share", "ranking_doubt")
+        values = {f"cross_play/{name}": getattr(ranking, name) for name in summary}
         writer.scalars({**values, "cross_play/games": self.results.played}, steps[-1])
         for name, pixels in pictures.items():
             writer.image(f"cross_play/{name}", pixels, steps[-1])
         writer.close()
 
 
-def _known(value: float) -> float | None:
-    """None for NaN: who is in no mixture has no mass."""
+def _none_if_nan(value: float) -> float | None:
+    """Return None for NaN, the mass of a player that a mixture leaves out."""
     return None if np.isnan(value) else float(value)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from omegaconf import OmegaConf
 
-from marl_app.assembly.instantiate import leaf, named
+from marl_app.assembly.instantiate import config_errors, leaf
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.runs.references import checkpoint_digests
@@ -37,7 +37,8 @@ class CollectGarbage(Section):
         run = Path(config.run).expanduser().absolute()
         store = leaf("store", recorded_store(run))
         # The run's notes may be older than its checkpoints: read these directly.
-        in_checkpoints = named("run", lambda: checkpoint_digests(run))
+        with config_errors("run"):
+            in_checkpoints = checkpoint_digests(run)
         found = find_garbage(store, time.time(), self.grace_s, in_checkpoints)
         for digest in found.digests if self.delete else ():
             store.delete(digest)

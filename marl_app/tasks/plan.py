@@ -17,7 +17,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from marl_app.assembly.instantiate import leaf
-from marl_app.config.errors import ConfigError
+from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.schema import Config, key
 from marl_app.metrics.figures import store_traffic_figure, write_png
 from marl_app.metrics.files import replacing, to_json
@@ -75,7 +75,7 @@ class Plan(Size):
             recorded = OmegaConf.load(directory / ".hydra" / "config.yaml")
             values = settings_from_run(directory, recorded.runtime, self.sides, self.agents_per_side)
         except Exception as error:  # any fault in the files of a run has the same fix: another run
-            raise ConfigError(f"run={run}: cannot plan from this run: {str(error).partition(chr(10))[0]}") from error
+            raise ConfigError(f"run={run}: cannot plan from this run: {first_line(error)}") from error
         values = {name: value for name, value in values.items() if name not in self.keep}
         return replace(size, **values), dict.fromkeys(values, "run")
 

@@ -1,10 +1,10 @@
-"""Study: what several runs say together, such as those of a sweep.
+"""Study: compare several runs, such as those of a sweep.
 
 python -m marl_app task=study run=runs/sweeps/<time>
 python -m marl_app task=study run=runs/sweeps/<time> task.metric=league/elo
 
-Runs that differ in nothing but their seed are one group (`seeds.py`). Of each group: the interquartile mean over its
-seeds with a bootstrap interval, after how many env steps and seconds it was how good, and how fast it ran.
+Runs that differ only in their seed are one group (`seeds.py`). The table has for each group the interquartile mean over
+its seeds with a bootstrap interval, the env steps and seconds until given values were reached, and the speed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.metrics.figures import bands_figure, write_png
 from marl_app.metrics.files import replacing
-from marl_app.tasks.seeds import Floats, grouped, interquartile_mean, interval, runs_below
+from marl_app.tasks.seeds import Floats, group_by_overrides, interquartile_mean, interval, runs_below
 
 STEPS, SECONDS, ROWS = "steps/env_steps", "seconds", "steps/trained_agent_steps"
-POINTS = 200  # of a curve
-LAST = 0.1  # share of a run that its final value is the mean of
+CURVE_POINTS = 200
+FINAL_SHARE = 0.1  # the final value of a run is the mean over this last share of it
 
 
 @dataclass
@@ -34,14 +34,14 @@ class Study(Section):
     """The task. Its objective is the best group's final value."""
 
     path: ClassVar[str] = "task"
-    metric: str = key("The curve that is compared, one of docs/metrics.md.")
-    higher_is_better: bool = key("Whether more of it is better.")
-    scale: float = key("What every value is multiplied by, e.g. the number of agents for a team's return.")
-    thresholds: list[float] = key("Values of which it is told when they were reached.")
-    confidence: float = key("Of the bootstrap intervals.", above=0, at_most=0.999)
+    metric: str = key("The curve that is compared: a metric of docs/metrics.md.")
+    higher_is_better: bool = key("Whether higher values are better.")
+    scale: float = key("Factor of every value, such as the number of agents for a team's return.")
+    thresholds: list[float] = key("Values for which the table has the env steps and seconds until they were reached.")
+    confidence: float = key("Confidence level of the bootstrap intervals.", above=0, at_most=0.999)
 
     def __call__(self, config: Config) -> float:
-        """Read the runs below `run`, print the table, write it and the curves to the run directory."""
+        """Read the runs below `run`, print the table, and write it and the curves to the run directory."""
         if config.run is None:
             raise ConfigError("run=null: give the directory of a sweep, such as run=runs/sweeps/<time>")
         groups = read_groups(Path(config.run).expanduser(), self.metric, self.scale)
@@ -61,7 +61,8 @@ class Study(Section):
         return float(table["final"].iloc[0])
 
     def _row(self, runs: list[pd.DataFrame], rng: np.random.Generator) -> dict[str, float]:
-        finals = np.array([run["value"].iloc[-max(1, int(LAST * len(run))) :].mean() for run in runs])
+        """Return the row of a group: column -> value."""
+        finals = np.array([run["value"].iloc[-max(1, int(FINAL_SHARE * len(run))) :].mean() for run in runs])
         low, high = interval(finals, self.confidence, rng)
         row = {"seeds": float(len(runs)), "final": interquartile_mean(finals), "low": low, "high": high}
         for threshold in self.thresholds:
@@ -74,11 +75,13 @@ class Study(Section):
         return row
 
     def _first(self, run: pd.DataFrame, threshold: float) -> tuple[float, float] | None:
-        """Env steps and seconds at which a run's smoothed curve reached a value, None if it never did."""
-        there = run["smooth"] >= threshold if self.higher_is_better else run["smooth"] <= threshold
-        return (run[STEPS][there.idxmax()], run[SECONDS][there.idxmax()]) if there.any() else None
+        """Return the env steps and seconds at which a run's smoothed curve reached a value; None if it never did."""
+        reached = run["smooth"] >= threshold if self.higher_is_better else run["smooth"] <= threshold
+        # idxmax is the index of the first True.
+        return (run[STEPS][reached.idxmax()], run[SECONDS][reached.idxmax()]) if reached.any() else None
 
     def _print(self, table: pd.DataFrame) -> None:
+        """Print the table, one column per group."""
         title = f"{self.metric}: final value with its {self.confidence:.0%} interval"
         shown = Table("", *(str(group).replace(" ", "\n") for group in table.index), title=title)
         for name in table.columns:
@@ -91,7 +94,10 @@ def _number(value: float) -> str:
 
 
 def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd.DataFrame]]:
-    """The curves of all runs below a directory, by what distinguishes their groups."""
+    """Return the curves of all runs below a directory, by the overrides that distinguish their groups.
+
+    A curve has the columns `STEPS`, `SECONDS`, `ROWS`, `value`, and `smooth`, an exponential moving average of it.
+    """
     found: dict[Path, pd.DataFrame] = {}
     for run in runs_below(directory):
         file = run / "progress.jsonl"
@@ -102,11 +108,14 @@ def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd
         curve["value"] *= scale
         curve["smooth"] = curve["value"].ewm(span=10).mean()
         found[run] = curve
-    return grouped(found)
+    return group_by_overrides(found)
 
 
 def band(runs: list[pd.DataFrame], x: str) -> tuple[Floats, Floats, Floats, Floats]:
-    """Middle, lower and upper quartile of the runs' smoothed curves [POINTS], at x [POINTS] that all have reached."""
-    at = np.linspace(max(run[x].iloc[0] for run in runs), min(run[x].iloc[-1] for run in runs), POINTS)
+    """Return x, and the interquartile mean, lower and upper quartile of the runs' smoothed curves, each [CURVE_POINTS].
+
+    `x` names a column of the curves; its values are those that all runs have reached.
+    """
+    at = np.linspace(max(run[x].iloc[0] for run in runs), min(run[x].iloc[-1] for run in runs), CURVE_POINTS)
     curves = np.stack([np.interp(at, run[x], run["smooth"]) for run in runs])
     return at, np.array([interquartile_mean(values) for values in curves.T]), *np.quantile(curves, [0.25, 0.75], axis=0)
