@@ -33,7 +33,7 @@ def test_the_option():
     assert load(["runtime=cluster", "cache=direct"]).cache["_target_"].endswith("Direct")
     # The cores of the driver's machine do not limit a cluster.
     assert load(["runtime=cluster", "runtime.num_env_runners=64", "algorithm.train_batch_size_per_learner=8192"])
-    with pytest.raises(ConfigError, match="runtime.num_cpus=4 is of a Ray that the run starts"):
+    with pytest.raises(ConfigError, match="runtime.num_cpus=4 is for a Ray that the run starts"):
         load(["runtime=cluster", "runtime.num_cpus=4"])
 
 

@@ -1,6 +1,6 @@
-"""Every wrong input is an error of one or two lines that name the key and the fix.
+"""Every wrong input gives an error of one or two lines that name the key and the fix.
 
-The table runs in this process; a few of its lines run as a user would type them, in test_front_door.py.
+The table runs in this process; test_front_door.py runs a few of its lines in a new process, as users do.
 """
 
 import pytest
@@ -8,28 +8,28 @@ import pytest
 from marl_app.__main__ import prepare
 from marl_app.config.explain import explain
 
-BAD = [  # (command line, what the message says)
-    # Keys that do not exist.
-    ("algorithm.lrr=1", "algorithm.lrr: there is no such key. Did you mean algorithm.lr?"),
+BAD = [  # (command line, part of the message)
+    # Unknown keys.
+    ("algorithm.lrr=1", "algorithm.lrr: unknown key. Did you mean algorithm.lr?"),
     ("algoritm.lr=1", "Did you mean algorithm.lr?"),
     ("minibatch_size=64", "Did you mean algorithm.minibatch_size?"),
     ("stop.steps=5", "Did you mean stop.env_steps?"),
     ("algorithm.learning_rate=1", "The keys of algorithm: bootstrap_truncated, clip_param,"),
-    ("foo=bar", "foo: there is no such key. The keys of the configuration: algorithm,"),
-    ("+algorithm.foo=1", "algorithm.foo: there is no such key."),
-    ("+foo=1", "foo: there is no such key."),
+    ("foo=bar", "foo: unknown key. The keys of the configuration: algorithm,"),
+    ("+algorithm.foo=1", "algorithm.foo: unknown key."),
+    ("+foo=1", "foo: unknown key."),
     ("env.opening.low=2", "Did you mean env.openings"),
     ("model.hiden=[64]", "Did you mean model.hidden?"),
-    ("hydra.foo=1", "hydra.foo: there is no such key."),
-    ("~foo", "~foo: there is no such key to delete"),
+    ("hydra.foo=1", "hydra.foo: unknown key."),
+    ("~foo", "~foo: unknown key, which cannot be deleted"),
     ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
-    # Groups and options that do not exist, or are chosen in the wrong way.
+    # Unknown groups and options, and choices in the wrong form.
     ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, climbing, connect_four,"),
     ("+experiment=leage", "Did you mean league?\nOptions: alphastar, circle, circle_schemes, fsp,"),
     ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: age_rank, alphastar,"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
-    ("callbacks=[metrics,foo]", "callbacks=foo: there is no such option."),
-    ("hydra/launcher=foo", "hydra/launcher=foo: there is no such option."),
+    ("callbacks=[metrics,foo]", "callbacks=foo: unknown option."),
+    ("hydra/launcher=foo", "hydra/launcher=foo: unknown option."),
     (
         "experiment=league",
         "+experiment=... with a plus. Options: alphastar, circle, circle_schemes, fsp, ippo, league, mappo,",
@@ -59,7 +59,7 @@ BAD = [  # (command line, what the message says)
     ("runtime.num_env_runners=100000", "or fewer"),
     (
         "+experiment=qmix env=two_step runtime.num_learners=2",
-        "runtime.num_learners=2: value decomposition trains in one process: give runtime.num_learners=1 or 0",
+        "runtime.num_learners=2: this algorithm trains in 1 process: give runtime.num_learners=1 or 0",
     ),
     ("algorithm.minibatch_size=100000", "give a minibatch that is not larger than the batch"),
     ("algorithm.train_batch_size_per_learner=5000", "give 5120"),
@@ -67,9 +67,9 @@ BAD = [  # (command line, what the message says)
     ("~env._target_", "env._target_ is missing: give the path of a class"),
     (
         "env._target_=marl_app.envs.nope.Nope",
-        "env._target_=marl_app.envs.nope.Nope: there is no module marl_app.envs.nope",
+        "env._target_=marl_app.envs.nope.Nope: the module marl_app.envs.nope does not exist",
     ),
-    ("env._target_=nope.nope.Nope", "there is no module nope.nope"),
+    ("env._target_=nope.nope.Nope", "the module nope.nope does not exist"),
     ("env.openings._target_=nope", "env.openings._target_=nope: give the path of a class"),
     ("env=openspiel", "env.game has no value: give env.game=..."),
     ("env=pettingzoo", "env.name has no value: give env.name=..."),
@@ -82,21 +82,21 @@ BAD = [  # (command line, what the message says)
     ("policies=custom", "policies.mapping has no value: give policies.mapping=..."),
     ("policies=per_rol", "Did you mean per_role?\nOptions: custom, independent, per_role, shared"),
     ("model=rnn", "Options: cnn, gru, lstm, mlp"),
-    ("+league.guests.main=random", "league.guests.main goes by the name of a learner: give it another one"),
+    ("+league.guests.main=random", "league.guests.main has the name of a learner: give another name"),
     ("+league.guests.Bot=random", "league.guests.Bot is not allowed: give a name that matches"),
     # Keys that the chosen algorithm does not have.
-    ("algorithm.tau=1", "algorithm.tau: the chosen algorithm has no such key; algorithm=qmix has it"),
+    ("algorithm.tau=1", "algorithm.tau: not a key of the chosen algorithm; algorithm=qmix has it"),
     ("+experiment=qmix algorithm.clip_param=1", "algorithm=ppo has it"),
-    ("+experiment=qmix env=circle", "env=circle sets algorithm.entropy_coeff: the chosen algorithm has no such key"),
+    ("+experiment=qmix env=circle", "env=circle sets algorithm.entropy_coeff: not a key of the chosen algorithm"),
     ("algorithm.entropy_coeff=[[0,-1]]", "growing steps and weights >= 0"),
     ("algorithm.entropy_coeff=much", "algorithm.entropy_coeff=much is not a number"),
     ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, value], [env step, value], ...]"),
     ("+experiment=qmix algorithm.replay_capacity=100", "give at least 6400"),
-    # Command lines that cannot be read.
+    # Command lines that cannot be parsed.
     ("seed", "seed: cannot be read. Write key=value"),
     ("a=b=c", "a=b=c: cannot be read."),
     ("seed=[1,2", "seed=[1,2: cannot be read."),
-    ("+seed=1", "+seed: the key exists already: write seed=... without the plus"),
+    ("+seed=1", "+seed: the key already exists: write seed=... without the plus"),
     ("seed=1,2", "Add -m for one run with each"),
     ("--foo", "unrecognized arguments: --foo"),
     ("--cfg everything", "invalid choice"),
@@ -105,16 +105,17 @@ BAD = [  # (command line, what the message says)
     ("-m league/matchmaker=latest,pfspp", "Did you mean pfsp?"),
     ("-m +experiment=league,leage", "Did you mean league?"),
     # Resuming.
-    ("resume=/nonexistent", "resume=/nonexistent: there is no such directory"),
-    ("resume=conf", "no run has been in this directory"),
+    ("resume=/nonexistent", "resume=/nonexistent: no such directory"),
+    ("resume=conf", "not the directory of a run"),
     ("-m resume=conf", "leave out -m"),
     ("resume=a,b", "give one directory"),
-    ("-m task=exploit run=a,b", "task=exploit takes over one run: give one directory"),
-    ("task=exploit run=/nonexistent", "run=/nonexistent: there is no such directory"),
+    ("-m task=exploit run=a,b", "task=exploit starts from one run: give one directory"),
+    ("task=exploit run=/nonexistent", "run=/nonexistent: no such directory"),
 ]
 
 
 def message(arguments):
+    """The message for a command line, which must be refused."""
     with pytest.raises(Exception) as caught:
         prepare(arguments)
     return explain(caught.value)
@@ -122,14 +123,14 @@ def message(arguments):
 
 @pytest.mark.parametrize(("line", "expected"), BAD, ids=[line for line, _ in BAD])
 def test_message(line, expected):
-    splits_at_blanks = line.startswith(("-", "+experiment=", "task="))
-    text = message(line.split(" ") if splits_at_blanks else [line])
+    has_several_arguments = line.startswith(("-", "+experiment=", "task="))
+    text = message(line.split(" ") if has_several_arguments else [line])
     assert expected in text
     assert 1 <= len(text.splitlines()) <= 2
     assert "full_key" not in text and "Traceback" not in text
 
 
-def test_an_error_that_no_pattern_knows_is_passed_on_in_one_line():
+def test_an_error_that_matches_no_pattern_is_passed_on_in_one_line():
     inner = ValueError("inner\nsecond line")
     outer = RuntimeError("outer")
     outer.__cause__ = inner

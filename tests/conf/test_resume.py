@@ -1,4 +1,4 @@
-"""`resume=DIR` repeats the recorded run's overrides and values, with what is given now on top."""
+"""`resume=DIR` repeats the overrides and values of a recorded run, followed by the overrides given now."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -10,7 +10,7 @@ from marl_app.config.resume import expand
 
 @pytest.fixture
 def recorded(tmp_path):
-    """A run directory as Hydra leaves it."""
+    """A function that writes the `.hydra` directory of a run with these overrides."""
 
     def make(overrides, edit=None):
         cfg = compose_job(overrides, output_dir="${hydra:runtime.output_dir}")
@@ -34,7 +34,7 @@ def test_without_resume_nothing_changes():
     assert expand(["seed=1", "resume=null"], multirun=False) == ["seed=1", "resume=null"]
 
 
-def test_the_recorded_run_comes_back_with_new_values_on_top(recorded):
+def test_new_values_replace_those_of_the_recorded_run(recorded):
     directory = recorded(["+experiment=self_play", "env=tic_tac_toe", "stop.minutes=1", "seed=7"])
     config, lines = resumed(directory, "stop.minutes=60")
     assert (config.name, config.seed, config.stop.minutes) == ("self_play", 7, 60)
@@ -44,7 +44,7 @@ def test_the_recorded_run_comes_back_with_new_values_on_top(recorded):
     assert "hydra.mode=RUN" in lines
 
 
-def test_groups_can_be_chosen_anew(recorded):
+def test_groups_can_be_changed(recorded):
     directory = recorded(["+experiment=league", "runtime=local", "runtime.opponent_slots=3"])
     config, lines = resumed(directory, "runtime=gpu")
     assert config.runtime.num_gpus_per_learner == 1
@@ -52,7 +52,7 @@ def test_groups_can_be_chosen_anew(recorded):
     assert "runtime=local" not in lines
 
 
-def test_resuming_twice_keeps_one_of_each(recorded):
+def test_resuming_twice_keeps_one_override_per_key(recorded):
     directory = recorded(["+experiment=league", "seed=1"])
     _, lines = resumed(directory, "seed=2")
     task_lines = [line for line in lines if not line.startswith("hydra.")]
@@ -64,7 +64,7 @@ def test_resuming_twice_keeps_one_of_each(recorded):
     )
 
 
-def test_recorded_values_beat_a_conf_that_has_changed_since(recorded):
+def test_recorded_values_replace_those_of_a_changed_conf(recorded):
     def as_it_was(cfg):
         cfg.algorithm.num_epochs = 9
         cfg.algorithm.vf_clip_param = 3.5
@@ -73,7 +73,7 @@ def test_recorded_values_beat_a_conf_that_has_changed_since(recorded):
         cfg.model.activation = 'it\'s \\ "odd", {a: 1}'
         cfg.league.matchmaker.rules[0].probability = 0.25
         cfg.policies.mapping = {"adversary_*": "adversary", "*": "good"}
-        cfg.algorithm.dropped_since = 1  # a key that does not exist any more
+        cfg.algorithm.dropped_since = 1  # a key that was removed
 
     directory = recorded(["+experiment=league", "league/matchmaker=latest_pfsp"], as_it_was)
     config, _ = resumed(directory, "evaluation.games=20")
@@ -84,7 +84,9 @@ def test_recorded_values_beat_a_conf_that_has_changed_since(recorded):
     assert config.league.matchmaker["rules"][0]["probability"] == 0.25
     assert config.league.matchmaker["rules"][1]["matchmaker"]["weighting"] == "squared"
     assert config.policies.mapping == {"adversary_*": "adversary", "*": "good"}
-    assert resumed(directory, "algorithm.num_epochs=4")[0].algorithm.num_epochs == 4  # what is given now beats both
+    assert (
+        resumed(directory, "algorithm.num_epochs=4")[0].algorithm.num_epochs == 4
+    )  # the override given now replaces both
 
 
 def test_an_unchanged_conf_needs_no_extra_overrides(recorded):

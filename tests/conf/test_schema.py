@@ -1,13 +1,14 @@
-"""The checks of the schema, where the table of bad command lines does not reach them."""
+"""The checks of the schema that the table of bad command lines does not cover."""
 
 import pytest
 
 from marl_app.config import schema
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
+from marl_app.config.tree import schema_keys
 
 
-def test_bounds_are_inclusive_or_not_as_they_say():
+def test_inclusive_and_exclusive_bounds():
     assert load(["algorithm.gamma=1", "algorithm.lambda_=0", "runtime.num_env_runners=0"]).algorithm.gamma == 1
     for bad in ("algorithm.lr=0", "algorithm.gamma=1.0001", "runtime.num_env_runners=-1", "stop.minutes=0"):
         with pytest.raises(ConfigError, match=bad.split("=")[0]):
@@ -29,7 +30,7 @@ def test_null_means_no_limit():
 def test_mapping_is_none_or_has_entries():
     assert load([]).policies.mapping is None
     mapping = load(["+policies.mapping={adversary_*: adversary, *: good}"]).policies.mapping
-    assert list(mapping.items()) == [("adversary_*", "adversary"), ("*", "good")]  # the order counts
+    assert list(mapping.items()) == [("adversary_*", "adversary"), ("*", "good")]  # in the given order
 
 
 def test_cores_limit_the_env_runners(monkeypatch):
@@ -37,7 +38,7 @@ def test_cores_limit_the_env_runners(monkeypatch):
     assert load(["runtime.num_env_runners=4"]).runtime.num_env_runners == 4
     with pytest.raises(ConfigError, match="4, the cores of this machine"):
         load(["runtime.num_env_runners=5"])
-    # Ray may be told of more cores than there are, as on a cluster.
+    # runtime.num_cpus may be more than the cores of this machine, as on a cluster.
     assert load(["runtime.num_env_runners=8", "runtime.num_cpus=8"]).runtime.num_env_runners == 8
 
 
@@ -50,7 +51,7 @@ def test_the_batch_must_be_whole_steps_of_all_matches():
     assert load([*bad, "algorithm.train_batch_size_per_learner=32000"])
 
 
-def test_a_batch_smaller_than_one_step_is_told_the_smallest_that_fits():
+def test_the_error_of_a_batch_smaller_than_one_step_gives_the_smallest_batch():
     with pytest.raises(ConfigError, match="give 1024"):
         load(["algorithm.train_batch_size_per_learner=100", "algorithm.minibatch_size=100"])
 
@@ -66,16 +67,10 @@ def test_unknown_anchors(anchor):
         load([f"evaluation.anchors=[{anchor}]"])
 
 
-def test_keys_and_types_are_those_of_the_page():
-    kinds = {key.path: (key.kind, key.optional) for key in schema_keys_of_config()}
+def test_kinds_of_keys():
+    kinds = {key.path: (key.kind, key.optional) for key in schema_keys()}
     assert kinds["algorithm.lr"] == ("a number", False)
     assert kinds["stop.env_steps"] == ("a whole number", True)
     assert kinds["runtime.pipeline"] == ("true or false", False)
     assert kinds["policies.mapping"] == ("a mapping", True)
     assert kinds["stop"] == ("a group of keys", False)
-
-
-def schema_keys_of_config():
-    from marl_app.config.tree import schema_keys
-
-    return schema_keys()

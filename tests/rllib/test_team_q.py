@@ -145,10 +145,10 @@ def test_environments_without_a_team_are_refused_before_ray_starts(tmp_path, cho
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("algorithm.epsilon=[[5,1.0]]", "is no schedule"),
-        ("algorithm.epsilon=[[0,1.0],[10,1.5]]", "is no schedule"),
-        ("algorithm.epsilon=[[0,1.0],[0,0.5]]", "is no schedule"),
-        ("algorithm.epsilon=[0,1]", "is no schedule"),
+        ("algorithm.epsilon=[[5,1.0]]", "is not a schedule"),
+        ("algorithm.epsilon=[[0,1.0],[10,1.5]]", "is not a schedule"),
+        ("algorithm.epsilon=[[0,1.0],[0,0.5]]", "is not a schedule"),
+        ("algorithm.epsilon=[0,1]", "is not a schedule"),
         ("algorithm.mixer=sum", "give one of vdn, qmix"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`task=circle` as a user meets it: the table, the files, the sabotage, and what is refused."""
+"""`task=circle` from the command line: the table, the files, other matchmakers, and wrong settings."""
 
 import os
 import re
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command_line(*arguments):
-    """The experiment in a process of its own, which reports its imports among its errors."""
+    """The result of the experiment in a new process, which lists its imports in stderr."""
     return subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "marl_app", "+experiment=circle", *map(str, arguments)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
@@ -32,7 +32,7 @@ def errors(result):
 
 
 def played(directory, *overrides, experiment="circle"):
-    """The objective of a game played in this process, and its table."""
+    """The objective and the table of a game played in this process."""
     objective = run_task(load([f"+experiment={experiment}", *overrides], output_dir=str(directory)))
     return objective, pd.read_csv(directory / "strength.csv")
 
@@ -53,12 +53,12 @@ def curves(directory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The experiment as it is, on the command line: what it said, and its directory."""
+    """The result of the unchanged experiment on the command line, and its directory."""
     folder = tmp_path_factory.mktemp("circle") / "run"
     return command_line(f"hydra.run.dir={folder}"), folder
 
 
-# A tutorial on this game prints these for its league (seed 7), and 0.000 for its pair in every round.
+# Strength of the league by round, as printed by a tutorial on this game (seed 7); its pair has 0.000 in every round.
 PUBLISHED = {1: 0.150, 5: 0.233, 15: 0.338, 30: 0.437, 45: 0.340, 60: 0.280}
 
 
@@ -71,7 +71,7 @@ def test_the_table(whole):
     }
     assert re.search(r"│ mean of the last 15 +│ 0\.000 +│ 0\.292 +│", result.stdout)
     assert re.search(r"│ first at 0\.5 in round +│ never +│ never +│", result.stdout)
-    assert re.search(r"│ distinct strategies at last +│ 3 +│ 27 +│", result.stdout)
+    assert re.search(r"│ distinct strategies at the end +│ 3 +│ 27 +│", result.stdout)
     assert str(folder) in result.stdout
 
 
@@ -102,37 +102,37 @@ def test_the_files(whole):
 
 
 def test_against_the_latest_the_league_is_a_circle_of_three(whole, tmp_path):
-    """All learners go round 0, 16 and 2, as the pair does, and more rounds change nothing.
+    """All learners cycle through 0, 16 and 2, as the pair does, and more rounds change nothing.
 
-    Played a third each they leave 1/3: whoever beats two of them loses to one.
+    A mixture with a third of each has strength 1/3: its best response beats two of them and loses to the third.
     """
     table = pd.read_csv(whole[1] / "strength.csv")
-    objective, sabotaged = played(tmp_path, "league/matchmaker=latest")
+    objective, latest = played(tmp_path, "league/matchmaker=latest")
     assert objective == pytest.approx(1 / 3)
-    assert rounds(sabotaged, "league", "distinct")[60] == 3 and rounds(table, "league", "distinct")[60] == 27
-    assert rounds(sabotaged, "single self-play") == rounds(table, "single self-play")
+    assert rounds(latest, "league", "distinct")[60] == 3 and rounds(table, "league", "distinct")[60] == 27
+    assert rounds(latest, "single self-play") == rounds(table, "single self-play")
 
 
-def test_the_equilibrium_of_the_same_pool_is_safe(whole, tmp_path):
+def test_the_equilibrium_of_the_same_pool_has_the_best_strength(whole, tmp_path):
     objective, table = played(tmp_path, "league/meta=nash")
     assert objective == pytest.approx(0.5)
     before = pd.read_csv(whole[1] / "strength.csv")
     assert rounds(table, "league", "distinct") == rounds(
         before, "league", "distinct"
-    )  # the same pool, played otherwise
+    )  # the same pool, with another mixture
 
 
 def test_schemes_side_by_side(whole, tmp_path, capsys):
     _, table = played(tmp_path, "task.rounds=3", experiment="circle_schemes")
-    said = capsys.readouterr().out
-    assert "(meta-strategy: league, Uniform)" in said and "(meta-strategy: nash, Nash)" in said
-    assert "…" not in said  # nothing is cut off
+    out = capsys.readouterr().out
+    assert "(meta-strategy: league, UniformMixture)" in out and "(meta-strategy: nash, Nash)" in out
+    assert "…" not in out  # no cell is truncated
     contestants = {"single self-play", "league", "latest", "latest_past", "pfsp", "psro"}
     assert set(table.contestant) == contestants and set(table.meta_strategy) == {"league", "nash"}
     assert len(table) == len(contestants) * 2 * 3
-    # Nobody's luck depends on who else plays, nor on how long.
-    alone = rounds(pd.read_csv(whole[1] / "strength.csv"), "league")
-    assert rounds(table, "league") == {number: alone[number] for number in (1, 2, 3)}
+    # The random numbers of a league depend neither on the other leagues nor on the number of rounds.
+    single = rounds(pd.read_csv(whole[1] / "strength.csv"), "league")
+    assert rounds(table, "league") == {number: single[number] for number in (1, 2, 3)}
     scalars, pictures = curves(tmp_path)
     assert {"circle/psro/strength/nash", "circle/latest_past/strength/league"} <= set(scalars)
     assert len(pictures) == 5
@@ -149,7 +149,7 @@ def test_another_seed_plays_another_game(whole, tmp_path):
     [
         (
             "env=tic_tac_toe",
-            "env._target_=marl_app.envs.tic_tac_toe.TicTacToe: this task plays the circle game: give env=circle",
+            "env._target_=marl_app.envs.tic_tac_toe.TicTacToe: task=circle plays only the circle game: give env=circle",
         ),
         ("env=rock_paper_scissors", "give env=circle"),
         ("env.num_strategies=3", "env.num_strategies must be at least 4, not 3"),
@@ -162,7 +162,7 @@ def test_another_seed_plays_another_game(whole, tmp_path):
         ("~task.meta_strategies.league", "task.meta_strategies has no entry"),
     ],
 )
-def test_what_is_wrong_names_the_key_and_the_fix(tmp_path, line, expected):
+def test_errors_name_the_key_and_the_fix(tmp_path, line, expected):
     with pytest.raises(ConfigError) as caught:
         played(tmp_path, line)
     assert expected in str(caught.value) and len(str(caught.value).splitlines()) <= 2

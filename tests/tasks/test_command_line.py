@@ -1,4 +1,4 @@
-"""End to end: `python -m marl_app` in processes of its own, as a user starts, interrupts, loses and resumes it."""
+"""End to end: `python -m marl_app` in new processes that are started, interrupted, killed and resumed."""
 
 import json
 import os
@@ -30,7 +30,7 @@ QUICK = (
 
 
 def start(*arguments):
-    """The app, in a process group of its own, as a terminal gives it one."""
+    """The process of the app, in a new process group as in a terminal."""
     return subprocess.Popen(
         [sys.executable, "-m", "marl_app", *map(str, arguments)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
@@ -39,7 +39,7 @@ def start(*arguments):
 
 
 def finish(process, code=0):
-    """(stdout, stderr) of a process that ends by itself, with this exit code."""
+    """(stdout, stderr) of a process, which must end with this exit code."""
     try:
         out, err = process.communicate(timeout=200)
     except subprocess.TimeoutExpired:
@@ -54,7 +54,10 @@ def summary(folder):
 
 
 def check_books(folder):
-    """Every iteration stands once in the progress and in the match records, and the records are the league's."""
+    """Check that progress and match records have every iteration once, and that the records match the league.
+
+    Returns the state of the newest checkpoint.
+    """
     progress, matches = pd.read_json(folder / "progress.jsonl", lines=True), pd.read_parquet(folder / "matches")
     state = latest_checkpoint(folder / "checkpoints").state.to_json()
     iterations = list(range(1, state["iteration"] + 1))
@@ -67,7 +70,7 @@ def check_books(folder):
     return state
 
 
-def test_a_league_leaves_everything_that_is_promised(tmp_path):
+def test_a_league_writes_all_its_files(tmp_path):
     folder = tmp_path / "run"
     out, err = finish(start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}"))
     assert "Traceback" not in out + err and "\x1b" not in out  # no control characters in a pipe
@@ -102,12 +105,12 @@ def test_a_league_leaves_everything_that_is_promised(tmp_path):
     assert {"league/payoff", "league/ratings", "league/matchmaking"} == set(events.Tags()["images"])
     assert events.Images("league/payoff")[-1].encoded_image_string.startswith(b"\x89PNG")
 
-    # Not again in the same directory: one line, and nothing is touched.
+    # A second run in the same directory is refused with one line, and changes nothing.
     out, err = finish(start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}"), code=2)
     assert err.count("\n") == 1 and f"continue it with resume={folder}" in err
     assert summary(folder) == ended
 
-    # What was trained is used in three lines, without Ray, and without unpickling anything of the run.
+    # The trained agent is loaded in three lines, without Ray, and without unpickling anything of the run.
     code = f"""
 import sys
 unpickled = []
@@ -142,7 +145,7 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
 
     def iteration():
         saved = latest_checkpoint(checkpoints) if checkpoints.exists() else None
-        return saved.state.to_json()["iteration"] if saved else 0
+        return saved.state.iteration if saved else 0
 
     game = ("+experiment=alphastar", "league.turn=1", *QUICK, "evaluation.anchors=[]", "checkpoint.every_seconds=1")
     process = start(*game, "stop.minutes=10", f"hydra.run.dir={folder}")
@@ -156,13 +159,13 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     assert len(runners) == 1
     process.kill()
     process.communicate()
-    killed_at = latest_checkpoint(checkpoints).state
-    wait_for_end(runners)  # they do not outlive the driver
+    killed_at = latest_checkpoint(checkpoints).state.to_json()
+    wait_for_end(runners)  # env runners end with the driver
 
-    # Only more steps were asked for: everything else is as the first command said.
+    # The resume changes only the limit: everything else is as in the first command.
     process = start(f"resume={folder}", "stop.minutes=20")
     wait_for(lambda: iteration() > killed_at["iteration"] + 3, process)
-    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: every process of the group gets it
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: the signal goes to every process of the group
     out, err = finish(process, code=130)
     assert "interrupted after" in out and "Traceback" not in err, err[-3000:]
     ended = summary(folder)
@@ -170,21 +173,21 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     state = check_books(folder)
     assert state["league"]["snapshots"][: len(killed_at["league"]["snapshots"])] == killed_at["league"]["snapshots"]
     assert len(state["trainees"]) == 4
-    for learner, career in killed_at["league"]["careers"].items():  # all four go on from where they were
+    for learner, career in killed_at["league"]["careers"].items():  # all four continue
         now = state["league"]["careers"][learner]
         assert now["matches"] >= career["matches"] and now["resets"] >= career["resets"]
         assert state["trainees"][learner]["agent_steps"] >= killed_at["trainees"][learner]["agent_steps"] > 0
         assert state["trainees"][learner]["initial"] == killed_at["trainees"][learner]["initial"]
 
     last = iteration() + 2
-    # With a learner in a process of its own, which takes the state over.
+    # With a learner process, which takes over the state.
     finish(start(f"resume={folder}", "stop.minutes=null", f"stop.iterations={last}", "runtime.num_learners=1"))
     assert summary(folder)["status"] == "finished" and iteration() == last
     assert check_books(folder)["counters"]["seconds"] > state["counters"]["seconds"] > killed_at["counters"]["seconds"]
 
 
 def processes(leader):
-    """A process and all that descend from it: {number: command line}."""
+    """{pid: command line} of a process and its descendants."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -239,7 +242,7 @@ def test_several_runs_in_one_process(tmp_path):
         assert yaml.safe_load((run / ".hydra" / "config.yaml").read_text())["env"]["_target_"] == target
 
 
-@pytest.mark.slow  # test_env_runner_processes.py has the same in one process
+@pytest.mark.slow  # test_env_runner_processes.py tests the same in one process
 def test_an_environment_that_only_raises_ends_the_run_with_its_traceback(tmp_path):
     (tmp_path / "fault").write_text("raise")
     game = (

@@ -1,4 +1,4 @@
-"""`task=contrast` on runs of rock, paper, scissors whose players play one action each."""
+"""`task=contrast` on runs of rock, paper, scissors in which each player always plays the same action."""
 
 import json
 
@@ -14,7 +14,7 @@ from tests.evaluation.runs import PAPER, ROCK, SCISSORS, write_run
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """Two schemes with two seeds each: one goes round, one has always been rock. And a run that has not begun."""
+    """Two schemes with two seeds each: the first cycles, the second always played rock; a run without checkpoint."""
     folder = tmp_path_factory.mktemp("sweep")
     schemes = {"self_play": (ROCK, PAPER, SCISSORS), "fsp": (ROCK, ROCK, ROCK)}
     for number, (scheme, seed) in enumerate((scheme, seed) for scheme in schemes for seed in (1, 2)):
@@ -31,7 +31,7 @@ def sweep(tmp_path_factory):
 
 
 def contrast(run, out, *overrides):
-    """The objective, the table and what was written of the runs."""
+    """The objective, the table, and the content of contrast.json."""
     objective = run_task(
         load(["task=contrast", f"run={run}", "task.exploit_env_steps=null", *overrides], output_dir=str(out))
     )
@@ -39,14 +39,14 @@ def contrast(run, out, *overrides):
     return objective, table, json.loads((out / "contrast.json").read_text())
 
 
-def test_who_goes_round_loses_to_its_past(sweep, tmp_path, capsys):
+def test_a_scheme_that_cycles_loses_to_its_past(sweep, tmp_path, capsys):
     # main is rock: it draws with itself, loses to paper, and beats scissors.
     objective, table, found = contrast(sweep, tmp_path, "task.games=64", "task.pool_games=32")
     assert list(table.index) == ["self_play", "fsp"] and list(table["seeds"]) == [2, 2]
     pair, league = table.loc["self_play"], table.loc["fsp"]
     assert [pair[name] for name in ("past", "hardest", "oldest", "middle", "newest")] == [0.5, 0, 0.5, 0, 1]
     assert [league[name] for name in ("past", "hardest", "oldest", "middle", "newest")] == [0.5] * 5
-    assert objective == 0.5  # of the better one
+    assert objective == 0.5  # of the better scheme
     assert pair["cyclic share"] > 0.8 > pair["by chance"] and league["cyclic share"] == 0
     assert pair["exploitability"] == pytest.approx(0.65) and pair["exploitability low"] == pytest.approx(0.6)
     assert pair["of the pool"] == 0.25 and np.isnan(league["exploitability"])
@@ -62,11 +62,11 @@ def test_who_goes_round_loses_to_its_past(sweep, tmp_path, capsys):
 def test_fewer_snapshots_and_no_anchors(sweep, tmp_path, capsys):
     _, table, found = contrast(sweep, tmp_path, "task.snapshots=1", "task.anchors=[]", "task.games=1")
     assert found["runs"][0]["players"] == ["main@0002", "main"] and "random" not in table
-    assert found["runs"][0]["games"] == [[0, 64], [64, 0]]  # a batch of 32 for each half is the least
+    assert found["runs"][0]["games"] == [[0, 64], [64, 0]]  # at least a batch of 32 for each half
     assert "Elo is measured from main@0002" in capsys.readouterr().out
 
 
-def test_a_run_that_has_no_past_yet(tmp_path):
+def test_a_run_without_snapshots(tmp_path):
     run = write_run(tmp_path / "run", pool=())
     (run / ".hydra" / "overrides.yaml").write_text("- +experiment=fsp\n")
     _, table, _ = contrast(run, tmp_path / "out", "task.games=32")

@@ -1,4 +1,4 @@
-"""`task=evaluate` as a user meets it, on runs of rock, paper, scissors that play one action each, and a trained one."""
+"""`task=evaluate` from the command line, on runs of rock, paper, scissors whose players always play the same action."""
 
 import json
 import signal
@@ -26,14 +26,15 @@ def league(tmp_path_factory):
 
 
 def evaluate(run, out, *overrides):
-    """The objective, and what was written."""
+    """The objective, and the content of cross_play.json."""
     elo = run_task(load(["task=evaluate", f"run={run}", *overrides], output_dir=str(out)))
     return elo, json.loads((out / "cross_play.json").read_text())
 
 
 def test_rock_paper_scissors(league, tmp_path, capsys):
-    # main and main@0000 are rock, 1 is paper, 2 scissors: a third each in the Nash equilibrium, and the rocks share
-    # theirs; no ladder in it; who plays one action scores a half against random. mcts_10 cannot play a one-shot game.
+    # main and main@0000 are rock, 1 is paper, 2 scissors: each action has a third in the Nash equilibrium, and the two
+    # rocks share theirs. The payoff is cyclic without a ladder. A fixed action scores a half against random. mcts_10
+    # cannot play a one-shot game.
     elo, found = evaluate(league, tmp_path, "task.anchors=[random,mcts_10]")
     players = {row["player"]: row for row in found["players"]}
     assert list(players) == ["main@0000", "main@0001", "main@0002", "main", "random"]
@@ -56,10 +57,10 @@ def test_rock_paper_scissors(league, tmp_path, capsys):
 def test_tensorboard(league, tmp_path):
     evaluate(league, tmp_path, "task.anchors=[random]", "task.games=1")
     main, random, of_all = (EventAccumulator(str(tmp_path / "tb" / name)).Reload() for name in ("main", "random", ""))
-    # Snapshots after 200, 400 and 600 agent steps, and main after 800; random is a level line.
+    # Snapshots after 200, 400 and 600 agent steps, and main after 800; random has a constant curve.
     assert [event.step for event in main.Scalars("cross_play/elo")] == [200, 400, 600, 800]
     assert [(event.step, event.value) for event in random.Scalars("cross_play/elo")] == [(200, 0.0), (800, 0.0)]
-    assert of_all.Scalars("cross_play/games")[0].value == 160  # a batch of 16 for each of 10 pairs is the least
+    assert of_all.Scalars("cross_play/games")[0].value == 160  # at least a batch of 16 for each of 10 pairs
     assert set(of_all.Tags()["images"]) == {"cross_play/payoff", "cross_play/ratings", "cross_play/cycles"}
 
 
@@ -71,7 +72,7 @@ def test_the_same_seed_gives_the_same_files(league, tmp_path):
     assert found[0] == found[1] != found[2]
 
 
-def test_without_random_it_says_whose_elo_is_zero(league, tmp_path, capsys):
+def test_without_random_the_player_with_elo_zero_is_reported(league, tmp_path, capsys):
     _, found = evaluate(league, tmp_path, "task.anchors=[]", "task.players=[main,main@0001]")
     assert found["zero"] == "main@0001" and "Elo is measured from main@0001" in capsys.readouterr().out
 
@@ -84,26 +85,26 @@ def test_guests(league, tmp_path):
 
 
 class Breaks:
-    """A bot that always plays rock, twice."""
+    """A bot that plays rock twice, then raises."""
 
     memory_size = 0
 
     def __init__(self, env):
-        self.asked = 0
+        self.calls = 0
 
     def act(self, observations, masks, agents, /, *, rng, greedy, memory):
-        self.asked += 1
-        if self.asked > 2:
+        self.calls += 1
+        if self.calls > 2:
             raise RuntimeError("out of rocks")
         return np.full(len(agents), ROCK)
 
 
-def test_a_bot_that_breaks_leaves_what_was_played(league, tmp_path):
+def test_an_error_of_a_bot_keeps_the_matches_played(league, tmp_path):
     players = "task.players=[main@0001,main@0002,tests.tasks.test_evaluate.Breaks]"
     with pytest.raises(RuntimeError, match="out of rocks"):
         evaluate(league, tmp_path, players, "task.anchors=[]")
     found = json.loads((tmp_path / "cross_play.json").read_text())
-    # Of the three pairs, the first two have played a batch: scissors beat paper, and paper beats the bot's rock.
+    # The first two of three pairs have played a batch: scissors beat paper, and paper beats the bot's rock.
     assert found["status"] == "failed" and [pair["games"] for pair in found["pairs"]] == [16, 16, 16, 0, 16, 0]
     assert found["pairs"][1]["score"] == 1 and found["pairs"][0]["score"] == 0
 
@@ -124,7 +125,7 @@ def test_why(league, tmp_path, capsys):
             ["task.players=[main@0009]"],
             "task.players: .* has no player 'main@0009'; its players are main, main@0000",
         ),
-        (["task.players=[main]", "task.anchors=[]"], "only main would play; there are main, main@0000"),
+        (["task.players=[main]", "task.anchors=[]"], "selects only main: give at least two of main, main@0000"),
         (["task.players=main"], r"task.players=main is not a list: give task.players=\[...\]"),
         (["task.why=[main]"], "task.why=.*give two players"),
         (["task.why=[main,mian]"], "task.why: the run has no player 'mian'; its players are main, main@0000 to"),
@@ -132,12 +133,12 @@ def test_why(league, tmp_path, capsys):
         (["task.games=0"], "task.games=0 is not allowed: give a value >= 1"),
     ],
 )
-def test_what_is_refused(league, tmp_path, overrides, message):
+def test_errors_name_the_key_and_the_fix(league, tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
         run_task(load(["task=evaluate", f"run={league}", *overrides], output_dir=str(tmp_path)))
 
 
-def test_what_was_played_before_an_interrupt_is_written(league, tmp_path):
+def test_an_interrupt_keeps_the_matches_played(league, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "marl_app", "task=evaluate", f"run={league}", "task.games=10_000_000",
          f"hydra.run.dir={tmp_path}"],
@@ -147,7 +148,7 @@ def test_what_was_played_before_an_interrupt_is_written(league, tmp_path):
         while not process.stdout.readline().startswith("cross-play:"):
             assert process.poll() is None
         time.sleep(3)
-        process.send_signal(signal.SIGINT)  # what Ctrl-C does
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does
         out, err = process.communicate(timeout=100)
     finally:
         process.kill()
