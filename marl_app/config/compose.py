@@ -52,8 +52,8 @@ def _without_hydra(cfg: DictConfig, output_dir: str = "runs/adhoc") -> DictConfi
 
 def _prepare(overrides: Sequence[str]) -> None:
     """Register the schema, and set the folders whose options error messages list."""
-    register()
     FOLDERS[1:] = user_folders(overrides)
+    register()  # a folder of the user may have an algorithm
 
 
 def to_config(cfg: DictConfig) -> Config:

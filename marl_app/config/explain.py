@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from marl_app.config.errors import ConfigError, first_line
-from marl_app.config.tree import ADDED_GROUPS, all_keys, groups, options, schema_keys
+from marl_app.config.tree import ADDED_GROUPS, algorithm_families, all_keys, groups, options, schema_keys
 
 
 def explain(error: BaseException) -> str:
@@ -44,11 +44,10 @@ def unknown_key(key: str) -> str:
     if key.startswith("hydra."):
         return f"{key}: unknown key. Hydra's keys: python -m marl_app --cfg hydra"
     known = all_keys()
-    choice = next(
-        (item.section for item in schema_keys() if item.path == key and hasattr(item.section, "option")), None
-    )
-    if choice is not None:
-        return f"{key}: not a key of the chosen algorithm; algorithm={choice.option} has it"
+    options_of = {family: option for option, family in algorithm_families().items()}
+    option = next((options_of[k.section] for k in schema_keys() if k.path == key and k.section in options_of), None)
+    if option is not None:
+        return f"{key}: not a key of the chosen algorithm; algorithm={option} has it"
     if key in known:  # a mapping without entries
         return f"{key}: new entries of a mapping are added with a plus: +{key}=..."
     parent, _, name = key.rpartition(".")

@@ -12,14 +12,13 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from marl_app.config.algorithms import CRITICS, AlgorithmConfig, PPOConfig, ValueDecompositionConfig
+from marl_app.config.algorithms import AlgorithmConfig
 from marl_app.config.errors import ConfigError
 from marl_app.config.section import Section, key
 from marl_app.config.targets import check_leaf
 from marl_app.league.players import LINEAGE, MAIN_AGENT, ROLES
 
 __all__ = [
-    "CRITICS",
     "SHARING",
     "AlgorithmConfig",
     "CheckpointConfig",
@@ -27,12 +26,10 @@ __all__ = [
     "EvaluationConfig",
     "LeagueConfig",
     "LearnerConfig",
-    "PPOConfig",
     "PoliciesConfig",
     "RuntimeConfig",
     "Section",
     "StopConfig",
-    "ValueDecompositionConfig",
     "available_cores",
     "key",
 ]

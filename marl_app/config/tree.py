@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields, is_dataclass
@@ -10,6 +12,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 
+from marl_app.config.algorithms import AlgorithmConfig
+from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.flatten import flatten
 from marl_app.config.schema import Config
 
@@ -24,7 +28,7 @@ class Key:
     """A key of the schema.
 
     `path` is dotted; `type` is without `| None`; `optional`: null is allowed; `section` is the class that declares the
-    field. A section with subclasses is a choice: the keys of all of them are keys of the schema.
+    field. The keys of all families of algorithms are keys of the schema.
     """
 
     path: str
@@ -56,8 +60,8 @@ def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
         if is_dataclass(hint):
             assert isinstance(hint, type)
             yield from schema_keys(hint, f"{path}{item.name}.")
-            for choice in hint.__subclasses__():
-                yield from _added_keys(choice, hint, f"{path}{item.name}.")
+            for family in algorithm_families().values() if hint is AlgorithmConfig else ():
+                yield from _added_keys(family, hint, f"{path}{item.name}.")
         elif entry := item.metadata.get("entries"):
             yield Key(f"{path}{item.name}.<name>", entry, False, item, entry)
             yield from schema_keys(entry, f"{path}{item.name}.<name>.")
@@ -67,6 +71,27 @@ def _added_keys(section: type, base: type, path: str) -> Iterator[Key]:
     """Yield the keys that a section adds to those of its base."""
     inherited = {item.name for item in fields(base)}
     return (key for key in schema_keys(section, path) if key.field.name not in inherited)
+
+
+def algorithm_families() -> dict[str, type[AlgorithmConfig]]:
+    """Return the settings classes that the options of `algorithm` begin with, by the first option of each.
+
+    Raises ConfigError for a class that cannot be imported.
+    """
+    families: dict[str, type[AlgorithmConfig]] = {}
+    for file in sorted(_files("algorithm")):
+        named = re.search(r"^defaults: *\[ */([\w.]+)@_here_", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if named is None:
+            continue  # an option that begins with another option, as mappo with ippo
+        module, _, name = named[1].rpartition(".")
+        try:
+            family = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"algorithm={file.stem}: {named[1]} cannot be imported: {first_line(error)}") from error
+        if not (isinstance(family, type) and issubclass(family, AlgorithmConfig)):
+            raise ConfigError(f"algorithm={file.stem}: {named[1]} is not a subclass of AlgorithmConfig")
+        families.setdefault(file.stem, family)
+    return families
 
 
 def groups() -> list[str]:
