@@ -31,7 +31,6 @@ from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Floats, Payoff
 from marl_app.league.players import GUEST, INITIAL, MAIN_AGENT, Guest, Learner, Player, Snapshot
-from marl_app.league.ratings import bradley_terry
 from marl_app.league.reset import Freeze, reset_to
 from marl_app.league.schedule import Schedule, StatefulSchedule, TrainingProgress
 from marl_app.league.thinning.oldest import Oldest
@@ -100,6 +99,7 @@ class League:
         # Worked out from the league as it is: whoever changes it clears the first, whoever changes the pool both.
         # (What learners win says nothing of the payoff within the pool, which meta-strategies are solved from.)
         self._candidates: dict[str, Candidates] = {}  # by learner
+        self._ratings: dict[str, float] = {}  # Elo by player id, of learners and pool
         self._mixtures: Mixtures = {}
 
     @property
@@ -115,7 +115,16 @@ class League:
     @property
     def view(self) -> LeagueView:
         learners, tallies = tuple(self.learners.values()), dict(self._tallies)
-        return LeagueView(learners, self.snapshots, self.payoff, tallies, self._mixtures, self._lineups)
+        return LeagueView(
+            learners,
+            self.snapshots,
+            self.payoff,
+            tallies,
+            mixtures=self._mixtures,
+            lineups=self._lineups,
+            elo_origin=self._elo_origin,
+            fitted_ratings=self._ratings,
+        )
 
     def assign(
         self,
@@ -148,7 +157,7 @@ class League:
         unknown = [name for name in set(outcomes.opponents) - players if not self._has_left(name)]
         if unknown:
             raise ValueError(f"results of {learner} against unknown players {sorted(unknown)}")
-        self._candidates.clear()
+        self._invalidate_results()
         opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
         results, scores = np.zeros((len(opponents), 3), np.int64), np.bincount(row, outcomes.scores, len(opponents))
         np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
@@ -173,7 +182,7 @@ class League:
         Counts of matches and the sum of the scores, as `home` saw them. Nothing happens if one has left the pool.
         """
         if home in self._pool and away in self._pool:
-            self._pool_changes()
+            self._invalidate_pool()
             self.payoff.replace(home, away, wins, draws, losses, score)
             self._measured.add((min(home, away), max(home, away)))
 
@@ -183,7 +192,7 @@ class League:
         It counts where the pool is played as a whole (meta-strategies). Nothing happens if one has left the pool.
         """
         if self._pool.keys() >= set(players):
-            self._pool_changes()
+            self._invalidate_pool()
             self._lineups.record(players, scores)
 
     def unmeasured_lineups(self, sides: int) -> list[tuple[str, ...]]:
@@ -229,7 +238,7 @@ class League:
         taken = self.learners.keys() | {s.player.lineage for s in self.snapshots if s.role != GUEST}
         if clash := [guest.lineage for guest in guests if guest.lineage in taken]:
             raise ValueError(f"the guest {clash[0]} goes by the name of a learner: give it another one")
-        self._pool_changes()
+        self._invalidate_pool()
         invited = {guest.snapshot.player.id: guest.snapshot for guest in guests}
         for player, snapshot in list(self._pool.items()):
             if snapshot.role == GUEST and (player not in invited or invited[player].digest != snapshot.digest):
@@ -249,7 +258,7 @@ class League:
         weights, which are to be stored before; `agent_steps` is what the learner has trained on.
         """
         player = self.next_snapshot(learner)
-        self._pool_changes()
+        self._invalidate_pool()
         snapshot = Snapshot(
             player=player,
             digest=digest,
@@ -274,7 +283,7 @@ class League:
         It takes over that snapshot's record, or has none; its tally starts again. ValueError for an unknown snapshot.
         """
         self._check(learner)
-        self._candidates.clear()
+        self._invalidate_results()
         if to == INITIAL:
             self.payoff.drop(learner)
         elif to in self._pool:
@@ -306,7 +315,7 @@ class League:
 
     def _leave(self, player: str) -> None:
         """A snapshot leaves the pool, and nothing of it stays."""
-        self._pool_changes()
+        self._invalidate_pool()
         del self._pool[player]
         self._measured = {pair for pair in self._measured if player not in pair}
         self._lineups.drop(player)
@@ -317,12 +326,7 @@ class League:
 
         Generation 0 of the first learner is 0, or that learner itself while it has no snapshots.
         """
-        players = [*self.learners, *self._pool]
-        wins, _ = self.payoff.counts(players)
-        ratings = bradley_terry(wins)
-        origin, elo = self._elo_origin or (players[0], 0.0)
-        ratings += elo - ratings[players.index(origin)]
-        return dict(zip(players, ratings.tolist(), strict=True))
+        return dict(self.view.ratings())
 
     def bands(self, learner: str) -> dict[str, tuple[float, float]]:
         """The learner's win rate and effective games against the oldest, middle and newest third of whom it may meet.
@@ -366,7 +370,7 @@ class League:
         """
         if state["version"] != STATE_VERSION:
             raise ValueError(f"league state has version {state['version']!r}; this program reads {STATE_VERSION}")
-        self._pool_changes()
+        self._invalidate_pool()
         snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
         tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
@@ -387,9 +391,15 @@ class League:
         """How the pool as a whole is played: probabilities [k] of `view.pool(side)`, for each of `view.sides`."""
         return self.view.mixture(self.meta_strategy, side)
 
-    def _pool_changes(self) -> None:
-        self._candidates.clear()
-        self._mixtures.clear()
+    def _invalidate_results(self) -> None:
+        """Discard what was computed from results. New dicts, so that a view made before keeps its own values."""
+        self._candidates = {}
+        self._ratings = {}
+
+    def _invalidate_pool(self) -> None:
+        """Discard what was computed from results or from the pool."""
+        self._invalidate_results()
+        self._mixtures = {}
 
     def _has_left(self, name: str) -> bool:
         """Whether this is a snapshot that was in the pool once, as far as is known of lineages that no longer train."""

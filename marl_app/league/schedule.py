@@ -138,7 +138,7 @@ class Plateau:
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         now, frozen = progress.steps(learner), view.last_freeze(learner)
         pool = [snapshot.player.id for snapshot in view.facing(learner)]
-        mixture = view.mixture(self.strategy, view.faced_side(learner))
+        mixture = view.mixture_facing(learner, self.strategy)
         score = float(mixture @ view.payoff.scores(learner, pool)) if pool else 0.5
         known = self._best.get(learner)
         if known is None or known[0] != frozen or score > known[1] + self.min_gain:

@@ -10,7 +10,8 @@ import numpy as np
 from marl_app.league.lineups import Lineups
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats, Payoff
-from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
+from marl_app.league.players import MAIN_AGENT, Learner, Snapshot
+from marl_app.league.ratings import bradley_terry
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class LeagueView:
     snapshots: tuple[Snapshot, ...]  # of all lineages, oldest first
     payoff: Payoff
     tallies: Mapping[str, Tally]  # by learner id
-    mixtures: Mixtures = field(default_factory=dict)  # meta-strategies of this pool that were solved already
-    lineups: Lineups = field(default_factory=Lineups)  # what more than two snapshots score at one match
+    mixtures: Mixtures = field(default_factory=dict)  # solved meta-strategies of this pool, filled by `mixture`
+    lineups: Lineups = field(default_factory=Lineups)  # mean scores in matches of more than two snapshots
+    elo_origin: tuple[str, float] | None = None  # a player and its Elo, which all ratings are relative to
+    fitted_ratings: dict[str, float] = field(default_factory=dict)  # Elo by player id, filled by `ratings`
 
     @property
     def sides(self) -> tuple[int, ...] | tuple[None]:
@@ -71,18 +74,27 @@ class LeagueView:
         everybody: tuple[Learner | Snapshot, ...] = (*self.learners, *self.snapshots)
         return {one.player.id: one.side for one in everybody}[player]
 
-    def faced_side(self, learner: str) -> int | None:
-        """The side that this learner's opponents play; None: whichever is left."""
-        side = self.learner(learner).side
-        return None if side is None else 1 - side
-
     def facing(self, learner: str) -> tuple[Snapshot, ...]:
-        """The snapshots that this learner may meet, oldest first."""
-        return self.pool(self.faced_side(learner))
+        """Return the snapshots that this learner may meet, oldest first."""
+        return self.pool(self._opposing_side(learner))
+
+    def learners_facing(self, learner: str) -> tuple[str, ...]:
+        """Return the ids of the learners that this learner may meet: all and itself, or those of the other side."""
+        side = self._opposing_side(learner)
+        return tuple(other.player.id for other in self.learners if side in (None, other.side))
 
     def main_agents_facing(self, learner: str) -> tuple[str, ...]:
-        """The ids of the main agents that this learner may meet: all, itself included, or those of the other side."""
-        return self.main_agents(self.faced_side(learner))
+        """Return the ids of the main agents among `learners_facing`."""
+        return self.main_agents(self._opposing_side(learner))
+
+    def mixture_facing(self, learner: str, strategy: MetaStrategy) -> Floats:
+        """Return the meta-strategy of the pool that this learner may meet: probabilities [k] of `facing(learner)`."""
+        return self.mixture(strategy, self._opposing_side(learner))
+
+    def _opposing_side(self, learner: str) -> int | None:
+        """Return the side of this learner's opponents; None: all sides share one pool."""
+        side = self.learner(learner).side
+        return None if side is None else 1 - side
 
     def main_agents(self, side: int | None = None) -> tuple[str, ...]:
         """The ids of the main agents of a side; None: all."""
@@ -114,7 +126,22 @@ class LeagueView:
         others = [snapshot.player.id for snapshot in self.pool(1 - side)]
         return strategy.solve_side(self.payoff.matrix(own, others)) if others else np.full(len(own), 1 / len(own))
 
+    def ratings(self) -> Mapping[str, float]:
+        """Return the Elo ratings of all learners and snapshots, by id (see `ratings.bradley_terry`).
+
+        The Elo is relative to `elo_origin`; without it, to the first learner, whose rating is then 0. The ratings are
+        fitted once per state of the league, however many learners and views of that state request them.
+        """
+        if not self.fitted_ratings:
+            players = [*(learner.player.id for learner in self.learners), *(s.player.id for s in self.snapshots)]
+            wins, _ = self.payoff.counts(players)
+            ratings = bradley_terry(wins)
+            origin, elo = self.elo_origin or (players[0], 0.0)
+            ratings += elo - ratings[players.index(origin)]
+            self.fitted_ratings.update(zip(players, ratings.tolist(), strict=True))
+        return self.fitted_ratings
+
     def last_freeze(self, learner: str) -> int:
         """Agent steps the learner had trained on when it was last frozen; 0 if it never was."""
-        snapshots = self.snapshots_of(Player.parse(learner).lineage)
+        snapshots = self.snapshots_of(self.learner(learner).lineage)
         return snapshots[-1].agent_steps if snapshots else 0

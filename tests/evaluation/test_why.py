@@ -7,7 +7,7 @@ import pytest
 
 from marl_app.evaluation.why import explain_pair
 from marl_app.league.league import League
-from marl_app.league.matchmakers.matchmaker import against, self_play
+from marl_app.league.matchmakers.matchmaker import branches_by_win_rate, self_play
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.players import Learner
 from marl_app.league.schedule import EverySteps
@@ -18,7 +18,7 @@ class Newest:
     """A matchmaker that always assigns the newest snapshot."""
 
     def branches(self, view, learner):
-        return against(view.snapshots[-1:], view, learner, "newest", lambda rates: rates / rates.sum())
+        return branches_by_win_rate(view.snapshots[-1:], view, learner, "newest", lambda rates: rates / rates.sum())
 
 
 @pytest.fixture(scope="module")

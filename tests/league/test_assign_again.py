@@ -66,7 +66,7 @@ def test_an_assignment_sees_all_that_has_happened(rule: str) -> None:
         saved.append(made.state_dict())
         digests = {snapshot.player.id: snapshot.digest for snapshot in made.snapshots}
         for learner in ("main", "hunter") * 2:
-            fresh = made.matchmaker.branches(replace(made.view, mixtures={}), learner)
+            fresh = made.matchmaker.branches(replace(made.view, mixtures={}, fitted_ratings={}), learner)
             expected = Candidates(learner, fresh, digests).assign(2, np.random.default_rng(number))
             assignment = made.assign(learner, 2, np.random.default_rng(number))
             assert assignment.opponents == expected.opponents

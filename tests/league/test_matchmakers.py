@@ -134,7 +134,7 @@ def test_fixed_probabilities_go_by_name() -> None:
         (branch,) = fixed.branches(league.view, learner)
         assert branch.opponents == ("bot@0000", "main", "other@0000", "bot@0000")
         assert branch.probabilities.tolist() == [0.5, 0.2, 0.3, 0.0] and branch.rule == "fixed"
-    with pytest.raises(ValueError, match="name main@0001, who is not there; there are main, other, bot@0000"):
+    with pytest.raises(ValueError, match="unknown player 'main@0001': expected one of main, other, bot@0000"):
         Fixed({"main@0001": 1.0}).branches(league.view, "main")
     for wrong in ({"main": 0.5}, {"main": 1.5, "bot": -0.5}, {}):
         with pytest.raises(ValueError, match="must be >= 0 and sum to 1"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over
 from marl_app.league.view import LeagueView
 
 
@@ -30,4 +30,4 @@ class AgeRank:
         candidates = pool[: max(0, len(pool) - self.skip_newest)] or pool
         ranks = np.arange(1, len(candidates) + 1) / max(1, len(candidates))  # in (0, 1], so that powers stay small
         weights = ranks**self.exponent
-        return against(candidates, view, learner, "age_rank", lambda _: weights / weights.sum())
+        return branches_over(candidates, view, learner, "age_rank", weights / weights.sum())

@@ -22,7 +22,7 @@ from functools import partial
 
 import numpy as np
 
-from marl_app.league.matchmakers.matchmaker import Branch, against, scaled, self_play
+from marl_app.league.matchmakers.matchmaker import Branch, branches_by_win_rate, scaled, self_play
 from marl_app.league.matchmakers.pfsp import pfsp_weights
 from marl_app.league.payoff import Floats
 from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER, Snapshot
@@ -52,7 +52,7 @@ def main_agent(view: LeagueView, learner: str) -> list[Branch]:
     exploited = _below(exploiters, view, learner, EXPLOITED)
     mains = view.main_agents_facing(learner)
     for main in mains:
-        lost = _forgotten(view.snapshots_of(main), view, learner)
+        lost = _forgotten(_of_lineage(pool, main), view, learner)
         now = _as_it_is(main, view, learner)
         if exploited:
             verified = _pfsp(exploiters, view, learner, "exploiters", "squared")
@@ -85,7 +85,7 @@ _RULES: dict[str, Callable[[LeagueView, str], list[Branch]]] = {
 
 
 def _pfsp(candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: str, weighting: str) -> list[Branch]:
-    return against(candidates, view, learner, rule, partial(pfsp_weights, weighting=weighting))
+    return branches_by_win_rate(candidates, view, learner, rule, partial(pfsp_weights, weighting=weighting))
 
 
 def _as_it_is(main: str, view: LeagueView, learner: str) -> list[Branch]:
@@ -93,7 +93,7 @@ def _as_it_is(main: str, view: LeagueView, learner: str) -> list[Branch]:
     if main == learner:
         return self_play(view, learner)
     win_rates = view.payoff.win_rates(learner, [main])
-    snapshots = view.snapshots_of(main)
+    snapshots = _of_lineage(view.facing(learner), main)
     if snapshots and win_rates[0] <= TOO_STRONG[view.role(learner)]:
         return _pfsp(snapshots, view, learner, "curriculum", "variance")
     return [Branch("main_agent", 1.0, (main,), win_rates, np.ones(1))]
@@ -120,6 +120,11 @@ def kept_by_suffix_rule(win_rates: Floats) -> int:
     """
     rises = (np.diff(win_rates) > 0).nonzero()[0]
     return int(rises[-1]) + 2 if len(rises) else 0
+
+
+def _of_lineage(snapshots: Sequence[Snapshot], lineage: str) -> Sequence[Snapshot]:
+    """Return the snapshots of one lineage, in the same order."""
+    return [snapshot for snapshot in snapshots if snapshot.player.lineage == lineage]
 
 
 def _ids(snapshots: Sequence[Snapshot]) -> tuple[str, ...]:

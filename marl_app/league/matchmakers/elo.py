@@ -1,18 +1,17 @@
-"""Opponents of one's own strength, by rating: what ladders for humans do.
+"""Opponents of the learner's strength, by rating, as in ladders for humans.
 
-The weight of an opponent is exp(-(d / scale)^2) for a difference of d Elo points. The ratings are fitted to the payoff
-of the learner and the pool (Bradley and Terry, 1952; see `ratings`) whenever a learner asks: milliseconds for a hundred
-snapshots. PFSP with `variance` is the same idea from win rates alone; ratings also judge opponents that were hardly
-met, and see no cycles.
+The weight of an opponent is exp(-(d / scale)^2) for a difference of d Elo points. The ratings are the league's, fitted
+to the payoff of all learners and the pool (Bradley and Terry, 1952; see `ratings`) once per change of the payoff, for
+all learners together: milliseconds for a hundred snapshots. PFSP with `variance` is the same idea with win rates alone;
+ratings also cover opponents with few games, and cannot represent cycles.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over, self_play
 from marl_app.league.payoff import Floats
-from marl_app.league.ratings import bradley_terry
 from marl_app.league.view import LeagueView
 
 
@@ -34,7 +33,8 @@ class Elo:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         pool = view.facing(learner)
-        players = [learner, *(snapshot.player.id for snapshot in pool)]
-        wins, _ = view.payoff.counts(players)
-        ratings = bradley_terry(wins)
-        return against(pool, view, learner, "elo", lambda _: proximity(ratings[1:] - ratings[0], self.scale))
+        if not pool:
+            return self_play(view, learner)
+        ratings = view.ratings()
+        differences = np.array([ratings[snapshot.player.id] for snapshot in pool]) - ratings[learner]
+        return branches_over(pool, view, learner, "elo", proximity(differences, self.scale))

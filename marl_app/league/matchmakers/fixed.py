@@ -29,22 +29,28 @@ class Fixed:
         self.probabilities = chances / chances.sum()
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        everybody = [_found(view, player) for player in self.players]
-        side = view.faced_side(learner)
-        met = np.array([side is None or view.side(player) in (None, side) for player in everybody])
-        chances = self.probabilities[met]
-        if not chances.sum() > 0:
-            raise ValueError(f"fixed probabilities name nobody whom {learner} may meet, who plays another side than it")
-        opponents = tuple(player for player, one in zip(everybody, met, strict=True) if one)
-        return [Branch("fixed", 1.0, opponents, view.payoff.win_rates(learner, opponents), chances / chances.sum())]
+        facing = {*view.learners_facing(learner), *(snapshot.player.id for snapshot in view.facing(learner))}
+        players = [_resolve(view, name) for name in self.players]
+        # [named players] bool: True where the learner may meet the player.
+        allowed = np.array([player in facing for player in players])
+        probabilities = self.probabilities[allowed]
+        if not probabilities.sum() > 0:
+            raise ValueError(
+                f"fixed probabilities name no opponent of {learner}: name a player of the side that it does not play"
+            )
+        opponents = tuple(player for player in players if player in facing)
+        win_rates = view.payoff.win_rates(learner, opponents)
+        return [Branch("fixed", 1.0, opponents, win_rates, probabilities / probabilities.sum())]
 
 
-def _found(view: LeagueView, name: str) -> str:
-    """The id of the player that a name stands for."""
+def _resolve(view: LeagueView, name: str) -> str:
+    """Return the id of the learner, the snapshot, or the newest snapshot of the lineage with this name."""
     learners = [learner.player.id for learner in view.learners]
     pool = [snapshot.player.id for snapshot in view.snapshots]
     if name in learners or name in pool:
         return name
     if line := view.snapshots_of(name):
         return line[-1].player.id
-    raise ValueError(f"fixed probabilities name {name}, who is not there; there are {', '.join([*learners, *pool])}")
+    raise ValueError(
+        f"fixed probabilities name the unknown player {name!r}: expected one of {', '.join([*learners, *pool])}"
+    )

@@ -10,9 +10,7 @@ with every request, and its shares are exact.
 
 from __future__ import annotations
 
-import numpy as np
-
-from marl_app.league.matchmakers.matchmaker import Branch, against, scaled, self_play
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over, scaled, self_play, uniform
 from marl_app.league.view import LeagueView
 
 
@@ -29,5 +27,5 @@ class Ghost:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         newest = view.facing(learner)[-self.window :]
-        past = against(newest, view, learner, "window", lambda x: np.full(len(x), 1 / len(x)))
+        past = branches_over(newest, view, learner, "window", uniform(newest))
         return scaled(self_play(view, learner), self.play_against_latest) + scaled(past, 1 - self.play_against_latest)

@@ -93,16 +93,30 @@ def self_play(view: LeagueView, learner: str) -> list[Branch]:
     return [Branch(SELF_PLAY, 1.0, mains, view.payoff.win_rates(learner, mains), np.full(len(mains), 1 / len(mains)))]
 
 
-def against(
+def branches_over(
+    candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: str, probabilities: Floats
+) -> list[Branch]:
+    """Return one branch over `candidates` with `probabilities` [k]; self-play if there are no candidates.
+
+    Rules that need snapshots use this function or `branches_by_win_rate`, so all of them treat an empty pool alike.
+    """
+    if not candidates:
+        return self_play(view, learner)
+    opponents = tuple(snapshot.player.id for snapshot in candidates)
+    return [Branch(rule, 1.0, opponents, view.payoff.win_rates(learner, opponents), probabilities)]
+
+
+def branches_by_win_rate(
     candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: str, weigh: Callable[[Floats], Floats]
 ) -> list[Branch]:
-    """One branch over `candidates`, weighed by the learner's win rates; self-play while there are no candidates.
-
-    `weigh` maps win rates [k] to probabilities [k]. Every rule that needs snapshots goes through here, so an empty
-    pool means the same for all of them.
-    """
+    """Like `branches_over`, where `weigh` maps the learner's win rates [k] to probabilities [k]."""
     if not candidates:
         return self_play(view, learner)
     opponents = tuple(snapshot.player.id for snapshot in candidates)
     win_rates = view.payoff.win_rates(learner, opponents)
     return [Branch(rule, 1.0, opponents, win_rates, weigh(win_rates))]
+
+
+def uniform(candidates: Sequence[Snapshot]) -> Floats:
+    """Return equal probabilities [k] for k candidates."""
+    return np.full(len(candidates), 1 / max(1, len(candidates)))

@@ -8,7 +8,7 @@ simulated with `league.sims_per_entry`, as there; without, it is what their lear
 
 from __future__ import annotations
 
-from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.view import LeagueView
 
@@ -20,5 +20,5 @@ class Meta:
         self.strategy = strategy
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        side = view.faced_side(learner)
-        return against(view.pool(side), view, learner, "meta", lambda _: view.mixture(self.strategy, side))
+        probabilities = view.mixture_facing(learner, self.strategy)
+        return branches_over(view.facing(learner), view, learner, "meta", probabilities)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from marl_app.league.matchmakers.matchmaker import Branch, against, scaled, self_play
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over, scaled, self_play
 from marl_app.league.outcomes import Outcomes
 from marl_app.league.payoff import Floats
 from marl_app.league.view import LeagueView
@@ -45,7 +45,9 @@ class OpenAIFive:
         return np.array([known.get(player, newcomer) for player in pool])
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        past = against(view.facing(learner), view, learner, RULE, lambda _: softmax(self.qualities(view, learner)))
+        pool = view.facing(learner)
+        probabilities = softmax(self.qualities(view, learner)) if pool else np.zeros(0)
+        past = branches_over(pool, view, learner, RULE, probabilities)
         return scaled(self_play(view, learner), 1 - self.past) + scaled(past, self.past)
 
     def record(self, view: LeagueView, outcomes: Outcomes) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.matchmakers.matchmaker import Branch, branches_by_win_rate
 from marl_app.league.payoff import Floats
 from marl_app.league.view import LeagueView
 
@@ -44,4 +44,4 @@ class Pfsp:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         weigh = partial(pfsp_weights, weighting=self.weighting)
-        return against(view.facing(learner), view, learner, f"pfsp_{self.weighting}", weigh)
+        return branches_by_win_rate(view.facing(learner), view, learner, f"pfsp_{self.weighting}", weigh)

@@ -10,7 +10,7 @@ the mixture responds to the whole of it.
 
 from __future__ import annotations
 
-from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Floats
 from marl_app.league.view import LeagueView
@@ -30,7 +30,7 @@ class Rectified:
         self.strategy = strategy
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        side = view.faced_side(learner)
-        pool = view.pool(side)
+        pool = view.facing(learner)
         scores = view.payoff.scores(learner, [snapshot.player.id for snapshot in pool])
-        return against(pool, view, learner, "rectified", lambda _: rectify(view.mixture(self.strategy, side), scores))
+        probabilities = rectify(view.mixture_facing(learner, self.strategy), scores)
+        return branches_over(pool, view, learner, "rectified", probabilities)

@@ -6,9 +6,7 @@ of all past strategies; a uniform draw from the snapshots is that average.
 
 from __future__ import annotations
 
-import numpy as np
-
-from marl_app.league.matchmakers.matchmaker import Branch, against
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over, uniform
 from marl_app.league.view import LeagueView
 
 
@@ -16,4 +14,5 @@ class Uniform:
     """Every snapshot of the pool is equally likely."""
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        return against(view.facing(learner), view, learner, "uniform", lambda x: np.full(len(x), 1 / len(x)))
+        candidates = view.facing(learner)
+        return branches_over(candidates, view, learner, "uniform", uniform(candidates))
