@@ -1,10 +1,10 @@
-"""The league: the one value that knows who takes part, how they do, whom they play next and who is frozen when.
+"""The league: players, results, matchmaking and freezes, as one value.
 
-The loop of a run, as its owner sees it (AlphaStar's coordinator and learners in one, Vinyals et al., 2019):
+The loop of its owner (AlphaStar's coordinator and learners in one, Vinyals et al., 2019):
 
     assignment = league.assign("main", opponent_slots=4, rng=rng)      # to the env runners
     league.record(outcomes)                                            # from the env runners
-    for freeze in league.tick(progress, rng):                          # a question; nothing changes
+    for freeze in league.tick(progress, rng):                          # decisions; the pool does not change yet
         digest = ...                                                   # the owner stores the weights
         league.add_snapshot(freeze.learner, digest, agent_steps, freeze.reason)
         if freeze.reset_to is not None:
@@ -44,9 +44,9 @@ STATE_VERSION = 5
 
 @dataclass
 class Career:
-    """What a learner has been through: matches recorded (self-play included), resets, and where its weights come from.
+    """The history of a learner: matches recorded (self-play included), resets, and the origin of its weights.
 
-    `origin` is the digest of the snapshot that its weights were trained on from, None for initial weights.
+    `origin` is the digest of the snapshot that its training continued from, None for initial weights.
     """
 
     matches: int = 0
@@ -57,14 +57,14 @@ class Career:
 class League:
     """Learners, the pool of their snapshots, and the payoff between all of them.
 
-    Players go by their ids. Every method that names a learner raises ValueError if the league has no such learner.
+    Arguments name players by their ids. Every method that takes a learner raises ValueError for an unknown learner.
 
-    If the learners have sides, each side has a pool of its own: a learner meets those of the other side only, and each
-    pool has its own meta-strategy.
+    If the learners have sides, each side has a separate pool: a learner meets snapshots of the other side only, and
+    each pool has a separate meta-strategy.
 
-    With a `pool_limit` snapshots leave a pool that is larger, as `thinning` says (None: the oldest), but never a
-    learner's newest one. Guests (see `invite`) stay, and do not count for the limit. The `meta_strategy` (None:
-    uniform) is how the pool as a whole is played.
+    With a `pool_limit`, `thinning` (None: oldest first) picks the snapshots that leave a larger pool; the newest
+    snapshot of each learner always stays. Guests (see `invite`) stay too, and do not count towards the limit. The
+    `meta_strategy` (None: uniform) is the distribution over the pool as a whole.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class League:
         self.pool_limit = pool_limit
         self.meta_strategy = UniformMixture() if meta_strategy is None else meta_strategy
         self.thinning = Oldest() if thinning is None else thinning
-        self.dropped: tuple[Drop, ...] = ()  # who left the pool at the last freeze; not saved
+        self.dropped: tuple[Drop, ...] = ()  # snapshots that left the pool at the last freeze; not saved
         self.careers = {learner: Career() for learner in self.learners}
         self._pool: dict[str, Snapshot] = {}  # by player id, oldest first
         self._tallies = {learner: Tally() for learner in self.learners}
-        self._measured: set[tuple[str, str]] = set()  # pairs of the pool, sorted
+        self._measured: set[tuple[str, str]] = set()  # measured pairs of the pool, the ids of each pair sorted
         self._lineups = Lineups()
-        self._elo_origin: tuple[str, float] | None = None  # a snapshot, and its Elo: what all ratings are measured from
-        # Worked out from the league as it is: whoever changes it clears the first, whoever changes the pool both.
-        # (What learners win says nothing of the payoff within the pool, which meta-strategies are solved from.)
+        self._elo_origin: tuple[str, float] | None = None  # a snapshot and its Elo: the origin of all ratings
+        # Caches. A change of results invalidates the first two; a change of the pool invalidates all three. (Results of
+        # learners do not change the payoff within the pool, from which meta-strategies are solved.)
         self._candidates: dict[str, Candidates] = {}  # by learner
         self._ratings: dict[str, float] = {}  # Elo by player id, of learners and pool
         self._mixtures: Mixtures = {}
@@ -114,6 +114,7 @@ class League:
 
     @property
     def view(self) -> LeagueView:
+        """The current state, read-only; it shares the caches of the league until the next change."""
         learners, tallies = tuple(self.learners.values()), dict(self._tallies)
         return LeagueView(
             learners,
@@ -134,11 +135,11 @@ class League:
         held: Collection[str] = (),
         tolerance: float = 0.0,
     ) -> Assignment:
-        """Whom the learner plays next, with at most `opponent_slots` different snapshots; see `Candidates.assign`.
+        """Return the next opponents of the learner, at most `opponent_slots` different ones; see `Candidates.assign`.
 
-        The matchmaker is asked once after each change of the league, and not for every assignment.
+        The matchmaker is called once after each change of the league, not for every assignment.
         """
-        self._check(learner)
+        self._check_learner(learner)
         if learner not in self._candidates:
             digests = {player: snapshot.digest for player, snapshot in self._pool.items()}
             branches, side = self.matchmaker.branches(self.view, learner), self.learners[learner].side
@@ -146,18 +147,22 @@ class League:
         return self._candidates[learner].assign(opponent_slots, rng, held, tolerance)
 
     def record(self, outcomes: Outcomes) -> None:
-        """Count results. Self-play counts as matches and nowhere else: it says nothing about strength.
+        """Count results. Self-play counts as matches only, because it carries no information about strength.
 
-        Rows with the same opponent are one batch of the payoff. Those against snapshots that have left the pool count
-        as matches only. ValueError if an opponent was never in the league; then nothing of `outcomes` is counted.
+        Rows with the same opponent are one batch of the payoff. Rows against snapshots that have left the pool count as
+        matches only. Raises ValueError if an opponent was never in the league; then nothing of `outcomes` is counted.
         """
         learner = outcomes.learner
-        self._check(learner)
+        self._check_learner(learner)
         players = self.learners.keys() | self._pool.keys()
-        unknown = [name for name in set(outcomes.opponents) - players if not self._has_left(name)]
+        unknown = [name for name in set(outcomes.opponents) - players if not self._was_in_pool(name)]
         if unknown:
-            raise ValueError(f"results of {learner} against unknown players {sorted(unknown)}")
+            raise ValueError(
+                f"results of {learner} against unknown players {sorted(unknown)}: use players of the league"
+            )
         self._invalidate_results()
+        # Sum the rows of each opponent, so that the order of rows does not matter: results int64 [opponents, 3], scores
+        # float64 [opponents]; `row` [rows] is the index of the opponent of each row.
         opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
         results, scores = np.zeros((len(opponents), 3), np.int64), np.bincount(row, outcomes.scores, len(opponents))
         np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
@@ -177,9 +182,10 @@ class League:
     def record_measured_pair(
         self, home: str, away: str, wins: float, draws: float, losses: float, score: float
     ) -> None:
-        """Two snapshots were measured against each other, beside training: that takes the place of what is known.
+        """Replace the record of two snapshots by results that were measured outside of training.
 
-        Counts of matches and the sum of the scores, as `home` saw them. Nothing happens if one has left the pool.
+        `wins`, `draws` and `losses` count matches and `score` sums the scores, from the side of `home`. Does nothing if
+        one of the two has left the pool.
         """
         if home in self._pool and away in self._pool:
             self._invalidate_pool()
@@ -187,22 +193,22 @@ class League:
             self._measured.add((min(home, away), max(home, away)))
 
     def record_measured_lineup(self, players: Sequence[str], scores: Sequence[float]) -> None:
-        """What each of these snapshots scored on average at matches of them all, beside training.
+        """Record the mean score of each of these snapshots in matches of all of them, measured outside of training.
 
-        It counts where the pool is played as a whole (meta-strategies). Nothing happens if one has left the pool.
+        Meta-strategies use it. Does nothing if one of the snapshots has left the pool.
         """
         if self._pool.keys() >= set(players):
             self._invalidate_pool()
             self._lineups.record(players, scores)
 
     def unmeasured_lineups(self, sides: int) -> list[tuple[str, ...]]:
-        """The lineups of the pool, for matches of so many sides, that were not measured, those of older ones first."""
+        """Return the lineups of the pool for `sides` sides that have no measurement; older snapshots first."""
         return self._lineups.unmeasured(list(self._pool), sides)
 
     def unmeasured_pairs(self) -> list[tuple[str, str]]:
-        """The pairs of the pool that may meet and were not `measured`, those of older snapshots first.
+        """Return the pairs of the pool that may meet and have no measurement; older snapshots first.
 
-        In a league with a pool per side, who plays side 0 (a guest may) is the first of a pair.
+        In a league with a pool per side, the first player of a pair plays side 0. (A guest may play either side.)
         """
         pairs = []
         for number, (b, newer) in enumerate(self._pool.items()):
@@ -212,13 +218,12 @@ class League:
         return pairs
 
     def tick(self, progress: TrainingProgress, rng: np.random.Generator | None = None) -> list[Freeze]:
-        """Who is to be frozen now, by the schedule, and what then. A question, asked once per iteration: it
-        changes nothing but `rng` and what the schedule remembers.
+        """Return the learners to freeze now, by the schedule, and their resets. Call it once per iteration.
 
-        `rng` decides what is a matter of chance, which is only whether a league exploiter is reset.
+        It changes only `rng` and the state of the schedule. `rng` is used for random resets (of league exploiters).
 
-        A learner without any snapshot is due at once, as AlphaStar's pool begins with the agent it started from:
-        without a first opponent no win rate could ever make it due.
+        A learner without any snapshot is frozen immediately: AlphaStar's pool too begins with the initial agent, and
+        without a first opponent no win rate could ever trigger a freeze.
         """
         view = self.view
         freezes = []
@@ -230,32 +235,32 @@ class League:
         return freezes
 
     def invite(self, guests: Sequence[Guest]) -> None:
-        """These, and no others, are the guests of the pool from now on: snapshots from elsewhere, which come first.
+        """Replace the guests of the pool, which come before all snapshots of the run.
 
-        Who was a guest already and is the same (by digest) keeps its record; who is not among them leaves the pool.
-        ValueError if a guest goes by the name of a learner, as it is or as its snapshots show.
+        A guest that is in the pool already, with the same digest, keeps its record; guests that are not given leave the
+        pool. Raises ValueError if a guest has the name of a learner or of a lineage in the pool.
         """
         taken = self.learners.keys() | {s.player.lineage for s in self.snapshots if s.role != GUEST}
-        if clash := [guest.lineage for guest in guests if guest.lineage in taken]:
-            raise ValueError(f"the guest {clash[0]} goes by the name of a learner: give it another one")
+        if clashes := [guest.lineage for guest in guests if guest.lineage in taken]:
+            raise ValueError(f"the guest {clashes[0]} has the name of a learner: choose another name")
         self._invalidate_pool()
         invited = {guest.snapshot.player.id: guest.snapshot for guest in guests}
         for player, snapshot in list(self._pool.items()):
             if snapshot.role == GUEST and (player not in invited or invited[player].digest != snapshot.digest):
-                self._leave(player)
+                self._remove_snapshot(player)
         self._pool = {**invited, **{player: s for player, s in self._pool.items() if player not in invited}}
 
     def next_snapshot(self, learner: str) -> Player:
-        """The player that the learner becomes if it is frozen now."""
-        self._check(learner)
+        """Return the player that a freeze of the learner would create now."""
+        self._check_learner(learner)
         earlier = self.view.snapshots_of(learner)
         return Player(learner, (earlier[-1].player.generation or 0) + 1 if earlier else 0)
 
     def add_snapshot(self, learner: str, digest: str, agent_steps: int, reason: str) -> Snapshot:
-        """Add the learner as it is now to the pool, as its next generation; the pool is thinned if it is full.
+        """Add a snapshot of the learner to the pool, as its next generation, and thin the pool if it is too large.
 
-        The snapshot inherits the learner's record of the payoff; the learner's tally starts again. `digest` names the
-        weights, which are to be stored before; `agent_steps` is what the learner has trained on.
+        The snapshot inherits the learner's record in the payoff; the learner's tally restarts at 0. `digest` names the
+        weights, which the caller stores first; `agent_steps` are those that the learner has trained on.
         """
         player = self.next_snapshot(learner)
         self._invalidate_pool()
@@ -278,43 +283,45 @@ class League:
         return snapshot
 
     def reset(self, learner: str, to: str) -> None:
-        """Note that the learner starts again with the weights of `to`: a snapshot of the pool, by id, or INITIAL.
+        """Record that the learner starts again with the weights of `to`: the id of a snapshot of the pool, or INITIAL.
 
-        It takes over that snapshot's record, or has none; its tally starts again. ValueError for an unknown snapshot.
+        The learner inherits the record of that snapshot, or has none; its tally restarts at 0. Raises ValueError for an
+        unknown snapshot.
         """
-        self._check(learner)
+        self._check_learner(learner)
         self._invalidate_results()
         if to == INITIAL:
             self.payoff.drop(learner)
         elif to in self._pool:
             self.payoff.copy_row(to, learner)
         else:
-            raise ValueError(f"{learner} cannot be reset to {to!r}: the pool has no such snapshot")
+            raise ValueError(f"{learner} cannot be reset to {to!r}: the pool has no such snapshot; use {INITIAL!r}")
         self._tallies[learner] = Tally()
         career = self.careers[learner]
         career.resets += 1
         career.origin = None if to == INITIAL else self._pool[to].digest
 
     def _thin(self) -> Iterator[Drop]:
-        """Let snapshots go until the pool is within its limit."""
+        """Remove snapshots until the pool is within its limit."""
         guests = {player for player, snapshot in self._pool.items() if snapshot.role == GUEST}
         while self.pool_limit is not None and len(self._pool) - len(guests) > self.pool_limit:
             view = self.view
-            staying = guests | {line[-1].player.id for line in map(view.snapshots_of, self.learners) if line}
-            drop = self.thinning.drop(view, staying)
-            if drop.player not in self._pool or drop.player in staying:
+            protected = guests | {line[-1].player.id for line in map(view.snapshots_of, self.learners) if line}
+            drop = self.thinning.drop(view, protected)
+            if drop.player not in self._pool or drop.player in protected:
                 raise ValueError(f"{type(self.thinning).__name__} drops {drop.player}, which may not leave the pool")
             if self._elo_origin is not None and drop.player == self._elo_origin[0]:
-                # The oldest snapshot of the lineage takes over, at the Elo it has now, so that ratings go on.
+                # The oldest remaining snapshot of the lineage becomes the origin, at its current Elo, so that ratings
+                # before and after the change are comparable.
                 lineage = Player.parse(drop.player).lineage
                 others = [s.player for s in self.snapshots if s.player.id != drop.player]
-                heir = next((player for player in others if player.lineage == lineage), others[0]).id
-                self._elo_origin = (heir, self.ratings()[heir])
-            self._leave(drop.player)
+                successor = next((player for player in others if player.lineage == lineage), others[0]).id
+                self._elo_origin = (successor, self.ratings()[successor])
+            self._remove_snapshot(drop.player)
             yield drop
 
-    def _leave(self, player: str) -> None:
-        """A snapshot leaves the pool, and nothing of it stays."""
+    def _remove_snapshot(self, player: str) -> None:
+        """Remove a snapshot from the pool, with all its results."""
         self._invalidate_pool()
         del self._pool[player]
         self._measured = {pair for pair in self._measured if player not in pair}
@@ -322,19 +329,19 @@ class League:
         self.payoff.drop(player)
 
     def ratings(self) -> dict[str, float]:
-        """Elo ratings of all players from the payoff (see `ratings.bradley_terry`).
+        """Return the Elo ratings of all players by id (see `LeagueView.ratings`).
 
-        Generation 0 of the first learner is 0, or that learner itself while it has no snapshots.
+        Generation 0 of the first learner has the rating 0, or that learner while it has no snapshots.
         """
         return dict(self.view.ratings())
 
     def bands(self, learner: str) -> dict[str, tuple[float, float]]:
-        """The learner's win rate and effective games against the oldest, middle and newest third of whom it may meet.
+        """Return the learner's (win rate, effective games) against the oldest, middle and newest third of opponents.
 
-        A learner that forgets shows here first: its win rate against the oldest falls. Guests, which have no age, and
-        thirds without a snapshot are left out; 0.5 against a third without games.
+        Forgetting shows here first, as a falling win rate against the oldest third. The opponents are the snapshots
+        that it may meet. Guests, which have no age, and empty thirds are left out; 0.5 against a third without games.
         """
-        self._check(learner)
+        self._check_learner(learner)
         pool = [snapshot.player.id for snapshot in self.view.facing(learner) if snapshot.role != GUEST]
         games = self.payoff.games(learner, pool)
         points = self.payoff.win_rates(learner, pool) * games
@@ -346,13 +353,13 @@ class League:
         return bands
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run changes, as JSON types. Settings (matchmaker, schedule, decay) are not part of it."""
+        """Return everything that a run changes, as JSON types, without settings (matchmaker, schedule, decay)."""
         return {
             "version": STATE_VERSION,
             "learners": [asdict(learner) for learner in self.learners.values()],
             "snapshots": [{**vars(snapshot), "player": player} for player, snapshot in self._pool.items()],
             "tallies": {learner: asdict(tally) for learner, tally in self._tallies.items()},
-            "matches": self.matches,  # for who reads a checkpoint; the careers have it by learner
+            "matches": self.matches,  # for readers of checkpoints; not loaded, the careers have it by learner
             "careers": {learner: asdict(career) for learner, career in self.careers.items()},
             "zero": self._elo_origin,
             "measured": sorted(self._measured),
@@ -363,13 +370,16 @@ class League:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become the league that was saved: with the same settings and rng it goes on exactly as that one would have.
+        """Restore a saved league: with the same settings and rng it continues exactly as the saved league would have.
 
-        Learners of this league that the saved one had not begin without any record. Of those that only the saved one
+        Learners that the saved league did not have start without any record. Of learners that only the saved league
         had, the snapshots stay in the pool. Raises ValueError for another version of the format.
         """
         if state["version"] != STATE_VERSION:
-            raise ValueError(f"league state has version {state['version']!r}; this program reads {STATE_VERSION}")
+            raise ValueError(
+                f"the league state has version {state['version']!r}, expected {STATE_VERSION}: resume it with the "
+                "program that wrote it"
+            )
         self._invalidate_pool()
         snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
@@ -388,11 +398,11 @@ class League:
             self.schedule.load_state_dict(state["schedule"])
 
     def mixture(self, side: int | None = None) -> Floats:
-        """How the pool as a whole is played: probabilities [k] of `view.pool(side)`, for each of `view.sides`."""
+        """Return the league's meta-strategy: probabilities [k] of `view.pool(side)`, for a side of `view.sides`."""
         return self.view.mixture(self.meta_strategy, side)
 
     def _invalidate_results(self) -> None:
-        """Discard what was computed from results. New dicts, so that a view made before keeps its own values."""
+        """Discard what was computed from results. New dicts, so that views made before keep their values."""
         self._candidates = {}
         self._ratings = {}
 
@@ -401,24 +411,30 @@ class League:
         self._invalidate_results()
         self._mixtures = {}
 
-    def _has_left(self, name: str) -> bool:
-        """Whether this is a snapshot that was in the pool once, as far as is known of lineages that no longer train."""
-        player = Player.parse(name)
-        trains = player.lineage in self.learners
-        was = player < self.next_snapshot(player.lineage) if trains else player.lineage in self.careers
-        return player.is_snapshot and was
+    def _was_in_pool(self, name: str) -> bool:
+        """Return whether this snapshot was in the pool before.
 
-    def _check(self, learner: str) -> None:
+        Any generation is accepted for a lineage that no longer trains, because its newest generation is not saved.
+        """
+        player = Player.parse(name)
+        if not player.is_snapshot:
+            return False
+        if player.lineage in self.learners:
+            return player < self.next_snapshot(player.lineage)
+        return player.lineage in self.careers
+
+    def _check_learner(self, learner: str) -> None:
+        """Raise ValueError for an unknown learner."""
         if learner not in self.learners:
-            raise ValueError(f"the league has no learner {learner!r}; its learners are {list(self.learners)}")
+            raise ValueError(f"the league has no learner {learner!r}: expected one of {list(self.learners)}")
 
 
 def _check_sides(learners: Sequence[Learner]) -> None:
-    """ValueError unless no learner has a side, or each has one; main agents, if there are any, are on both then."""
+    """Raise ValueError unless no learner has a side, or each has one and no side alone has main agents."""
     sides = {learner.side for learner in learners}
     mains = {learner.side for learner in learners if learner.role == MAIN_AGENT}
     if sides != {None} and (None in sides or len(mains) == 1):
         raise ValueError(
-            "learners.<name>.side must be null for all, or 0 for some and 1 for others, with a main agent on each; is "
+            "learners.<name>.side must be null for all, or 0 for some and 1 for others, with a main agent on each, not "
             + ", ".join(f"{learner.side} for {learner.lineage}" for learner in learners)
         )

@@ -1,8 +1,8 @@
-"""Leagues of perfect learners, for symmetric matrix games: each becomes a best response in a single round.
+"""Leagues of perfect learners, for symmetric matrix games: each learner becomes a best response within one round.
 
-Nothing is learned here. What remains is the question that a league answers, whom to respond to: a pair answers "the
-latest", and goes round in circles. The league is the one that trains networks, with its pool, matchmaker, schedule and
-meta-strategies; but what a snapshot's digest names is a pure strategy, by its number.
+Nothing is learned here, so that only the choice of opponents matters: a pair responds to the latest opponent, and
+cycles. The league is the same as in training, with pool, matchmaker, schedule and meta-strategies, but the digest of a
+snapshot is the number of a pure strategy.
 
 A game is given by the scores of each pure strategy (row) against each (column): float64 [N, N], 1 for a win, 0.5 for a
 draw, 0 for a loss, S + S.T = 1.
@@ -25,44 +25,45 @@ from marl_app.league.payoff import Floats
 
 
 class Draws:
-    """The random choices of one trainer, by Python's generator."""
+    """The random choices of one experiment, by Python's generator."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def strategy(self, num_strategies: int) -> int:
-        """Any strategy."""
+        """Return a uniformly random strategy."""
         return self._random.randrange(num_strategies)
 
     def opponents(self, branches: Sequence[Branch], count: int) -> list[str]:
-        """Opponents by the matchmaker's probabilities; if these are all equal, nobody is drawn twice."""
+        """Return `count` opponents by the matchmaker's probabilities; without replacement if these are all equal."""
         players = [player for branch in branches for player in branch.opponents]
-        chances = [chance for branch in branches for chance in (branch.probability * branch.probabilities).tolist()]
-        if max(chances) - min(chances) < 1e-9:
+        probabilities = [p for branch in branches for p in (branch.probability * branch.probabilities).tolist()]
+        if max(probabilities) - min(probabilities) < 1e-9:
             return self._random.sample(players, min(count, len(players)))
-        return self._random.choices(players, chances, k=count)
+        return self._random.choices(players, probabilities, k=count)
 
 
 @dataclass
 class OracleHistory:
-    """What a league's pool was after each round: its strength by meta-strategy, and its different strategies."""
+    """The pool of a league after each round: its strength by meta-strategy, and its number of distinct strategies."""
 
     strength: dict[str, list[float]]
     distinct: list[int] = field(default_factory=list)
 
 
 def best_response(scores: Floats, weights: NDArray[Any]) -> int:
-    """The pure strategy with the highest score against a mixture with these weights [N]; of equal ones the first."""
+    """Return the pure strategy with the highest score against a mixture with `weights` [N]; the first of equal ones."""
     return int((scores @ weights).argmax())
 
 
 def strength(scores: Floats, mixture: NDArray[Any]) -> float:
-    """What the best response to a mixture [N] leaves it: 1 - exploitability; 0.5 is the most there is."""
+    """Return the score of a mixture [N] against its best response; at most 0.5, which only an equilibrium reaches."""
     return 1.0 - float((scores @ mixture).max())
 
 
 def play_pair(scores: Floats, rounds: int, draws: Draws) -> list[int]:
-    """A pair: each round the agent responds to the opponent, then the opponent to the agent. The agent's strategies."""
+    """Return the agent's strategies: each round the agent responds to the opponent, then the opponent to the agent."""
+    # The agent's first strategy is drawn although nothing depends on it: the draws after it then match the tutorial's.
     _, opponent = draws.strategy(len(scores)), draws.strategy(len(scores))
     agents = []
     for _ in range(rounds):
@@ -79,21 +80,23 @@ def play_league(
     opponents: int,
     draws: Draws,
 ) -> OracleHistory:
-    """Each round every learner responds to so many draws of the matchmaker from the pool as the round found it.
+    """Play `rounds` rounds: every learner becomes the best response to `opponents` opponents that its matchmaker draws.
 
-    Then everybody meets everybody once, and whom the schedule freezes joins the pool. A round is one agent step.
+    After each round every player meets every other once, and the schedule freezes learners. A round is one agent step.
     """
     size = len(scores)
-    now = {learner: draws.strategy(size) for learner in league.learners}
-    _meet_and_freeze(scores, league, now, 0)
+    current = {learner: draws.strategy(size) for learner in league.learners}
+    _meet_and_freeze(scores, league, current, 0)
     history = OracleHistory({name: [] for name in meta_strategies})
     for number in range(1, rounds + 1):
-        view = league.view
-        known = {snapshot.player.id: int(snapshot.digest) for snapshot in view.snapshots} | now
+        view = league.view  # of the beginning of the round: learners respond to each other's old strategies
+        strategies = {snapshot.player.id: int(snapshot.digest) for snapshot in view.snapshots} | current
         for learner in league.learners:
             drawn = draws.opponents(league.matchmaker.branches(view, learner), opponents)
-            now[learner] = best_response(scores, np.bincount([known[player] for player in drawn], minlength=size))
-        _meet_and_freeze(scores, league, now, number)
+            current[learner] = best_response(
+                scores, np.bincount([strategies[player] for player in drawn], minlength=size)
+            )
+        _meet_and_freeze(scores, league, current, number)
         pool = [int(snapshot.digest) for snapshot in league.snapshots]
         history.distinct.append(len(set(pool)))
         for name, meta in meta_strategies.items():
@@ -101,17 +104,17 @@ def play_league(
     return history
 
 
-def _meet_and_freeze(scores: Floats, league: League, now: Mapping[str, int], steps: int) -> None:
-    """Record what the learners' strategies score now, and add to the pool whom the schedule freezes."""
+def _meet_and_freeze(scores: Floats, league: League, current: Mapping[str, int], steps: int) -> None:
+    """Record the scores of the learners' current strategies, and freeze the learners that are due."""
     pool = {snapshot.player.id: int(snapshot.digest) for snapshot in league.snapshots}
     for learner in league.learners:
-        league.record(_results(scores, learner, {**pool, **now}))
+        league.record(_results(scores, learner, {**pool, **current}))
     for freeze in league.tick(TrainingProgress(agent_steps=steps, iteration=steps)):
-        league.add_snapshot(freeze.learner, str(now[freeze.learner]), steps, freeze.reason)
+        league.add_snapshot(freeze.learner, str(current[freeze.learner]), steps, freeze.reason)
 
 
 def _results(scores: Floats, learner: str, strategies: Mapping[str, int]) -> Outcomes:
-    """One match of a learner against each other player."""
+    """Return the results of one match of a learner against each other player."""
     opponents = tuple(player for player in strategies if player != learner)
     score = scores[strategies[learner], [strategies[player] for player in opponents]]
     wins, draws, losses = ((score == points).astype(np.int64) for points in (1.0, 0.5, 0.0))

@@ -1,13 +1,13 @@
-"""Prefer whom the rack holds: a matchmaker's distribution, bent a little so that fewer weights have to move.
+"""Placement: a preference for snapshots that the env runner or its rack holds, so that fewer weights are transferred.
 
-With `tolerance` t the distribution P becomes (1 - t) P + t P( . | held): a share t of what is not held is given to what
-is, in both cases in proportion to P. The total variation distance to P is t P(not held), so at most t. Nobody's
-probability falls below 1 - t times what the matchmaker said, and under that condition no distribution gives more to
-those that are held; among those that give as much it is the one nearest to P (in relative entropy), because it leaves
-the proportions among the held, and among the others, as they were.
+With `tolerance` t the matchmaker's distribution P becomes (1 - t) P + t P( . | held): a share t of the probability of
+snapshots that are not held moves to those that are, in both cases in proportion to P. The total variation distance to P
+is t P(not held), so at most t. No probability falls below 1 - t times the matchmaker's. Under that condition no
+distribution gives more to held snapshots; of the distributions that give as much, this one is nearest to P (in relative
+entropy), because it keeps the proportions among held snapshots and among the others.
 
-A distance of t alone would allow more, to move all of t: but then whoever is held nowhere, as a new snapshot is, and
-has a probability below t, would never be met and so never be fetched.
+A limit on the distance alone would allow a larger preference, which moves a total of t. But then a snapshot that is
+held nowhere, such as a new snapshot, with a probability below t would never be met, and so never be fetched.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from marl_app.league.payoff import Floats
 
 
 def prefer_held(probabilities: Floats, held: NDArray[np.bool_], tolerance: float) -> Floats:
-    """The bent distribution [k], of the same sum. `held` bool [k]; `tolerance` in [0, 1].
+    """Return the changed distribution [k], with the same sum. `held` is bool [k], `tolerance` in [0, 1].
 
-    Unchanged, bit by bit, if `tolerance` is 0, if all of it is held, or nothing that has a positive probability.
+    Returned as it is if `tolerance` is 0, or if all or none of the probability is held.
     """
-    on_held = float(probabilities @ held)
-    elsewhere = float(probabilities @ ~held)
-    if not on_held > 0 or not tolerance * elsewhere > 0:
+    held_sum = float(probabilities @ held)
+    other_sum = float(probabilities @ ~held)
+    if not held_sum > 0 or not tolerance * other_sum > 0:
         return probabilities
-    bent: Floats = probabilities * np.where(held, 1 + tolerance * elsewhere / on_held, 1 - tolerance)
-    return bent
+    changed: Floats = probabilities * np.where(held, 1 + tolerance * other_sum / held_sum, 1 - tolerance)
+    return changed
 
 
 def total_variation(first: Floats, second: Floats) -> float:
-    """The total variation distance of two distributions [k]: the probability that has to move from one to the other."""
+    """Return the total variation distance of two distributions [k]: the probability that moves between them."""
     return float(np.abs(first - second).sum()) / 2

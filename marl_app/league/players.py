@@ -1,7 +1,7 @@
-"""Who takes part in a league: learners, whose weights train, and snapshots, which are frozen for good.
+"""Players of a league: learners, whose weights train, and snapshots, which never change.
 
-The words are AlphaStar's (Vinyals et al., 2019), except that a snapshot, its "historical player", knows by name which
-learner it was and when: `main@0003` is the snapshot of `main` that was frozen as number 3, counted from 0.
+The words are AlphaStar's (Vinyals et al., 2019), except that the id of a snapshot, its "historical player", names its
+learner and generation: `main@0003` is the snapshot of `main` that was frozen as number 3, counted from 0.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import re
 from dataclasses import dataclass
 from functools import total_ordering
 
-# Roles: what a learner is for.
-MAIN_AGENT = "main_agent"  # has to be robust against everybody
-MAIN_EXPLOITER = "main_exploiter"  # finds weaknesses of the main agents as they are now
+# Roles: the purpose of a learner.
+MAIN_AGENT = "main_agent"  # becomes robust against all players
+MAIN_EXPLOITER = "main_exploiter"  # finds weaknesses of the current main agents
 LEAGUE_EXPLOITER = "league_exploiter"  # finds weaknesses that the whole pool shares
 ROLES = (MAIN_AGENT, MAIN_EXPLOITER, LEAGUE_EXPLOITER)
-GUEST = "guest"  # the role of a snapshot that no learner of the run was: somebody else's, or a bot
+GUEST = "guest"  # the role of a snapshot that is not of a learner of the run: a player of another run, or a bot
 
-LINEAGE = "[a-z][a-z0-9_]{0,63}"  # what a lineage matches: safe as a file name, a metric name and a module id
+# The pattern of lineages: safe as a file name, a metric name and a module id.
+LINEAGE = "[a-z][a-z0-9_]{0,63}"
 _GENERATION = re.compile(r"[0-9]{4,}")
 
 
@@ -26,8 +27,8 @@ _GENERATION = re.compile(r"[0-9]{4,}")
 class Player:
     """A learner (`generation` is None) or one of its snapshots (`generation` >= 0).
 
-    The only class that turns a player into an id and back; everywhere else an id is an opaque string. Players sort by
-    lineage, then by age: the snapshots oldest first and the learner, which is newer than all of them, last.
+    The only class that converts between players and ids; everywhere else an id is an opaque string. Players sort by
+    lineage, then by age: the snapshots oldest first, and last the learner, which is newer than all of them.
 
     Raises ValueError unless the lineage matches LINEAGE and the generation is None or >= 0.
     """
@@ -42,9 +43,10 @@ class Player:
             raise ValueError(f"generation of {self.lineage!r} must be >= 0, not {self.generation}")
 
     def __lt__(self, other: Player) -> bool:
-        return self._age() < other._age()
+        return self._sort_key() < other._sort_key()
 
-    def _age(self) -> tuple[str, bool, int]:
+    def _sort_key(self) -> tuple[str, bool, int]:
+        """Return (lineage, is a learner, generation): False sorts before True, so snapshots before the learner."""
         return self.lineage, self.generation is None, self.generation or 0
 
     @property
@@ -54,7 +56,7 @@ class Player:
 
     @classmethod
     def parse(cls, text: str) -> Player:
-        """The player with this id. Only the one spelling that `.id` writes is accepted, else ValueError."""
+        """Return the player with this id. Raises ValueError for any spelling that `.id` does not write."""
         lineage, at, generation = text.partition("@")
         if at and not _GENERATION.fullmatch(generation):
             raise ValueError(
@@ -62,27 +64,28 @@ class Player:
             )
         player = cls(lineage, int(generation) if at else None)
         if player.id != text:
-            raise ValueError(f"{text!r} is not a player id: write {player.id!r}")
+            raise ValueError(f"{text!r} is not a player id: expected {player.id!r}")
         return player
 
     @property
     def is_snapshot(self) -> bool:
+        """Whether this is a snapshot and not a learner."""
         return self.generation is not None
 
     def snapshot(self, generation: int) -> Player:
-        """The snapshot of this player's lineage with this generation."""
+        """Return the snapshot of this player's lineage with this generation."""
         return Player(self.lineage, generation)
 
 
-INITIAL = "initial"  # the weights that training began with; no snapshot has an id like this
+INITIAL = "initial"  # names the weights that training began with; not the id of any snapshot, which contains an @
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A player that trains, what it is for (its role), and what it starts again from if it is reset after a freeze.
+    """A player that trains, with its role, and the weights that it starts again from if it is reset after a freeze.
 
-    `reset_to`: INITIAL, or the id of a snapshot, or a lineage, whose newest snapshot it is. `side`: the one that it
-    plays, in a league with a pool per side; None: all of them in turn.
+    `reset_to` is INITIAL, the id of a snapshot, or a lineage, which stands for its newest snapshot. `side` is the side
+    that it plays, in a league with a pool per side; None: all sides in turn.
     """
 
     lineage: str
@@ -92,17 +95,18 @@ class Learner:
 
     @property
     def player(self) -> Player:
+        """The learner as a player."""
         return Player(self.lineage)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A learner as it was when it was frozen. It never changes; it leaves the pool only when that is full.
+    """A learner at the time of a freeze. It never changes; it leaves the pool only when the pool is full.
 
-    `digest` names its weights in the store; the weights themselves are never here. `agent_steps` is how many agent
-    steps the learner had trained on by then, resets or not; `parent` is the digest of the snapshot that it was trained
-    on from: the one before it, or what the learner was reset to; None for initial weights. `reason` is why the schedule
-    froze it, in words. `side` is the learner's.
+    `digest` names its weights in the store; the weights themselves are never here. `agent_steps` counts the agent steps
+    that the learner had trained on, resets included; `parent` is the digest of the snapshot that its training continued
+    from: the previous one, or the one that the learner was reset to; None for initial weights. `reason` is the
+    schedule's reason for the freeze, in words. `side` is the learner's.
     """
 
     player: Player
@@ -116,10 +120,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Guest:
-    """Somebody who sits in the pool from the beginning: a player of another run, or a bot.
+    """A fixed opponent that is in the pool from the beginning: a player of another run, or a bot.
 
-    `digest` names its bytes in the store, `source` says in words what it is; it can play one `side` or (None) all. As
-    a snapshot it is generation 0 of a lineage of its own.
+    `digest` names its bytes in the store, `source` describes it in words; it can play one `side` or (None) all. As a
+    snapshot it is generation 0 of a separate lineage.
     """
 
     lineage: str
@@ -129,5 +133,5 @@ class Guest:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The guest as a snapshot of the pool, without a past in this run."""
+        """The guest as a snapshot of the pool: no agent steps, no parent."""
         return Snapshot(Player(self.lineage, 0), self.digest, 0, None, GUEST, self.source, self.side)

@@ -1,8 +1,8 @@
 """Ratings: one number per player, such that differences predict results.
 
-Elo (1978) updates two ratings after each game. Bradley and Terry (1952) is the same model fitted to all games at once,
-so it does not depend on their order; that is what the league reports. No rating sees cycles: rock, paper and scissors
-are all equal here.
+Elo (1978) updates two ratings after each game. Bradley and Terry (1952) is the same model, fitted to all games
+together, so it does not depend on their order; the league reports these ratings. Ratings cannot represent cycles: rock,
+paper and scissors have equal ratings.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from numpy.typing import ArrayLike
 from marl_app.league.payoff import Floats
 
 ELO_PER_LOGIT = 400 / np.log(10)  # 400 points of difference are odds of 10 to 1
-PRECISION = 1e-9  # logits
+PRECISION = 1e-9  # in logits: the fit stops at smaller steps
 
 
 def expected_score(rating_a: float, rating_b: float) -> float:
-    """Expected score of a against b, in (0, 1)."""
+    """Return the expected score of a against b, in (0, 1)."""
     return float(1 / (1 + 10 ** ((rating_b - rating_a) / 400)))
 
 
 def elo_update(rating_a: float, rating_b: float, score: float, k: float = 16.0) -> tuple[float, float]:
-    """Both ratings after a game in which a scored `score` (1 win, 0.5 draw, 0 loss). What one gains the other loses."""
+    """Return both ratings after a game with `score` for a (1 win, 0.5 draw, 0 loss); their sum does not change."""
     gain = k * (score - expected_score(rating_a, rating_b))
     return rating_a + gain, rating_b - gain
 
 
 def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int = 100) -> Floats:
-    """Elo ratings [n], the lowest 0, that make `wins` [n, n] (row beats column; half a win for a draw) most likely.
+    """Return the Elo ratings [n], the lowest 0, with the highest likelihood of `wins` [n, n] (row beats column).
 
-    `smoothing` wins are added both ways to every pair: it keeps ratings finite for players who never won, never
-    played, or share no opponents, and pulls all of them together a little. Must be > 0.
+    A draw is half a win. `smoothing` wins (> 0) are added in both directions of every pair: they keep ratings finite
+    for players that never won, never played, or share no opponents, and pull all ratings together a little.
 
     The fit is Newton's method with step halving. Hunter (2004), "MM algorithms for generalized Bradley-Terry models",
-    finds the same maximum (it is unique) by an iteration that needs hundreds to thousands of rounds when each player
-    met only a few others, as in a league; Newton's needs about ten. Raises ValueError for wins that are not square,
-    finite and >= 0.
+    finds the same unique maximum by an iteration that needs hundreds to thousands of rounds when each player met only a
+    few others, as in a league; Newton's method needs about ten. Raises ValueError for wins that are not square, finite
+    and >= 0.
     """
     won = np.array(wins, np.float64)
     n = len(won)
@@ -50,12 +50,14 @@ def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int 
     logits: Floats = np.zeros(n)
     loss = _loss(logits, won)
     for _ in range(max_iterations):
-        score = np.exp(-np.logaddexp(0.0, logits[None, :] - logits[:, None]))  # expected, row against column
+        # [n, n] expected score of row against column: the sigmoid, without overflow
+        score = np.exp(-np.logaddexp(0.0, logits[None, :] - logits[:, None]))
         gradient = (won - games * score).sum(axis=1)
         weight = games * score * score.T
         hessian = np.diag(weight.sum(axis=1) + 1e-9) - weight
-        # Ratings are defined up to a shift: a constant added to the singular Hessian fixes their mean.
+        # Ratings are defined up to a shift, so the Hessian is singular: an added constant fixes their mean.
         step = np.linalg.solve(hessian + games.mean() / 4, gradient)
+        # Halve the step until it does not increase the loss; a full step can overshoot far from the maximum.
         while (trial := _loss(logits + step, won)) > loss and np.abs(step).max() > PRECISION:
             step = step / 2
         if trial > loss or np.abs(step).max() <= PRECISION:
@@ -66,11 +68,11 @@ def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int 
 
 
 def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> Floats:
-    """How uncertain `ratings` [n] are that `bradley_terry` fitted to `wins` with `smoothing`: [n, n], in squared Elo.
+    """Return the covariance [n, n] in squared Elo of `ratings` [n] that `bradley_terry` fitted to `wins`.
 
-    The inverse of the Hessian of the loss there. Ratings are defined up to a shift, so only differences mean anything:
-    that of i and j has the variance c[i, i] + c[j, j] - 2 c[i, j]. Draws vary less than wins and losses, so with them
-    it is too large, never too small.
+    It is the inverse of the Hessian of the loss, with the same `smoothing`. Ratings are defined up to a shift, so only
+    differences are meaningful: that of i and j has the variance c[i, i] + c[j, j] - 2 c[i, j]. Draws vary less than
+    wins and losses, so with draws the covariance is too large, never too small.
     """
     won = np.array(wins, np.float64) + smoothing
     np.fill_diagonal(won, 0.0)
@@ -78,11 +80,11 @@ def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> 
     expected = np.exp(-np.logaddexp(0.0, logits[None, :] - logits[:, None]))
     weight = (won + won.T) * expected * expected.T
     hessian = np.diag(weight.sum(axis=1)) - weight
-    # A constant added to the singular Hessian fixes the mean, as in the fit; differences do not notice.
+    # A constant added to the singular Hessian fixes the mean, as in the fit; it cancels in differences.
     inverse: Floats = np.linalg.inv(hessian + weight.mean()) * ELO_PER_LOGIT**2
     return inverse
 
 
 def _loss(logits: Floats, won: Floats) -> float:
-    """Negative log likelihood of `won` [n, n]."""
+    """Return the negative log likelihood of `won` [n, n]."""
     return float((won * np.logaddexp(0.0, logits[None, :] - logits[:, None])).sum())

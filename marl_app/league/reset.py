@@ -1,11 +1,11 @@
-"""What becomes of a learner that was frozen: it goes on, or starts again.
+"""Resets: whether a learner continues after a freeze or starts again.
 
-AlphaStar (Vinyals et al., 2019): main agents go on; main exploiters start again after every freeze, league exploiters
-after one in four, from the weights that training began with (here: from what `Learner.reset_to` names). An exploiter
-that goes on would become one more main agent; one that starts again looks for another weakness.
+AlphaStar (Vinyals et al., 2019): main agents continue; main exploiters start again after every freeze, league
+exploiters after one in four, from the weights that training began with (here: from `Learner.reset_to`). An exploiter
+that continued would become one more main agent; an exploiter that starts again finds another weakness.
 
-Where we differ: their pseudocode resets the weights before it makes the snapshot, which would then hold the wrong ones.
-Here a `Freeze` says what to do after the snapshot.
+Where we differ: their pseudocode resets the weights before it makes the snapshot, which would then hold the wrong
+weights. Here a `Freeze` contains the reset that follows the snapshot.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ RESET_PROBABILITY = {
 class Freeze:
     """A decision: freeze this learner (an id) into the pool, for this reason.
 
-    And then, when its snapshot is in the pool, reset it to the weights of `reset_to`, the id of a snapshot or INITIAL;
-    None: it goes on as it is.
+    When its snapshot is in the pool, the learner is reset to the weights of `reset_to`, the id of a snapshot or
+    INITIAL; None: it continues with its weights.
     """
 
     learner: str
@@ -37,17 +37,17 @@ class Freeze:
 
 
 def reset_to(learner: Learner, view: LeagueView, rng: np.random.Generator | None) -> str | None:
-    """What the learner starts again from after a freeze, INITIAL or a snapshot's id; None: it goes on.
+    """Return what the learner starts again from after a freeze: INITIAL, a snapshot's id, or None if it continues.
 
-    A snapshot that is not in the pool, or not any more, is replaced by the newest of its lineage; where there is none,
-    INITIAL. Draws a number only where it is a matter of chance; then ValueError without a generator.
+    A snapshot that is not in the pool is replaced by the newest of its lineage, or by INITIAL without any. Draws a
+    number only if the probability is between 0 and 1; raises ValueError if `rng` is then None.
     """
-    chance = RESET_PROBABILITY.get(learner.role, 0.0)
-    if 0 < chance < 1:
+    probability = RESET_PROBABILITY.get(learner.role, 0.0)
+    if 0 < probability < 1:
         if rng is None:
-            raise ValueError(f"whether a {learner.role} is reset is a matter of chance: give a random generator")
-        chance = float(rng.random() < chance)
-    if not chance:
+            raise ValueError(f"resets of a {learner.role} are random: pass a random generator as rng")
+        probability = float(rng.random() < probability)
+    if not probability:
         return None
     line = [] if learner.reset_to == INITIAL else view.snapshots_of(learner.reset_to.partition("@")[0])
     ids = [snapshot.player.id for snapshot in line]

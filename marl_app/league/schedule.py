@@ -22,42 +22,45 @@ from marl_app.league.view import LeagueView
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a run is since it began: agent steps that learners have trained on, and iterations.
+    """The progress of a run since its beginning: agent steps that learners have trained on, and iterations.
 
-    `agent_steps` goes by learner id; a single number stands for every learner.
+    `agent_steps` maps learner ids to numbers; a single number stands for every learner.
     """
 
     agent_steps: int | Mapping[str, int]
     iteration: int
 
     def steps(self, learner: str) -> int:
-        """Agent steps that this learner has trained on."""
+        """Return the agent steps that this learner has trained on. Raises KeyError for a learner without a number."""
         return self.agent_steps if isinstance(self.agent_steps, int) else self.agent_steps[learner]
 
 
 class Schedule(Protocol):
-    """A rule that says when a learner is frozen."""
+    """A rule that decides when a learner is frozen."""
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
-        """Why the learner should be frozen now, as a sentence for humans; None if it should not."""
+        """Return the reason to freeze the learner now, as words for humans; None if it is not due.
+
+        Raises KeyError for an unknown learner.
+        """
         ...
 
 
 @runtime_checkable
 class StatefulSchedule(Schedule, Protocol):
-    """A schedule that remembers what it saw when it was asked; saved with the league."""
+    """A schedule that remembers earlier calls of `due`; its state is saved with the league."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers, as JSON types."""
+        """Return the state as JSON types."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
         ...
 
 
 class EverySteps:
-    """Freeze every so many agent steps."""
+    """Freeze a learner every `agent_steps` agent steps."""
 
     def __init__(self, agent_steps: int) -> None:
         if agent_steps <= 0:
@@ -70,11 +73,11 @@ class EverySteps:
 
 
 class WinRate:
-    """Freeze a learner that has learned to beat the pool, or has tried for long enough.
+    """Freeze a learner that beats the pool, or after a timeout.
 
-    All counts are since the last freeze. Due when at least `agent_steps` were trained, at least `min_games` were
-    played against the pool, and the lower end of the win rate's Wilson interval exceeds `threshold`; or, whatever
-    the win rate, after `timeout_factor` times as many steps (None: never). AlphaStar's is 2.
+    All counts are since the last freeze. A learner is due after at least `agent_steps` agent steps and `min_games`
+    games against the pool, when the lower end of the Wilson interval of its win rate exceeds `threshold`; or after
+    `timeout_factor` times `agent_steps` with any win rate (None: no timeout). AlphaStar's factor is 2.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class WinRate:
         return None
 
     def reason_to_freeze(self, view: LeagueView, learner: str) -> str | None:
-        """How well the learner beats the pool, if it does so surely."""
+        """Return the win rate in words, if it exceeds the threshold with confidence; else None."""
         tally = view.tallies[learner]
         low, high = wilson(tally.win_rate, tally.games, self.confidence)
         if tally.games < self.min_games or low <= self.threshold:
@@ -115,11 +118,11 @@ class WinRate:
 
 
 class Plateau:
-    """Freeze a learner that has become a best response to the meta-strategy, as far as it can be told.
+    """Freeze a learner whose score against the meta-strategy no longer rises: an approximate best response.
 
-    That is when its mean score against the pool's `strategy` has not risen by `min_gain` for `patience` agent steps,
-    but not before `agent_steps` since its last freeze; and after `budget` of them anyway. PSRO (Lanctot et al., 2017)
-    trains each response for a fixed budget. What it remembers is saved with the league.
+    A learner is due when its mean score against the pool's `strategy` has not risen by `min_gain` for `patience` agent
+    steps, at the earliest `agent_steps` and at the latest `budget` agent steps after its last freeze. PSRO (Lanctot et
+    al., 2017) trains each response for a fixed budget. The best scores are saved with the league.
     """
 
     def __init__(self, strategy: MetaStrategy, agent_steps: int, patience: int, min_gain: float, budget: int) -> None:
@@ -133,40 +136,42 @@ class Plateau:
         self.patience = patience
         self.min_gain = min_gain
         self.budget = budget
-        self._best: dict[str, tuple[int, float, int]] = {}  # learner: its last freeze, best score since, and when
+        # By learner: agent steps at its last freeze, the best score since then, and agent steps at that score.
+        self._best: dict[str, tuple[int, float, int]] = {}
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         now, frozen = progress.steps(learner), view.last_freeze(learner)
         pool = [snapshot.player.id for snapshot in view.facing(learner)]
         mixture = view.mixture_facing(learner, self.strategy)
         score = float(mixture @ view.payoff.scores(learner, pool)) if pool else 0.5
-        known = self._best.get(learner)
-        if known is None or known[0] != frozen or score > known[1] + self.min_gain:
-            known = self._best[learner] = (frozen, score, now)
+        best = self._best.get(learner)
+        # A freeze ends the comparison: scores of before are against another pool.
+        if best is None or best[0] != frozen or score > best[1] + self.min_gain:
+            best = self._best[learner] = (frozen, score, now)
         if now - frozen >= self.budget:
             return f"budget: {now - frozen:,} agent steps since the last freeze"
-        if now - frozen >= self.agent_steps and now - known[2] >= self.patience:
-            return f"plateau: {score:.2f} against the meta-strategy, no better for {now - known[2]:,} agent steps"
+        if now - frozen >= self.agent_steps and now - best[2] >= self.patience:
+            return f"plateau: {score:.2f} against the meta-strategy, no better for {now - best[2]:,} agent steps"
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers, as JSON types."""
+        """Return the best scores as JSON types."""
         return {learner: list(best) for learner, best in self._best.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        self._best = {learner: (frozen, score, at) for learner, (frozen, score, at) in state.items()}
+        """Restore the best scores that `state_dict` returned."""
+        self._best = {learner: (frozen, score, steps) for learner, (frozen, score, steps) in state.items()}
 
 
 class AlphaStarSchedule(WinRate):
-    """As `WinRate`, but each opponent counts: all main agents for a main exploiter, the whole pool for the others.
+    """Like `WinRate`, but for each opponent: all main agents for a main exploiter, the whole pool for other roles.
 
-    `min_games` and the intervals are of the effective games of the payoff, which also remembers games from before the
-    last freeze. Keep `min_games` small: PFSP stops meeting whom a learner always beats.
+    `min_games` and the intervals use the effective games of the payoff, which also contains games from before the last
+    freeze. Keep `min_games` small: PFSP no longer selects opponents that a learner always beats.
     """
 
     def reason_to_freeze(self, view: LeagueView, learner: str) -> str | None:
-        """How well the learner beats its hardest opponent, if it does so surely with all of them."""
+        """Return the lowest win rate in words, if all win rates exceed the threshold with confidence; else None."""
         if view.role(learner) == MAIN_EXPLOITER:
             opponents = view.main_agents_facing(learner)
         else:

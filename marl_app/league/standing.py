@@ -1,7 +1,7 @@
-"""How a league stands: ratings, and how diverse its pool is.
+"""The standing of a league: ratings, and the diversity of its pool.
 
-Ratings cannot see cycles, so a number for diversity stands beside them. Counting snapshots says little: a hundred
-copies are one player. `vendi_score` counts players by how differently they score against the pool.
+Ratings cannot represent cycles, so the standing also has measures of diversity. The number of snapshots is a poor
+measure: a hundred copies are one player. `vendi_score` counts players by the differences of their scores.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from marl_app.league.payoff import Floats
 
 @dataclass(frozen=True)
 class Standing:
-    """Elo of every player; and of the pool, None without games in it: its effective size, that of its meta-strategy,
-    and what share of its payoff goes round in circles (see `cycles.py`).
+    """The Elo of every player, and measures of the pool, which are None without games in it.
 
-    Where each side has a pool, the sizes are their sums.
+    `effective_pool_size` is the Vendi score of the pool, `meta_strategy_size` the perplexity of its meta-strategy, and
+    `cyclic_share` that of its payoff (see `cycles.py`). With a pool per side, the sizes are sums over the sides.
     """
 
     ratings: Mapping[str, float]
@@ -32,32 +32,35 @@ class Standing:
 
     @classmethod
     def from_league(cls, league: League) -> Standing:
-        """Work it out; takes a fraction of a second for hundreds of snapshots."""
+        """Return the current standing; takes a fraction of a second for hundreds of snapshots."""
         view, pool = league.view, [snapshot.player.id for snapshot in league.snapshots]
         _, games = league.payoff.counts(pool)
         if not games.any():
             return cls(league.ratings())
         pools = [[snapshot.player.id for snapshot in view.pool(side)] for side in view.sides]
-        size = sum(
-            vendi_score(league.payoff.matrix(own, other)) for own, other in zip(pools, reversed(pools), strict=True)
+        # With one pool `reversed` gives the same pool: its members meet each other.
+        effective_size = sum(
+            vendi_score(league.payoff.matrix(pool_of_side, opponents))
+            for pool_of_side, opponents in zip(pools, reversed(pools), strict=True)
         )
-        mixed = sum(perplexity(league.mixture(side)) for side in view.sides)
-        return cls(league.ratings(), size, mixed, cycles.decompose(league.payoff, pool).cyclic_share)
+        mixture_size = sum(perplexity(league.mixture(side)) for side in view.sides)
+        return cls(league.ratings(), effective_size, mixture_size, cycles.decompose(league.payoff, pool).cyclic_share)
 
 
 def perplexity(probabilities: Floats) -> float:
-    """The exponential of the entropy of probabilities [n]: n if they are equal, 1 if one of them is 1."""
+    """Return the exponential of the entropy of probabilities [n]: n if all are equal, 1 if any is 1."""
     return float(np.exp(entr(probabilities).sum()))
 
 
 def vendi_score(scores: Floats) -> float:
-    """The effective number of different players, from 1 to n, by their mean scores [n, m] in [0, 1] against others.
+    """Return the effective number of different players, from 1 to n, by their mean scores [n, m] in [0, 1].
 
     Friedman and Dieng (2023), "The Vendi score: a diversity evaluation metric for machine learning": the exponential of
-    the entropy of the eigenvalues of K / n, where K is the similarity of each two players; copies count as one, players
-    without any similarity in full. Similarity is 1 minus the mean difference of their scores against the pool, which
-    noise in the scores changes little.
+    the entropy of the eigenvalues of K / n, where K [n, n] is the similarity of each two players; copies count as one
+    player, players without any similarity count in full. Similarity is 1 minus the mean absolute difference of the
+    scores against the m opponents, which noise in the scores changes little.
     """
+    # [n, n] mean absolute difference of two rows, from an intermediate array [n, n, m]
     differences = np.abs(scores[:, None, :] - scores[None, :, :]).mean(axis=2)
     eigenvalues = np.linalg.eigvalsh((1.0 - differences) / len(scores))
-    return perplexity(np.maximum(eigenvalues, 0.0))
+    return perplexity(np.maximum(eigenvalues, 0.0))  # rounding can make zero eigenvalues slightly negative

@@ -1,4 +1,4 @@
-"""What matchmakers and schedules may look at: the league, read-only."""
+"""The read-only state of a league that matchmakers, schedules and thinnings receive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from marl_app.league.ratings import bradley_terry
 
 @dataclass(frozen=True)
 class Tally:
-    """Results of a learner against the pool since its last freeze, every game counted once and none decayed."""
+    """Results of a learner against the pool since its last freeze, without decay."""
 
     wins: int = 0
     draws: int = 0
@@ -24,6 +24,7 @@ class Tally:
 
     @property
     def games(self) -> int:
+        """The number of results."""
         return self.wins + self.draws + self.losses
 
     @property
@@ -33,12 +34,12 @@ class Tally:
 
 
 Mixtures = dict[tuple[MetaStrategy, int | None], Floats]
-"""Probabilities of the pool of a side (None: the whole pool), by meta-strategy."""
+"""Probabilities [k] of the pool of a side (None: the whole pool), by (meta-strategy, side)."""
 
 
 @dataclass(frozen=True)
 class LeagueView:
-    """The state of a league at one moment. Who receives it reads it; nobody writes to `payoff` through it."""
+    """The state of a league at one moment. Callers must not change `payoff` or `lineups`, which are the league's."""
 
     learners: tuple[Learner, ...]
     snapshots: tuple[Snapshot, ...]  # of all lineages, oldest first
@@ -51,28 +52,28 @@ class LeagueView:
 
     @property
     def sides(self) -> tuple[int, ...] | tuple[None]:
-        """Which pools there are: (None,), one for all sides, or (0, 1), one for each."""
+        """The sides that have a pool: (None,) for one pool of all sides, or (0, 1) for one pool per side."""
         return (None,) if self.learners[0].side is None else (0, 1)
 
     @property
     def evaluated_learners(self) -> tuple[str, ...]:
-        """The learners that are evaluated: the first one; of a league with a pool per side the first main agents."""
+        """The ids of the learners to evaluate: the first learner or, with a pool per side, the first main agents."""
         if self.learners[0].side is None:
             return (self.learners[0].player.id,)
         return self.main_agents(0)[0], self.main_agents(1)[0]
 
     def learner(self, learner: str) -> Learner:
-        """The learner with this id."""
-        return {one.player.id: one for one in self.learners}[learner]
+        """Return the learner with this id. Raises KeyError for an unknown learner."""
+        return {candidate.player.id: candidate for candidate in self.learners}[learner]
 
     def role(self, learner: str) -> str:
-        """What the learner with this id is for."""
+        """Return the role of the learner with this id."""
         return self.learner(learner).role
 
     def side(self, player: str) -> int | None:
-        """The side that a learner or snapshot with this id plays; None: any."""
-        everybody: tuple[Learner | Snapshot, ...] = (*self.learners, *self.snapshots)
-        return {one.player.id: one.side for one in everybody}[player]
+        """Return the side that the learner or snapshot with this id plays; None: any. Raises KeyError if unknown."""
+        candidates: tuple[Learner | Snapshot, ...] = (*self.learners, *self.snapshots)
+        return {candidate.player.id: candidate.side for candidate in candidates}[player]
 
     def facing(self, learner: str) -> tuple[Snapshot, ...]:
         """Return the snapshots that this learner may meet, oldest first."""
@@ -97,34 +98,38 @@ class LeagueView:
         return None if side is None else 1 - side
 
     def main_agents(self, side: int | None = None) -> tuple[str, ...]:
-        """The ids of the main agents of a side; None: all."""
-        return tuple(one.player.id for one in self.learners if one.role == MAIN_AGENT and side in (None, one.side))
+        """Return the ids of the main agents of a side; None: of all sides."""
+        mains = (learner for learner in self.learners if learner.role == MAIN_AGENT)
+        return tuple(learner.player.id for learner in mains if side in (None, learner.side))
 
     def pool(self, side: int | None = None) -> tuple[Snapshot, ...]:
-        """The snapshots that can play a side, oldest first; guests can play any. None: all."""
+        """Return the snapshots that can play a side, oldest first; None: all. Guests without a side can play any."""
         return tuple(snapshot for snapshot in self.snapshots if side is None or snapshot.side in (None, side))
 
     def snapshots_of(self, lineage: str) -> tuple[Snapshot, ...]:
-        """The snapshots of one lineage, oldest first."""
+        """Return the snapshots of one lineage, oldest first."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.player.lineage == lineage)
 
     def mixture(self, strategy: MetaStrategy, side: int | None = None) -> Floats:
-        """The meta-strategy of the pool: probabilities [k] of `pool(side)`; empty without any.
+        """Return the meta-strategy of a pool: probabilities [k] of `pool(side)`; empty for an empty pool.
 
-        In a league with a pool per side, each pool has its own: a side is to be named.
+        In a league with a pool per side, each pool has a separate meta-strategy, and `side` must not be None.
         """
         if (strategy, side) not in self.mixtures:
             self.mixtures[strategy, side] = self._solve(strategy, side)
-        return self.mixtures[strategy, side].copy()
+        return self.mixtures[strategy, side].copy()  # callers may change what they get
 
     def _solve(self, strategy: MetaStrategy, side: int | None) -> Floats:
-        own = [snapshot.player.id for snapshot in self.pool(side)]
-        if not own:
+        """Return the meta-strategy of the pool of a side; uniform while the other side has no snapshots."""
+        players = [snapshot.player.id for snapshot in self.pool(side)]
+        if not players:
             return np.zeros(0)
         if side is None:
-            return strategy.solve(self.lineups.game(own, self.payoff.matrix(own)))
-        others = [snapshot.player.id for snapshot in self.pool(1 - side)]
-        return strategy.solve_side(self.payoff.matrix(own, others)) if others else np.full(len(own), 1 / len(own))
+            return strategy.solve(self.lineups.game(players, self.payoff.matrix(players)))
+        opponents = [snapshot.player.id for snapshot in self.pool(1 - side)]
+        if not opponents:
+            return np.full(len(players), 1 / len(players))
+        return strategy.solve_side(self.payoff.matrix(players, opponents))
 
     def ratings(self) -> Mapping[str, float]:
         """Return the Elo ratings of all learners and snapshots, by id (see `ratings.bradley_terry`).
@@ -142,6 +147,9 @@ class LeagueView:
         return self.fitted_ratings
 
     def last_freeze(self, learner: str) -> int:
-        """Agent steps the learner had trained on when it was last frozen; 0 if it never was."""
+        """Return the agent steps that the learner had trained on at its last freeze; 0 if it was never frozen.
+
+        Raises KeyError for an unknown learner.
+        """
         snapshots = self.snapshots_of(self.learner(learner).lineage)
         return snapshots[-1].agent_steps if snapshots else 0

@@ -1,4 +1,4 @@
-"""Properties are tested on busy machines, too: no example has a deadline."""
+"""Hypothesis without deadlines, because the tests also run on busy machines."""
 
 from hypothesis import settings
 

@@ -1,4 +1,4 @@
-"""AlphaStar's roles: whom each is matched with, when it is frozen, and what becomes of it then."""
+"""AlphaStar's roles: opponents, freezes and resets of each role."""
 
 import json
 
@@ -18,9 +18,9 @@ MAIN, RIVAL = Learner("main", MAIN_AGENT), Learner("rival", MAIN_AGENT)
 ME, LE = Learner("me", MAIN_EXPLOITER), Learner("le", LEAGUE_EXPLOITER)
 
 
-def league_of(*learners: Learner, pool: str = "", gate: AlphaStarSchedule | None = None) -> League:
+def league_of(*learners: Learner, pool: str = "", schedule: AlphaStarSchedule | None = None) -> League:
     """`pool` names the learners that are frozen, in this order."""
-    league = League(learners, AlphaStar(), gate or EverySteps(100))
+    league = League(learners, AlphaStar(), schedule or EverySteps(100))
     for number, learner in enumerate(pool.split()):
         league.add_snapshot(learner, f"{number:064x}", 0, "x")
     return league
@@ -34,29 +34,29 @@ def beats(league: League, learner: str, **win_rates: float) -> None:
 
 
 def table(league: League, learner: str) -> dict[str, tuple[float, dict[str, float]]]:
-    """rule: (its probability, chances of its opponents); rules that come twice are added up."""
+    """Return rule: (its probability, probabilities of its opponents); rules that appear twice are added up."""
     found: dict[str, tuple[float, dict[str, float]]] = {}
     for b in league.matchmaker.branches(league.view, learner):
-        before, chances = found.get(b.rule, (0.0, {}))
+        before, probabilities = found.get(b.rule, (0.0, {}))
         new = dict(zip(b.opponents, b.probabilities.round(4).tolist(), strict=True))
-        found[b.rule] = (round(before + b.probability, 6), chances | new)
+        found[b.rule] = (round(before + b.probability, 6), probabilities | new)
     return found
 
 
 def test_a_main_agent_alone() -> None:
     league = league_of(MAIN, pool="main main main")
-    beats(league, "main", main_0000=0.9, main_0001=0.5, main_0002=0.1)  # older is easier: nothing is forgotten
+    beats(league, "main", main_0000=0.9, main_0001=0.5, main_0002=0.1)  # older snapshots are easier: none is forgotten
     assert table(league, "main") == {
         "pfsp_squared": (0.5, {"main@0000": 0.0093, "main@0001": 0.2336, "main@0002": 0.757}),
-        "self_play": (0.5, {"main": 1.0}),  # 15% without anything to verify, and 35%
+        "self_play": (0.5, {"main": 1.0}),  # 15%, without anything to verify, plus 35%
     }
 
 
-def test_a_former_self_that_is_forgotten_is_verified() -> None:
+def test_a_forgotten_snapshot_is_verified() -> None:
     league = league_of(MAIN, pool="main main main")
     beats(league, "main", main_0000=0.6, main_0001=0.8, main_0002=0.1)  # beats number 1, but number 0 no longer
     found = table(league, "main")
-    # The suffix 0.8, 0.1 falls; its first stays. Squared: 0.16 to 0.04.
+    # The non-increasing suffix is 0.8, 0.1; its first element stays. Squared: 0.16 to 0.04.
     assert found["forgotten"] == (0.15, {"main@0000": 0.8, "main@0001": 0.2})
     assert found["self_play"] == (0.35, {"main": 1.0}) and found["pfsp_squared"][0] == 0.5
     beats(league, "main", main_0000=1.0)  # (600 + 1000) / 2000 = 0.8, no less than number 1
@@ -69,17 +69,17 @@ def test_at_seven_tenths_nothing_is_forgotten() -> None:
     assert "forgotten" not in table(league, "main")
 
 
-def test_exploiters_come_before_former_selves() -> None:
+def test_exploiters_are_verified_before_forgotten_snapshots() -> None:
     league = league_of(MAIN, ME, LE, pool="main me le main me")
     beats(league, "main", main_0000=0.5, main_0001=0.6, me_0000=0.9, me_0001=0.25, le_0000=0.0)
     found = table(league, "main")
     assert found["exploiters"] == (0.15, {"me@0000": 0.0175, "me@0001": 0.9825})  # 0.01 to 0.5625
     assert found["self_play"][0] == 0.35 and set(found["pfsp_squared"][1]) == {s.player.id for s in league.snapshots}
-    beats(league, "main", me_0001=0.36)  # (250 + 360) / 2000 = 0.305: no exploit, so what was forgotten
+    beats(league, "main", me_0001=0.36)  # (250 + 360) / 2000 = 0.305: no exploit, so the forgotten snapshots
     assert table(league, "main")["forgotten"] == (0.15, {"main@0000": 0.6098, "main@0001": 0.3902})  # .25 to .16
 
 
-def test_several_main_agents_share_and_a_strong_one_is_met_by_its_past() -> None:
+def test_several_main_agents_share_and_snapshots_replace_a_strong_main_agent() -> None:
     league = league_of(MAIN, RIVAL, pool="main rival rival")
     beats(league, "main", rival=0.31, main_0000=0.5, rival_0000=0.9, rival_0001=0.5)
     found = table(league, "main")
@@ -87,18 +87,18 @@ def test_several_main_agents_share_and_a_strong_one_is_met_by_its_past() -> None
     beats(league, "main", rival=0.29)  # (310 + 290) / 2000 = 0.3: too strong
     found = table(league, "main")
     assert "main_agent" not in found
-    # Variance: .09 to .25. In the 15% too, for the rival has forgotten nothing and nobody exploits.
+    # Variance: .09 to .25. In the 15% too, because no snapshot is forgotten and no exploiter exploits.
     assert found["curriculum"] == (0.25, {"rival@0000": 0.2647, "rival@0001": 0.7353})
 
 
-def test_a_main_exploiter_plays_the_mains_or_their_past() -> None:
+def test_a_main_exploiter_plays_main_agents_or_their_snapshots() -> None:
     league = league_of(MAIN, RIVAL, ME, pool="main main rival me")
     beats(league, "me", main=0.11, rival=0.1, main_0000=0.5, main_0001=0.5, rival_0000=0.3)
     assert table(league, "me") == {"main_agent": (0.5, {"main": 1.0}), "curriculum": (0.5, {"rival@0000": 1.0})}
     beats(league, "me", main=0.09)
     assert table(league, "me") == {"curriculum": (1.0, {"main@0000": 0.5, "main@0001": 0.5, "rival@0000": 1.0})}
     empty = league_of(MAIN, ME)
-    beats(empty, "me", main=0.0)  # no past to learn from
+    beats(empty, "me", main=0.0)  # no snapshots for a curriculum
     assert table(empty, "me") == {"main_agent": (1.0, {"main": 1.0})}
 
 
@@ -110,7 +110,7 @@ def test_a_league_exploiter_plays_the_pool() -> None:
     }
 
 
-def test_roles_that_are_missing_are_named() -> None:
+def test_unknown_and_missing_roles_are_refused() -> None:
     league = league_of(Learner("other", "goalkeeper"))
     with pytest.raises(ValueError, match="goalkeeper.*main_agent, main_exploiter, league_exploiter"):
         league.matchmaker.branches(league.view, "other")
@@ -128,7 +128,7 @@ def test_suffix_rule_by_hand(win_rates: list[float], kept: int) -> None:
 
 
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), max_size=10))
-def test_suffix_rule_is_the_loop_of_the_paper(win_rates: list[float]) -> None:
+def test_suffix_rule_equals_the_loop_of_the_paper(win_rates: list[float]) -> None:
     def loop() -> int:
         for i in range(len(win_rates) - 1, 0, -1):
             if win_rates[i - 1] < win_rates[i]:
@@ -145,18 +145,18 @@ def due(league: League, learner: str, steps: int = 100) -> str | None:
     return GATE.due(league.view, learner, TrainingProgress({learner: steps}, 0))
 
 
-def test_a_main_agent_is_due_when_it_surely_beats_everybody() -> None:
+def test_a_main_agent_is_due_when_it_beats_all_opponents_with_confidence() -> None:
     league = league_of(MAIN, ME, pool="main main me")
-    beats(league, "main", main_0000=0.9, main_0001=0.74, me=0.1)  # its live exploiter does not count
-    assert due(league, "main") is None  # nobody has met me@0000
+    beats(league, "main", main_0000=0.9, main_0001=0.74, me=0.1)  # the current exploiter does not count
+    assert due(league, "main") is None  # no games against me@0000
     league.payoff.record("main", "me@0000", 19, 0, 0)
     assert due(league, "main") is None  # one game short
     league.payoff.record("main", "me@0000", 1, 0, 0)
     assert due(league, "main", 99) is None  # one step short
     assert due(league, "main") == "win rate 0.74 [0.71, 0.77] or more against each of 3"
-    beats(league, "main", main_0001=0.66)  # (740 + 660) / 2000 = 0.7, and surely not more
+    beats(league, "main", main_0001=0.66)  # (740 + 660) / 2000 = 0.7: the low end is below the threshold
     assert due(league, "main") is None
-    beats(league, "main", main_0001=0.74)  # 0.713 over 3,000 games: the estimate would do, the low end, 0.697, will not
+    beats(league, "main", main_0001=0.74)  # 0.713 over 3,000 games; the low end is 0.697
     assert due(league, "main") is None
     assert due(league, "main", 199) is None
     assert due(league, "main", 200) == "timeout: 200 agent steps since the last freeze"
@@ -164,7 +164,7 @@ def test_a_main_agent_is_due_when_it_surely_beats_everybody() -> None:
 
 def test_an_exploiter_has_to_beat_the_mains_and_a_league_exploiter_the_pool() -> None:
     league = league_of(MAIN, RIVAL, ME, LE, pool="main me le")
-    beats(league, "me", main=0.9, rival=0.8)  # its own snapshot and the main's do not count
+    beats(league, "me", main=0.9, rival=0.8)  # snapshots do not count
     assert due(league, "me") == "win rate 0.80 [0.77, 0.82] or more against each of 2"
     beats(league, "le", main_0000=0.9, me_0000=0.9)
     assert due(league, "le") is None
@@ -172,8 +172,8 @@ def test_an_exploiter_has_to_beat_the_mains_and_a_league_exploiter_the_pool() ->
     assert due(league, "le") is not None
 
 
-def test_each_learner_has_its_own_steps() -> None:
-    league = league_of(MAIN, ME, pool="main me", gate=GATE)
+def test_each_learner_has_separate_steps() -> None:
+    league = league_of(MAIN, ME, pool="main me", schedule=GATE)
     assert league.tick(TrainingProgress({"main": 199, "me": 200}, 0)) == [
         Freeze("me", "timeout: 200 agent steps since the last freeze", INITIAL)
     ]
@@ -182,7 +182,7 @@ def test_each_learner_has_its_own_steps() -> None:
         league.tick(TrainingProgress({"main": 1}, 0))
 
 
-def test_exploiters_start_again_and_main_agents_go_on() -> None:
+def test_exploiters_start_again_and_main_agents_continue() -> None:
     rng, view = np.random.default_rng(0), league_of(MAIN, ME, LE).view
     assert {reset_to(Learner("x", role), view, None) for role in (MAIN_AGENT, "goalkeeper")} == {None}
     assert reset_to(Learner("x", MAIN_EXPLOITER), view, None) == INITIAL
@@ -195,27 +195,29 @@ def test_exploiters_start_again_and_main_agents_go_on() -> None:
 def test_an_exploiter_may_start_from_a_snapshot() -> None:
     view = league_of(MAIN, ME, pool="main main me").view
 
-    def of(to: str) -> str | None:
+    def target(to: str) -> str | None:
         return reset_to(Learner("x", MAIN_EXPLOITER, to), view, None)
 
-    assert (of("main@0000"), of("main"), of("me")) == ("main@0000", "main@0001", "me@0000")
-    assert of("main@0007") == "main@0001"  # one that is not there: the newest of its lineage
-    assert of("nobody") == INITIAL
+    assert (target("main@0000"), target("main"), target("me")) == ("main@0000", "main@0001", "me@0000")
+    assert target("main@0007") == "main@0001"  # not in the pool: the newest of its lineage
+    assert target("unknown") == INITIAL
 
 
-def test_the_first_generation_is_not_reset_for_it_is_the_initial_one() -> None:
+def test_no_reset_follows_the_first_generation() -> None:
     league = league_of(MAIN, ME, LE)
     assert [freeze.reset_to for freeze in league.tick(TrainingProgress(0, 0))] == [None] * 3  # no generator is needed
 
 
-def test_a_reset_learner_has_no_past() -> None:
+def test_a_reset_learner_has_no_record() -> None:
     league = league_of(MAIN, ME, pool="main me")
     league.record(outcome("me", "main", 90, 10))
     league.record(outcome("me", "main@0000", 70, 30))
     snapshot = league.add_snapshot("me", "f" * 64, 100, "x")
     league.reset("me", INITIAL)
     assert league.payoff.games("me", ["main", "main@0000"]).tolist() == [0, 0]
-    assert league.payoff.win_rates("me@0001", ["main", "main@0000"]) == pytest.approx([0.9, 0.7])  # its snapshot has
+    assert league.payoff.win_rates("me@0001", ["main", "main@0000"]) == pytest.approx(
+        [0.9, 0.7]
+    )  # its snapshot keeps the record
     assert league.view.tallies["me"].games == 0 and league.view.last_freeze("me") == 100
     career = league.careers["me"]
     assert (career.matches, career.resets, career.origin) == (200, 1, None)
@@ -223,7 +225,7 @@ def test_a_reset_learner_has_no_past() -> None:
     resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
     assert resumed.careers == league.careers and resumed.matches == league.matches == 200
     for each in (league, resumed):
-        assert each.add_snapshot("me", "e" * 64, 200, "x").parent is None  # it descends from nobody
+        assert each.add_snapshot("me", "e" * 64, 200, "x").parent is None  # initial weights have no parent
     assert snapshot.parent == f"{1:064x}"
 
 
@@ -235,7 +237,7 @@ def test_a_learner_may_start_again_from_a_snapshot() -> None:
     assert league.payoff.win_rates("me", ["me@0000"]) == pytest.approx([0.6])
     assert league.add_snapshot("me", "c" * 64, 9, "x").parent == "d" * 64
     before = json.dumps(league.state_dict())
-    for learner, to in (("me", "main@0009"), ("me", "main"), ("nobody", INITIAL)):
+    for learner, to in (("me", "main@0009"), ("me", "main"), ("unknown", INITIAL)):
         with pytest.raises(ValueError, match="no such snapshot|no learner"):
             league.reset(learner, to)
     assert json.dumps(league.state_dict()) == before

@@ -1,4 +1,4 @@
-"""The matchmaker is asked once after each change of the league; what is dealt is what asking every time would deal."""
+"""The matchmaker is called once after each change of the league, and assignments equal those of a call every time."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,8 +43,8 @@ def results(made: League, rng: np.random.Generator) -> Outcomes:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_an_assignment_sees_all_that_has_happened(rule: str) -> None:
-    """Every method that changes the league, at random, two assignments after each: one asks, one remembers."""
+def test_an_assignment_uses_the_newest_state(rule: str) -> None:
+    """Random changes of the league, with two assignments after each: the second uses the cache."""
     made, rng = league(RULES[rule]()), np.random.default_rng(0)
     for learner in made.learners:
         made.add_snapshot(learner, f"{learner}_first", 0, "")
@@ -60,7 +60,7 @@ def test_an_assignment_sees_all_that_has_happened(rule: str) -> None:
         "invite": lambda: made.invite([guest] if rng.random() < 0.5 else []),
         "resume": lambda: made.load_state_dict(saved.pop(0)),
     }
-    dealt = set()
+    assigned = set()
     for number in range(150):
         changes[str(rng.choice(list(changes), p=[0.5, 0.2, 0.1, 0.1, 0.05, 0.05]))]()
         saved.append(made.state_dict())
@@ -71,16 +71,16 @@ def test_an_assignment_sees_all_that_has_happened(rule: str) -> None:
             assignment = made.assign(learner, 2, np.random.default_rng(number))
             assert assignment.opponents == expected.opponents
             assert assignment.shares.tolist() == expected.shares.tolist()
-            dealt.add(assignment.opponents)
-    assert len(dealt) > 60  # else nothing ever changed
+            assigned.add(assignment.opponents)
+    assert len(assigned) > 60  # otherwise the test shows nothing
 
 
-def test_the_matchmaker_is_asked_once_per_change_and_learner() -> None:
+def test_the_matchmaker_is_called_once_per_change_and_learner() -> None:
     class Counting(Pfsp):
-        asked = 0
+        calls = 0
 
         def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-            self.asked += 1
+            self.calls += 1
             return super().branches(view, learner)
 
     rule, rng = Counting(), np.random.default_rng(0)
@@ -91,4 +91,4 @@ def test_the_matchmaker_is_asked_once_per_change_and_learner() -> None:
             for _ in range(5):
                 made.assign(learner, 2, rng)
         made.record(results(made, rng))
-    assert rule.asked == 3 * 2
+    assert rule.calls == 3 * 2

@@ -1,4 +1,4 @@
-"""However few slots there are, the chance of a match is what the matchmaker said."""
+"""For any number of slots, the probability of a match is the matchmaker's."""
 
 from collections import defaultdict
 
@@ -28,8 +28,8 @@ def by_key(assignment: Assignment) -> dict[tuple[str, str], float]:
     return shares
 
 
-def test_a_pool_that_fits_is_dealt_exactly() -> None:
-    pool = {"main@0000": 0.7, "main@0001": 0.2, "main@0002": 0.1, "main@0003": 0.0}  # three are possible
+def test_a_pool_that_fits_gets_exact_shares() -> None:
+    pool = {"main@0000": 0.7, "main@0001": 0.2, "main@0002": 0.1, "main@0003": 0.0}  # three have a positive probability
     assignment = Candidates("main", half_self_play(pool), POOL).assign(3, np.random.default_rng(0))
     assert by_key(assignment) == pytest.approx(
         {
@@ -56,7 +56,7 @@ def test_the_mean_share_over_many_requests_is_the_matchmakers_distribution() -> 
     for player, weight in weights.items():
         p = weight / total
         deviation = 0.5 * np.sqrt(p * (1 - p) / slots / requests)
-        assert abs(mean[player, "past"] - 0.5 * p) < 4.5 * deviation  # one in 10,000 for twelve players
+        assert abs(mean[player, "past"] - 0.5 * p) < 4.5 * deviation  # fails once in 10,000 runs, for twelve players
 
 
 def test_a_snapshot_of_two_rules_has_two_entries_and_one_slot() -> None:
@@ -66,11 +66,11 @@ def test_a_snapshot_of_two_rules_has_two_entries_and_one_slot() -> None:
     assert exact == pytest.approx({(a, "x"): 0.3, (b, "x"): 0.3, (a, "y"): 0.4})
     branches = [*branches[:1], branch("y", 0.4, {a: 0.5, c: 0.5})]
     for seed in range(20):
-        dealt = by_key(Candidates("main", branches, POOL).assign(1, np.random.default_rng(seed)))
-        if (a, "x") in dealt:  # one slot: if `a` is drawn, its rules share it as 0.3 to 0.2
-            assert dealt == pytest.approx({(a, "x"): 0.6, (a, "y"): 0.4})
+        shares = by_key(Candidates("main", branches, POOL).assign(1, np.random.default_rng(seed)))
+        if (a, "x") in shares:  # one slot: if `a` is drawn, its rules share it as 0.3 to 0.2
+            assert shares == pytest.approx({(a, "x"): 0.6, (a, "y"): 0.4})
         else:
-            assert list(dealt.values()) == [1.0]
+            assert list(shares.values()) == [1.0]
 
 
 def test_another_learner_takes_a_slot_and_the_learner_itself_none() -> None:
@@ -79,14 +79,14 @@ def test_another_learner_takes_a_slot_and_the_learner_itself_none() -> None:
         branch("mains", 0.25, {"rival": 1.0}),
         branch("past", 0.25, dict.fromkeys(POOL, 1.0)),
     ]
-    met = 0.0
+    rival_share = 0.0
     for seed in range(400):
         assignment = Candidates("main", branches, POOL).assign(2, np.random.default_rng(seed))
-        dealt = by_key(assignment)
-        assert dealt["main", "self_play"] == pytest.approx(0.5)
-        assert len({player for player, _ in dealt} - {"main"}) <= 2
-        met += dealt.get(("rival", "mains"), 0.0) / 400
-    assert met == pytest.approx(0.25, abs=0.035)  # four standard deviations of a mean of 400 draws of 2 with p = 1/2
+        shares = by_key(assignment)
+        assert shares["main", "self_play"] == pytest.approx(0.5)
+        assert len({player for player, _ in shares} - {"main"}) <= 2
+        rival_share += shares.get(("rival", "mains"), 0.0) / 400
+    assert rival_share == pytest.approx(0.25, abs=0.035)  # four standard deviations: 400 times 2 draws with p = 1/2
     assert {o.player for o in assignment.opponents if o.digest is None} <= {"main", "rival"}
 
 

@@ -1,4 +1,4 @@
-"""Guests sit in the pool from the beginning, and stay whatever becomes of the others."""
+"""Guests are in the pool from the beginning, and stay when other snapshots leave."""
 
 import json
 
@@ -41,13 +41,15 @@ def test_a_guest_is_met_rated_and_recorded_like_any_snapshot() -> None:
     league.record(outcomes("main", [("bot@0000", 30, 0, 10), ("old@0000", 10, 0, 30)]))
     freeze(league, 0)
     ratings = league.ratings()
-    assert ratings["main@0000"] == 0 and ratings["old@0000"] > 0 > ratings["bot@0000"]  # zero is the run's own first
+    assert (
+        ratings["main@0000"] == 0 and ratings["old@0000"] > 0 > ratings["bot@0000"]
+    )  # the first snapshot of the run has 0
     assert league.snapshots[0].role == GUEST and league.snapshots[1].reason == "runs/x:main@0003"
     assert [games for _, games in league.bands("main").values()] == [0]  # guests have no age
 
 
 @pytest.mark.parametrize("thinning", [Oldest(), Stride(), MetaThinning(0.02)], ids=lambda rule: type(rule).__name__)
-def test_guests_stay_and_do_not_count(thinning: object) -> None:
+def test_guests_stay_and_do_not_count_towards_the_limit(thinning: object) -> None:
     league = make_league(BOT, pool_limit=2, thinning=thinning)
     for steps in range(0, 600, 100):
         freeze(league, steps)
@@ -55,7 +57,7 @@ def test_guests_stay_and_do_not_count(thinning: object) -> None:
     assert pool(league)[-1] == "main@0005"
 
 
-def test_who_is_a_guest_after_a_resume() -> None:
+def test_guests_after_a_resume() -> None:
     before = make_league(BOT, OLD)
     freeze(before, 0)
     before.record(outcomes("main", [("bot@0000", 3, 0, 1), ("old@0000", 1, 0, 3), ("main@0000", 2, 0, 2)]))
@@ -70,11 +72,11 @@ def test_who_is_a_guest_after_a_resume() -> None:
 
     same, other = resumed(BOT, OLD), resumed(new, changed)
     assert same.snapshots == before.snapshots and same.ratings() == before.ratings()
-    assert pool(other) == ["new@0000", "old@0000", "main@0000"]  # the bot was taken away
+    assert pool(other) == ["new@0000", "old@0000", "main@0000"]  # the bot is no longer a guest
     games = other.payoff.games("main", ["bot@0000", "old@0000", "main@0000"])
-    assert games.tolist() == [0, 0, 4]  # the other one of the same name has no record
+    assert games.tolist() == [0, 0, 4]  # another guest of the same name has no record
 
 
-def test_a_name_is_one_players_only() -> None:
-    with pytest.raises(ValueError, match="the guest main goes by the name of a learner"):
+def test_a_guest_with_the_name_of_a_learner_is_refused() -> None:
+    with pytest.raises(ValueError, match="the guest main has the name of a learner"):
         make_league(Guest("main", "0" * 64, "random"))

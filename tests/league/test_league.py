@@ -1,4 +1,4 @@
-"""The league as its owner uses it: assign, record, tick, freeze, save and go on."""
+"""The league in use: assign, record, tick, freeze, save and resume."""
 
 import json
 
@@ -31,7 +31,7 @@ def outcomes(learner: str, rows: list[tuple[str, int, int, int]]) -> Outcomes:
 
 
 def play(league: League, assignment: Assignment, rng: np.random.Generator) -> Outcomes:
-    """300 matches dealt by shares; the learner wins 60%."""
+    """300 matches, distributed by the shares; the learner scores 60%."""
     counts = rng.multinomial(300, assignment.shares)
     rows = []
     for opponent, n in zip(assignment.opponents, counts, strict=True):
@@ -41,7 +41,7 @@ def play(league: League, assignment: Assignment, rng: np.random.Generator) -> Ou
 
 
 def run(league: League, rng: np.random.Generator, iterations: range) -> list[str]:
-    """A whole run without learning; the log says everything the league decided."""
+    """A whole run without learning; returns a log of all decisions of the league."""
     log = []
     for iteration in iterations:
         assignment = league.assign("main", 3, rng)
@@ -54,7 +54,7 @@ def run(league: League, rng: np.random.Generator, iterations: range) -> list[str
 
 
 @pytest.mark.parametrize("limit", [None, 4])
-def test_a_resumed_league_is_the_league_that_stopped(limit: int | None) -> None:
+def test_a_resumed_league_equals_an_unbroken_one(limit: int | None) -> None:
     unbroken, rng = make_league(limit=limit), np.random.default_rng(3)
     expected = run(unbroken, rng, range(60))
 
@@ -72,26 +72,26 @@ def test_a_resumed_league_is_the_league_that_stopped(limit: int | None) -> None:
     assert len(resumed.snapshots) == (limit or 15)  # frozen every fourth iteration, after 120 steps
 
 
-def test_the_first_generation_is_due_at_once_then_the_schedule_decides() -> None:
+def test_the_first_generation_is_due_immediately_then_the_schedule_decides() -> None:
     league = make_league()
     (freeze,) = league.tick(TrainingProgress(0, 0))
     assert (freeze.learner, freeze.reason) == ("main", "the first generation")
-    assert league.tick(TrainingProgress(0, 0)) == [freeze] and league.snapshots == ()  # asking changes nothing
+    assert league.tick(TrainingProgress(0, 0)) == [freeze] and league.snapshots == ()  # a tick adds no snapshot
     league.add_snapshot("main", "a" * 64, 0, freeze.reason)
     assert league.tick(TrainingProgress(99, 1)) == []
     assert [f.reason for f in league.tick(TrainingProgress(100, 2))] == ["100 agent steps since the last freeze"]
 
 
-def test_snapshots_know_their_past_and_inherit_the_record() -> None:
+def test_snapshots_have_a_parent_and_inherit_the_record() -> None:
     league = make_league()
-    zero = league.add_snapshot("main", "a" * 64, 0, "first")
+    first = league.add_snapshot("main", "a" * 64, 0, "first")
     league.record(outcomes("main", [("main@0000", 75, 0, 25)]))
-    one = league.add_snapshot("main", "b" * 64, 500, "why not")
-    assert (zero.parent, one.parent, one.player.id) == (None, "a" * 64, "main@0001")
-    assert (one.agent_steps, one.role, one.reason) == (500, "main_agent", "why not")
+    second = league.add_snapshot("main", "b" * 64, 500, "why not")
+    assert (first.parent, second.parent, second.player.id) == (None, "a" * 64, "main@0001")
+    assert (second.agent_steps, second.role, second.reason) == (500, "main_agent", "why not")
     assert league.payoff.win_rates("main@0001", ["main@0000", "main"]) == pytest.approx([0.75, 0.5])
     assert league.view.tallies["main"].games == 0  # counts since the last freeze
-    assert league.snapshots == league.view.snapshots_of("main") == (zero, one)
+    assert league.snapshots == league.view.snapshots_of("main") == (first, second)
 
 
 def test_self_play_counts_as_matches_and_nothing_else() -> None:
@@ -103,8 +103,8 @@ def test_self_play_counts_as_matches_and_nothing_else() -> None:
     assert league.payoff.games("main", ["main", "main@0000"])[0] == 0
 
 
-def test_rows_of_one_opponent_are_one_batch_whatever_their_order() -> None:
-    """Sides and rules are rows of the same batch, and which env runner answered first must not matter."""
+def test_rows_of_an_opponent_are_one_batch_in_any_order() -> None:
+    """Sides and rules are rows of the same batch, so the order of env runners does not matter."""
     rows = [("main@0000", 90, 0, 10), ("main@0000", 10, 0, 90), ("main", 1, 0, 1)]
     states = []
     for order in (rows, rows[::-1]):
@@ -134,7 +134,7 @@ def test_ratings_start_at_generation_zero() -> None:
     assert ratings["main"] == pytest.approx(400, abs=2)  # ten wins per loss; smoothing takes a point
 
 
-def test_bands_tell_old_opponents_from_new_ones() -> None:
+def test_bands_are_by_age_of_the_opponents() -> None:
     league = make_league()
     assert league.bands("main") == {}
     for generation in range(6):
@@ -152,27 +152,27 @@ def pool(league: League) -> list[str]:
 
 
 def freeze(league: League, *learners: str) -> None:
-    """Digests and steps count what the learner has been frozen as before."""
+    """Freeze the learners; digests and agent steps are their generations."""
     for learner in learners:
         number = league.next_snapshot(learner).generation or 0
         league.add_snapshot(learner, f"{number:064x}", number, "x")
 
 
-def test_the_oldest_leave_a_full_pool_and_numbers_go_on() -> None:
+def test_the_oldest_leave_a_full_pool_and_generations_continue() -> None:
     league = make_league(limit=3)
     freeze(league, *["main"] * 3)
     assert pool(league) == ["main@0000", "main@0001", "main@0002"]
     freeze(league, "main", "main")
     assert pool(league) == ["main@0002", "main@0003", "main@0004"]
     assert league.next_snapshot("main").id == "main@0005"
-    assert league.snapshots[0].parent == f"{1:064x}"  # it has left, and is the parent all the same
+    assert league.snapshots[0].parent == f"{1:064x}"  # the parent has left the pool
     assert league.payoff.state_dict()["players"] == ["main", *pool(league)]
 
 
-def test_nobody_loses_its_newest_snapshot() -> None:
+def test_the_newest_snapshot_of_each_learner_stays() -> None:
     league = make_league("main", "rival", limit=2)
     freeze(league, "rival", *["main"] * 5)
-    assert pool(league) == ["rival@0000", "main@0004"]  # the oldest of all stays: it is the rival's only one
+    assert pool(league) == ["rival@0000", "main@0004"]  # the oldest stays: it is the rival's only snapshot
     freeze(league, "rival")
     assert pool(league) == ["main@0004", "rival@0001"]
 
@@ -188,13 +188,13 @@ def test_a_pool_within_its_limit(limit: int, frozen: list[str]) -> None:
     assert pool(league) == [player for player in made if player in pool(league)]  # oldest first
     newest = {max(player for player in made if player.startswith(learner)) for learner in set(frozen)}
     assert newest <= set(pool(league))
-    # Who stays is the newest of all, beside a learner's own newest one.
+    # The pool holds the newest snapshots of all, and the newest of each learner.
     assert set(pool(league)) <= {*made[-limit:], *newest}
     assert set(league.payoff.state_dict()["players"]) == ({*frozen, *pool(league)})
 
 
-def test_matches_against_who_has_left_count_as_matches_only() -> None:
-    """They were under way when their opponent left."""
+def test_results_against_removed_snapshots_count_as_matches_only() -> None:
+    """Such matches were running when their opponent left the pool."""
     league = make_league("main", "rival", limit=2)
     freeze(league, "main", "rival", "main")
     assert pool(league) == ["rival@0000", "main@0001"]
@@ -207,17 +207,17 @@ def test_matches_against_who_has_left_count_as_matches_only() -> None:
     assert league.matches == 13 and league.view.tallies["main"].losses == league.view.tallies["main"].games == 1
 
 
-@pytest.mark.parametrize("stranger", ["main@0002", "rival@0000", "other@0000", "other"])
-def test_who_was_never_in_the_league_is_an_error_with_a_limit_too(stranger: str) -> None:
+@pytest.mark.parametrize("unknown", ["main@0002", "rival@0000", "other@0000", "other"])
+def test_results_against_unknown_players_are_refused(unknown: str) -> None:
     league = make_league("main", "rival", limit=2)
     freeze(league, "main", "main")
     before = json.dumps(league.state_dict())
     with pytest.raises(ValueError, match="unknown players"):
-        league.record(outcomes("main", [("main@0000", 1, 0, 0), (stranger, 1, 0, 0)]))
+        league.record(outcomes("main", [("main@0000", 1, 0, 0), (unknown, 1, 0, 0)]))
     assert json.dumps(league.state_dict()) == before
 
 
-def test_ratings_go_on_when_their_zero_leaves_the_pool() -> None:
+def test_ratings_continue_when_their_origin_leaves_the_pool() -> None:
     league, unlimited = make_league(limit=2), make_league()
     for each in (league, unlimited):
         freeze(each, "main")
@@ -229,29 +229,29 @@ def test_ratings_go_on_when_their_zero_leaves_the_pool() -> None:
     freeze(unlimited, "main")
     ratings = league.ratings()
     assert unlimited.ratings()["main@0000"] == 0 and "main@0000" not in ratings
-    # Its heir keeps its Elo: some 400 points, from ten wins per loss against the one that has left.
+    # The next origin keeps its Elo: about 400 points, from ten wins per loss against the removed snapshot.
     assert ratings["main@0001"] == unlimited.ratings()["main@0001"] == pytest.approx(400, abs=30)
-    # 60 to 50 against the heir, and nobody else that is left has been met.
+    # 60 to 50 against the new origin; no other remaining snapshot has games.
     assert ratings["main"] - ratings["main@0001"] == pytest.approx(400 * np.log10(60 / 50), abs=1)
     assert ratings["main@0002"] == pytest.approx(ratings["main"])
     resumed = make_league(limit=2)
     resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
     assert resumed.ratings() == ratings
     for each in (league, resumed):
-        freeze(each, "main")  # the heir leaves, too
+        freeze(each, "main")  # the new origin leaves too
         assert each.ratings()["main@0002"] == pytest.approx(ratings["main@0002"], abs=1)
 
 
-def test_faulty_calls_are_refused_and_change_nothing() -> None:
+def test_invalid_calls_are_refused_and_change_nothing() -> None:
     league = make_league()
     before = json.dumps(league.state_dict())
     with pytest.raises(ValueError, match="unknown players"):
         league.record(outcomes("main", [("main", 1, 0, 0), ("main@0009", 1, 0, 0)]))
     for call in (
-        lambda: league.assign("nobody", 1, np.random.default_rng(0)),
-        lambda: league.record(outcomes("nobody", [])),
+        lambda: league.assign("unknown", 1, np.random.default_rng(0)),
+        lambda: league.record(outcomes("unknown", [])),
         lambda: league.add_snapshot("main@0000", "a" * 64, 0, "x"),
-        lambda: league.bands("nobody"),
+        lambda: league.bands("unknown"),
     ):
         with pytest.raises(ValueError, match="no learner"):
             call()
@@ -268,7 +268,7 @@ def test_outcomes_must_be_a_table_of_counts() -> None:
         Outcomes("main", ("main",), ("rule",), one, two, one, one, one, one)
 
 
-def test_leagues_that_cannot_be() -> None:
+def test_invalid_leagues_are_refused() -> None:
     with pytest.raises(ValueError, match="different lineages"):
         make_league("main", "main")
     with pytest.raises(ValueError, match="different lineages"):
@@ -277,14 +277,14 @@ def test_leagues_that_cannot_be() -> None:
         make_league("main", "rival", limit=1)
 
 
-def test_learners_come_and_go_between_two_sessions() -> None:
+def test_learners_may_change_at_a_resume() -> None:
     league = make_league()
     for digest in ("a" * 64, "b" * 64):
         league.add_snapshot("main", digest, 0, "")
         league.record(outcomes("main", [("main@0000", 3, 0, 1)]))
     resumed = make_league("other", "late")
     resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
-    assert resumed.snapshots == league.snapshots  # of main, who trains no longer
+    assert resumed.snapshots == league.snapshots  # of main, which no longer trains
     assert (
         resumed.payoff.games("main@0001", ["main@0000"]).sum() == league.payoff.games("main@0001", ["main@0000"]).sum()
     )
@@ -295,7 +295,7 @@ def test_learners_come_and_go_between_two_sessions() -> None:
     assert set(resumed.ratings()) == {"other", "late", "main@0000", "main@0001", "other@0000"}
     back = make_league()
     back.load_state_dict(json.loads(json.dumps(resumed.state_dict())))
-    assert back.next_snapshot("main").id == "main@0002"  # no id is given twice
+    assert back.next_snapshot("main").id == "main@0002"  # no id is used twice
 
 
 def test_a_foreign_state_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Every option of `conf/league` makes what it names."""
+"""Every option of `conf/league` can be instantiated."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_the_meta_matchmaker_plays_the_leagues_meta_strategy(option: str, kind: 
 
 
 @pytest.mark.parametrize("group", ["matchmaker", "meta", "schedule", "thinning"])
-def test_every_option_builds_a_class_of_its_own_module(group: str) -> None:
+def test_every_option_builds_a_class_of_the_league(group: str) -> None:
     options = sorted(path.stem for path in (CONF / "league" / group).glob("*.yaml"))
     assert options
     for option in options:
@@ -52,6 +52,6 @@ def test_every_option_builds_a_class_of_its_own_module(group: str) -> None:
         assert type(built).__module__.startswith("marl_app.league")
 
 
-def test_a_wrong_value_names_the_right_ones() -> None:
+def test_the_error_of_a_wrong_value_names_the_allowed_values() -> None:
     with pytest.raises(InstantiationException, match="squared, variance, linear, linear_capped"):
         build("matchmaker", "league/matchmaker=pfsp", "league.matchmaker.weighting=cubed")

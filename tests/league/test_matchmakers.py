@@ -1,4 +1,4 @@
-"""Each rule states its exact distribution; the golden values are AlphaStar's formulas."""
+"""Each rule returns its exact distribution; the golden values are AlphaStar's formulas."""
 
 import numpy as np
 import pytest
@@ -56,13 +56,13 @@ def test_pfsp_weights_are_a_distribution(weighting: str, win_rates: np.ndarray) 
     assert (weights >= 0).all() and weights.sum() == pytest.approx(1.0)
 
 
-def test_pfsp_is_uniform_when_everybody_is_always_beaten() -> None:
+def test_pfsp_is_uniform_when_all_opponents_are_always_beaten() -> None:
     assert pfsp_weights(np.ones(4)).tolist() == [0.25] * 4
     assert pfsp_weights(np.array([0.0, 1.0]), "variance").tolist() == [0.5, 0.5]
     assert pfsp_weights(np.array([1 - 1e-6, 1.0])).tolist() == [0.5, 0.5]  # 1e-12 is below the 1e-10 that counts
 
 
-def test_an_unknown_weighting_names_the_known_ones() -> None:
+def test_the_error_of_an_unknown_weighting_names_the_known_weightings() -> None:
     with pytest.raises(ValueError, match="squared, variance, linear, linear_capped"):
         Pfsp("cubed")
 
@@ -72,7 +72,7 @@ def test_uniform() -> None:
     assert branch.rule == "uniform" and branch.probabilities.tolist() == [0.5, 0.5]
 
 
-def test_meta_plays_the_pools_equilibrium_whatever_the_learner_wins() -> None:
+def test_meta_plays_the_equilibrium_of_the_pool() -> None:
     view = view_of(0.1, 0.5, 0.9)
     rock, paper, scissors = (snapshot.player.id for snapshot in view.snapshots)
     # Biased rock-paper-scissors over 1,000 games per pair, with the advantages 0.25, 0.05 and 0.5: its equilibrium is
@@ -83,7 +83,7 @@ def test_meta_plays_the_pools_equilibrium_whatever_the_learner_wins() -> None:
     assert (branch.rule, branch.probability) == ("meta", 1.0)
     assert branch.opponents == (rock, paper, scissors)
     assert branch.probabilities == pytest.approx([0.0625, 0.625, 0.3125])
-    assert branch.win_rates == pytest.approx([0.1, 0.5, 0.9])  # the learner's own
+    assert branch.win_rates == pytest.approx([0.1, 0.5, 0.9])  # the learner's
     (branch,) = Meta(UniformMixture()).branches(view, "main")
     assert branch.probabilities == pytest.approx([1 / 3] * 3)
 
@@ -102,7 +102,7 @@ def test_mix_multiplies_probabilities_and_nests() -> None:
 
 
 @pytest.mark.parametrize("probabilities", [[0.5, 0.4], [1.2, -0.2], [], [float("nan")], [1.0 + 1e-5]])
-def test_a_mix_that_is_no_distribution_is_refused(probabilities: list[float]) -> None:
+def test_a_mix_without_a_distribution_is_refused(probabilities: list[float]) -> None:
     with pytest.raises(ValueError, match="sum to 1"):
         Mix([{"probability": p, "matchmaker": Latest()} for p in probabilities])
 
@@ -124,13 +124,13 @@ def test_with_an_empty_pool_everything_is_self_play(matchmaker: Matchmaker) -> N
     assert sum(b.probability for b in branches) == pytest.approx(1.0)
 
 
-def test_fixed_probabilities_go_by_name() -> None:
+def test_fixed_probabilities_are_by_name() -> None:
     league = League([Learner("main"), Learner("other")], Latest(), EverySteps(1))
     league.invite([Guest("bot", "0" * 64, "random")])
     for learner in ("main", "other"):
         league.add_snapshot(learner, learner, 1, "test")
     fixed = Fixed({"bot": 0.5, "main": 0.2, "other@0000": 0.3, "bot@0000": 0.0})
-    for learner in ("main", "other"):  # a learner is met as it is, itself too; nobody else is
+    for learner in ("main", "other"):  # names of learners stand for the current learners
         (branch,) = fixed.branches(league.view, learner)
         assert branch.opponents == ("bot@0000", "main", "other@0000", "bot@0000")
         assert branch.probabilities.tolist() == [0.5, 0.2, 0.3, 0.0] and branch.rule == "fixed"

@@ -1,4 +1,4 @@
-"""Matchmakers by age, rating, quality and meta-strategy; and what all of them promise for any league."""
+"""Matchmakers by age, rating, quality and meta-strategy; and properties of all rules in any league."""
 
 import json
 
@@ -44,7 +44,7 @@ def outcomes(learner: str, rows: list[tuple[str, str, int, int]]) -> Outcomes:
     return Outcomes(learner, names, tuple(r[1] for r in rows), zeros, wins, zeros, losses, zeros, 1.0 * wins)
 
 
-def chances(branches: list[Branch]) -> dict[str, float]:
+def probabilities_of(branches: list[Branch]) -> dict[str, float]:
     total: dict[str, float] = {}
     for branch in branches:
         for player, p in zip(branch.opponents, branch.probabilities.tolist(), strict=True):
@@ -52,10 +52,10 @@ def chances(branches: list[Branch]) -> dict[str, float]:
     return total
 
 
-def test_ghost_meets_the_newest() -> None:
+def test_ghost_meets_the_newest_snapshots() -> None:
     league = league_of(Ghost(window=2, play_against_latest=0.4), 5)
     expected = {"main": 0.4, "main@0003": 0.3, "main@0004": 0.3}
-    assert chances(league.matchmaker.branches(league.view, "main")) == pytest.approx(expected)
+    assert probabilities_of(league.matchmaker.branches(league.view, "main")) == pytest.approx(expected)
     assert [b.rule for b in Ghost(9, 0.0).branches(league.view, "main")] == ["window"]
     assert [b.rule for b in Ghost(9, 1.0).branches(league.view, "main")] == ["self_play"]
 
@@ -66,11 +66,11 @@ def test_age_rank_by_hand() -> None:
     (branch,) = AgeRank(0.5, skip_newest=2).branches(view, "main")
     assert branch.opponents == ("main@0000", "main@0001", "main@0002", "main@0003")
     assert branch.probabilities == pytest.approx([0.1627, 0.2301, 0.2818, 0.3254], abs=1e-4)
-    (everybody,) = AgeRank(0.0, skip_newest=6).branches(view, "main")  # nobody else is left
-    assert everybody.probabilities == pytest.approx([1 / 6] * 6)
+    (branch,) = AgeRank(0.0, skip_newest=6).branches(view, "main")  # no others are left
+    assert branch.probabilities == pytest.approx([1 / 6] * 6)
 
 
-def test_elo_prefers_ones_own_strength() -> None:
+def test_elo_prefers_equal_strength() -> None:
     assert proximity(np.array([0.0, 100.0, -200.0]), 100.0) == pytest.approx(
         np.array([1, np.e**-1, np.e**-4]) / 1.3862, 1e-4
     )
@@ -82,11 +82,11 @@ def test_elo_prefers_ones_own_strength() -> None:
     assert branch.probabilities == pytest.approx([0.2689, 0.7311], abs=1e-3)
 
 
-def test_rectified_leaves_out_who_beats_one() -> None:
+def test_rectified_leaves_out_opponents_that_beat_the_learner() -> None:
     mixture = np.array([0.5, 0.3, 0.2])
     assert rectify(mixture, np.array([0.4, 0.5, 0.9])) == pytest.approx([0, 0.6, 0.4])
     assert rectify(mixture, np.array([0.4, 0.1, 0.2])).tolist() == mixture.tolist()
-    assert rectify(np.array([1.0, 0.0]), np.array([0.4, 0.9])).tolist() == [1.0, 0.0]  # nobody in the mixture is beaten
+    assert rectify(np.array([1.0, 0.0]), np.array([0.4, 0.9])).tolist() == [1.0, 0.0]  # the learner beats no part of it
     league = league_of(Rectified(Nash()), 3)
     rock, paper, scissors = (snapshot.player.id for snapshot in league.snapshots)
     for winner, loser in ((paper, rock), (scissors, paper), (rock, scissors)):
@@ -100,27 +100,27 @@ def test_rectified_leaves_out_who_beats_one() -> None:
 def test_openai_five_by_hand() -> None:
     rule = OpenAIFive(past=0.2, eta=0.01)
     league = league_of(rule, 2)
-    assert chances(rule.branches(league.view, "main")) == pytest.approx(
+    assert probabilities_of(rule.branches(league.view, "main")) == pytest.approx(
         {"main": 0.8, "main@0000": 0.1, "main@0001": 0.1}
     )
-    # N p = 1 for both. 100 wins cost the first 1; losses, other rules' matches and the other learner cost nothing.
+    # N p = 1 for both. 100 wins lower the first by 1; losses and matches of other rules change nothing.
     league.record(outcomes("main", [("main@0000", "quality", 100, 50), ("main@0001", "quality", 0, 70)]))
     league.record(outcomes("main", [("main@0001", "uniform", 500, 0), ("main", "self_play", 9, 9)]))
     assert rule.qualities(league.view, "main") == pytest.approx([-1.0, 0.0])
     first = np.exp(-1) / (1 + np.exp(-1))  # 0.2689
     expected = {"main": 0.8, "main@0000": 0.2 * first, "main@0001": 0.2 * (1 - first)}
-    assert chances(rule.branches(league.view, "main")) == pytest.approx(expected)
-    # The rarer it is met, the more a win costs: 10 * 0.01 / (2 * 0.2689) = 0.1859.
+    assert probabilities_of(rule.branches(league.view, "main")) == pytest.approx(expected)
+    # A rarer opponent loses more per win: 10 * 0.01 / (2 * 0.2689) = 0.1859.
     league.record(outcomes("main", [("main@0000", "quality", 10, 0)]))
     assert rule.qualities(league.view, "main") == pytest.approx([-1.1859, 0.0], abs=1e-4)
-    # Met as often as the rule says and beaten every time, both fall as fast: p = (0.234, 0.766), 1000 * 0.01 / 2 = 5.
+    # Met with these probabilities and always beaten, both fall equally fast: p = (0.234, 0.766), 1000 * 0.01 / 2 = 5.
     league.record(outcomes("main", [("main@0000", "quality", 234, 0), ("main@0001", "quality", 766, 0)]))
     assert rule.qualities(league.view, "main") == pytest.approx([-6.186, -5.0], abs=0.01)
-    freeze(league)  # who is new is as good as the best
+    freeze(league)  # a new snapshot starts at the highest quality
     assert rule.qualities(league.view, "main") == pytest.approx([-6.186, -5.0, -5.0], abs=0.01)
 
 
-def test_one_win_against_the_rarest_costs_no_more_than_one() -> None:
+def test_a_win_lowers_a_quality_by_at_most_one() -> None:
     rule = OpenAIFive(past=0.2, eta=0.01)
     league = league_of(rule, 2)
     league.record(outcomes("main", [("main@0000", "quality", 3000, 0)]))
@@ -129,7 +129,7 @@ def test_one_win_against_the_rarest_costs_no_more_than_one() -> None:
     assert rule.qualities(league.view, "main")[0] == pytest.approx(-31)
 
 
-def test_qualities_are_saved_inside_a_mix_too_and_other_rules_start_anew() -> None:
+def test_qualities_are_saved_inside_a_mix_and_other_rules_start_without_state() -> None:
     def mix(second: Matchmaker) -> Mix:
         return Mix([{"probability": 0.5, "matchmaker": Uniform()}, {"probability": 0.5, "matchmaker": second}])
 
@@ -140,12 +140,14 @@ def test_qualities_are_saved_inside_a_mix_too_and_other_rules_start_anew() -> No
     for each in (resumed, other):
         each.load_state_dict(state)
     assert isinstance(league.matchmaker, Adaptive) and not isinstance(Pfsp(), Adaptive)
-    expected = chances(league.matchmaker.branches(league.view, "main"))
+    expected = probabilities_of(league.matchmaker.branches(league.view, "main"))
     assert expected["main@0001"] < expected["main@0000"]
-    assert chances(resumed.matchmaker.branches(resumed.view, "main")) == expected
-    back = league_of(OpenAIFive(0.2, 0.01))  # not the place it was saved at
+    assert probabilities_of(resumed.matchmaker.branches(resumed.view, "main")) == expected
+    back = league_of(OpenAIFive(0.2, 0.01))  # saved at another index
     back.load_state_dict(json.loads(json.dumps(other.state_dict())))
-    assert len(set(chances(back.matchmaker.branches(back.view, "main")).values())) == 2  # 0.8, and 0.2 / 3 each
+    assert (
+        len(set(probabilities_of(back.matchmaker.branches(back.view, "main")).values())) == 2
+    )  # 0.8, and 0.2 / 3 each
 
 
 RULES = {
@@ -175,7 +177,7 @@ events = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.integers(0
 @pytest.mark.parametrize("rule", RULES)
 @settings(max_examples=20)
 @given(events, st.integers(0, 2**32 - 1))
-def test_of_any_league_a_matchmaker_gives_a_distribution_and_survives_json(
+def test_a_matchmaker_returns_a_distribution_and_resumes_from_json(
     rule: str, history: list[tuple[int, int, int, bool]], seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -197,17 +199,17 @@ def test_of_any_league_a_matchmaker_gives_a_distribution_and_survives_json(
             assert branch.probabilities.sum() == pytest.approx(1)
             assert len(branch.opponents) == len(branch.win_rates) == len(branch.probabilities)
         known = {*league.learners, *(snapshot.player.id for snapshot in league.snapshots)}
-        assert chances(branches).keys() <= known
-        assert chances(resumed.matchmaker.branches(resumed.view, learner)) == chances(branches)
+        assert probabilities_of(branches).keys() <= known
+        assert probabilities_of(resumed.matchmaker.branches(resumed.view, learner)) == probabilities_of(branches)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_with_an_empty_pool_main_agents_play_themselves(rule: str) -> None:
     league = league_of(RULES[rule]())
-    assert chances(league.matchmaker.branches(league.view, "main")) == pytest.approx({"main": 1.0})
+    assert probabilities_of(league.matchmaker.branches(league.view, "main")) == pytest.approx({"main": 1.0})
 
 
-def test_impossible_settings_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     for make, words in (
         (lambda: Ghost(0, 0.5), "window"),
         (lambda: Ghost(1, 1.5), "play_against_latest"),

@@ -1,4 +1,4 @@
-"""Meta-strategies that take steps: known games, the published numbers, and what holds for every game."""
+"""Iterative meta-strategies: known games, published numbers, and properties for every game."""
 
 import numpy as np
 import pytest
@@ -44,14 +44,14 @@ def test_rock_paper_scissors_is_a_third_each(solver: MetaStrategy) -> None:
 @every_solver
 @settings(max_examples=25)
 @given(games(), st.integers(0, 2**32 - 1))
-def test_a_mixture_is_a_distribution_that_depends_on_no_order(
+def test_a_mixture_is_a_distribution_for_any_order_of_players(
     solver: MetaStrategy, game: np.ndarray, seed: int
 ) -> None:
     mixture = solver.solve(game)
     assert (mixture >= 0).all() and mixture.sum() == pytest.approx(1)
     order = np.random.default_rng(seed).permutation(len(game))
     permuted = solver.solve(game[np.ix_(order, order)])
-    if isinstance(solver, Nash):  # there may be many equilibria: all of them are worth the same
+    if isinstance(solver, Nash):  # equilibria are not unique, but have equal values
         assert (game[np.ix_(order, order)] @ permuted).max() <= 0.5 + 1e-6
     else:
         assert permuted == pytest.approx(mixture[order], abs=1e-6)
@@ -60,7 +60,7 @@ def test_a_mixture_is_a_distribution_that_depends_on_no_order(
 @pytest.mark.parametrize(
     ("solver", "expected", "tolerance"),
     [
-        # OpenSpiel 2.0.2 on these advantages: 0.06512 0.62340 0.31147 after 20,000 steps, on the way to Nash.
+        # OpenSpiel 2.0.2 on these advantages: 0.06512 0.62340 0.31147 after 20,000 steps, before convergence.
         (RegretMatching(20_000), [0.0651, 0.6234, 0.3115], 1e-3),
         # OpenSpiel 2.0.2: 0.09250 0.77895 0.12855, far from Nash.
         (ProjectedReplicator(1e-3, 1e-10, 50_000), [0.0925, 0.77895, 0.12855], 2e-5),
@@ -80,7 +80,7 @@ def test_regret_matching_approaches_nash() -> None:
     assert RegretMatching(100_000).solve(BIASED) == pytest.approx(nash, abs=0.006)
 
 
-def test_who_is_beaten_by_everybody_is_forgotten_but_for_the_floor() -> None:
+def test_a_player_that_loses_to_all_keeps_the_floor_only() -> None:
     game = np.full((4, 4), 0.5)
     game[:3, :3] = ROCK_PAPER_SCISSORS
     game[:3, 3], game[3, :3] = 1.0, 0.0
@@ -90,7 +90,7 @@ def test_who_is_beaten_by_everybody_is_forgotten_but_for_the_floor() -> None:
     assert ProjectedReplicator(0.1, 0.05, 10_000).solve(game)[3] == pytest.approx(0.05, abs=1e-3)
 
 
-def test_evolution_climbs_a_ladder_and_equals_share() -> None:
+def test_evolution_selects_the_top_of_a_ladder_and_equals_share() -> None:
     ladder = np.array([[0.5, 0.7, 0.9], [0.3, 0.5, 0.7], [0.1, 0.3, 0.5]])
     assert AlphaRank(100.0, 50).solve(ladder) == pytest.approx([1, 0, 0])
     assert AlphaRank(np.inf, 50).solve(np.full((5, 5), 0.5)) == pytest.approx([0.2] * 5)
@@ -110,15 +110,15 @@ def test_projection(point: list[float], share: float) -> None:
     nearest = project(np.array(point), floor)
     assert nearest.min() >= floor - 1e-12 and nearest.sum() == pytest.approx(1)
     inside = np.full(len(point), 1 / len(point))
-    assert project(inside, floor) == pytest.approx(inside)  # who is there stays there
+    assert project(inside, floor) == pytest.approx(inside)  # points of the set do not move
     # No corner of the set is nearer along the line to it: the condition of an orthogonal projection.
     for corner in floor + (1 - floor * len(point)) * np.eye(len(point)):
         assert (np.array(point) - nearest) @ (corner - nearest) <= 1e-9
 
 
 def test_two_populations() -> None:
-    # Rows against columns, a win of rows 1: the rows' (2/5, 3/5) leaves both of the first columns at 1/5, and the third
-    # column is never worth playing.
+    # Payoffs of rows against columns: with (2/5, 3/5) the rows earn 1/5 against the first two columns, and more against
+    # the third, which is never played.
     payoff = np.array([[2.0, -1.0, 3.0], [-1.0, 1.0, 2.0]])
     rows, columns = maximin(payoff), maximin(-payoff.T)
     assert rows == pytest.approx([2 / 5, 3 / 5]) and columns == pytest.approx([2 / 5, 3 / 5, 0])
@@ -126,7 +126,7 @@ def test_two_populations() -> None:
 
 
 @every_solver
-def test_what_is_no_table_of_players_is_refused(solver: MetaStrategy) -> None:
+def test_invalid_scores_are_refused(solver: MetaStrategy) -> None:
     if isinstance(solver, UniformMixture):
         return
     with pytest.raises(ValueError, match=r"scores must be \[n, n\]"):
@@ -135,7 +135,7 @@ def test_what_is_no_table_of_players_is_refused(solver: MetaStrategy) -> None:
         solver.solve(np.full((2, 2), np.nan))
 
 
-def test_impossible_settings_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     for make, words in (
         (lambda: RegretMatching(0), "iterations"),
         (lambda: ProjectedReplicator(0.0, 0.0, 1), "dt"),

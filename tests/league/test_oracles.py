@@ -23,7 +23,7 @@ SCORES = circle_scores(SIZE)
 
 
 def played(matchmaker: Matchmaker) -> tuple[list[int], OracleHistory, League]:
-    """The pair, and then, with the same luck, the league; its pool is played uniformly and by its equilibrium."""
+    """The pair and then, with the same random numbers, the league, with the uniform and the Nash meta-strategy."""
     draws = Draws(SEED)
     pair = play_pair(SCORES, ROUNDS, draws)
     learners = [Learner(f"main_{number}") for number in range(LEARNERS)]
@@ -39,7 +39,7 @@ def tutorial() -> tuple[list[int], OracleHistory, League]:
 
 
 def test_the_published_table(tutorial: tuple[list[int], OracleHistory, League]) -> None:
-    """What the tutorial prints (Python 3.11's `random`, seed 7), to its three decimals."""
+    """The numbers that the tutorial prints (Python 3.11's `random`, seed 7), to three decimals."""
     pair, history, _ = tutorial
     assert [1 - SCORES[:, agent].max() for agent in pair] == [0.0] * ROUNDS  # every pure strategy is beaten
     league = history.strength["uniform"]
@@ -57,8 +57,8 @@ def in_plain_python() -> tuple[list[int], list[float], list[int]]:
         return 1.0 if 1 <= ahead <= SIZE // 2 - 1 else 0.5 if ahead in (0, SIZE // 2) else 0.0
 
     def response(opponents: list[int]) -> int:
-        met = Counter(opponents)
-        totals = [sum(count * score(a, b) for b, count in met.items()) for a in range(SIZE)]
+        counts = Counter(opponents)
+        totals = [sum(count * score(a, b) for b, count in counts.items()) for a in range(SIZE)]
         return totals.index(max(totals))  # the lowest of equal ones
 
     agent, opponent, agents = rng.randrange(SIZE), rng.randrange(SIZE), []
@@ -71,14 +71,14 @@ def in_plain_python() -> tuple[list[int], list[float], list[int]]:
     for _ in range(ROUNDS):
         pool += [response(rng.sample(pool, min(OPPONENTS, len(pool)))) for _ in range(LEARNERS)]
         pool = pool[-POOL:]
-        met = Counter(pool)
-        best = max(sum(count * score(a, b) for b, count in met.items()) for a in range(SIZE))
+        counts = Counter(pool)
+        best = max(sum(count * score(a, b) for b, count in counts.items()) for a in range(SIZE))
         strengths.append(1 - best / len(pool))
-        distinct.append(len(met))
+        distinct.append(len(counts))
     return agents, strengths, distinct
 
 
-def test_every_round_is_as_in_plain_python(tutorial: tuple[list[int], OracleHistory, League]) -> None:
+def test_every_round_equals_plain_python(tutorial: tuple[list[int], OracleHistory, League]) -> None:
     pair, history, _ = tutorial
     agents, strengths, distinct = in_plain_python()
     assert pair == agents
@@ -86,7 +86,7 @@ def test_every_round_is_as_in_plain_python(tutorial: tuple[list[int], OracleHist
     assert history.distinct == distinct
 
 
-def test_the_pair_never_stands_still(tutorial: tuple[list[int], OracleHistory, League]) -> None:
+def test_the_pair_never_repeats_a_strategy(tutorial: tuple[list[int], OracleHistory, League]) -> None:
     pair, _, _ = tutorial
     assert all(now != before for before, now in zip(pair, pair[1:], strict=False))
 
@@ -94,10 +94,10 @@ def test_the_pair_never_stands_still(tutorial: tuple[list[int], OracleHistory, L
 def test_the_equilibrium_of_the_same_pool_is_not_exploitable(
     tutorial: tuple[list[int], OracleHistory, League],
 ) -> None:
-    """A strategy and the one opposite, half each, are safe: each other one beats one of them and loses to the other.
+    """A strategy and its opposite, half each, cannot be exploited: any other strategy beats one and loses to the other.
 
-    Such pairs are in the pool early. It has other equilibria, though, which only somebody outside of it beats; in a few
-    rounds one of those is found.
+    Such pairs are in the pool early. The pool has other equilibria, which only a strategy outside of
+    the pool beats; in a few rounds one of these is found.
     """
     halves = np.bincount([3, 18], [0.5, 0.5], SIZE)
     assert (SCORES @ halves == 0.5).all() and strength(SCORES, halves) == 0.5
@@ -112,7 +112,7 @@ def test_the_equilibrium_of_the_same_pool_is_not_exploitable(
 
 @pytest.mark.parametrize("matchmaker", [Uniform(), Latest()], ids=["uniform", "latest"])
 def test_the_payoff_of_the_pool_is_that_of_its_strategies(matchmaker: Matchmaker) -> None:
-    """Everybody has met everybody as he is now, and a snapshot inherits it: the empirical game is the true one."""
+    """All current players have counts, and snapshots inherit the results: the empirical game equals the true game."""
     learners = [Learner(f"main_{number}") for number in range(LEARNERS)]
     for rounds in (1, 2, 8):
         league = League(learners, matchmaker, EverySteps(1), Payoff(1e-9), 23)
@@ -123,8 +123,8 @@ def test_the_payoff_of_the_pool_is_that_of_its_strategies(matchmaker: Matchmaker
         assert matrix == pytest.approx(SCORES[np.ix_(strategies, strategies)], abs=1e-6)
 
 
-def test_a_league_against_the_latest_is_as_many_pairs() -> None:
-    """Nobody meets the pool, and everybody ends in the circle of three that the lowest best responses make.
+def test_a_league_of_self_play_equals_several_pairs() -> None:
+    """No learner meets the pool, and all end in the cycle of three strategies that the lowest best responses form.
 
     From 0 it goes to 16 (the first that beats 0), to 2, and back to 0, which beats 2.
     """
@@ -140,14 +140,20 @@ def test_a_league_against_the_latest_is_as_many_pairs() -> None:
 
 
 def test_draws_by_hand() -> None:
-    """Like the tutorial's `random.sample` if all are equally likely, and by their chances if not."""
+    """Equal probabilities: the tutorial's `random.sample`; otherwise draws by the probabilities."""
 
-    def branch(probability: float, chances: dict[str, float]) -> Branch:
-        return Branch("rule", probability, tuple(chances), np.full(len(chances), 0.5), np.array([*chances.values()]))
+    def branch(probability: float, probabilities: dict[str, float]) -> Branch:
+        return Branch(
+            "rule",
+            probability,
+            tuple(probabilities),
+            np.full(len(probabilities), 0.5),
+            np.array([*probabilities.values()]),
+        )
 
     even = branch(1.0, {"a": 0.25, "b": 0.25, "c": 0.25, "d": 0.25})
     assert Draws(3).opponents([even], 3) == random.Random(3).sample(["a", "b", "c", "d"], 3)
-    assert sorted(Draws(3).opponents([even], 9)) == ["a", "b", "c", "d"]  # nobody twice
+    assert sorted(Draws(3).opponents([even], 9)) == ["a", "b", "c", "d"]  # each at most once
     mix = [branch(0.8, {"me": 1.0}), branch(0.2, {"a": 0.75, "b": 0.25})]
     drawn = Counter(Draws(3).opponents(mix, 10_000))
     # 0.8, 0.15 and 0.05; five standard errors of the first among 10,000 are 0.02.

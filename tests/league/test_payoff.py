@@ -1,4 +1,4 @@
-"""The payoff counts as AlphaStar's does, game by game; batches are its expectation."""
+"""The payoff counts like AlphaStar's, game by game; batches equal its expectation."""
 
 import json
 from itertools import permutations
@@ -66,7 +66,7 @@ def test_decay_bounds_the_memory() -> None:
     assert payoff.win_rates("a", ["b"])[0] == pytest.approx(0.0, abs=1e-9)  # the old wins are forgotten
 
 
-def test_unplayed_pairs_and_oneself() -> None:
+def test_pairs_without_games_and_self_play() -> None:
     payoff = Payoff()
     payoff.record("a", "a", 5, 0, 0)  # self-play is never recorded
     assert payoff.win_rates("a", ["a", "never seen"]).tolist() == [0.5, 0.5]
@@ -76,7 +76,7 @@ def test_unplayed_pairs_and_oneself() -> None:
     assert payoff.matrix([]).shape == (0, 0)
 
 
-def test_a_snapshot_inherits_the_record_of_its_learner_and_then_goes_its_own_way() -> None:
+def test_a_snapshot_inherits_the_record_of_its_learner_and_is_then_independent() -> None:
     payoff = Payoff()
     payoff.record("main", "main@0000", 3, 0, 1)
     payoff.copy_row("main", "main@0001")
@@ -92,7 +92,7 @@ ROWS = st.tuples(st.sampled_from(PLAYERS), st.sampled_from(PLAYERS), *[st.intege
 
 
 @given(DECAYS, st.sampled_from(PLAYERS), st.lists(ROWS, max_size=25), st.lists(ROWS, max_size=25))
-def test_who_is_dropped_was_never_there(
+def test_a_dropped_player_leaves_no_trace(
     decay: float, gone: str, before: list[tuple[str, str, int, int, int]], after: list[tuple[str, str, int, int, int]]
 ) -> None:
     payoff, never = Payoff(decay), Payoff(decay)
@@ -101,7 +101,7 @@ def test_who_is_dropped_was_never_there(
         if gone not in row:
             never.record(*row)
     payoff.drop(gone)
-    for row in after:  # who was dropped may come back, as somebody new
+    for row in after:  # a dropped player may return, without a record
         payoff.record(*row)
         never.record(*row)
     payoff.copy_row("p0", "new")
@@ -113,13 +113,13 @@ def test_who_is_dropped_was_never_there(
     assert copy.state_dict() == payoff.state_dict()
 
 
-def test_dropping_one_of_a_full_table_makes_room_for_one() -> None:
+def test_a_drop_from_a_full_table_makes_room() -> None:
     payoff = Payoff()
     for number in range(1, 8):  # with p0 as many as the first table holds
         payoff.record("p0", f"p{number}", number, 0, 0)
     payoff.drop("p3")
-    payoff.drop("p3")  # again: nothing happens, as for somebody who never played
-    payoff.drop("nobody")
+    payoff.drop("p3")  # again, and a player that never played: nothing happens
+    payoff.drop("unknown")
     assert payoff.games("p0", ["p2", "p3", "p4"]).tolist() == [2, 0, 4]
     for number in (8, 9):  # the second does not fit: the table grows
         payoff.record("p0", f"p{number}", number, 0, 0)
@@ -159,12 +159,12 @@ def test_negative_results_are_refused() -> None:
 
 
 def test_wilson_known_values() -> None:
-    # 8 of 10 at 95%: (0.490, 0.943), the usual textbook example; no games say nothing.
+    # 8 of 10 at 95%: (0.490, 0.943), the usual textbook example; [0, 1] without games.
     assert wilson(0.8, 10) == pytest.approx([0.4902, 0.9433], abs=1e-4)
     assert wilson([0.5, 1.0], [0, 10]) == pytest.approx(np.array([[0, 1], [0.7225, 1.0]]), abs=1e-4)
 
 
-def test_wilson_covers_the_truth_as_often_as_it_says_and_more_often_with_draws() -> None:
+def test_the_coverage_of_wilsons_interval_is_as_stated_and_higher_with_draws() -> None:
     rng = np.random.default_rng(0)
     for draw_rate in (0.0, 0.5):
         p = [(1 - draw_rate) * 0.6, draw_rate, (1 - draw_rate) * 0.4]

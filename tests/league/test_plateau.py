@@ -1,4 +1,4 @@
-"""PSRO in the league: pairs that are measured beside training, and a freeze when a response is as good as it gets."""
+"""PSRO in the league: pairs measured outside of training, and a freeze when the score of a response stops rising."""
 
 import json
 
@@ -23,8 +23,8 @@ def make_league(**settings: float) -> League:
     return league
 
 
-def ask(league: League, steps: int, score: float) -> str | None:
-    """Why main is frozen, if its score against main@0000 is this after so many agent steps."""
+def reason(league: League, steps: int, score: float) -> str | None:
+    """Return the reason to freeze main with this score against main@0000 after these agent steps."""
     league.payoff.replace("main", "main@0000", 1000 * score, 0, 1000 * (1 - score), 1000 * score)
     decisions = league.tick(TrainingProgress(steps, 0))
     return decisions[0].reason if decisions else None
@@ -32,26 +32,26 @@ def ask(league: League, steps: int, score: float) -> str | None:
 
 def test_a_response_is_frozen_when_its_score_no_longer_rises() -> None:
     league = make_league()
-    assert [ask(league, steps, score) for steps, score in ((40, 0.5), (80, 0.6), (120, 0.7), (160, 0.705))] == [
+    assert [reason(league, steps, score) for steps, score in ((40, 0.5), (80, 0.6), (120, 0.7), (160, 0.705))] == [
         None
     ] * 4
-    assert ask(league, 170, 0.702) == "plateau: 0.70 against the meta-strategy, no better for 50 agent steps"
+    assert reason(league, 170, 0.702) == "plateau: 0.70 against the meta-strategy, no better for 50 agent steps"
 
 
-def test_a_response_that_rises_for_ever_is_frozen_at_its_budget() -> None:
+def test_a_response_that_still_rises_is_frozen_at_its_budget() -> None:
     league = make_league()
-    assert not any(ask(league, steps, 0.5 + steps / 1000) for steps in range(0, 500, 40))
-    assert ask(league, 500, 0.999) == "budget: 500 agent steps since the last freeze"
+    assert not any(reason(league, steps, 0.5 + steps / 1000) for steps in range(0, 500, 40))
+    assert reason(league, 500, 0.999) == "budget: 500 agent steps since the last freeze"
 
 
-def test_what_it_remembers_survives_a_resume_and_ends_with_a_freeze() -> None:
+def test_the_best_score_survives_a_resume_and_ends_with_a_freeze() -> None:
     league = make_league()
-    assert ask(league, 100, 0.9) is None
+    assert reason(league, 100, 0.9) is None
     resumed = make_league()
     resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
-    assert ask(resumed, 150, 0.9) is not None and ask(make_league(), 150, 0.9) is None
+    assert reason(resumed, 150, 0.9) is not None and reason(make_league(), 150, 0.9) is None
     resumed.add_snapshot("main", "b" * 64, 150, "x")
-    assert ask(resumed, 260, 0.4) is None  # a worse score than before the freeze is the best one since
+    assert reason(resumed, 260, 0.4) is None  # worse than before the freeze, but the best score since
 
 
 @pytest.mark.parametrize("wrong", [{"patience": 0}, {"min_gain": -0.1}, {"budget": 99}, {"agent_steps": 0}])
@@ -60,7 +60,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         make_league(**wrong)
 
 
-def test_what_was_measured_takes_the_place_of_what_was_played() -> None:
+def test_measured_pairs_replace_played_results() -> None:
     league = make_league()
     league.payoff.record("main", "main@0000", 90, 0, 10)
     league.add_snapshot("main", "b" * 64, 10, "x")
@@ -69,11 +69,11 @@ def test_what_was_measured_takes_the_place_of_what_was_played() -> None:
     league.record_measured_pair("main@0000", "main@0001", 60, 0, 40, 60)
     assert league.unmeasured_pairs() == [] and league.view.mixture(Nash()).tolist() == [1.0, 0.0]
     assert league.payoff.matrix(["main@0000", "main@0001"]) == pytest.approx(np.array([[0.5, 0.6], [0.4, 0.5]]))
-    assert league.payoff.win_rates("main", ["main@0000"]).tolist() == [0.9]  # the learner's own record stays
+    assert league.payoff.win_rates("main", ["main@0000"]).tolist() == [0.9]  # the record of the learner stays
     resumed = make_league()
     resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
     assert resumed.unmeasured_pairs() == []
     league.add_snapshot("main", "c" * 64, 20, "x")
     assert league.unmeasured_pairs() == [("main@0000", "main@0002"), ("main@0001", "main@0002")]
-    league.record_measured_pair("main@0000", "gone@0000", 1, 0, 0, 1)  # has left the pool meanwhile: nothing happens
+    league.record_measured_pair("main@0000", "gone@0000", 1, 0, 0, 1)  # not in the pool: nothing happens
     assert league.payoff.games("main@0000", ["gone@0000"]).tolist() == [0]

@@ -1,4 +1,4 @@
-"""A player and its id are two spellings of one thing."""
+"""Players and their ids convert into each other."""
 
 import contextlib
 
@@ -39,7 +39,7 @@ def test_parse_accepts_only_what_id_writes(text: str) -> None:
         *["../x", "a\0b", "a/b", "CON", "Main", "main ", "-main", "1main", "m\u00e4in", "x" * 65],
     ],
 )
-def test_odd_names_are_refused(text: str) -> None:
+def test_invalid_ids_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Player.parse(text)
 

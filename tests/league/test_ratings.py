@@ -1,4 +1,4 @@
-"""Ratings against published and worked-out values, and finite whatever the table looks like."""
+"""Ratings compared with published and computed values, and finite for every table."""
 
 import time
 
@@ -20,7 +20,7 @@ def test_elo_by_hand() -> None:
 
 
 def test_golden_value() -> None:
-    # What OpenSpiel's Elo fit (Hunter's MM, smoothing 0.01) answers for this table.
+    # What OpenSpiel's Elo fit (Hunter's MM, smoothing 0.01) returns for this table.
     assert bradley_terry([[0, 8, 9], [2, 0, 7], [1, 3, 0]]) == pytest.approx([383.62, 145.38, 0.0], abs=0.01)
 
 
@@ -29,23 +29,23 @@ def test_two_players_have_a_closed_form() -> None:
     assert bradley_terry([[0, 9], [1, 0]]) == pytest.approx([400 * np.log10(9.01 / 1.01), 0.0])
 
 
-def test_a_cycle_rates_equal() -> None:
+def test_players_of_a_cycle_have_equal_ratings() -> None:
     assert bradley_terry([[0, 9, 1], [1, 0, 9], [9, 1, 0]]) == pytest.approx([0, 0, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize("wins", [np.zeros((0, 0)), np.zeros((1, 1)), np.zeros((4, 4)), np.full((3, 3), 5.0)])
-def test_no_players_one_player_no_games_and_all_draws_rate_equal(wins: np.ndarray) -> None:
+def test_without_games_or_with_draws_only_ratings_are_equal(wins: np.ndarray) -> None:
     assert bradley_terry(wins).tolist() == pytest.approx([0.0] * len(wins))
 
 
-def test_a_player_who_never_won_is_last_and_finite() -> None:
+def test_a_player_without_wins_is_last_and_finite() -> None:
     ratings = bradley_terry([[0, 5, 7], [5, 0, 6], [0, 0, 0]])
     assert np.isfinite(ratings).all() and ratings.argmin() == 2
 
 
 def test_disconnected_groups_are_rated_within_and_centered_on_each_other() -> None:
     ratings = bradley_terry([[0, 5, 0, 0], [3, 0, 0, 0], [0, 0, 0, 2], [0, 0, 1, 0]])
-    assert ratings == pytest.approx([103.486, 15.204, 118.690, 0.0], abs=1e-3)  # as OpenSpiel says
+    assert ratings == pytest.approx([103.486, 15.204, 118.690, 0.0], abs=1e-3)  # the values of OpenSpiel
 
 
 @given(st.integers(0, 7).flatmap(lambda n: arrays(np.float64, (n, n), elements=st.floats(0, 1e9))))
@@ -55,7 +55,7 @@ def test_any_table_gives_finite_ratings_at_the_maximum(wins: np.ndarray) -> None
     won = wins + 0.01
     np.fill_diagonal(won, 0)
     expected = (won + won.T) * expected_scores(ratings)
-    # At the maximum everybody wins as often as expected (relative to what double precision can tell apart).
+    # At the maximum every player wins as often as expected, up to double precision.
     assert np.allclose(won.sum(1), expected.sum(1), rtol=1e-5, atol=1e-6 * (1 + wins.max(initial=0)))
 
 
@@ -75,7 +75,7 @@ def test_500_players_take_well_under_a_second_and_the_truth_is_recovered() -> No
 
 
 @pytest.mark.parametrize("wins", [[[0, -1], [1, 0]], [[0, np.nan], [1, 0]], [[0, np.inf], [1, 0]], [[0, 1, 2]], [1.0]])
-def test_tables_that_are_no_counts_are_refused(wins: list) -> None:
+def test_tables_that_are_not_counts_are_refused(wins: list) -> None:
     with pytest.raises(ValueError, match="wins must be"):
         bradley_terry(wins)
 

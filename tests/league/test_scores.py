@@ -1,4 +1,4 @@
-"""How much is won, beside who won: mean scores in the payoff, and the meta-strategies made of them."""
+"""Mean scores in the payoff, in addition to wins, and the meta-strategies computed from them."""
 
 import json
 
@@ -23,27 +23,27 @@ BIASED = np.array([[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]])  # rock,
 
 
 @given(st.sampled_from([1.0, 0.99, 0.5]), st.lists(ROWS, max_size=25))
-def test_where_scores_are_1_half_and_0_they_are_the_win_rates(
+def test_scores_of_wins_draws_and_losses_equal_the_win_rates(
     decay: float, rows: list[tuple[str, str, int, int, int]]
 ) -> None:
-    told, untold = Payoff(decay), Payoff(decay)
+    with_scores, without_scores = Payoff(decay), Payoff(decay)
     for home, away, wins, draws, losses in rows:
-        told.record(home, away, wins, draws, losses, wins + draws / 2)
-        untold.record(home, away, wins, draws, losses)
-    for payoff in (told, untold):
+        with_scores.record(home, away, wins, draws, losses, wins + draws / 2)
+        without_scores.record(home, away, wins, draws, losses)
+    for payoff in (with_scores, without_scores):
         payoff.copy_row("p0", "new")
         payoff.drop("p1")
-    assert told.state_dict() == untold.state_dict()  # to the last bit
+    assert with_scores.state_dict() == without_scores.state_dict()  # to the last bit
     players = [*PLAYERS, "new"]
-    rates = np.stack([told.win_rates(player, players) for player in players])
-    assert (told.matrix(players) == rates).all()
-    assert (told.scores("p0", players) == rates[0]).all()
+    rates = np.stack([with_scores.win_rates(player, players) for player in players])
+    assert (with_scores.matrix(players) == rates).all()
+    assert (with_scores.scores("p0", players) == rates[0]).all()
 
 
-def test_scores_fade_as_games_do_and_are_mirrored() -> None:
+def test_scores_decay_like_games_and_are_mirrored() -> None:
     payoff = Payoff(0.99)
     payoff.record("a", "b", 1, 0, 0, 0.75)  # Kuhn poker: one chip of two
-    payoff.record("a", "b", 0, 0, 1, 0.0)  # and two of two lost
+    payoff.record("a", "b", 0, 0, 1, 0.0)  # and two chips of two lost
     games = 0.99 + 1
     assert payoff.win_rates("a", ["b"]) == pytest.approx([0.99 / games])
     assert payoff.scores("a", ["b", "c"]) == pytest.approx([0.75 * 0.99 / games, 0.5])
@@ -68,9 +68,9 @@ def biased_league() -> League:
     return league
 
 
-def test_the_meta_strategy_is_that_of_the_payoffs_not_of_the_wins() -> None:
+def test_the_meta_strategy_uses_scores_instead_of_wins() -> None:
     league = biased_league()
-    # Wins alone are plain rock-paper-scissors, a third each.
+    # With wins alone it would be plain rock-paper-scissors, a third each.
     assert league.view.mixture(Nash()) == pytest.approx([1 / 16, 10 / 16, 5 / 16])
     sizes = 16 / (1 * 10**10 * 5**5) ** (1 / 16)  # the exponential of that mixture's entropy
     assert Standing.from_league(league).meta_strategy_size == pytest.approx(sizes)
@@ -78,13 +78,13 @@ def test_the_meta_strategy_is_that_of_the_payoffs_not_of_the_wins() -> None:
     assert league.payoff.scores("main", ["main@0001"]).tolist() == [0.25]
 
 
-def test_who_is_not_lost_to_goes_by_payoff() -> None:
+def test_rectified_uses_scores_instead_of_wins() -> None:
     league = biased_league()
-    league.payoff.record("main", "main@0002", 40, 0, 60, 70.0)  # loses more often than not, and yet gains
+    league.payoff.record("main", "main@0002", 40, 0, 60, 70.0)  # more losses than wins, but a mean score of 0.7
     [branch] = Rectified(UniformMixture()).branches(league.view, "main")
-    assert branch.probabilities.tolist() == [0.5, 0.0, 0.5]  # unplayed, lost to, gained from
+    assert branch.probabilities.tolist() == [0.5, 0.0, 0.5]  # no games; score below 0.5; score above 0.5
 
 
-def test_outcomes_need_scores_that_are_not_negative() -> None:
+def test_negative_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         Outcomes("main", ("main",), ("rule",), *[np.ones(1, np.int64)] * 5, np.array([-0.5]))

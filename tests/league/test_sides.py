@@ -1,4 +1,4 @@
-"""A pool per side: who meets whom, and the meta-strategies of two populations."""
+"""A pool per side: matchmaking, and the meta-strategies of two populations."""
 
 import json
 
@@ -48,9 +48,9 @@ def league_of(*learners, pool="", matchmaker=None, **settings):
     return league
 
 
-@pytest.mark.parametrize("matchmaker", MATCHMAKERS, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("matchmaker", MATCHMAKERS, ids=lambda option: type(option).__name__)
 @pytest.mark.parametrize("pool", ["", "hunter", "hunter prey prey hunter trapper hunter"])
-def test_every_rule_names_players_of_the_other_side_only(matchmaker, pool):
+def test_every_rule_picks_players_of_the_other_side_only(matchmaker, pool):
     league = league_of(HUNTER, TRAPPER, PREY, pool=pool, matchmaker=matchmaker)
     view = league.view
     for learner, side in (("hunter", 0), ("trapper", 0), ("prey", 1)):
@@ -60,7 +60,7 @@ def test_every_rule_names_players_of_the_other_side_only(matchmaker, pool):
         assert league.assign(learner, 2, np.random.default_rng(0)).side == side
 
 
-def test_self_play_is_against_the_main_agents_opposite():
+def test_self_play_is_against_the_main_agents_of_the_other_side():
     view = league_of(HUNTER, TRAPPER, PREY).view
     for learner, opponent in (("hunter", "prey"), ("trapper", "prey"), ("prey", "hunter")):
         (branch,) = Latest().branches(view, learner)
@@ -68,16 +68,16 @@ def test_self_play_is_against_the_main_agents_opposite():
     assert view.evaluated_learners == ("hunter", "prey")
 
 
-def test_a_guest_of_a_side_is_met_by_the_other_one():
+def test_a_guest_of_a_side_is_met_by_the_other_side():
     league = league_of(HUNTER, PREY, matchmaker=Fixed({"hound": 0.5, "hare": 0.25, "bot": 0.25}))
     league.invite([Guest("hound", "a" * 64, "x", 0), Guest("hare", "b" * 64, "x", 1), Guest("bot", "c" * 64, "x")])
-    chances = {
+    probabilities = {
         learner: dict(zip(branch.opponents, branch.probabilities.tolist(), strict=True))
         for learner in ("hunter", "prey")
         for branch in league.matchmaker.branches(league.view, learner)
     }
-    assert chances["hunter"] == {"hare@0000": 0.5, "bot@0000": 0.5}
-    assert chances["prey"] == {"hound@0000": pytest.approx(2 / 3), "bot@0000": pytest.approx(1 / 3)}
+    assert probabilities["hunter"] == {"hare@0000": 0.5, "bot@0000": 0.5}
+    assert probabilities["prey"] == {"hound@0000": pytest.approx(2 / 3), "bot@0000": pytest.approx(1 / 3)}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_sides_are_saved():
     assert [snapshot.side for snapshot in other.snapshots] == [0, 1] and other.snapshots == league.snapshots
 
 
-# Matching pennies where one match of heads on heads counts double: q = (2/5, 3/5) makes rows alike, and so columns.
+# Matching pennies in which heads on heads counts double: at (1/3, 2/3) of a side, both choices of the other are equal.
 PENNIES = np.array([[1.0, 0.0], [0.0, 0.5]])
 ROWS, COLUMNS = [1 / 3, 2 / 3], [1 / 3, 2 / 3]  # 1 x = 0.5 (1 - x)
 
@@ -131,10 +131,10 @@ def test_nash_of_two_populations():
 @pytest.mark.parametrize(
     ("solver", "tolerance"),
     [(Nash(), 1e-9), (RegretMatching(20_000), 0.02), (ProjectedReplicator(0.2, 1e-10, 20_000), 0.05)],
-    ids=lambda one: type(one).__name__,
+    ids=lambda option: type(option).__name__,
 )
 def test_solvers_find_the_equilibrium_of_two_populations(solver, tolerance):
-    # The third column is beaten by the second against either row, and has no share.
+    # Columns minimize: the second is below the third against both rows, so the third has probability 0.
     game = np.array([[0.9, 0.2, 0.7], [0.1, 0.8, 0.9]])
     # x 0.9 + (1 - x) 0.1 = x 0.2 + (1 - x) 0.8 for x = 1/2; y 0.9 + (1 - y) 0.2 = y 0.1 + (1 - y) 0.8 for y = 3/7.
     assert solver.solve_side(game) == pytest.approx([1 / 2, 1 / 2], abs=tolerance)
@@ -153,7 +153,7 @@ def test_alpha_rank_of_two_populations(selection, expected):
 
 @settings(max_examples=30)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_every_solver_gives_a_distribution_that_depends_on_no_order(rows, columns, seed):
+def test_every_solver_returns_a_distribution_for_any_order_of_players(rows, columns, seed):
     rng = np.random.default_rng(seed)
     game, order = rng.random((rows, columns)), rng.permutation(rows)
     for solver in SOLVERS:
@@ -162,34 +162,34 @@ def test_every_solver_gives_a_distribution_that_depends_on_no_order(rows, column
         assert solver.solve_side(game[order]) == pytest.approx(mixture[order], abs=1e-3)
 
 
-@pytest.mark.parametrize("solver", SOLVERS[1:], ids=lambda one: type(one).__name__)
-def test_scores_that_are_none_are_refused(solver):
+@pytest.mark.parametrize("solver", SOLVERS[1:], ids=lambda option: type(option).__name__)
+def test_invalid_scores_are_refused(solver):
     with pytest.raises(ValueError, match="finite"):
         solver.solve_side(np.array([[np.nan, 0.5]]))
     with pytest.raises(ValueError, match=r"\[m, n\]"):
         solver.solve_side(np.zeros((0, 2)))
 
 
-def test_who_is_missed_least_leaves_the_pool_of_its_side():
-    # hunter@0001 does worse than hunter@0000 against everybody; no prey is dominated. The newest of each stay.
+def test_the_snapshot_that_its_side_needs_least_leaves():
+    # hunter@0001 does worse than hunter@0000 against all prey; no prey is dominated. The newest of each side stay.
     league = measured([[0.9, 0.2], [0.1, 0.1], [0.2, 0.8]], pool_limit=5, thinning=MetaThinning(0.01))
     drop = MetaThinning(0.01).drop(league.view, {"hunter@0002", "prey@0001"})
     assert drop.player == "hunter@0001" and drop.cost == 0.0
 
 
-def test_what_leaving_costs_a_side():
-    # Pennies: the value for the hunters is 1/3 - 1/2. Without the first prey the second is played for 0.5 at best.
+def test_the_cost_of_a_drop_for_its_side():
+    # Pennies: the mean score of the hunters is 1/3. Without the first prey, the second is played, and they score 0.5.
     league = measured(PENNIES.tolist())
     drop = MetaThinning(0.01).drop(league.view, {"hunter@0000", "hunter@0001", "prey@0001"})
     assert drop.player == "prey@0000" and drop.cost == pytest.approx(0.5 - 1 / 3)
 
 
-def test_thirds_and_sizes_are_of_those_that_meet():
+def test_bands_and_sizes_are_of_players_that_may_meet():
     league = measured([[0.5, 0.5]] * 2)
     for opponent in ("prey@0000", "prey@0001"):
-        one = np.ones(1, np.int64)
-        league.record(Outcomes("hunter", (opponent,), ("x",), one * 0, one * 9, one * 0, one, one, np.ones(1) * 9))
+        ones = np.ones(1, np.int64)
+        league.record(Outcomes("hunter", (opponent,), ("x",), ones * 0, ones * 9, ones * 0, ones, ones, np.ones(1) * 9))
     assert league.bands("hunter")["oldest"][0] > 0.7 and set(league.bands("prey")) == {"oldest", "middle"}
-    # All hunters are alike, and so are all prey: one of each; Nash shares among copies, two of each.
+    # All hunters are equal, and so are all prey: an effective size of 1 each; Nash shares among copies: 2 each.
     standing = Standing.from_league(league)
     assert standing.effective_pool_size == pytest.approx(2) and standing.meta_strategy_size == pytest.approx(4)

@@ -1,4 +1,4 @@
-"""The effective number of players: small tables whose similarities and eigenvalues can be worked out by hand."""
+"""The effective number of players: small tables whose similarities and eigenvalues are computed by hand."""
 
 import numpy as np
 import pytest
@@ -21,30 +21,30 @@ def test_copies_are_one_player(n: int) -> None:
     assert vendi_score(np.full((n, n), 0.5)) == pytest.approx(1)
 
 
-def test_players_that_score_oppositely_everywhere_count_in_full() -> None:
-    # One wins against everybody and one loses: the similarity is 1 - 1 = 0. No payoff reaches it: it has 0.5 on its
-    # diagonal, so that two players differ by 0.5 at most where they meet themselves and each other.
+def test_players_with_opposite_scores_count_in_full() -> None:
+    # One player always wins and the other always loses: the similarity is 1 - 1 = 0. A payoff cannot reach this:
+    # its diagonal is 0.5, so two players differ by at most 0.5 where they meet themselves and each other.
     assert vendi_score(np.array([[1.0, 1.0], [0.0, 0.0]])) == pytest.approx(2)
-    # There, similarity 1/2: the eigenvalues of K/2 are 3/4 and 1/4.
+    # In a payoff, similarity 1/2: the eigenvalues of K/2 are 3/4 and 1/4.
     assert vendi_score(np.array([[0.5, 1.0], [0.0, 0.5]])) == pytest.approx((4 / 3) ** 0.75 * 4**0.25)
 
 
 def test_rock_paper_and_scissors_are_two_point_seven_players() -> None:
     # Two rows differ by 0.5, 0.5 and 1, by 2/3 in the mean, so their similarity is 1/3. K/3 has 1/3 on its diagonal and
-    # 1/9 beside it: eigenvalues 1/3 + 2/9 = 5/9, and 1/3 - 1/9 = 2/9 twice.
+    # 1/9 elsewhere: eigenvalues 1/3 + 2/9 = 5/9, and 1/3 - 1/9 = 2/9 twice.
     score = vendi_score(np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]]))
     assert score == pytest.approx((9 / 5) ** (5 / 9) * (9 / 2) ** (4 / 9)) == pytest.approx(2.70, abs=0.005)
 
 
-def test_a_copy_adds_nobody() -> None:
-    """Copies of everybody double what each counts for and nothing else."""
+def test_copies_do_not_change_the_number() -> None:
+    """A copy of each player changes nothing."""
     twice = np.repeat([0, 1, 2], 2)
     game = np.array([[0.5, 0, 1], [1, 0.5, 0], [0, 1, 0.5]])
     assert vendi_score(game[np.ix_(twice, twice)]) == pytest.approx(vendi_score(game))
 
 
 @given(SQUARES, st.randoms(use_true_random=False))
-def test_from_one_to_n_in_whatever_order(win_rates: np.ndarray, random: st.DataObject) -> None:
+def test_between_1_and_n_for_any_order_of_players(win_rates: np.ndarray, random: st.DataObject) -> None:
     n = len(win_rates)
     score = vendi_score(win_rates)
     assert 1 - 1e-9 <= score <= n + 1e-9
@@ -64,10 +64,10 @@ def test_a_league_from_its_first_snapshot_on() -> None:
     league = League([Learner("main")], Uniform(), EverySteps(1), meta_strategy=Nash())
     assert Standing.from_league(league) == Standing({"main": 0.0}, None, None)
     league.add_snapshot("main", "a" * 64, 0, "first")
-    assert Standing.from_league(league).effective_pool_size is None  # nobody has played within the pool
-    one = np.ones(1, np.int64)
-    league.record(Outcomes("main", ("main@0000",), ("all",), 0 * one, 3 * one, 0 * one, one, one, 3.0 * one))
-    assert Standing.from_league(league).meta_strategy_size is None  # only the learner has
+    assert Standing.from_league(league).effective_pool_size is None  # no games within the pool
+    ones = np.ones(1, np.int64)
+    league.record(Outcomes("main", ("main@0000",), ("all",), 0 * ones, 3 * ones, 0 * ones, ones, ones, 3.0 * ones))
+    assert Standing.from_league(league).meta_strategy_size is None  # only the learner has games
     league.add_snapshot("main", "b" * 64, 1, "second")
     standing = Standing.from_league(league)
     # 3 of 4 games: rows (0.5, 0.25) and (0.75, 0.5), similarity 3/4; the second beats the first and is all of Nash.

@@ -1,4 +1,4 @@
-"""Who leaves a full pool: the examples are small enough to see who is missed least."""
+"""Thinnings, on pools that are small enough to check the dropped snapshot by hand."""
 
 import json
 
@@ -38,7 +38,7 @@ def pool(league: League) -> list[int | None]:
 
 
 def game(*payoff_rows: list[float]) -> LeagueView:
-    """A pool with these advantages, over 1,000 games a pair."""
+    """A pool with these advantages, over 1,000 games per pair."""
     league = make(None, None)
     for _ in payoff_rows:
         freeze(league)
@@ -58,7 +58,7 @@ def test_oldest_is_the_default() -> None:
     assert unlimited.dropped == ()
 
 
-def test_stride_spans_the_run_with_wider_gaps_between_older_ones() -> None:
+def test_stride_spans_the_run_with_wider_gaps_between_older_snapshots() -> None:
     league = make(Stride(), 8)
     for _ in range(65):
         freeze(league)
@@ -81,7 +81,7 @@ def test_stride_by_hand() -> None:
     assert pool(league) == [0, 2, 4, 5, 6]  # 2 would leave 30 steps, 3 leaves 20
 
 
-def test_stride_keeps_the_first_of_a_lineage_as_long_as_it_can() -> None:
+def test_stride_keeps_the_first_of_a_lineage_as_long_as_possible() -> None:
     league = make(Stride(), 2)
     for _ in range(3):
         freeze(league)
@@ -96,15 +96,15 @@ def test_meta_drops_a_copy_before_anything_else() -> None:
     # Rock, paper, scissors, and paper again, which beats rock a little less.
     view = game([0, 0, 0, 0], [0.5, 0, 0, 0], [-0.5, 0.5, 0, 0], [0.49, 0, -0.5, 0])
     copies = [drop.player for drop in (MetaThinning(0.02).drop(view, ()), MetaThinning(0.02).drop(view, {"main@0001"}))]
-    assert copies == ["main@0001", "main@0003"]  # the older one first
+    assert copies == ["main@0001", "main@0003"]  # the older copy first
     drop = MetaThinning(0.02).drop(view, ())
-    # What is left of paper beats rock by 0.49, not 0.5: the mixture of the rest is a little off.
+    # The remaining copy of paper beats rock by 0.49, not 0.5, so the mixture of the rest changes a little.
     assert drop.cost == pytest.approx(0.003, abs=0.002)
     assert drop.reason == f"nearly a copy of another; exploitability of the pool {drop.cost:+.3f}"
 
 
-def test_meta_drops_the_dominated_before_the_merely_unused() -> None:
-    # Number 3 loses to everybody: each of the others does as well. Number 4 beats number 3 only as much as others do.
+def test_meta_drops_dominated_snapshots_before_unused_ones() -> None:
+    # Number 3 loses to all players: each other player does as well. Number 4 beats only number 3, as others do.
     view = game(
         [0, 0, 0, 0, 0],
         [0.5, 0, 0, 0, 0],
@@ -116,15 +116,15 @@ def test_meta_drops_the_dominated_before_the_merely_unused() -> None:
     assert dominated(advantage).tolist() == [False, False, False, True, False]
     first = MetaThinning(0.02).drop(view, ())
     assert first == Drop(
-        "main@0003", "another one does as well against everybody; exploitability of the pool +0.000", 0.0
+        "main@0003", "another does as well against all players; exploitability of the pool +0.000", 0.0
     )
     second = MetaThinning(0.02).drop(view, {"main@0003"})
     assert (second.player, second.cost) == ("main@0004", 0.0)
     assert second.reason.startswith("the Nash mixture of the pool needs it least")
 
 
-def test_what_the_mixture_needs_costs() -> None:
-    # Without rock, scissors is what is left to play, and rock beats it always.
+def test_the_cost_of_members_of_the_mixture() -> None:
+    # Without rock, scissors is played, which always loses to rock.
     assert [exploitability_without(ROCK_PAPER_SCISSORS, np.full(3, 1 / 3), i) for i in range(3)] == pytest.approx(
         [0.5] * 3
     )
@@ -169,7 +169,7 @@ def test_no_thinning_drops_the_newest_or_leaves_too_many(name: str, limit: int, 
     assert newest <= {snapshot.player.id for snapshot in league.snapshots}
 
 
-def test_a_thinning_that_drops_a_protected_one_is_stopped() -> None:
+def test_a_thinning_that_drops_a_protected_snapshot_is_refused() -> None:
     class Newest:
         def drop(self, view: LeagueView, protected: object) -> Drop:
             return Drop(view.snapshots[-1].player.id, "why not")
@@ -180,6 +180,6 @@ def test_a_thinning_that_drops_a_protected_one_is_stopped() -> None:
         freeze(league)
 
 
-def test_impossible_settings_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="tolerance"):
         MetaThinning(0.5)

@@ -1,1 +1,1 @@
-"""The rules that pick opponents, one a file. `matchmaker` says what a rule is."""
+"""Matchmakers, the rules that pick opponents, one per file. `matchmaker` defines the protocol."""

@@ -1,8 +1,8 @@
-"""Newer snapshots more often, by their rank in age alone: the self-play pool of PufferLib.
+"""Newer snapshots with higher probability, by their rank in age: the self-play pool of PufferLib.
 
 Suarez (2024), "PufferLib: making reinforcement learning libraries and environments play nice". The weight of the k-th
-oldest snapshot is k ** `exponent` (there 0.5), and the newest few, which are almost the learner itself, are left out
-(there 5) as long as others remain.
+oldest snapshot is k ** `exponent` (there 0.5). The newest few (there 5) are almost the learner itself, so they are left
+out while other snapshots exist.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from marl_app.league.view import LeagueView
 
 
 class AgeRank:
-    """All snapshots of all lineages but the newest `skip_newest`; the larger `exponent`, the newer they are.
+    """Snapshots of all lineages except the newest `skip_newest`; a larger `exponent` prefers newer snapshots.
 
-    0 is uniform; a negative one prefers old snapshots.
+    An exponent of 0 is uniform; a negative exponent prefers old snapshots.
     """
 
     def __init__(self, exponent: float, skip_newest: int = 0) -> None:

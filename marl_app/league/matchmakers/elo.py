@@ -16,15 +16,16 @@ from marl_app.league.view import LeagueView
 
 
 def proximity(differences: Floats, scale: float) -> Floats:
-    """Probabilities [k] of opponents that are `differences` [k] Elo points away."""
+    """Return probabilities [k] of opponents at `differences` [k] in Elo points."""
     exponents = -((np.asarray(differences, np.float64) / scale) ** 2)
-    weights: Floats = np.exp(exponents - exponents.max(initial=-np.inf))  # the nearest is 1: they never all vanish
+    # Relative to the largest exponent, the nearest opponent has the weight 1, so not all weights can round to 0.
+    weights: Floats = np.exp(exponents - exponents.max(initial=-np.inf))
     normalized: Floats = weights / weights.sum()
     return normalized
 
 
 class Elo:
-    """All snapshots of all lineages, by how near their rating is; at `scale` points the weight is 1/e."""
+    """Snapshots of all lineages, weighted by the distance in rating; at `scale` points the weight is 1/e."""
 
     def __init__(self, scale: float) -> None:
         if not scale > 0:

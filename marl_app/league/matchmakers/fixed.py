@@ -1,7 +1,7 @@
-"""Fixed probabilities: whom a learner plays was decided before, as when it is trained against given opponents.
+"""Fixed probabilities: the opponents of a learner are given by the configuration.
 
-A best response to a frozen agent, or to a mixture of them, is trained this way (`task=exploit`); it is the oracle of
-policy-space response oracles (Lanctot et al., 2017) for one meta-strategy.
+This is how a best response to a frozen agent, or to a mixture of frozen agents, is trained (`task=exploit`); it is the
+oracle of policy-space response oracles (Lanctot et al., 2017) for one meta-strategy.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from marl_app.league.view import LeagueView
 
 
 class Fixed:
-    """Each named player with its probability: a learner as it is, a snapshot, or the newest snapshot of a lineage
-    that does not train, as a guest. Where each side has a pool, those count whom a learner may meet.
+    """Named players with given probabilities.
 
-    Raises ValueError unless the probabilities are >= 0 and sum to 1 (within 1e-6), and while a player is not there.
+    A name is that of a current learner, of a snapshot, or of a lineage that does not train (such as a guest), which
+    stands for its newest snapshot. With a pool per side, the players that the learner may meet share the probability.
+
+    Raises ValueError unless the probabilities are >= 0 and sum to 1 (within 1e-6). `branches` raises ValueError for an
+    unknown player.
     """
 
     def __init__(self, probabilities: Mapping[str, float]) -> None:
-        chances = np.array([float(chance) for chance in probabilities.values()])
-        if not (chances >= 0).all() or not abs(chances.sum() - 1) <= 1e-6:
+        values = np.array([float(probability) for probability in probabilities.values()])
+        if not (values >= 0).all() or not abs(values.sum() - 1) <= 1e-6:
             raise ValueError(f"fixed probabilities must be >= 0 and sum to 1, not {dict(probabilities)}")
         self.players = tuple(probabilities)
-        self.probabilities = chances / chances.sum()
+        self.probabilities = values / values.sum()
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         facing = {*view.learners_facing(learner), *(snapshot.player.id for snapshot in view.facing(learner))}

@@ -1,11 +1,11 @@
 """A window of recent snapshots, and the learner itself: the ghost trainer of Unity ML-Agents.
 
-Juliani et al. (2018), "Unity: a general platform for intelligent agents", whose trainer keeps the newest `window`
-snapshots and plays the latest policy with probability `play_against_latest`, else one of the window, each as likely as
-the next. A learner meets nobody it has outgrown long ago; that saves matches, and forgets.
+Juliani et al. (2018), "Unity: a general platform for intelligent agents": the trainer keeps the newest `window`
+snapshots and plays the latest policy with probability `play_against_latest`, else a uniformly random snapshot of the
+window. The learner never meets older snapshots, which saves matches and allows forgetting.
 
-Where we differ: how long an opponent is kept (its `swap_steps`) is no matter of the matchmaker. A new assignment comes
-with every request, and its shares are exact.
+Where we differ: the matchmaker does not decide how long an opponent is kept (their `swap_steps`). Every request has a
+new assignment, and its shares are exact.
 """
 
 from __future__ import annotations

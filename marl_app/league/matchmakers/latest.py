@@ -1,7 +1,7 @@
-"""Self-play: the learner plays itself, as it is now, and the experience of every side trains it.
+"""Self-play: the learner plays itself with its current weights, and the experience of every side trains it.
 
-The oldest rule there is (Samuel, 1959; Tesauro, 1995) and the baseline that a league has to beat: it is fast, and in
-games with cycles it forgets.
+The oldest rule (Samuel, 1959; Tesauro, 1995) and the baseline that a league has to beat: it is fast, and in games with
+cycles it forgets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from marl_app.league.view import LeagueView
 
 
 class Latest:
-    """The learner against itself, always."""
+    """The learner against itself in all matches."""
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         return self_play(view, learner)

@@ -1,8 +1,8 @@
-"""What a matchmaker is: from the state of the league to a distribution over opponents.
+"""The protocol of matchmakers: from the state of the league to a distribution over opponents.
 
 AlphaStar's players (Vinyals et al., 2019) return one opponent per call (`get_match`). Here thousands of matches are
-assigned per request, so a matchmaker states its whole distribution instead, exactly, as branches: which rule applies
-with which probability, and whom it then picks. Nothing random happens here, and every match can say why it was made.
+assigned per request, so a matchmaker returns its exact distribution instead, as branches: a rule, the probability of
+the rule, and its distribution over opponents. Matchmakers draw no random numbers, and every match records its rule.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SELF_PLAY = "self_play"
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """One way to find an opponent: with `probability` apply `rule`, which picks `opponents[i]` with `probabilities[i]`.
+    """One rule of a matchmaker: with `probability`, `rule` picks `opponents[i]` with `probabilities[i]`.
 
-    `opponents` are k >= 1 player ids; `win_rates` [k], the learner's against them, and `probabilities` [k], which sum
-    to 1, are float64.
+    `opponents` are k >= 1 player ids; `win_rates` float64 [k] are the learner's against them; `probabilities` float64
+    [k] sum to 1.
     """
 
     rule: str
@@ -37,18 +37,18 @@ class Branch:
 
 
 class Matchmaker(Protocol):
-    """A rule that says whom a learner plays, as a distribution."""
+    """A rule that returns the distribution over the opponents of a learner."""
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
-        """The distribution over opponents of the learner with this id. The branches' probabilities sum to 1."""
+        """Return the distribution over opponents of the learner with this id; branch probabilities sum to 1."""
         ...
 
 
 @runtime_checkable
 class Adaptive(Matchmaker, Protocol):
-    """A matchmaker that learns from results. The league tells it all of them, and saves what it has learned.
+    """A matchmaker that learns from results. The league passes all results to it, and saves its state.
 
-    Few rules need this: the payoff already remembers who beat whom.
+    Few rules need this, because the payoff already stores the results of each pair.
     """
 
     def record(self, view: LeagueView, outcomes: Outcomes) -> None:
@@ -56,21 +56,24 @@ class Adaptive(Matchmaker, Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What was learned, as JSON types."""
+        """Return the state as JSON types."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore a state that `state_dict` returned."""
         ...
 
 
 def save_states(matchmakers: Sequence[Matchmaker]) -> dict[str, Any]:
-    """What the adaptive ones of these have learned, by their place and class."""
+    """Return the states of the adaptive matchmakers, by index and class name, such as `"1_OpenAIFive"`."""
     return {name: matchmaker.state_dict() for name, matchmaker in _adaptive(matchmakers).items()}
 
 
 def load_states(matchmakers: Sequence[Matchmaker], states: Mapping[str, Any]) -> None:
-    """Restore what `save_states` returned; a matchmaker without a saved state starts without any."""
+    """Restore the states that `save_states` returned.
+
+    Rules may change at a resume: matchmakers without a saved state keep their initial one; other states are ignored.
+    """
     for name, matchmaker in _adaptive(matchmakers).items():
         if name in states:
             matchmaker.load_state_dict(states[name])
@@ -81,12 +84,12 @@ def _adaptive(matchmakers: Sequence[Matchmaker]) -> dict[str, Adaptive]:
 
 
 def scaled(branches: Sequence[Branch], probability: float) -> list[Branch]:
-    """The same branches as a part of something larger, which they are with `probability`; none if that is 0."""
+    """Return the branches with their probabilities times `probability`; no branches if that is 0."""
     return [replace(b, probability=probability * b.probability) for b in branches] if probability > 0 else []
 
 
 def self_play(view: LeagueView, learner: str) -> list[Branch]:
-    """The learner plays itself; where each side has players of its own, the main agents of the other as they are."""
+    """Return the branch of self-play: against the learner itself or, with a pool per side, current main agents."""
     if view.learner(learner).side is None:
         return [Branch(SELF_PLAY, 1.0, (learner,), np.array([0.5]), np.array([1.0]))]
     mains = view.main_agents_facing(learner)

@@ -1,7 +1,7 @@
-"""A mix of rules: each match first picks a rule by its probability, then the rule picks the opponent.
+"""A mix of rules: each match first draws a rule by its probability, then the rule draws the opponent.
 
-OpenAI Five (Berner et al., 2019) plays 80% of its games against the latest version and 20% against past ones;
-AlphaStar's main agents (Vinyals et al., 2019) spend about half their games on PFSP. Both are a mix.
+OpenAI Five (Berner et al., 2019) plays 80% of its games against the latest version and 20% against past versions;
+AlphaStar's main agents (Vinyals et al., 2019) play about half their games by PFSP. Both are mixes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from marl_app.league.view import LeagueView
 
 
 class Rule(TypedDict):
-    """One part of a mix; the dictionary is how it is written in YAML."""
+    """One part of a mix, as a dictionary of the YAML file."""
 
     probability: float
     matchmaker: Matchmaker
 
 
 class Mix:
-    """A mix is itself a matchmaker, so mixes nest.
+    """A matchmaker made of other matchmakers; mixes can be nested.
 
     Raises ValueError unless the probabilities are >= 0 and sum to 1 (within 1e-6).
     """
@@ -44,7 +44,7 @@ class Mix:
         ]
 
     def record(self, view: LeagueView, outcomes: Outcomes) -> None:
-        """Tell the rules that learn from results."""
+        """Pass results to the adaptive rules."""
         for _, matchmaker in self.rules:
             if isinstance(matchmaker, Adaptive):
                 matchmaker.record(view, outcomes)

@@ -1,11 +1,12 @@
 """Amplify strengths, ignore weaknesses: the rectified Nash response.
 
 Balduzzi et al. (2019), "Open-ended learning in symmetric zero-sum games" (PSRO_rN): a player is trained against those
-members of the pool's Nash mixture that it beats or ties, weighted by the mixture, so that different players become good
-at different things. The opposite of PFSP, which seeks who beats one. Any meta-strategy may take the place of Nash.
+members of the pool's Nash mixture that it beats or ties, weighted by the mixture, so that players specialize in
+different strengths. PFSP does the opposite: it prefers opponents that beat the learner. Any meta-strategy may replace
+Nash.
 
-Where we differ: they train every member that the mixture plays; here the learners are given. One that loses to all of
-the mixture responds to the whole of it.
+Where we differ: they train every member in the support of the mixture; here the learners are given. A learner that
+loses to the whole mixture is trained against all of it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from marl_app.league.view import LeagueView
 
 
 def rectify(mixture: Floats, scores: Floats) -> Floats:
-    """The `mixture` [k] of those against whom mean `scores` [k] are at least 0.5; all of it if there are none."""
+    """Return the `mixture` [k] restricted to opponents with mean `scores` [k] >= 0.5; unchanged if nothing remains."""
     kept: Floats = mixture * (scores >= 0.5)
     total = kept.sum()
     return kept / total if total > 0 else mixture
 
 
 class Rectified:
-    """The snapshots that the learner does not lose to, each as likely as in the meta-strategy."""
+    """Snapshots that the learner does not lose to, weighted by the meta-strategy."""
 
     def __init__(self, strategy: MetaStrategy) -> None:
         self.strategy = strategy

@@ -1,7 +1,7 @@
-"""Fictitious self-play: the opponent is drawn uniformly from all snapshots of all lineages.
+"""Fictitious self-play: the opponent is drawn uniformly from the snapshots of all lineages.
 
-Heinrich, Lanctot and Silver (2015), "Fictitious self-play in extensive-form games". They best-respond to the average
-of all past strategies; a uniform draw from the snapshots is that average.
+Heinrich, Lanctot and Silver (2015), "Fictitious self-play in extensive-form games". They train a best response to the
+average of all past strategies; a uniform draw from the snapshots is that average.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from marl_app.league.view import LeagueView
 
 
 class Uniform:
-    """Every snapshot of the pool is equally likely."""
+    """All snapshots of the pool with equal probabilities."""
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         candidates = view.facing(learner)

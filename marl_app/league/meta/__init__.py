@@ -1,1 +1,1 @@
-"""Meta-strategies: what the league as a whole plays, one a file. `meta` says what a meta-strategy is."""
+"""Meta-strategies, distributions over the pool as a whole, one per file. `meta` defines the protocol."""

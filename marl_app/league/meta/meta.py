@@ -1,12 +1,12 @@
-"""What a meta-strategy is: a distribution over the pool, made from the mean scores in it.
+"""The protocol of meta-strategies: distributions over the pool, computed from its mean scores.
 
-A pool is played as a mixed strategy of the empirical game whose actions are its snapshots (Lanctot et al., 2017, "A
-unified game-theoretic approach to multiagent reinforcement learning"): before a match one snapshot is drawn, and it
+A meta-strategy is a mixed strategy of the empirical game whose actions are the snapshots of the pool (Lanctot et al.,
+2017, "A unified game-theoretic approach to multiagent reinforcement learning"): a snapshot is drawn before a match, and
 plays the whole match.
 
-The scale of that game matters to the solvers that take steps (replicator dynamics, alpha-rank): here a payoff is the
-advantage, a mean score minus 0.5, so it lies in [-0.5, 0.5]; where payoffs have sizes, 0.5 stands for the largest there
-is. Papers whose wins are 1 and losses -1 have twice that.
+The scale of that game matters to iterative solvers (replicator dynamics, alpha-rank): here a payoff is the advantage, a
+mean score minus 0.5, so it is in [-0.5, 0.5]; where payoffs have sizes, 0.5 stands for the largest possible payoff.
+Papers with 1 for a win and -1 for a loss use twice that scale.
 """
 
 from __future__ import annotations
@@ -20,30 +20,33 @@ from marl_app.league.payoff import Floats
 
 
 class MetaStrategy(Protocol):
-    """A rule that mixes the members of a constant-sum game: a symmetric one, or one with a population per side."""
+    """A rule that computes a mixture of the players of a constant-sum game.
+
+    The game is symmetric, or has a population per side.
+    """
 
     def solve(self, scores: Floats) -> Floats:
-        """Probabilities [n], summing to 1, of n >= 1 players with mean `scores` [n, n] of row against column.
+        """Return probabilities [n], summing to 1, of n >= 1 players with mean `scores` [n, n] of row against column.
 
-        With more than two sides there is an axis for each, [n, ..., n]: the scores of the first axis' player among
-        those of the others, whose order does not matter; all sides draw from the mixture. Raises ValueError if this
-        rule knows two sides only.
+        With more than two sides, `scores` has an axis per side, [n, ..., n]: the score of the first axis' player among
+        the players of the other axes, whose order does not matter; all sides draw from the mixture. Raises ValueError
+        if this rule supports two sides only.
         """
         ...
 
     def solve_side(self, scores: Floats) -> Floats:
-        """Probabilities [m], summing to 1, of the m >= 1 players of one side, against the other side's n >= 1.
+        """Return probabilities [m], summing to 1, of the m >= 1 players of one side, against n >= 1 of the other side.
 
-        Mean `scores` [m, n] of row against column. The other side's mixture is that of 1 - `scores`.T.
+        `scores` [m, n] are means of row against column. The mixture of the other side is that of 1 - `scores`.T.
         """
         ...
 
 
 def advantages(scores: ArrayLike) -> Floats:
-    """The payoff float64 [n, n] (or an axis per side) of the empirical game: mean `scores` of that shape minus 0.5.
+    """Return the payoff float64 [n, n] (or an axis per side) of the empirical game: mean `scores` minus 0.5.
 
-    Estimated scores between two sides do not quite mirror each other, so half the difference of the two directions is
-    taken, and the payoff is antisymmetric. Raises ValueError unless scores are finite and [n, n] with n >= 1, or
+    Estimated scores of two sides are not exact mirrors of each other, so the payoff is half the difference of the two
+    directions, which is antisymmetric. Raises ValueError unless `scores` are finite and [n, n] with n >= 1, or
     [n, n, n] and so on.
     """
     means = np.asarray(scores, np.float64)
@@ -56,15 +59,15 @@ def advantages(scores: ArrayLike) -> Floats:
 
 
 def expected_payoffs(payoff: Floats, mixture: Floats) -> Floats:
-    """What each player [n] earns when all other sides of `payoff` [n, n] (or an axis per side) draw from `mixture`."""
-    earned = payoff
-    while earned.ndim > 1:
-        earned = earned @ mixture
-    return earned
+    """Return each player's expected payoff [n] if all other sides of `payoff` [n, n, ...] draw from `mixture` [n]."""
+    expected = payoff
+    while expected.ndim > 1:
+        expected = expected @ mixture  # averages over the last axis
+    return expected
 
 
 def side_advantages(scores: ArrayLike) -> Floats:
-    """The payoff float64 [m, n] of one side against the other: mean `scores` [m, n] minus 0.5.
+    """Return the payoff float64 [m, n] of one side against the other: mean `scores` [m, n] minus 0.5.
 
     Raises ValueError unless they are finite and [m, n] with m, n >= 1.
     """

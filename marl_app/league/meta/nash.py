@@ -1,8 +1,8 @@
 """The mixture that no member of the pool beats: a Nash equilibrium of the empirical game, by linear programming.
 
 In a zero-sum game it is the maximin strategy (von Neumann, 1928): maximize v such that the mixture wins at least v
-against every player. There may be many; which of them is found depends only on the scores. With more than two sides
-equilibria are no matter of linear programming, and this rule says so.
+against every player. Equilibria need not be unique; the choice depends only on the scores. With more than two sides,
+linear programming does not find equilibria, and this rule raises ValueError.
 """
 
 from __future__ import annotations
@@ -13,44 +13,47 @@ from scipy.optimize import linprog
 from marl_app.league.meta.meta import advantages, side_advantages
 from marl_app.league.payoff import Floats
 
-COPY = 6  # decimals to which two records must agree for their players to be copies
+COPY_DECIMALS = 6  # players are copies if their records agree to as many decimals
 
 
 class Nash:
     """A maximin mixture of the pool.
 
-    Copies (players with equal records) are solved as one and share its probability equally, which is fair to them and
-    keeps the program small.
+    Copies (players with equal records) are solved as one player and share its probability equally, which keeps the
+    linear program small and the result independent of the order of players.
     """
 
     def solve(self, scores: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n] with n >= 1."""
+        """Return probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n], n >= 1."""
         if np.ndim(scores) > 2:
             raise ValueError("nash is for two sides: with more use regret_matching, projected_replicator or alpha_rank")
         return _maximin_of_copies(advantages(scores))
 
     def solve_side(self, scores: Floats) -> Floats:
-        """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""
+        """Return probabilities [m], summing to 1. Raises ValueError for `scores` that `side_advantages` refuses."""
         return _maximin_of_copies(side_advantages(scores))
 
 
 def _maximin_of_copies(payoff: Floats) -> Floats:
-    """`maximin` where equal rows share alike; equal columns count once."""
+    """Return the maximin mixture [n] of `payoff` [n, m], with equal probabilities of equal rows."""
+    # `kept` [k] are the first of each group of equal rows, `copy_of` [n] the group of each row, `copies` [k] its size.
     _, kept, copy_of, copies = np.unique(
-        payoff.round(COPY), axis=0, return_index=True, return_inverse=True, return_counts=True
+        payoff.round(COPY_DECIMALS), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
-    _, columns = np.unique(payoff.round(COPY), axis=1, return_index=True)
+    # Equal columns are the same constraint: one of them is enough.
+    _, columns = np.unique(payoff.round(COPY_DECIMALS), axis=1, return_index=True)
     mixture = maximin(payoff[np.ix_(kept, np.sort(columns))])
     shared: Floats = (mixture / copies)[copy_of]
     return shared
 
 
 def maximin(payoff: Floats) -> Floats:
-    """The mixture p float64 [n] of the rows of `payoff` [n, m] with the largest v such that p @ payoff >= v.
+    """Return the mixture p float64 [n] of the rows of `payoff` [n, m] with the largest v such that p @ payoff >= v.
 
     For a zero-sum game between two populations: `maximin(payoff)` for the rows, `maximin(-payoff.T)` for the columns.
     """
     rows, columns = payoff.shape
+    # Variables: p [n] and v. Minimize -v such that v - p @ payoff <= 0 for each column and sum(p) = 1.
     result = linprog(
         c=np.append(np.zeros(rows), -1.0),
         A_ub=np.column_stack([-payoff.T, np.ones(columns)]),

@@ -1,13 +1,13 @@
-"""The mixture that evolves: projected replicator dynamics, averaged over time.
+"""Projected replicator dynamics, averaged over time.
 
-Lanctot et al. (2017), "A unified game-theoretic approach to multiagent reinforcement learning": who earns more than the
-average grows in proportion to its share (Taylor and Jonker, 1978), in steps of `dt`, and no share falls below `gamma`,
-so that nobody is lost for good. The average of the trajectory is the strategy; in a zero-sum game it approaches a Nash
-equilibrium, as 1 / (dt * iterations). With the usual dt=1e-3 and 50,000 iterations it is far from one: it is a Nash
-equilibrium smeared towards the uniform strategy, which is often wanted.
+Lanctot et al. (2017), "A unified game-theoretic approach to multiagent reinforcement learning": the share of a strategy
+grows in proportion to itself and to its payoff above the average (Taylor and Jonker, 1978), in steps of `dt`, and no
+share falls below `gamma`, so that every strategy can return. The result is the average of the trajectory; in a zero-sum
+game it approaches a Nash equilibrium, as 1 / (dt * iterations). With the usual dt=1e-3 and 50,000 iterations it is far
+from convergence: a Nash equilibrium smoothed towards the uniform strategy, which is often desired.
 
-As in the paper a population per side evolves, in the company of the others. In a symmetric game they start alike and
-remain alike, so one is enough. With more than two sides nothing is known of where the average goes.
+As in the paper a population per side evolves, each against the others. In a symmetric game all populations start equal
+and remain equal, so one is computed. With more than two sides the limit of the average is unknown.
 """
 
 from __future__ import annotations
@@ -31,43 +31,49 @@ class ProjectedReplicator:
         self.iterations = iterations
 
     def solve(self, scores: Floats) -> Floats:
-        """Probabilities [n], summing to 1. Raises ValueError unless `scores` are as in `advantages`."""
+        """Return probabilities [n], summing to 1. Raises ValueError for `scores` that `advantages` refuses."""
         payoff = advantages(scores)
+        # [n] the current shares of the strategies, and their sum over all steps
         shares, visited = np.full(len(payoff), 1 / len(payoff)), np.zeros(len(payoff))
         for _ in range(self.iterations):
-            earned = expected_payoffs(payoff, shares)
-            shares = self._step(shares, earned - shares @ earned)
+            payoffs = expected_payoffs(payoff, shares)
+            shares = self._step(shares, payoffs - shares @ payoffs)
             visited += shares
         average: Floats = visited / visited.sum()
         return average
 
     def solve_side(self, scores: Floats) -> Floats:
-        """Probabilities [m], summing to 1. Raises ValueError unless `scores` are finite and [m, n] with m, n >= 1."""
+        """Return probabilities [m], summing to 1. Raises ValueError for `scores` that `side_advantages` refuses."""
         payoff = side_advantages(scores)
         m, n = payoff.shape
         row, column, visited = np.full(m, 1 / m), np.full(n, 1 / n), np.zeros(m)
         for _ in range(self.iterations):
-            earned, lost = payoff @ column, row @ payoff
-            value = row @ earned
-            row = self._step(row, earned - value)
-            column = self._step(column, value - lost)
+            # Payoffs [m] of the rows, and what the rows gain [n] on each column; both populations step together.
+            row_payoffs, column_losses = payoff @ column, row @ payoff
+            value = row @ row_payoffs
+            row = self._step(row, row_payoffs - value)
+            column = self._step(column, value - column_losses)
             visited += row
         average: Floats = visited / visited.sum()
         return average
 
     def _step(self, shares: Floats, gains: Floats) -> Floats:
-        """The shares [n] of a population whose members earn so much more than its average, `dt` later."""
+        """Return the shares [n] of a population `dt` later; `gains` [n] are payoffs minus their average."""
         floor = min(self.gamma, 1 / len(shares))
         shares = shares + self.dt * shares * gains
-        shares /= shares.sum()  # 1 but for rounding, which would grow where the game favors a side
+        shares /= shares.sum()  # the sum is 1 up to rounding, which would accumulate where the game favors a side
         return project(shares, floor) if shares.min() < floor else shares
 
 
 def project(point: Floats, floor: float = 0.0) -> Floats:
-    """The nearest point to `point` [n] whose parts are >= `floor` <= 1 / n and sum to 1 (Duchi et al., 2008)."""
+    """Return the nearest point to `point` [n] with parts >= `floor` that sum to 1; `floor` <= 1 / n.
+
+    The algorithm of Duchi et al. (2008): above the floor, subtract the same excess from all parts and clip at 0.
+    """
     n = len(point)
-    mass = 1.0 - n * floor
+    mass = 1.0 - n * floor  # to distribute above the floor
     descending = np.sort(point - floor)[::-1]
+    # excess[k]: what to subtract if exactly the k + 1 largest parts remain positive; the last consistent k is right.
     excess = (np.cumsum(descending) - mass) / np.arange(1, n + 1)
     last = int((descending > excess).nonzero()[0].max(initial=0))
     projected: Floats = np.maximum(point - floor - excess[last], 0.0) + floor

@@ -1,4 +1,4 @@
-"""Every snapshot of the pool is equally likely: the average of the past, as in fictitious play (Brown, 1951)."""
+"""Equal probabilities for all snapshots of the pool: the average of the past, as in fictitious play (Brown, 1951)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from marl_app.league.payoff import Floats
 
 
 class UniformMixture:
-    """The same probability for everybody."""
+    """The uniform meta-strategy."""
 
     def solve(self, scores: Floats) -> Floats:
-        """1 / n for each of n players."""
+        """Return 1 / n for each of n players."""
         return np.full(len(scores), 1 / len(scores))
 
-    solve_side = solve
+    solve_side = solve  # the number of rows is all that matters

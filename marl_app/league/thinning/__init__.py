@@ -1,1 +1,1 @@
-"""Who leaves a full pool, one rule a file. `thinning` says what a rule is."""
+"""Thinnings, the rules that pick which snapshot leaves a full pool, one per file. `thinning` defines the protocol."""

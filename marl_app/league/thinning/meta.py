@@ -1,12 +1,11 @@
-"""Who is missed least by the pool's Nash mixture leaves: by what it can do, not by its age.
+"""The snapshot that the pool's Nash mixture needs least leaves, judged by its results instead of its age.
 
-Balduzzi et al. (2018), "Re-evaluating evaluation": a Nash mixture does not care about copies and about who is no use
-against anybody. So a snapshot may go without which the rest is as hard to exploit as before (`cost`), and of these
-first the one whose record against the pool is nearly a copy of another's, or nowhere better than another's. Weak
-players go early; where a learner would forget how to beat them, `stride` serves it better.
+Balduzzi et al. (2018), "Re-evaluating evaluation": copies and players that are useless against all others do not change
+a Nash mixture. So a snapshot may leave if the rest of the pool is as hard to exploit without it (`cost`); of these,
+first a snapshot whose record against the pool nearly equals another's, or is nowhere better than another's. Weak
+players leave early; if the learner then forgets how to beat them, use `stride`.
 
-The records are estimates: scores of 0.5 stand for pairs that never met, and costs within `tolerance` are taken for
-equal.
+The records are estimates: pairs that never met count with a score of 0.5, and costs within `tolerance` count as equal.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from marl_app.league.payoff import Floats
 from marl_app.league.thinning.thinning import Drop
 from marl_app.league.view import LeagueView
 
-SUPPORT = 1e-6  # a smaller probability is none
-TRIED = 8  # members of the mixture, those most like others, whose cost is worked out; it takes a linear program each
+SUPPORT_THRESHOLD = 1e-6  # smaller probabilities count as 0
+MAX_COSTS = 8  # members of the mixture, those most similar to others, whose cost is computed by a linear program each
 
 
 class MetaThinning:
-    """The cheapest snapshot, then a copy or a dominated one, then the one most like another, then the oldest.
+    """The snapshot of lowest cost; of equal ones a copy or dominated snapshot, then the most similar, then the oldest.
 
-    Mean scores that differ by at most `tolerance` on average make a copy. A hundred snapshots take about 0.3 s at most,
-    two hundred 2 s.
+    Two snapshots are copies if their mean scores differ by at most `tolerance` on average. A hundred snapshots take at
+    most about 0.3 s, two hundred 2 s.
     """
 
     def __init__(self, tolerance: float) -> None:
@@ -49,7 +48,7 @@ class MetaThinning:
     def _cheapest(
         self, view: LeagueView, side: int | None, protected: Collection[str]
     ) -> list[tuple[tuple[float, ...], Drop]]:
-        """Whom the pool of a side misses least, with what it is ranked by; nobody if all are protected."""
+        """Return the snapshot that the pool of a side needs least, with its rank; empty if all are protected."""
         pool = [snapshot.player.id for snapshot in view.pool(side)]
         free = [index for index, player in enumerate(pool) if player not in protected]
         if not free:
@@ -61,17 +60,18 @@ class MetaThinning:
             others = [snapshot.player.id for snapshot in view.pool(1 - side)]
             advantage = side_advantages(view.payoff.matrix(pool, others))
             mixture = Nash().solve_side(0.5 + advantage)
-        distance = distances(advantage)
+        distance = distances(advantage)  # [m] to the most similar other record
         redundant = (distance <= self.tolerance) | dominated(advantage)
-        needed = sorted((i for i in free if mixture[i] > SUPPORT), key=lambda i: float(distance[i]))
-        costs = {i: 0.0 for i in free if mixture[i] <= SUPPORT}
-        costs |= {i: exploitability_without(advantage, mixture, i) for i in needed[:TRIED]}
+        # Snapshots outside of the mixture cost nothing. Of the others only the most similar are considered.
+        support = sorted((i for i in free if mixture[i] > SUPPORT_THRESHOLD), key=lambda i: float(distance[i]))
+        costs = {i: 0.0 for i in free if mixture[i] <= SUPPORT_THRESHOLD}
+        costs |= {i: exploitability_without(advantage, mixture, i) for i in support[:MAX_COSTS]}
         ranks = {i: (max(costs[i], self.tolerance), not redundant[i], float(distance[i]), i) for i in costs}
         index = min(ranks, key=lambda i: ranks[i])
         if distance[index] <= self.tolerance:
             reason = "nearly a copy of another"
         elif redundant[index]:
-            reason = "another one does as well against everybody"
+            reason = "another does as well against all players"
         else:
             reason = "the Nash mixture of the pool needs it least"
         text = f"{reason}; exploitability of the pool {costs[index]:+.3f}"
@@ -79,11 +79,12 @@ class MetaThinning:
 
 
 def exploitability_without(advantage: Floats, mixture: Floats, player: int) -> float:
-    """How much more the best opponent gains on the Nash mixture of all but one of a pool [m] than on its own `mixture`.
+    """Return the exploitability of the Nash mixture of a pool [m] without `player`, minus that of `mixture`; >= 0.
 
-    `advantage` [m, n] of the pool over its opponents, which are the pool itself if it is antisymmetric; m >= 2. In
-    [0, 0.5]; 0 if a Nash mixture of the whole pool does not need that one: then it is also one of the rest.
+    `advantage` [m, n] is that of the pool over its opponents, which are the pool itself if it is antisymmetric; m >= 2.
+    At most 0.5; 0 if a Nash mixture of the whole pool does not contain the player, as it is also a mixture of the rest.
     """
+    # The opponents still include the player: they are those of the whole pool.
     rest = np.delete(np.arange(len(advantage)), player)
     if advantage.shape == advantage.T.shape and np.array_equal(advantage, -advantage.T):
         without = Nash().solve(0.5 + advantage[np.ix_(rest, rest)])
@@ -93,13 +94,13 @@ def exploitability_without(advantage: Floats, mixture: Floats, player: int) -> f
 
 
 def distances(advantage: Floats) -> Floats:
-    """The mean difference in score of each player's record to the most similar other one's, [m]."""
-    apart = cdist(advantage, advantage, "cityblock") / advantage.shape[1]
-    np.fill_diagonal(apart, np.inf)
-    nearest: Floats = apart.min(axis=1)
+    """Return the mean absolute difference [m] in score between each record and the most similar other record."""
+    pairwise = cdist(advantage, advantage, "cityblock") / advantage.shape[1]  # [m, m]
+    np.fill_diagonal(pairwise, np.inf)
+    nearest: Floats = pairwise.min(axis=1)
     return nearest
 
 
 def dominated(advantage: Floats) -> NDArray[np.bool_]:
-    """Whether somebody else does at least as well against everybody, and better against somebody; bool [m]."""
-    return np.array([((advantage >= own).all(axis=1) & (advantage > own).any(axis=1)).any() for own in advantage])
+    """Return bool [m]: True where another player does at least as well against all opponents and better against any."""
+    return np.array([((advantage >= row).all(axis=1) & (advantage > row).any(axis=1)).any() for row in advantage])

@@ -1,4 +1,4 @@
-"""The oldest leaves: the pool is a window that slides over the run, as in Unity ML-Agents (Juliani et al., 2018)."""
+"""The oldest snapshot leaves: the pool is a sliding window, as in Unity ML-Agents (Juliani et al., 2018)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from marl_app.league.view import LeagueView
 
 
 class Oldest:
-    """The first in, the first out."""
+    """First in, first out."""
 
     def drop(self, view: LeagueView, protected: Collection[str]) -> Drop:
         player = next(snapshot.player.id for snapshot in view.snapshots if snapshot.player.id not in protected)

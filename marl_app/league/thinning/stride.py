@@ -2,8 +2,9 @@
 
 The self-play pool of PufferLib (Suarez, 2024) drops every other entry of the older half when the pool is full.
 
-Where we differ: one leaves at a time, which is the same in the long run: of the older half the one whose neighbors in
-its lineage are nearest to each other in agent steps, the oldest of equals. The first of a lineage stays while it can.
+Where we differ: one snapshot leaves at a time, with the same result in the long run: in the older half, the snapshot
+whose neighbors in its lineage are nearest to each other in agent steps; of equal ones the oldest. The first snapshot of
+a lineage stays as long as possible.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from marl_app.league.view import LeagueView
 
 
 class Stride:
-    """Of the older half the one that is missed least, by the gap it leaves."""
+    """The snapshot of the older half that leaves the smallest gap."""
 
     def drop(self, view: LeagueView, protected: Collection[str]) -> Drop:
         half = len(view.snapshots) // 2
         gaps = _gaps(view)
+        # Ranked by: first or last of its lineage, newer half, gap, age. The minimum leaves.
         ranked = [
             (math.isinf(gaps[snapshot.player.id]), index >= half, gaps[snapshot.player.id], index)
             for index, snapshot in enumerate(view.snapshots)
@@ -32,7 +34,7 @@ class Stride:
 
 
 def _gaps(view: LeagueView) -> dict[str, float]:
-    """Agent steps between the neighbors of each snapshot in its lineage; infinite for the first and last of one."""
+    """Return the agent steps between the neighbors of each snapshot in its lineage; infinite for its first and last."""
     gaps = {snapshot.player.id: math.inf for snapshot in view.snapshots}
     for lineage in {snapshot.player.lineage for snapshot in view.snapshots}:
         line = view.snapshots_of(lineage)

@@ -1,4 +1,4 @@
-"""What a thinning is: the rule that says which snapshot leaves a pool that is too large."""
+"""The protocol of thinnings: rules that pick which snapshot leaves a pool that is too large."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from marl_app.league.view import LeagueView
 class Drop:
     """A decision: this snapshot (an id) leaves the pool, for this reason.
 
-    `cost`: how much better the best of the old pool does against the new pool's Nash mixture than against the old
-    one's, in mean score (the pool's exploitability; NashConv, the sum over both sides, is twice that). None: not known.
+    `cost` is the increase of the exploitability of the pool, in mean score: how much more the best snapshot of the old
+    pool scores against the Nash mixture of the new pool than against that of the old pool. (NashConv, the sum over both
+    sides, is twice that.) None: not computed.
     """
 
     player: str
@@ -23,8 +24,8 @@ class Drop:
 
 
 class Thinning(Protocol):
-    """A rule that picks who leaves."""
+    """A rule that picks the snapshot to remove."""
 
     def drop(self, view: LeagueView, protected: Collection[str]) -> Drop:
-        """The snapshot to let go, which is none of `protected`; there is at least one other in the pool."""
+        """Return the snapshot to remove, which is not in `protected`; the pool has at least one such snapshot."""
         ...

@@ -180,7 +180,7 @@ class Matchups:
             losses=results[:, 2],
             steps=steps,
             scores=np.bincount(row, scores, len(keys)).astype(np.float64),
-            others=max(1, self._num_sides - 1),
+            opposing_sides=max(1, self._num_sides - 1),
         )
         self._forget()
         return outcomes, opponents
