@@ -39,6 +39,7 @@ from marl_app.league.view import LeagueView, Mixtures, Tally
 
 __all__ = ["INITIAL", "Assignment", "Drop", "Freeze", "League", "Opponent", "Outcomes", "TrainingProgress"]
 
+# Increased when `state_dict` changes in a way that `load_state_dict` of older versions cannot read.
 STATE_VERSION = 5
 
 
@@ -166,6 +167,7 @@ class League:
         opponents, row = np.unique(np.array(outcomes.opponents, dtype=np.str_), return_inverse=True)
         results, scores = np.zeros((len(opponents), 3), np.int64), np.bincount(row, outcomes.scores, len(opponents))
         np.add.at(results, row, np.stack([outcomes.wins, outcomes.draws, outcomes.losses], axis=1))
+        # Opponents that have left the pool are skipped. The tally is of the pool, the payoff of all players.
         for opponent, (wins, draws, losses), score in zip(
             opponents.tolist(), results.tolist(), scores.tolist(), strict=True
         ):
@@ -176,6 +178,7 @@ class League:
                 tally = self._tallies[learner]
                 self._tallies[learner] = Tally(tally.wins + wins, tally.draws + draws, tally.losses + losses)
         self.careers[learner].matches += outcomes.matches
+        # The matchmaker gets a view that already contains these results.
         if isinstance(self.matchmaker, Adaptive):
             self.matchmaker.record(self.view, outcomes)
 
@@ -211,6 +214,7 @@ class League:
         In a league with a pool per side, the first player of a pair plays side 0. (A guest may play either side.)
         """
         pairs = []
+        # Each snapshot with all older ones. Both sides None: one pool, all pairs. Guests without a side pair with all.
         for number, (b, newer) in enumerate(self._pool.items()):
             for a, older in itertools.islice(self._pool.items(), number):
                 if (min(a, b), max(a, b)) not in self._measured and (older.side is None or older.side != newer.side):
@@ -244,6 +248,7 @@ class League:
         if clashes := [guest.lineage for guest in guests if guest.lineage in taken]:
             raise ValueError(f"the guest {clashes[0]} has the name of a learner: choose another name")
         self._invalidate_pool()
+        # Remove guests that are gone or have another digest; then put all guests in front, as the oldest snapshots.
         invited = {guest.snapshot.player.id: guest.snapshot for guest in guests}
         for player, snapshot in list(self._pool.items()):
             if snapshot.role == GUEST and (player not in invited or invited[player].digest != snapshot.digest):
@@ -274,9 +279,11 @@ class League:
             side=self.learners[learner].side,
         )
         self._pool[player.id] = snapshot
+        # Measurements of pairs are not inherited: `_measured` lists pairs of snapshots, and this one is new.
         self.payoff.copy_row(learner, player.id)
         self._tallies[learner] = Tally()
         self.careers[learner].origin = digest
+        # The first snapshot of the first learner becomes the origin of all ratings.
         if self._elo_origin is None and learner == next(iter(self.learners)):
             self._elo_origin = (player.id, 0.0)
         self.dropped = tuple(self._thin())
@@ -346,6 +353,7 @@ class League:
         games = self.payoff.games(learner, pool)
         points = self.payoff.win_rates(learner, pool) * games
         bands: dict[str, tuple[float, float]] = {}
+        # The pool is oldest first; with fewer than three snapshots the last thirds are empty.
         for name, third in zip(("oldest", "middle", "newest"), np.array_split(np.arange(len(pool)), 3), strict=True):
             if len(third):
                 total = float(games[third].sum())
@@ -381,6 +389,7 @@ class League:
                 "program that wrote it"
             )
         self._invalidate_pool()
+        # Missing learners get empty tallies and careers; careers of retired learners are kept, for `_was_in_pool`.
         snapshots = [Snapshot(**{**fields, "player": Player.parse(fields["player"])}) for fields in state["snapshots"]]
         self._pool = {snapshot.player.id: snapshot for snapshot in snapshots}
         tallies = {learner: Tally(**fields) for learner, fields in state["tallies"].items()}
@@ -391,6 +400,7 @@ class League:
         self._measured = {(first, second) for first, second in state["measured"]}
         self._lineups.load_state_dict(state["lineups"])
         self.payoff.load_state_dict(state["payoff"])
+        # The payoff has no use for learners without weights; their snapshots keep their rows.
         for retired in tallies.keys() - self.learners.keys():
             self.payoff.drop(retired)
         load_states([self.matchmaker], state["matchmaker"])

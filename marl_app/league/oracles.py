@@ -38,6 +38,7 @@ class Draws:
         """Return `count` opponents by the matchmaker's probabilities; without replacement if these are all equal."""
         players = [player for branch in branches for player in branch.opponents]
         probabilities = [p for branch in branches for p in (branch.probability * branch.probabilities).tolist()]
+        # The tutorial samples a uniform pool without replacement.
         if max(probabilities) - min(probabilities) < 1e-9:
             return self._random.sample(players, min(count, len(players)))
         return self._random.choices(players, probabilities, k=count)
@@ -97,6 +98,7 @@ def play_league(
                 scores, np.bincount([strategies[player] for player in drawn], minlength=size)
             )
         _meet_and_freeze(scores, league, current, number)
+        # Strategies of the pool, with repetitions; bincount adds up the mixture over equal strategies, [N].
         pool = [int(snapshot.digest) for snapshot in league.snapshots]
         history.distinct.append(len(set(pool)))
         for name, meta in meta_strategies.items():
@@ -116,6 +118,7 @@ def _meet_and_freeze(scores: Floats, league: League, current: Mapping[str, int],
 def _results(scores: Floats, learner: str, strategies: Mapping[str, int]) -> Outcomes:
     """Return the results of one match of a learner against each other player."""
     opponents = tuple(player for player in strategies if player != learner)
+    # score [opponents] of the learner: 1, 0.5 or 0, each of which becomes a count of wins, draws or losses
     score = scores[strategies[learner], [strategies[player] for player in opponents]]
     wins, draws, losses = ((score == points).astype(np.int64) for points in (1.0, 0.5, 0.0))
     ones = np.ones(len(opponents), np.int64)

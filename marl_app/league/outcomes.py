@@ -39,6 +39,7 @@ class Outcomes:
 
     def __post_init__(self) -> None:
         arrays = (self.sides, self.wins, self.draws, self.losses, self.steps, self.scores)
+        # One distinct length if all columns agree.
         rows = {len(self.opponents), len(self.rules), *(len(array) for array in arrays)}
         if len(rows) > 1:
             raise ValueError(

@@ -60,6 +60,7 @@ class Payoff:
         self.decay_per_game = decay_per_game
         # Row and column of each player. The tables have room for more players than that; unused rows are zeros.
         self._index: dict[str, int] = {}
+        # Initial room for 8 players.
         self._wins: Floats = np.zeros((8, 8))  # [row, column]: decayed wins of row against column
         self._draws: Floats = np.zeros((8, 8))  # symmetric
         self._excess: Floats = np.zeros((8, 8))  # antisymmetric: decayed scores beyond wins + draws / 2
@@ -88,6 +89,8 @@ class Payoff:
         self._wins[h, a] = self._wins[h, a] * old + wins * new
         self._wins[a, h] = self._wins[a, h] * old + losses * new
         self._draws[h, a] = self._draws[a, h] = self._draws[h, a] * old + draws * new
+        # Scores are stored as the excess over the points of wins and draws, which decays like these. Without sizes of
+        # payoffs it is exactly 0, so mean scores and win rates are equal to the last bit.
         beyond = 0.0 if score is None else score - (wins + draws / 2)
         self._excess[h, a] = self._excess[h, a] * old + beyond * new
         self._excess[a, h] = -self._excess[h, a]
@@ -105,6 +108,7 @@ class Payoff:
         if source == target:
             return
         s, t = self._row(source), self._row(target)
+        # First the row, then the column: the copy of the column reads [t, s], which the copy of the row has set to 0.
         for table in (self._wins, self._draws, self._excess):
             table[t, :] = table[s, :]  # the diagonal is 0, so both [t, s] and [t, t] become 0
             table[:, t] = table[:, s]
@@ -152,7 +156,7 @@ class Payoff:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the table as JSON types; `json` writes floats so that they read back exactly."""
-        n = len(self._index)
+        n = len(self._index)  # without the unused rows
         return {
             "players": list(self._index),
             "wins": self._wins[:n, :n].tolist(),
@@ -195,6 +199,7 @@ class Payoff:
         h, a = self._rows(home), self._rows(away)
         draws = self._draws[np.ix_(h, a)]
         points = self._wins[np.ix_(h, a)] + draws / 2
+        # losses[h, a] = wins[a, h], so the points of the other side come from the transposed cells.
         losing_points = self._wins[np.ix_(a, h)].T + draws / 2
         known = (h >= 0)[:, None] & (a >= 0)[None, :]
         return np.where(known, points, 0.0), np.where(known, points + losing_points, 0.0)

@@ -49,6 +49,7 @@ def reset_to(learner: Learner, view: LeagueView, rng: np.random.Generator | None
         probability = float(rng.random() < probability)
     if not probability:
         return None
+    # "main@0003" and "main" both name the lineage before the @.
     line = [] if learner.reset_to == INITIAL else view.snapshots_of(learner.reset_to.partition("@")[0])
     ids = [snapshot.player.id for snapshot in line]
     return learner.reset_to if learner.reset_to in ids else ids[-1] if ids else INITIAL

@@ -111,6 +111,7 @@ class WinRate:
     def reason_to_freeze(self, view: LeagueView, learner: str) -> str | None:
         """Return the win rate in words, if it exceeds the threshold with confidence; else None."""
         tally = view.tallies[learner]
+        # The tally counts whole games since the last freeze, unlike the effective games of the payoff.
         low, high = wilson(tally.win_rate, tally.games, self.confidence)
         if tally.games < self.min_games or low <= self.threshold:
             return None
@@ -142,6 +143,7 @@ class Plateau:
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         now, frozen = progress.steps(learner), view.last_freeze(learner)
         pool = [snapshot.player.id for snapshot in view.facing(learner)]
+        # Both [k], in the order of `facing`; 0.5 while there is no opponent.
         mixture = view.mixture_facing(learner, self.strategy)
         score = float(mixture @ view.payoff.scores(learner, pool)) if pool else 0.5
         best = self._best.get(learner)
@@ -178,6 +180,7 @@ class AlphaStarSchedule(WinRate):
             opponents = tuple(snapshot.player.id for snapshot in view.facing(learner))
         if not opponents:
             return None
+        # games [k]; lows [k, 2] are (low, high) of the intervals. The lowest low end decides for all opponents.
         games, lows = view.payoff.games(learner, opponents), view.payoff.intervals(learner, opponents, self.confidence)
         hardest = int(lows[:, 0].argmin())
         low, high = lows[hardest]

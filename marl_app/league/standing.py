@@ -35,6 +35,7 @@ class Standing:
         """Return the current standing; takes a fraction of a second for hundreds of snapshots."""
         view, pool = league.view, [snapshot.player.id for snapshot in league.snapshots]
         _, games = league.payoff.counts(pool)
+        # Before the first games within the pool, its scores are all the default of 0.5, and measures are meaningless.
         if not games.any():
             return cls(league.ratings())
         pools = [[snapshot.player.id for snapshot in view.pool(side)] for side in view.sides]

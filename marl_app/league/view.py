@@ -49,6 +49,7 @@ class LeagueView:
     lineups: Lineups = field(default_factory=Lineups)  # mean scores in matches of more than two snapshots
     elo_origin: tuple[str, float] | None = None  # a player and its Elo, which all ratings are relative to
     fitted_ratings: dict[str, float] = field(default_factory=dict)  # Elo by player id, filled by `ratings`
+    # The two dicts are caches that all views of the same state share, so that each is computed once per state.
 
     @property
     def sides(self) -> tuple[int, ...] | tuple[None]:
@@ -115,6 +116,7 @@ class LeagueView:
 
         In a league with a pool per side, each pool has a separate meta-strategy, and `side` must not be None.
         """
+        # Meta-strategies have no __eq__, so the cache distinguishes instances, which may have different settings.
         if (strategy, side) not in self.mixtures:
             self.mixtures[strategy, side] = self._solve(strategy, side)
         return self.mixtures[strategy, side].copy()  # callers may change what they get
@@ -142,6 +144,7 @@ class LeagueView:
             wins, _ = self.payoff.counts(players)
             ratings = bradley_terry(wins)
             origin, elo = self.elo_origin or (players[0], 0.0)
+            # Only differences of ratings are determined; the shift puts the origin at its Elo.
             ratings += elo - ratings[players.index(origin)]
             self.fitted_ratings.update(zip(players, ratings.tolist(), strict=True))
         return self.fitted_ratings

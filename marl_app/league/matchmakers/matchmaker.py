@@ -80,6 +80,7 @@ def load_states(matchmakers: Sequence[Matchmaker], states: Mapping[str, Any]) ->
 
 
 def _adaptive(matchmakers: Sequence[Matchmaker]) -> dict[str, Adaptive]:
+    # Index and class: a saved state is restored only to the same rule at the same place.
     return {f"{i}_{type(m).__name__}": m for i, m in enumerate(matchmakers) if isinstance(m, Adaptive)}
 
 
@@ -92,6 +93,7 @@ def self_play(view: LeagueView, learner: str) -> list[Branch]:
     """Return the branch of self-play: against the learner itself or, with a pool per side, current main agents."""
     if view.learner(learner).side is None:
         return [Branch(SELF_PLAY, 1.0, (learner,), np.array([0.5]), np.array([1.0]))]
+    # A learner of a side cannot play itself: the current main agents of the other side, with equal probabilities.
     mains = view.main_agents_facing(learner)
     return [Branch(SELF_PLAY, 1.0, mains, view.payoff.win_rates(learner, mains), np.full(len(mains), 1 / len(mains)))]
 

@@ -31,6 +31,7 @@ class Mix:
         probabilities = [float(rule["probability"]) for rule in rules]
         if not all(p >= 0 for p in probabilities) or not abs(sum(probabilities) - 1) <= 1e-6:
             raise ValueError(f"the probabilities of a mix must be >= 0 and sum to 1, not {probabilities}")
+        # Normalized, so that rounded values such as 0.3333333 sum to 1.
         self.rules = [
             (p / sum(probabilities), rule["matchmaker"]) for p, rule in zip(probabilities, rules, strict=True)
         ]

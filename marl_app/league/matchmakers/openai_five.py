@@ -39,6 +39,7 @@ class OpenAIFive:
 
     def qualities(self, view: LeagueView, learner: str) -> Floats:
         """Return the quality [N] of each snapshot that this learner may meet."""
+        # Snapshots that joined after the last record have no stored quality yet.
         known = self._qualities.get(learner, {})
         pool = [snapshot.player.id for snapshot in view.facing(learner)]
         initial = max((known[player] for player in pool if player in known), default=0.0)
@@ -54,7 +55,7 @@ class OpenAIFive:
         """Lower the qualities of beaten snapshots; add those of new snapshots, and remove those that left the pool."""
         qualities = self.qualities(view, outcomes.learner)
         row = {snapshot.player.id: i for i, snapshot in enumerate(view.facing(outcomes.learner))}
-        wins = np.zeros(len(row))
+        wins = np.zeros(len(row))  # [N] in this batch, by this rule
         for opponent, rule, won in zip(outcomes.opponents, outcomes.rules, outcomes.wins.tolist(), strict=True):
             if rule == QUALITY_RULE and opponent in row:
                 wins[row[opponent]] += won

@@ -54,6 +54,7 @@ def advantages(scores: ArrayLike) -> Floats:
         raise ValueError(f"scores must be [n, n] with n >= 1, or have more axes of n, not {list(means.shape)}")
     if not np.isfinite(means).all():
         raise ValueError("scores must be finite: some are NaN or infinite")
+    # With two sides (M - M.T) / 2, in which the 0.5 cancels; with more, scores are means over all orders already.
     payoff: Floats = (means - means.T) / 2 if means.ndim == 2 else means - 0.5
     return payoff
 

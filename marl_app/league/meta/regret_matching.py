@@ -44,6 +44,7 @@ class RegretMatching:
         payoff = side_advantages(scores)
         row_regrets, column_regrets, played = np.zeros(len(payoff)), np.zeros(payoff.shape[1]), np.zeros(len(payoff))
         for _ in range(self.iterations):
+            # Both sides play their current strategies; the column player earns the negative payoff.
             row, column = _matched(row_regrets), _matched(column_regrets)
             played += row
             row_payoffs = payoff @ column

@@ -53,6 +53,7 @@ class MetaThinning:
         free = [index for index, player in enumerate(pool) if player not in protected]
         if not free:
             return []
+        # advantage [m, n] of the pool over its opponents: itself, or the pool of the other side.
         if side is None:
             advantage = advantages(view.payoff.matrix(pool))
             mixture = Nash().solve(0.5 + advantage)
@@ -86,6 +87,7 @@ def exploitability_without(advantage: Floats, mixture: Floats, player: int) -> f
     """
     # The opponents still include the player: they are those of the whole pool.
     rest = np.delete(np.arange(len(advantage)), player)
+    # An antisymmetric payoff is that of one pool, which loses the player on both axes.
     if advantage.shape == advantage.T.shape and np.array_equal(advantage, -advantage.T):
         without = Nash().solve(0.5 + advantage[np.ix_(rest, rest)])
     else:
