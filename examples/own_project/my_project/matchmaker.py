@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from marl_app.league.matchmakers.matchmaker import Branch, against, scaled, self_play
+from marl_app.league.matchmakers.matchmaker import Branch, branches_over, scaled, self_play, uniform
 from marl_app.league.view import LeagueView
 
 
@@ -19,7 +17,5 @@ class Recent:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         snapshots = view.facing(learner)[-self.newest :]
-        recent = against(
-            snapshots, view, learner, "recent", lambda win_rates: np.full(len(win_rates), 1 / len(win_rates))
-        )
+        recent = branches_over(snapshots, view, learner, "recent", uniform(snapshots))
         return [*scaled(self_play(view, learner), self.self_play), *scaled(recent, 1 - self.self_play)]
