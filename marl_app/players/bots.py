@@ -44,7 +44,7 @@ def make_bot(env: BatchedEnv, name: str) -> Policy | Follower:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"class {name} does not exist: {error}") from error
     try:
-        bot = made(env)
+        bot: Policy | Follower = made(env)
     except Exception as error:  # a user's class may raise anything
         raise ValueError(f"{name}(env) failed: {type(error).__name__}: {error}") from error
     if not (isinstance(bot, Follower) or (hasattr(bot, "act") and hasattr(bot, "memory_size"))):
