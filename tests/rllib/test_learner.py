@@ -18,8 +18,9 @@ from ray.rllib.utils.torch_utils import clip_gradients as rllibs_clip_gradients
 from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.players.modules.mlp import MLP
+from marl_app.rllib.gradients import clip_gradients
 from marl_app.rllib.ppo.algorithm import standardized
-from marl_app.rllib.ppo.learner import MinibatchPPOLearner, clip_gradients, minibatches
+from marl_app.rllib.ppo.learner import MinibatchPPOLearner, minibatches
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay
 from tests.rllib.runners import collect, make_runner, random_weights
@@ -262,9 +263,9 @@ def test_a_gradient_that_is_not_finite_makes_no_step(played, caplog, poison, gra
     before, moments = copy.deepcopy(weights_of(group)), copy.deepcopy(adam(group))
     columns = {**played[2], "advantages": played[2]["advantages"].copy()}
     columns["advantages"][3] = poison
-    with caplog.at_level(logging.WARNING, logger="marl_app.rllib.ppo.learner"):
+    with caplog.at_level(logging.WARNING, logger="marl_app.rllib.gradients"):
         update(group, columns)
-    assert "a gradient of main is not finite" in caplog.text
+    assert "the gradient of main is not finite" in caplog.text
     for name, value in weights_of(group).items():
         np.testing.assert_array_equal(value, before[name])
     for value, expected in zip(adam(group), moments, strict=True):

@@ -28,28 +28,28 @@ def stored_segments(replay):
 def test_only_stored_segments_are_sampled():
     replay = Replay(10)
     assert replay.rows == 0
-    replay.add(fragment(0, 2, 1))
+    replay.add_fragment(fragment(0, 2, 1))
     assert stored_segments(replay) == [[0, 1], [2]]
     assert (replay.rows, replay.mean_length) == (3, 1.5)
 
 
 def test_the_oldest_segments_are_replaced_as_a_whole():
     replay = Replay(10)
-    replay.add(fragment(0, 2, 3, 1))  # rows 0 to 5
-    replay.add(fragment(6, 3))  # rows 6 to 8; one row is free
-    replay.add(fragment(20, 2, 1))  # does not fit: written from the start, over segments [0, 1] and [2, 3, 4]
+    replay.add_fragment(fragment(0, 2, 3, 1))  # rows 0 to 5
+    replay.add_fragment(fragment(6, 3))  # rows 6 to 8; one row is free
+    replay.add_fragment(fragment(20, 2, 1))  # does not fit: written from the start, over segments [0, 1] and [2, 3, 4]
     assert stored_segments(replay) == [[5], [6, 7, 8], [20, 21], [22]]
-    replay.add(fragment(30, 10))
+    replay.add_fragment(fragment(30, 10))
     assert stored_segments(replay) == [list(range(30, 40))] and replay.rows == 10
     with pytest.raises(ValueError, match="11 rows does not fit"):
-        replay.add(fragment(0, 11))
+        replay.add_fragment(fragment(0, 11))
 
 
 def test_it_never_holds_more_than_its_capacity_and_only_the_newest():
     replay, first = Replay(64), 0
     for _ in range(200):
         lengths = RNG.integers(1, 9, size=RNG.integers(1, 5))
-        replay.add(fragment(first, *lengths))
+        replay.add_fragment(fragment(first, *lengths))
         first += lengths.sum()
         assert replay.rows <= 64
         held = stored_segments(replay)
@@ -61,7 +61,7 @@ def test_it_never_holds_more_than_its_capacity_and_only_the_newest():
 
 def test_every_step_has_the_same_probability():
     replay = Replay(100)
-    replay.add(fragment(0, 1, 9, 4))
+    replay.add_fragment(fragment(0, 1, 9, 4))
     counts = np.bincount(replay.sample(30_000, RNG)["player"]["obs"][:, 0], minlength=14)
     np.testing.assert_allclose(counts / 10_000, 1, atol=0.05)
 

@@ -67,7 +67,7 @@ def plays(draw):
 def test_rows_with_memories_come_in_order_and_once(case):
     """Every row holds its number as observation and memory; a held row opens the next fragment with its memory."""
     fragments, max_seq_len = case
-    experience = Experience(2, 2, agents=2, steps=6, max_seq_len=max_seq_len)
+    experience = Experience(2, 2, network_agents=2, steps=6, max_seq_len=max_seq_len)
     number, chains, current = 0, [], {}  # the rows of each agent, match after match
     trained = []
     for steps in fragments:
@@ -76,16 +76,16 @@ def test_rows_with_memories_come_in_order_and_once(case):
             rows = np.arange(number, number + len(matches), dtype=np.float32)
             number += len(matches)
             columns = {Columns.OBS: rows[:, None], MEMORY: rows[:, None] + 0.5, Columns.VF_PREDS: 0 * rows}
-            experience.add(matches, agents, columns)
+            experience.add_decisions(matches, agents, columns)
             for match, agent, row in zip(matches, agents, rows, strict=True):
                 if (match, agent) not in current:
                     chains.append([])
                     current[match, agent] = chains[-1]
                 current[match, agent].append(int(row))
             over = np.repeat(np.array(ends)[:, None], 2, axis=1)
-            experience.terminate(over)
+            experience.close_finished(over)
             current = {key: chain for key, chain in current.items() if not ends[key[0]]}
-        batch = experience.batch(0.9, 0.9)
+        batch = experience.pop_batch(0.9, 0.9)
         if not batch:
             continue
         rows = batch[Columns.OBS][:, 0].astype(int).tolist()

@@ -118,15 +118,15 @@ def test_a_checkpoint_holds_mixer_and_targets(tmp_path):
         for _ in range(7):
             algorithm.train()
         learner = algorithm.learner_group._learner
-        arrays, plain = learner.own_state()
+        arrays, plain = learner.extra_state()
         assert plain == {"targets_updated": 320}
         name = "policy_head.linear.weight"
         assert not np.array_equal(arrays[f"target.main/{name}"], algorithm.weights.read("main")[f"agent/{name}"])
         for _ in range(4):
             algorithm.train()
         assert learner._targets_updated == 640
-        learner.load_own_state(arrays, plain)
-        again, _ = learner.own_state()
+        learner.load_extra_state(arrays, plain)
+        again, _ = learner.extra_state()
         assert all(np.array_equal(arrays[key], again[key]) for key in arrays) and learner._targets_updated == 320
 
 

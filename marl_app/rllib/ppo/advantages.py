@@ -1,11 +1,12 @@
 """Generalized advantage estimation over rows that are linked, not padded.
 
-A fragment is a flat list of rows, one per decision of a trained agent, in the order of time. Row r's successor is the
-row of the same agent's next decision in the same match: the very next step in a simultaneous game, some steps later in
-a turn-based one, none at the end of the match or of the fragment. Every kind of game is the same linked list, so one
-backward sweep over the steps serves all of them: Schulman et al. 2016, "High-dimensional continuous control using
-generalized advantage estimation", where one step of the recursion is one decision of the agent (rewards that fall
-between two of an agent's own turns are added, undiscounted, to the earlier one).
+Schulman et al., 2016, "High-dimensional continuous control using generalized advantage estimation". A fragment is a
+flat list of rows, one per decision of a trained agent, in the order of time. The successor of a row is the row of the
+same agent's next decision in the same match: in the next step of a simultaneous game, some steps later in a turn-based
+game, absent at the end of the match or of the fragment. So one backward pass over the steps serves all kinds of games.
+
+Where we differ: one step of the recursion is one decision of the agent; rewards between two decisions are added,
+undiscounted, to the earlier one.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ def gae(
     lambda_: float,
     pending: Ints | None = None,
 ) -> Floats:
-    """Advantages, float32 [R].
+    """Return advantages, float32 [R].
 
-    rewards: [R], all that the agent got from its decision until its next one (or the end).
+    rewards: [R], the sum from the agent's decision until its next decision (or the end).
     values: [R], the critic's value of each row.
     successors: [R], the index of the agent's next row (in a later block), or -1.
-    last_values: [R], read where there is no successor: the value of what followed the row. 0 where the agent's episode
-        was terminated, the critic's value of the final observation where it was truncated or the fragment ended.
+    last_values: [R], the value after a row without successor: 0 where the agent's episode was terminated, the critic's
+        value of the final observation where it was truncated or the fragment ended.
     blocks: (start, stop) of the rows of each step, in the order of time; together they cover all rows.
-    pending: rows whose successor is not known yet; their own advantage is 0 and means nothing, and what leads to
-        them is bootstrapped from their value.
+    pending: rows whose successor is not known yet. Their advantage is 0 without meaning; their predecessors are
+        bootstrapped from their value.
     """
     is_pending = np.zeros(len(rewards), np.bool_)
     if pending is not None:
@@ -49,6 +50,6 @@ def gae(
     deltas[is_pending] = 0.0
     decay = np.where(linked, gamma * lambda_, 0.0).astype(np.float32)
     for start, stop in reversed(blocks):
-        # An unlinked row reads advantages[-1] here, and multiplies it by 0.
+        # A row without successor has the index -1: it reads advantages[-1], which is multiplied by a decay of 0.
         advantages[start:stop] = deltas[start:stop] + decay[start:stop] * advantages[successors[start:stop]]
     return advantages

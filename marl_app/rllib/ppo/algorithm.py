@@ -1,4 +1,8 @@
-"""PPO over fragments of matches: RLlib's PPO loss, one update per trained network from ready columns."""
+"""Proximal policy optimization (Schulman et al., 2017), IPPO and MAPPO: the learners of a league train on their rows.
+
+IPPO (de Witt et al., 2020) and MAPPO (Yu et al., 2022) are PPO with other settings: `conf/algorithm`. In this folder:
+settings (keys), collector, experience, advantages and sequences (env runner: rows -> columns), learner (loss, steps).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Self
 
 import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
@@ -48,7 +53,7 @@ class LeaguePPOConfig(MatchConfig, PPOConfig):
     def for_run(self, spec: RunSpec) -> Self:
         """As every algorithm; `vf_clip_param=null`, no clipping, is infinity for RLlib."""
         super().for_run(spec)
-        bound = spec.settings.algorithm.vf_clip_param
+        bound = self.settings.vf_clip_param
         self.training(vf_clip_param=float("inf") if bound is None else bound)
         return self
 
@@ -64,7 +69,7 @@ class LeaguePPO(MatchAlgorithm):
 
     @classmethod
     def get_default_config(cls) -> LeaguePPOConfig:
-        """For RLlib."""
+        """Return the default configuration (called by RLlib)."""
         return LeaguePPOConfig(cls)
 
     def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
@@ -74,6 +79,7 @@ class LeaguePPO(MatchAlgorithm):
         """
         config, spec = self.config, self.spec
         for network in spec.networks:
+            # 1. Join the columns of all fragments: [R, ...]. A fragment without rows of this network has none.
             parts = [fragment.batches[network.name] for fragment in fragments if fragment.batches[network.name]]
             if not parts:
                 continue
@@ -81,14 +87,16 @@ class LeaguePPO(MatchAlgorithm):
                 name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
                 for name in parts[0]
             }
-            if spec.settings.algorithm.normalize_advantages:
+            # 2. Standardize advantages over the whole batch, not per minibatch.
+            if config.settings.normalize_advantages:
                 columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES])
-            id = module_id(learner, network.name, spec.networks)
-            batch = MultiAgentBatch({id: SampleBatch(columns)}, env_steps=self.stats.env_steps)
+            # 3. Update. Every remote learner gets the whole batch, from one copy in Ray's object store.
+            network_id = module_id(learner, network.name, spec.networks)
+            batch = MultiAgentBatch({network_id: SampleBatch(columns)}, env_steps=self.stats.env_steps)
             remote = config.num_learners
             results = self.learner_group.update(
                 batch=None if remote else batch,
-                batch_refs=[ray.put(batch)] * remote if remote else None,  # the whole of it for each (see `learner.py`)
+                batch_refs=[ray.put(batch)] * remote if remote else None,
                 timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.counters.env_steps},
                 num_epochs=config.num_epochs,
                 minibatch_size=config.minibatch_size,
@@ -99,6 +107,7 @@ class LeaguePPO(MatchAlgorithm):
         self.trainees[learner].updates += 1
 
 
-def standardized(advantages: np.ndarray) -> np.ndarray:
-    """Advantages with mean 0 and standard deviation 1 over the whole batch, as RLlib's PPO does; float32."""
-    return (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
+def standardized(advantages: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return advantages [R] with mean 0 and standard deviation 1 over the batch, as RLlib's PPO does; float32."""
+    result: NDArray[np.float32] = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
+    return result

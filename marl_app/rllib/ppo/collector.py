@@ -32,29 +32,29 @@ class RowCollector:
         """Add rows to the network's experience."""
         if not self._runner.config.use_kl_loss:  # only the KL term reads the old policy's distribution
             columns = {name: values for name, values in columns.items() if name != Columns.ACTION_DIST_INPUTS}
-        self._experience[index].add(matches, agents, columns)
+        self._experience[index].add_decisions(matches, agents, columns)
 
     def add_step(self, step: Step, rewards: Array) -> None:
         """Credit rewards, and close the rows of agents that finished or were cut off."""
         for experience in self._experience:
-            experience.reward(rewards)
-            experience.terminate(step.finished)
+            experience.add_rewards(rewards)
+            experience.close_finished(step.finished)
         if step.truncated.any():
             self._bootstrap(np.broadcast_to(step.truncated[:, None], step.finished.shape))
 
     def _bootstrap(self, agents_mask: Array) -> None:
         """Close the open rows of agents, bool [B, agents], with the critic's value of what they observe now."""
         for index, experience in enumerate(self._experience):
-            matches, agents = experience.waiting(agents_mask)
+            matches, agents = experience.open_rows(agents_mask)
             if len(matches):
-                experience.bootstrap(matches, agents, self._runner.values(index, matches, agents))
+                experience.close_bootstrapped(matches, agents, self._runner.values(index, matches, agents))
 
     def pop_batches(self) -> tuple[Batches, int]:
         """Return columns with advantages, computed with the weights that collected them."""
         runner = self._runner
         self._bootstrap(runner.env.acting())
         batches = {
-            network.name: experience.batch(runner.config.gamma, runner.config.lambda_)
+            network.name: experience.pop_batch(runner.config.gamma, runner.config.lambda_)
             for network, experience in zip(runner.networks, self._experience, strict=True)
         }
         return batches, sum(len(batch[Columns.OBS]) for batch in batches.values() if batch)

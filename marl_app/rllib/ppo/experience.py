@@ -1,10 +1,11 @@
-"""The experience of one trained network: a growing list of linked rows that becomes a ready training batch.
+"""The experience of one trained network: a growing list of linked rows that becomes a training batch.
 
-A row is one decision: what was seen, what was done, what came of it until the same agent's next decision. `gae` reads
-the links. A row whose agent is still waiting for its next turn when the fragment ends is held over: it opens the next
-fragment and is trained on then, so that nothing is lost and nothing is bootstrapped from somebody else's observation.
+A row is one decision of one agent: its observation, its action, and its rewards until the same agent's next decision.
+`gae` follows the links from row to row. If an agent has not had its next turn when the fragment ends, its last row is
+held over: it opens the next fragment and is trained on there. So no row is lost, and no row is bootstrapped from the
+observation of another agent.
 
-Each row carries the critic's value of what was seen, by the weights that decided.
+Each row has the critic's value of its observation, by the weights that made the decision.
 """
 
 from __future__ import annotations
@@ -26,32 +27,37 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 REWARDS, SUCCESSORS, LAST_VALUES = "rewards", "successors", "last_values"
+# Columns that are filled in after the decision: dtype and the value until then. Successor -1: no next row (yet).
 _LINKS = {REWARDS: (np.float32, 0.0), SUCCESSORS: (np.int64, -1), LAST_VALUES: (np.float32, 0.0)}
 
 
 class Experience:
     """Rows of the agents that one network plays, in `num_matches` matches of `num_agents` agents.
 
-    `steps` is the length of a fragment in env steps; `agents` how many of the agents the network plays. The rows of a
-    network with a memory are put into sequences of at most `max_seq_len`.
+    steps: length of a fragment in env steps. network_agents: number of agents that the network plays.
+    max_seq_len: the rows of a network with a memory are put into sequences of at most this length.
     """
 
-    def __init__(self, num_matches: int, num_agents: int, agents: int, steps: int, max_seq_len: int = 1) -> None:
-        # The last row of each agent that has not been closed: its index, or -1.
+    def __init__(
+        self, num_matches: int, num_agents: int, network_agents: int, steps: int, max_seq_len: int = 1
+    ) -> None:
+        # [matches, agents]: index of the agent's last row, while that is open for rewards and a successor; else -1.
         self._open: Ints = np.full((num_matches, num_agents), -1, np.int64)
-        self._capacity = (steps + 1) * num_matches * agents
+        # A row per step and agent, and one that was held over.
+        self._capacity = (steps + 1) * num_matches * network_agents
         self._max_seq_len = max_seq_len
         self._start({})
 
     def _start(self, held_over: Mapping[str, Array]) -> None:
-        """Empty buffers that open with the given rows."""
+        """Begin a fragment with the rows that the one before held over."""
         self._columns: dict[str, Array] = {}
         self._size = 0
-        self._blocks: list[tuple[int, int]] = []
+        self._blocks: list[tuple[int, int]] = []  # (start, stop) of the rows of each step
         if held_over:
             self._append(held_over)
 
     def _append(self, columns: Mapping[str, Array]) -> Ints:
+        """Append rows as one block. Return their indices [R]."""
         start, stop = self._size, self._size + len(columns[Columns.OBS])
         for name, values in columns.items():
             if name not in self._columns:
@@ -64,63 +70,65 @@ class Experience:
         self._blocks.append((start, stop))
         return np.arange(start, stop)
 
-    def add(self, matches: Ints, agents: Ints, columns: Mapping[str, Array]) -> None:
-        """One step's decisions: `columns` [R, ...] of the given agents of the given matches."""
+    def add_decisions(self, matches: Ints, agents: Ints, columns: Mapping[str, Array]) -> None:
+        """Add the decisions of one step: `columns` [R, ...] of agents [R] in matches [R], each pair at most once."""
         if not len(matches):
             return
         rows = self._append(columns)
+        # Link each agent's open row to its new one. The pairs are distinct, so no assignment hits an index twice.
         earlier = self._open[matches, agents]
         linked = earlier >= 0
         self._columns[SUCCESSORS][earlier[linked]] = rows[linked]
         self._open[matches, agents] = rows
 
-    def reward(self, rewards: Floats) -> None:
-        """Credit what each agent got in one step, float32 [B, agents], to its last decision."""
+    def add_rewards(self, rewards: Floats) -> None:
+        """Add the rewards of one step, float32 [B, agents], to each agent's last decision."""
         paid = (rewards != 0) & (self._open >= 0)
         if paid.any():
             self._columns[REWARDS][self._open[paid]] += rewards[paid]
 
-    def terminate(self, finished: Bools) -> None:
-        """Close the rows of agents, bool [B, agents], that will neither act nor be rewarded again."""
+    def close_finished(self, finished: Bools) -> None:
+        """Close the rows of agents, bool [B, agents], that will neither act nor be rewarded again: their value is 0."""
         self._open[finished] = -1
 
-    def waiting(self, among: Bools) -> tuple[Ints, Ints]:
-        """The agents, of those in bool [B, agents], that have a row to close: (matches, agents)."""
-        matches, agents = (among & (self._open >= 0)).nonzero()
+    def open_rows(self, agents_mask: Bools) -> tuple[Ints, Ints]:
+        """Return (matches [R], agents [R]) of the agents in bool [B, agents] whose last row is open."""
+        matches, agents = (agents_mask & (self._open >= 0)).nonzero()
         return matches, agents
 
-    def bootstrap(self, matches: Ints, agents: Ints, values: Floats) -> None:
-        """Close rows whose agents' episodes go on unseen: what follows is worth `values` [R]."""
+    def close_bootstrapped(self, matches: Ints, agents: Ints, values: Floats) -> None:
+        """Close open rows whose episodes continue outside of the fragment, with the critic's `values` [R] of that."""
         self._columns[LAST_VALUES][self._open[matches, agents]] = values
         self._open[matches, agents] = -1
 
-    def batch(self, gamma: float, lambda_: float) -> dict[str, Array]:
-        """The fragment as training columns (advantages not standardized), {} if there is no row to train on.
+    def pop_batch(self, gamma: float, lambda_: float) -> dict[str, Array]:
+        """End the fragment and return its training columns [R, ...]; {} without any row to train on.
 
-        Rows that are not closed open the next fragment. With a memory, rows are in the order of their sequences;
-        LENGTHS and MEMORY have a row for each of these.
+        Advantages are not standardized. Rows that are still open begin the next fragment. With a memory, rows are in
+        the order of their sequences, and LENGTHS [S] and MEMORY [S, size] have one row per sequence.
         """
         if not self._size:
             return {}
         columns = {name: values[: self._size] for name, values in self._columns.items()}
         is_open = self._open >= 0
-        held = np.sort(self._open[is_open])
+        held = np.sort(self._open[is_open])  # rows that are held over
         values, successors, blocks = columns.pop(Columns.VF_PREDS), columns.pop(SUCCESSORS), self._blocks
         rewards, last_values = columns.pop(REWARDS), columns.pop(LAST_VALUES)
         advantages = gae(rewards, values, successors, last_values, blocks, gamma, lambda_, held)
         columns |= {Columns.ADVANTAGES: advantages, Columns.VALUE_TARGETS: advantages + values}
-        done = np.ones(self._size, np.bool_)
-        done[held] = False
+        trained = np.ones(self._size, np.bool_)
+        trained[held] = False
         held_over = (
             {name: values[held] for name, values in self._columns.items() if name != SUCCESSORS} if len(held) else {}
         )
+        # Held rows are the first of the next fragment, in the same order: an index becomes its rank among them.
         self._open[is_open] = np.searchsorted(held, self._open[is_open])
         self._start(held_over)
-        if not done.any():
+        if not trained.any():
             return {}
         if MEMORY in columns:
-            order, lengths = sequences(successors, blocks, done, self._max_seq_len)
-            first = order[np.cumsum(lengths) - lengths]
+            order, lengths = sequences(successors, blocks, trained, self._max_seq_len)
+            first = order[np.cumsum(lengths) - lengths]  # the first row of each sequence
             memory = columns.pop(MEMORY)[first]
             return {name: values[order] for name, values in columns.items()} | {LENGTHS: lengths, MEMORY: memory}
-        return columns if done.all() else {name: values[done] for name, values in columns.items()}
+        return columns if trained.all() else {name: values[trained] for name, values in columns.items()}

@@ -1,8 +1,10 @@
-"""Value decomposition: Q-learning of a cooperative team's value, off-policy (VDN, QMIX).
+"""Value decomposition: off-policy Q-learning of a cooperative team's value. VDN (Sunehag et al., 2018), QMIX (Rashid
+et al., 2018).
 
-The env runners, the league (of one), checkpoints and callbacks are those of every `MatchAlgorithm`. What is added: a
-replay buffer and a schedule of epsilon, both in the algorithm's process. The buffer is not in checkpoints, as with the
-authors' PyMARL: a resumed run fills it again before it goes on learning.
+Env runners, league (of one learner), checkpoints and callbacks are those of every `MatchAlgorithm`. Added are a replay
+buffer and a schedule of epsilon, both in the algorithm's process. The buffer is not in checkpoints, as in the authors'
+PyMARL: a resumed run fills it again before it learns. In this folder: settings (keys), collector (env runner: segments
+of joint steps), replay, learner (TD loss), mixers (value of the team from values of its agents).
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class TeamQConfig(MatchConfig):
     @property
     def mixer_class(self) -> type[Mixer]:
         """The module class of the configured mixer."""
-        return MIXERS[self.spec.settings.algorithm.mixer]
+        return MIXERS[self.settings.mixer]
 
     def module_id(self, name: str) -> str:
         """Return the id, in RLlib's learner, of a network, or of the mixer (TEAM)."""
@@ -78,7 +80,7 @@ class TeamQConfig(MatchConfig):
     def for_run(self, spec: RunSpec) -> Self:
         """As every algorithm, with a mixer."""
         super().for_run(spec)
-        settings = spec.settings.algorithm
+        settings = self.settings
         with closing(spec.make_env(1)) as env:
             size = state_size(env, range(len(env.agents)))
         mixer = RLModuleSpec(
@@ -100,24 +102,24 @@ class TeamQConfig(MatchConfig):
 
 
 class TeamQ(MatchAlgorithm):
-    """Trains a team by value decomposition. `replay` holds what it has played."""
+    """Trains a team by value decomposition, from the replay buffer `replay`."""
 
     config: TeamQConfig
 
     @classmethod
     def get_default_config(cls) -> TeamQConfig:
-        """For RLlib."""
+        """Return the default configuration (called by RLlib)."""
         return TeamQConfig(cls)
 
     def setup(self, config: TeamQConfig) -> None:
         """As every algorithm, with an empty replay buffer."""
-        self.replay = Replay(config.spec.settings.algorithm.replay_capacity)
+        self.replay = Replay(config.settings.replay_capacity)
         super().setup(config)
 
     @property
     def epsilon(self) -> float:
-        """Share of random actions in what is collected now."""
-        steps, shares = zip(*self.spec.settings.algorithm.epsilon, strict=True)
+        """Probability of a random action in the experience that is collected now."""
+        steps, shares = zip(*self.config.settings.epsilon, strict=True)
         return float(np.interp(self.counters.env_steps, steps, shares))
 
     def weights_to_play(self, weights: Weights) -> Weights:
@@ -132,11 +134,12 @@ class TeamQ(MatchAlgorithm):
 
     def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
         """Add the fragments to the replay buffer; then make the gradient steps that `training_intensity` asks for."""
-        config, settings = self.config, self.spec.settings.algorithm
+        config, settings = self.config, self.config.settings
         for fragment in fragments:
-            self.replay.add(fragment.batches)
+            self.replay.add_fragment(fragment.batches)
         if self.replay.rows < settings.num_steps_sampled_before_learning_starts:
             return
+        # training_intensity: how many times an env step is trained on, on average. Minibatches are whole segments.
         updates = max(1, round(settings.training_intensity * self.stats.env_steps / config.minibatch_size))
         segments = max(1, round(config.minibatch_size / self.replay.mean_length))
         batches = self.replay.sample(updates * segments, self.rng)

@@ -1,4 +1,4 @@
-"""The experience of a cooperative team: joint steps, in segments of matches, for a replay buffer.
+"""The collector of value decomposition: joint steps of a team, in segments of matches, for a replay buffer.
 
 A segment is what one fragment holds of one match: its steps in the order of time, and after them, unless the match was
 terminated, a *closing* row: what is seen next, from which the last step is bootstrapped. So every step is followed by
@@ -22,15 +22,15 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 TEAM = "(team)"
-"""Beside the networks' columns: those of the team. No network is likely to be called so."""
+"""Key of the team's columns next to the networks'. The parentheses keep it apart from names of networks."""
 CLOSING = "closing"
-"""Rows that only say what the row before leads to: bool [R]."""
+"""bool [R]: rows that only hold what the row before them leads to."""
 PER_SEGMENT = (LENGTHS, MEMORY)
-"""Columns with one row for each segment."""
+"""Columns with one row per segment; all others have one row per step."""
 
 
 class TeamCollector:
-    """Rows of all matches at once: of each network what its k agents saw and did, [B, k, ...]; of the team the rest.
+    """Collects joint steps of all matches: observations and actions [B, k, ...] of each network's k agents; rewards.
 
     The team's reward is the mean over its agents: the common reward where there is one, and in the units of the
     returns that are reported. (PyMARL adds the rewards of foraging's players up, which is a change of scale.)
@@ -51,7 +51,7 @@ class TeamCollector:
         self._closings: list[tuple[Ints, Ints]] = []  # (step, match) after which a closing row comes
 
     def add_decisions(self, index: int, matches: Ints, agents: Ints, columns: dict[str, Array]) -> None:
-        """Note what the agents of a network saw and did."""
+        """Add observations and actions of a network's agents."""
         network = self._runner.networks[index]
         if len(matches) != len(self._all) * len(network.agents):
             raise ValueError(
@@ -65,7 +65,7 @@ class TeamCollector:
             self._note(self._parts, TEAM, STATE, self._state(self._all))
 
     def add_step(self, step: Step, rewards: Array) -> None:
-        """Note what came of it; close matches that were cut off."""
+        """Add rewards and terminations, and a closing row to matches that were truncated."""
         self._note(self._parts, TEAM, Columns.REWARDS, rewards.mean(axis=1).astype(np.float32))
         ended = step.terminated | step.truncated
         final = step.terminated if self._runner.config.settings.bootstrap_truncated else ended
@@ -74,7 +74,7 @@ class TeamCollector:
         self._close(np.flatnonzero(ended & ~final))
 
     def _close(self, matches: Ints) -> None:
-        """Add a closing row to matches."""
+        """Add a closing row to matches [K]: what their agents observe now."""
         if not len(matches):
             return
         for index, network in enumerate(self._runner.networks):
@@ -89,7 +89,7 @@ class TeamCollector:
         self._closings.append((np.full(len(matches), len(self._ended) - 1), matches))
 
     def pop_batches(self) -> tuple[Batches, int]:
-        """All that was noted since the last time, as segments: LENGTHS [S], and the MEMORY [S, k, size] before each."""
+        """Return the fragment as segments: LENGTHS [S], and the MEMORY [S, k, size] before each segment."""
         self._close(np.flatnonzero(~self._ended[-1]))
         ended = np.stack(self._ended)
         closings = [np.concatenate(part) for part in zip(*self._closings, strict=True)] or [np.zeros(0, np.int64)] * 2
@@ -113,7 +113,7 @@ class TeamCollector:
         where.setdefault((network, name), []).append(values)
 
     def _per_match(self, values: Array, agents: int) -> Array:
-        """Rows in the order of matches, the agents of each together, as [matches, agents, ...]."""
+        """Reshape rows that are sorted by match, then by agent, to [matches, agents, ...]."""
         return values.reshape(-1, agents, *values.shape[1:])
 
     def _state(self, matches: Ints) -> Array:
@@ -121,7 +121,7 @@ class TeamCollector:
 
 
 def _segments(ended: Bools, closed_steps: Ints, closed_matches: Ints) -> tuple[Ints, Ints]:
-    """The order in which rows form segments, int64 [rows], and the lengths of these, int64 [S].
+    """Return the order in which rows form segments, int64 [rows], and the lengths of the segments, int64 [S].
 
     ended: bool [T, B], whether a match ended with a step. Row t * B + b is step t of match b; after these T * B rows
     come the closing rows, each after a step of a match.

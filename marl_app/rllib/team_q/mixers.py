@@ -1,7 +1,8 @@
 """Mixers: the value of a team from the values of its agents' actions.
 
-Both are monotonic: what is best for each agent alone is best for the team, so that agents may choose alone. A mixer is
-a module of RLlib's learner beside the agents' networks. Nobody plays with it, so it stays there.
+Both are monotonic: the best action of each agent alone is part of the team's best joint action, so that agents can
+choose alone. A mixer is a module of RLlib's learner next to the agents' networks. It is not used to play, so it is not
+sent to env runners.
 """
 
 from __future__ import annotations
@@ -15,31 +16,34 @@ from marl_app.players.modules.heads import Normalize
 
 
 class Mixer(TorchRLModule):
-    """`model_config` keys: `agents`, `state_size`, `mixing_embed_dim`, `hypernet_embed` and `normalize_state`."""
+    """A mixer. `model_config`: `agents`, `state_size`, `mixing_embed_dim`, `hypernet_embed`, `normalize_state`."""
 
     needs_state = False
 
     @abstractmethod
     def mix(self, values: Tensor, state: Tensor | None) -> Tensor:
-        """Values [R] of the team, from those of its agents [R, agents] and the global state [R, state size]."""
+        """Return the team's values [R], from its agents' values [R, agents] and the global state [R, state size]."""
 
     def learn_statistics(self, state: Tensor) -> None:
-        """Update the running statistics of normalized states, where there are any, with rows [R, state size]."""
+        """Include rows [R, state size] in the running statistics, if states are normalized."""
 
 
 class VDN(Mixer):
-    """The sum (Sunehag et al., 2018, "Value-decomposition networks for cooperative multi-agent learning")."""
+    """The sum of the agents' values.
+
+    Sunehag et al., 2018, "Value-decomposition networks for cooperative multi-agent learning".
+    """
 
     def setup(self) -> None:
-        """Nothing to build."""
+        """Build nothing: a sum has no parameters."""
 
     def mix(self, values: Tensor, state: Tensor | None) -> Tensor:
-        """The sum [R]."""
+        """Return the sum [R]."""
         return values.sum(dim=1)
 
 
 class QMIX(Mixer):
-    """A network of two layers whose weights are made from the state, and are not negative (Rashid et al., 2018).
+    """A network of two layers; hypernetworks compute its nonnegative weights from the state (Rashid et al., 2018).
 
     As in the authors' PyMARL: two-layer hypernetworks for the weights, linear ones for the first bias, ELU between.
     The weights grow with the numbers in the state, and the square of that is what an agent's value, with all its error,
@@ -60,12 +64,12 @@ class QMIX(Mixer):
         self.normalize = Normalize((size,)) if config["normalize_state"] else nn.Identity()
 
     def learn_statistics(self, state: Tensor) -> None:
-        """As Mixer."""
+        """Include rows in the statistics of the state's normalization."""
         if isinstance(self.normalize, Normalize):
             self.normalize.update(state)
 
     def mix(self, values: Tensor, state: Tensor | None) -> Tensor:
-        """Values [R], growing in each agent's."""
+        """Return values [R], monotonic in each agent's value."""
         assert state is not None
         state = self.normalize(state)
         weights = self.first_weights(state).abs().view(-1, self.agents, self.width)

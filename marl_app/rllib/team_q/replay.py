@@ -1,4 +1,4 @@
-"""A replay buffer of segments of matches: uniform, bounded, in numpy, in the algorithm's process."""
+"""A replay buffer of segments of matches: uniform sampling, bounded, numpy arrays in the algorithm's process."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ Ints = NDArray[np.int64]
 
 
 class Replay:
-    """The newest rows, at most `capacity`, as a ring; the oldest segments leave when their place is needed.
+    """The newest rows, at most `capacity`, as a ring buffer; the oldest segments are dropped to make room.
 
-    Columns are allocated whole with the first fragment: `nbytes` is the memory they fill in the end.
+    Columns are allocated whole with the first fragment: `nbytes` is the memory of a full buffer.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._next = 0
+        self._next = 0  # row at which the next fragment begins
+        # (network, column) -> [capacity, ...], and [segments, ...] for columns with one row per segment.
         self._rows: dict[tuple[str, str], Array] = {}
-        self._starts: Ints = np.zeros(0, np.int64)
         self._segments: dict[tuple[str, str], Array] = {}
+        self._starts: Ints = np.zeros(0, np.int64)  # [segments]: first row of each
 
     @property
     def rows(self) -> int:
-        """Rows that are there, closing ones included."""
+        """Number of rows in the buffer, closing rows included."""
         return int(self._lengths.sum())
 
     @property
@@ -47,17 +48,17 @@ class Replay:
     def _lengths(self) -> Ints:
         return self._segments.get((TEAM, LENGTHS), np.zeros(0, np.int64))
 
-    def add(self, batches: Batches) -> None:
-        """Take in a fragment. Raises ValueError for one that is larger than the buffer."""
+    def add_fragment(self, batches: Batches) -> None:
+        """Add the segments of a fragment. Raises ValueError if it is larger than the buffer."""
         lengths = batches[TEAM][LENGTHS]
         size = int(lengths.sum())
         if size > self._capacity:
             raise ValueError(f"a fragment of {size} rows does not fit into a replay buffer of {self._capacity}")
-        if self._next + size > self._capacity:  # no segment is torn in two; what is left of the ring's end lies idle
-            self._forget(self._next, self._capacity)
+        if self._next + size > self._capacity:  # a segment is never split: the rest of the ring stays unused
+            self._drop_segments(self._next, self._capacity)
             self._next = 0
         start, stop = self._next, self._next + size
-        kept = self._forget(start, stop)
+        kept = self._drop_segments(start, stop)
         for network, columns in batches.items():
             for name, values in columns.items():
                 key = (network, name)
@@ -71,19 +72,20 @@ class Replay:
         self._starts = np.concatenate([kept, start + np.cumsum(lengths) - lengths])
         self._next = stop
 
-    def _forget(self, start: int, stop: int) -> Ints:
-        """Drop the segments that have rows in [start, stop); the starts of those that stay."""
+    def _drop_segments(self, start: int, stop: int) -> Ints:
+        """Drop the segments that have rows in [start, stop). Return the starts of the others."""
         stay = (self._starts + self._lengths <= start) | (self._starts >= stop)
         self._segments = {key: values[stay] for key, values in self._segments.items()}
         self._starts = self._starts[stay]
         return self._starts
 
     def sample(self, segments: int, rng: np.random.Generator) -> Batches:
-        """Segments drawn uniformly, with replacement: every step is as likely as any other."""
+        """Return `segments` segments, drawn uniformly with replacement, as columns."""
         chosen = rng.integers(len(self._starts), size=segments)
         lengths = self._lengths[chosen]
-        within = np.arange(lengths.sum()) - (np.cumsum(lengths) - lengths).repeat(lengths)
-        rows = self._starts[chosen].repeat(lengths) + within
+        # [rows]: position of each row in its segment, then its index in the buffer.
+        positions = np.arange(lengths.sum()) - (np.cumsum(lengths) - lengths).repeat(lengths)
+        rows = self._starts[chosen].repeat(lengths) + positions
         batches: Batches = {}
         for columns, places in ((self._rows, rows), (self._segments, chosen)):
             for (network, name), values in columns.items():

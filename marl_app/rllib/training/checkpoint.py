@@ -61,8 +61,8 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
 
 
 def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Optimizers, torch's RNG and the learner's own state: arrays, and what is not an array."""
-    arrays, plain = learner.own_state()
+    """Optimizers, torch's RNG and the learner's extra state: (arrays, other values)."""
+    arrays, plain = learner.extra_state()
     arrays["rng"] = torch.get_rng_state().numpy()
     for name, optimizer in learner._named_optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
@@ -83,4 +83,4 @@ def _load_learner_state(
             if owner == name:
                 state.setdefault(int(rest), {})[path.rpartition("/")[2]] = torch.from_numpy(value)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    learner.load_own_state(arrays, plain)
+    learner.load_extra_state(arrays, plain)

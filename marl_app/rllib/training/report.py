@@ -1,4 +1,4 @@
-"""One iteration in numbers, under the names of `marl_app/metrics/names.py`."""
+"""The metrics of an iteration, under the names of `marl_app/metrics/names.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEARNER_KEYS = {
     "td_error": "td_error",
     "q_mean": "q_mean",
 }
-"""The learner's names -> ours; where a player has several networks, the mean over those that report it."""
+"""RLlib's and the learners' names -> ours. With several networks per player the mean over those that report it."""
 
 
 def iteration_report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
@@ -62,7 +62,7 @@ def iteration_report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> di
 
 
 def _assigned(algorithm: MatchAlgorithm) -> dict[str, float]:
-    """The control plane's work, and what placement made of it."""
+    """Return metrics of assignments: rate, bytes, and the distortion by placement."""
     means = algorithm.stats.assigned.means()
     distortion = means.pop("distortion", None)
     values = {f"control_plane/{name}": value for name, value in means.items()}
@@ -72,8 +72,10 @@ def _assigned(algorithm: MatchAlgorithm) -> dict[str, float]:
 
 
 def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
-    """What the learners that have just trained report: the first one under `learner/`, others under their own names;
-    and where there are several, how far each of them is."""
+    """Return what the learners that trained report: the main one under `learner/`, others under `learners/<name>/`.
+
+    With several learners also the totals of each of them.
+    """
     values: dict[str, float] = {}
     for learner in algorithm.stats.learners:
         prefix = "learner/" if learner == algorithm.spec.main_learner else f"learners/{learner}/"
@@ -98,7 +100,7 @@ def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str,
 
 
 def _strength(algorithm: MatchAlgorithm, learner: str) -> dict[str, float]:
-    """A learner's win rates and Elo, as far as there are any."""
+    """Return a learner's win rates and Elo; they are omitted while undefined."""
     league = algorithm.league
     pool = [snapshot.player.id for snapshot in league.snapshots]
     values: dict[str, float] = {}
@@ -112,7 +114,7 @@ def _strength(algorithm: MatchAlgorithm, learner: str) -> dict[str, float]:
 
 
 def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
-    """What loading opponents moved in the iteration; nothing of links that nothing crossed in the whole run."""
+    """Return traffic of loading opponents; links that were never used in the run are omitted."""
     stats, traffic = algorithm.stats, algorithm.stats.traffic
     values: dict[str, float] = {"snapshots/runner_private_bytes": stats.private_bytes}
     if not algorithm.league.snapshots:

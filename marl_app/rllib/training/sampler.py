@@ -1,4 +1,4 @@
-"""Getting fragments out of env runners that may be slow, raise, hang or die."""
+"""Requests fragments from env runners, which may be slow, raise, hang or die."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ logger = logging.getLogger(__name__)
 
 SAMPLE, PING = "sample", "ping"
 CONSECUTIVE_FAILURES = 3
-"""An environment may raise now and then; this often in a row, and the run ends with the traceback."""
+"""Exceptions of env runners in a row after which the run ends with the traceback. Fewer are tolerated."""
 
 
 class NoProgress(RuntimeError):
-    """No experience arrives any more; the message says why."""
+    """No experience arrives; the message says why."""
 
 
 class Sampler:
-    """Requests to the env runners of a group, and their answers. There is at most one request under way per runner.
+    """Sends requests to the env runners of a group and collects fragments. A runner has at most one request in flight.
 
-    No more is asked for than a batch still lacks: a fragment too many would be trained on an update later.
+    No more is requested than the batch still lacks: a surplus fragment would be trained on one update later.
 
-    make_request: called for each request, with the env runner's number. restore: called when nobody answers, to bring
-    back env runners that died.
-    batch_steps, fragment_steps: env steps of a batch, and of one answer.
+    make_request: called for each request, with the env runner's number. restore: called when no answer arrives, to
+    bring back env runners that died. batch_steps, fragment_steps: env steps of a batch, and of one fragment.
     """
 
     def __init__(
@@ -51,14 +50,14 @@ class Sampler:
         self._failures = 0
 
     def request(self, collected: int = 0) -> None:
-        """Have env runners that are alive and idle collect what the batch still lacks beyond `collected` env steps.
+        """Request what the batch lacks beyond `collected` env steps from env runners that are alive and idle.
 
-        (A local one works while it is collected.)
+        A local env runner gets its request in `collect`, which runs it.
         """
         actors = self._group._worker_manager._remote_actor_states
         healthy = self._group.healthy_env_runner_ids()
         idle = [index for index in healthy if not actors[index].get_num_in_flight_requests(SAMPLE)]
-        under_way = (len(healthy) - len(idle)) * self._fragment_steps
+        under_way = (len(healthy) - len(idle)) * self._fragment_steps  # env steps that are being collected
         lacking = math.ceil((self._batch_steps - collected - under_way) / self._fragment_steps)
         if idle and lacking > 0:
             idle = idle[:lacking]
@@ -66,7 +65,7 @@ class Sampler:
             self._group.foreach_env_runner_async(SAMPLE, tag=SAMPLE, kwargs=kwargs, remote_worker_ids=idle)
 
     def collect(self) -> list[Fragment]:
-        """Fragments of a batch.
+        """Return the fragments of a batch.
 
         Raises NoProgress if none arrives for `timeout_s` seconds, or if env runners raise several times in a row.
         """
@@ -94,17 +93,17 @@ class Sampler:
         return failures
 
     def revived(self, timeout_s: float = 0.0) -> list[int]:
-        """Env runners that were dead and answer again. If nobody does, it may take `timeout_s` seconds to say so."""
+        """Return the env runners that were dead and answer again, after at most `timeout_s` seconds."""
         began = time.monotonic()
         actors = self._group._worker_manager
         dead = [index for index in actors.actor_ids() if not actors.is_actor_healthy(index)]
         if not dead:
             return []
-        # At most one is under way for each. (The group would log each that fails, every two seconds.)
+        # RLlib allows one ping in flight per actor. Its own method would log each failure, every two seconds.
         actors.foreach_actor_async(PING, tag=PING, healthy_only=False, remote_actor_ids=dead)
         answers = actors.fetch_ready_async_reqs(tags=PING, timeout_seconds=timeout_s, mark_healthy=True)
         alive = [answer.actor_id for answer in answers if answer.ok]
-        if not alive:  # they may have failed at once
+        if not alive:  # a dead actor's ping fails immediately: wait here, or the caller would spin
             time.sleep(max(0.0, min(0.1, began + timeout_s - time.monotonic())))
         return alive
 
@@ -120,6 +119,6 @@ class Sampler:
     def _failed(self, failure: Failure) -> None:
         self._failures += 1
         self._in_a_row += 1
-        logger.error("an env runner raised; its matches start anew\n%s", failure.traceback)
+        logger.error("an env runner raised; its matches start again\n%s", failure.traceback)
         if self._in_a_row >= CONSECUTIVE_FAILURES:
             raise NoProgress(f"env runners raised {self._in_a_row} times in a row; the last time:\n{failure.traceback}")

@@ -1,7 +1,7 @@
-"""Whose turn it is to train: several learners share the env runners in turns of some iterations.
+"""Turns of learners: several learners share the env runners, and train in turns of some iterations.
 
-Stride scheduling (Waldspurger and Weihl, 1995): who has the least env steps per share goes next, so that in the long
-run each learner gets its share exactly, whatever its batches and whenever it came.
+Stride scheduling (Waldspurger and Weihl, 1995): the learner with the fewest env steps per share is next, so that in the
+long run each learner gets exactly its share, for any sizes of batches and whenever it was added.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from marl_app.runs.state import TurnState
 
 @dataclass
 class Turns:
-    """`shares`, > 0, of env steps by learner; a turn is `length` iterations.
+    """The order in which learners train.
 
-    current: whose turn it is. passed: env steps per share, by learner. left: iterations of the turn.
+    shares: learner -> its share (> 0) of the env steps. length: iterations of a turn.
+    current: the learner whose turn it is. passed: learner -> env steps / share. left: iterations left of the turn.
     """
 
     shares: Mapping[str, float]
@@ -26,18 +27,18 @@ class Turns:
     left: int = 0
 
     def __post_init__(self) -> None:
-        """Learners that are new begin level with those that have the least."""
+        """Start new learners at the lowest value of the others: they do not catch up on the past."""
         least = min((self.passed[name] for name in self.shares if name in self.passed), default=0.0)
         self.passed = {name: self.passed.get(name, least) for name in self.shares}
         if self.current not in self.shares or not self.left:
             self._next()
 
     def advance(self, learner: str, env_steps: int) -> None:
-        """An iteration of the current turn has collected so many env steps, for this learner."""
+        """Count env steps that were collected for a learner."""
         self.passed[learner] += env_steps / self.shares[learner]
 
     def end_iteration(self) -> None:
-        """One iteration less; at the end of a turn it is another's."""
+        """Count an iteration; after the last one of a turn the next learner's turn begins."""
         self.left -= 1
         if not self.left:
             self._next()

@@ -1,0 +1,41 @@
+"""Clipping of gradients by RLlib's meanings, and the step of an optimizer that skips gradients that are not finite."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+
+def clip_gradients(parameters: Sequence[Tensor], bound: float | None, by: str) -> Tensor:
+    """Clip the gradients by RLlib's `grad_clip` and `grad_clip_by`. Return their global norm before clipping, []."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm: Tensor = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    if bound is None:
+        return norm
+    if by == "global_norm":
+        torch.nn.utils.clip_grads_with_norm_(parameters, bound, norm, foreach=True)
+    elif by == "norm":  # each parameter's gradient separately
+        for gradient in gradients:
+            gradient.mul_((bound / (gradient.norm() + 1e-6)).clamp(max=1.0))
+    else:
+        torch.nn.utils.clip_grad_value_(parameters, bound, foreach=True)
+    return norm
+
+
+def clip_and_step(optimizer: Any, parameters: Sequence[Tensor], bound: float | None, by: str, module_id: str) -> Tensor:
+    """Clip the gradients and make the optimizer's step. Return the global norm before clipping, [].
+
+    A gradient that is not finite would destroy the weights: that step is skipped, with a warning.
+    """
+    norm = clip_gradients(parameters, bound, by)
+    if torch.isfinite(norm):
+        optimizer.step()
+    else:
+        logger.warning("the gradient of %s is not finite: this step is skipped", module_id)
+    return norm
