@@ -105,7 +105,9 @@ class LeagueView:
 
     def pool(self, side: int | None = None) -> tuple[Snapshot, ...]:
         """Return the snapshots that can play a side, oldest first; None: all. Guests without a side can play any."""
-        return tuple(snapshot for snapshot in self.snapshots if side is None or snapshot.side in (None, side))
+        if side is None:
+            return self.snapshots
+        return tuple(snapshot for snapshot in self.snapshots if snapshot.side in (None, side))
 
     def snapshots_of(self, lineage: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of one lineage, oldest first."""

@@ -33,7 +33,7 @@ class Fixed:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         facing = {*view.learners_facing(learner), *(snapshot.player.id for snapshot in view.facing(learner))}
-        players = [_resolve(view, name) for name in self.players]
+        players = [name if name in facing else _resolve(view, name) for name in self.players]
         # [named players] bool: True where the learner may meet the player.
         allowed = np.array([player in facing for player in players])
         probabilities = self.probabilities[allowed]
