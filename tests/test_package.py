@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("marl_app", "envs", "callbacks", "conf", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
 SMALL = {  # what the test adds to a command of the README, so that it ends after seconds
     "+experiment=stones": (
-        "stop.iterations=2 algorithm.train_batch_size_per_learner=512 algorithm.minibatch_size=256 evaluation.anchors=[] "
-        "runtime.num_envs_per_env_runner=32 league.schedule.agent_steps=500"
+        "stop.iterations=2 algorithm.train_batch_size_per_learner=512 algorithm.minibatch_size=256 "
+        "runtime.num_envs_per_env_runner=32 league.schedule.agent_steps=500 evaluation.anchors=[]"
     ),
     "resume=": "stop.iterations=3 runtime.num_env_runners=0",
     "task=evaluate": "task.games=4 task.snapshots=2",
