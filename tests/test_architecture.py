@@ -1,7 +1,9 @@
 """The rules of docs/architecture.md that code can check; `make lint` checks the import contracts of pyproject.toml."""
 
 import ast
+import io
 import re
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -66,3 +68,36 @@ def test_make_help_lists_every_target():
     phony = set(re.search(r"\.PHONY: (.*)", makefile).group(1).split())
     explained = set(re.findall(r"^([a-z-]+):[^#\n]*## ", makefile, re.MULTILINE))
     assert phony == explained
+
+
+FORBIDDEN = re.compile(
+    r"\b(whoever|whomever|whom|somebody|nobody|anybody|everybody|reckon(s|ed|ing)?|minds|heard|anew|beside|let go of"
+    r"|as far as there (is|are)|so to speak|of its making)\b",
+    re.IGNORECASE,
+)
+"""Words of a private style: the field has a plain word for each (see the habits in CONTRIBUTING.md)."""
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "examples/**/*.md", "conf/**/*.yaml", "examples/**/*.yaml")
+SOURCES = ("marl_app", "callbacks", "envs", "benchmarks", "examples", "tests")
+
+
+def sentences(file):
+    """Yield (line, text) of the docstrings and comments of a Python file, or of all lines of another file."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        yield from enumerate(text.splitlines(), 1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""')):
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+def test_sentences_use_the_words_of_the_field():
+    files = [file for pattern in PAGES for file in ROOT.glob(pattern)]
+    files += [file for folder in SOURCES for file in (ROOT / folder).rglob("*.py") if not file.parent.is_symlink()]
+    found = [
+        f"{name(file)}:{line}: {text.strip()}"
+        for file in sorted(set(files))
+        for line, text in sentences(file)
+        if FORBIDDEN.search(text) and "FORBIDDEN" not in text
+    ]
+    assert not found, "\n".join(found)

@@ -182,7 +182,7 @@ def test_games_that_need_no_code(tmp_path, game):
     assert np.isfinite(lines(tmp_path)["learner/total_loss"]).all()
     opponents = set(matches(tmp_path).opponent)
     if "env=simple_spread" in game:
-        assert not opponents  # one team: nobody wins
+        assert not opponents  # one team: a match has no winner
     elif game[0] in ("+experiment=league", "+experiment=psro"):
         assert "main@0000" in opponents
     else:
