@@ -20,7 +20,7 @@ from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.exploitability import ExactGame, exact_game
 from marl_app.evaluation.known_plans import KnownPlans
 from marl_app.evaluation.play import play_matches
-from marl_app.players.agent import Agent, player_of
+from marl_app.players.agent import Agent, player_from_bytes
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.events import CallbackResult, MatchCallback
 
@@ -45,7 +45,7 @@ class Simulator:
         """
         env = make_env(games)
         try:
-            players = [player_of(data, env) for data in lineup]
+            players = [player_from_bytes(data, env) for data in lineup]
             orders = list(itertools.permutations(range(len(lineup)))) if swap else [tuple(range(len(lineup)))]
             seats = np.array(orders)[np.arange(games) % len(orders)]
             scores = play_matches(env, players, seats, np.random.default_rng(seed), greedy=False)

@@ -19,7 +19,7 @@ from marl_app.config.schema import Config
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import MAIN_AGENT, Guest
-from marl_app.players.networks import networks_of
+from marl_app.players.networks import networks_for_env
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.training.config import MatchConfig
 
@@ -37,7 +37,7 @@ def build(config: Config) -> MatchConfig:
         rllib.check_env(env, config.algorithm)
         policies = config.policies
         with config_errors("policies"):
-            networks = networks_of(
+            networks = networks_for_env(
                 env, policies.share, policies.mapping, policies.agent_id, **config.algorithm.network_settings()
             )
         store = leaf("store", config.store)

@@ -37,7 +37,7 @@ class AlgorithmConfig(Section):
     )
 
     def network_settings(self) -> dict[str, Any]:
-        """Return the arguments of `networks_of` that the algorithm decides."""
+        """Return the arguments of `networks_for_env` that the algorithm decides."""
         return {}
 
 

@@ -19,7 +19,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import BatchedEnv
 from marl_app.league.players import Player
-from marl_app.players.agent import Agent, player_of
+from marl_app.players.agent import Agent, player_from_bytes
 from marl_app.players.anchors import make_anchor
 from marl_app.players.bots import encode_bot, is_anchor, make_bot
 from marl_app.players.policy import Follower, Policy
@@ -118,7 +118,7 @@ def _load_contestant(env: BatchedEnv, members: Members, player: str, name: str, 
 def decode_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
     """Return the player that `data` encodes. Raises ValueError with its `name` if it does not fit the environment."""
     try:
-        made = player_of(data, env)
+        made = player_from_bytes(data, env)
     except ValueError as error:
         raise ValueError(f"{name} cannot play here: {error}") from error
     if isinstance(made, Agent) and (problem := _misfit(env, made)):

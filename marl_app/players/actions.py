@@ -27,7 +27,7 @@ def to_space(actions: Array, space: spaces.Space) -> Array:
     return np.where(bounded, scaled, np.clip(actions, space.low, space.high)).astype(space.dtype)
 
 
-def inputs_of(actions: Array, space: spaces.Space) -> NDArray[np.float32]:
+def deterministic_inputs(actions: Array, space: spaces.Space) -> NDArray[np.float32]:
     """Inputs [R, n] of the distribution that always samples these actions [R, ...] of the environment."""
     actions = np.asarray(actions)
     if isinstance(space, spaces.Box):

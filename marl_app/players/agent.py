@@ -14,7 +14,7 @@ from torch import Tensor
 from marl_app.envs.batched import BatchedEnv
 from marl_app.players import bots
 from marl_app.players.actions import to_space
-from marl_app.players.encoding import modules_of
+from marl_app.players.encoding import build_modules
 from marl_app.players.modules.actor_critic import ActorCritic
 from marl_app.players.policy import Follower, Policy
 from marl_app.store.codec import decode, metadata_of
@@ -30,7 +30,7 @@ class Agent:
         weights, self.metadata = decode(blob)
         if bot := bots.bot_name(self.metadata):
             raise ValueError(f"this is the bot {bot}, which has no network: make it with its environment")
-        self._modules = modules_of(weights, self.metadata)
+        self._modules = build_modules(weights, self.metadata)
         self._network_of = np.empty(len(self.metadata["agents"]), np.object_)  # name of its network, by agent
         self.memory_size = next(iter(self._modules.values())).memory_size
         for network in self.metadata["networks"]:
@@ -171,7 +171,7 @@ def _ends(space: spaces.Space) -> Array:
     return np.cumsum(space.nvec)[:-1] if isinstance(space, spaces.MultiDiscrete) else np.zeros(0, np.int64)
 
 
-def player_of(data: bytes, env: BatchedEnv) -> Policy | Follower:
+def player_from_bytes(data: bytes, env: BatchedEnv) -> Policy | Follower:
     """Whoever these bytes are, ready to play: a network's player, or a bot, which is made with the environment.
 
     Raises ValueError for a bot that cannot play it.

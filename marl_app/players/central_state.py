@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-def state_size(env: BatchedEnv, agents: Sequence[int]) -> int:
+def central_state_size(env: BatchedEnv, agents: Sequence[int]) -> int:
     """Numbers in the state that the critic of these agents sees.
 
     Raises ValueError if they are on sides whose observations together have different sizes.

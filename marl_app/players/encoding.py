@@ -28,7 +28,7 @@ REGISTERED = {
 }
 """Name of a network class in saved players -> its import path now. A user's own class is saved by its import path."""
 NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy")
-NOT_THE_POLICYS = ("precision", "vf_share_layers", "orthogonal_init")
+TRAINING_ONLY_MODEL_KEYS = ("precision", "vf_share_layers", "orthogonal_init")
 """Settings of a model that make no difference to who plays with it."""
 
 
@@ -40,10 +40,10 @@ def encode_player(
     facts: Mapping[str, Any],
 ) -> bytes:
     """Bytes of a player; `facts` (who it is, when it was made) go into the metadata as they are."""
-    return encode(weights, {**describe(networks, agents, architecture), **facts})
+    return encode(weights, {**player_metadata(networks, agents, architecture), **facts})
 
 
-def describe(networks: Sequence[Network], agents: Sequence[str], architecture: Architecture) -> dict[str, Any]:
+def player_metadata(networks: Sequence[Network], agents: Sequence[str], architecture: Architecture) -> dict[str, Any]:
     """What the metadata of every player with these networks says of them."""
     module_class = architecture.module_class
     return {
@@ -70,17 +70,17 @@ def registered_name(path: str) -> str:
     return next((name for name, registered in REGISTERED.items() if registered == path), path)
 
 
-def plays_alike(metadata: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    """Whether the policies of two players differ in their weights only, by their metadata (or what `describe` says).
+def has_same_architecture(metadata: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Return whether the policies of two players differ in their weights only, given their metadata.
 
-    Metadata that says nothing of networks is taken for that of the other's; then the weights have to fit.
+    Metadata without networks counts as equal; then the shapes of the weights are checked when they are loaded.
     """
     return "networks" not in metadata or _policy(metadata) == _policy(own)
 
 
 def _policy(metadata: Mapping[str, Any]) -> list[Any]:
     """What makes a policy what it is, beside its weights."""
-    settings = {key: value for key, value in metadata["model_config"].items() if key not in NOT_THE_POLICYS}
+    settings = {key: value for key, value in metadata["model_config"].items() if key not in TRAINING_ONLY_MODEL_KEYS}
     networks = [
         {key: value for key, value in network.items() if key not in ("state_size", "critic_sees_observation")}
         for network in metadata["networks"]
@@ -88,7 +88,7 @@ def _policy(metadata: Mapping[str, Any]) -> list[Any]:
     return [registered_name(metadata["module_class"]), settings, networks]
 
 
-def modules_of(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:
+def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:
     """The networks of a decoded player, by name, with its weights, ready to play (not to train).
 
     Raises ValueError for another version of the format, and for anything but a network in place of one.

@@ -18,7 +18,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from marl_app.envs.batched import BatchedEnv
-from marl_app.players.central_state import state_size
+from marl_app.players.central_state import central_state_size
 from marl_app.players.modules.actor_critic import Architecture
 
 
@@ -61,7 +61,7 @@ class Network:
         }
 
 
-def networks_of(
+def networks_for_env(
     env: BatchedEnv,
     share: str = "spaces",
     mapping: Mapping[str, str] | None = None,
@@ -102,7 +102,7 @@ def networks_of(
                 group.observation_space,
                 group.action_space,
                 num_agents=len(env.agents) if agent_id and len(agents) > 1 else 0,
-                state_size=0 if critic == "local" else state_size(env, agents),
+                state_size=0 if critic == "local" else central_state_size(env, agents),
                 critic_sees_observation=critic == "agent_state",
                 epsilon_greedy=epsilon_greedy,
             )
@@ -112,7 +112,7 @@ def networks_of(
 
 def _network_name(agent: str, group: str, share: str, mapping: Mapping[str, str] | None) -> str:
     if mapping is None:
-        return {"spaces": group, "role": role_of(agent), "none": agent}[share]
+        return {"spaces": group, "role": role_from_name(agent), "none": agent}[share]
     for pattern, network in mapping.items():
         if fnmatchcase(agent, pattern):
             return network
@@ -121,7 +121,7 @@ def _network_name(agent: str, group: str, share: str, mapping: Mapping[str, str]
     )
 
 
-def role_of(agent: str) -> str:
+def role_from_name(agent: str) -> str:
     """The role that an agent's name says, as PettingZoo's names do: adversary_0 -> adversary."""
     return re.sub(r"_?[0-9]+$", "", agent) or agent
 

@@ -17,7 +17,7 @@ from marl_app.league.schedule import EverySteps
 from marl_app.metrics.records import Records
 from marl_app.players.encoding import encode_player
 from marl_app.players.modules.mlp import MLP
-from marl_app.players.networks import networks_of
+from marl_app.players.networks import networks_for_env
 from marl_app.runs.state import Counters, RunState, Trainee, TurnState
 from marl_app.store.disk import DiskStore
 
@@ -29,7 +29,7 @@ MLP_8 = MLP(hidden=[8], precision="float32")
 def always(action: int, actions: int = 3) -> bytes:
     """Return the bytes of a player that always plays `action` of rock, paper, scissors (or of a game of more)."""
     env = MatrixGame(1, np.zeros((actions, actions)).tolist())
-    networks = networks_of(env, "spaces", None, False)
+    networks = networks_for_env(env, "spaces", None, False)
     module = networks[0].spec(MLP_8).build()
     with torch.no_grad():
         module.policy_head.linear.bias[:] = torch.eye(actions)[action] * 1000

@@ -6,7 +6,7 @@ import pytest
 from marl_app.envs.matrix_game import MatrixGame
 from marl_app.evaluation.contestants import contestants, player_bytes
 from marl_app.evaluation.play import play_matches
-from marl_app.players.agent import Agent, player_of
+from marl_app.players.agent import Agent, player_from_bytes
 from marl_app.players.bots import bot_name
 from marl_app.runs.members import Members, evenly_spaced
 from marl_app.store.codec import decode
@@ -111,7 +111,7 @@ def test_one_player_as_bytes(runs, tmp_path):
     assert player_bytes(env, store.put(rock), store) == rock
     for name in ("random", "tests.evaluation.test_contestants.Paper"):
         assert bot_name(decode(player_bytes(env, name, store))[1]) == name
-    bot = player_of(player_bytes(env, "tests.evaluation.test_contestants.Paper", store), env)
+    bot = player_from_bytes(player_bytes(env, "tests.evaluation.test_contestants.Paper", store), env)
     assert isinstance(bot, Paper)
     with pytest.raises(ValueError, match="this is the bot random, which has no network"):
         Agent(player_bytes(env, "random", store))

@@ -86,8 +86,9 @@ class Recorder(BatchedEnv):
     def step(self, actions, rng):
         acting = self.acting()
         pairs = np.ones_like(acting).nonzero()  # all (match, agent)
-        players = self.matchups.players(*pairs).reshape(acting.shape)  # [matches, agents]: -1 where the trainee plays
-        opening = self.matchups.opening(np.arange(self.num_matches))
+        # [matches, agents]: -1 where the trainee plays
+        players = self.matchups.deciding_slots(*pairs).reshape(acting.shape)
+        opening = self.matchups.in_opening(np.arange(self.num_matches))
         seats = {a: (g, place) for g, group in enumerate(self.groups) for place, a in enumerate(group.agents)}
         for b, match in enumerate(self.running):
             match.slot, match.side = int(self.matchups.slots[b].max()), int(self.matchups.sides[b])

@@ -10,12 +10,12 @@ from marl_app.config.compose import load
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.players.encoding import encode_player
 from marl_app.players.modules.mlp import MLP
-from marl_app.players.networks import networks_of
+from marl_app.players.networks import networks_for_env
 from marl_app.rllib.ppo.algorithm import LeaguePPOConfig
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.env_runner import MatchEnvRunner
 from marl_app.rllib.sampling.fragments import Failure, Request
-from marl_app.rllib.sampling.opponent_slots import numpy_weights
+from marl_app.rllib.sampling.opponent_slots import weights_to_numpy
 from marl_app.store.reader import Direct
 from tests.rllib.recorder import Recorder
 
@@ -53,7 +53,7 @@ def make_runner(
         assert hasattr(config.algorithm, name), name
         setattr(config.algorithm, name, value)
     with closing(make_env(1)) as env:
-        agents, networks = tuple(env.agents), networks_of(env, agent_id=agent_id, critic=critic)
+        agents, networks = tuple(env.agents), networks_for_env(env, agent_id=agent_id, critic=critic)
     spec = RunSpec(config, make_env, None, store, Direct(), model, agents, networks)
     rllib = LeaguePPOConfig().for_run(spec)
     rllib.env_runners(rollout_fragment_length=steps)
@@ -69,13 +69,13 @@ def make_recorded_runner(make_env, store, **options):
         return envs[-1]
 
     runner = make_runner(make_recorder, store, **options)
-    env, start_all = envs[-1], runner._start_all
+    env, start_all = envs[-1], runner._start_all_matches
 
     def start_all_and_introduce(*arguments):
         start_all(*arguments)
         env.matchups = runner._matchups
 
-    runner._start_all = start_all_and_introduce
+    runner._start_all_matches = start_all_and_introduce
     return runner, env
 
 
@@ -85,8 +85,8 @@ def random_weights(runner, seed, scale=0.5):
     Running statistics keep their initial values.
     """
     rng = np.random.default_rng(seed)
-    weights = numpy_weights(runner._policies.modules)
-    for network, module in runner._policies.modules.items():
+    weights = weights_to_numpy(runner._player_networks.modules)
+    for network, module in runner._player_networks.modules.items():
         for name, value in module.named_parameters():
             weights[f"{network}/{name}"] = (rng.normal(size=value.shape) * scale).astype(np.float32)
     return weights

@@ -11,11 +11,11 @@ from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.evaluation.anchors import evaluate_anchor
 from marl_app.players.agent import Agent
-from marl_app.players.encoding import encode_player, modules_of
+from marl_app.players.encoding import build_modules, encode_player
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.recurrent import Recurrent
-from marl_app.players.networks import networks_of
+from marl_app.players.networks import networks_for_env
 from marl_app.rllib.training.checkpoint import save_checkpoint
 from marl_app.store.codec import decode
 from tests.rllib.games import RPS, Names, Relay
@@ -67,7 +67,7 @@ def test_main_and_snapshots_are_loaded_by_name(run):
     for name, player in (("main", None), ("main", "main"), ("main@0000", "main@0000"), ("main@0001", "main@0001")):
         agent = marl_app.load_agent(str(folder), player)
         assert agent.metadata["player"] == name
-        [module] = modules_of(weights[name], agent.metadata).values()
+        [module] = build_modules(weights[name], agent.metadata).values()
         with torch.no_grad():
             expected = torch.softmax(module.act(torch.from_numpy(observations), torch.from_numpy(masks))[0], dim=1)
         answers[name] = agent.probabilities(observations, masks)
@@ -173,7 +173,7 @@ def test_it_plays_whole_games_in_the_original_environment(agent):
 @pytest.fixture(scope="module")
 def relay():
     """A player of Relay: two scouts that share a network with agent ids, and a tank with another network."""
-    networks = networks_of(Relay(1), agent_id=True)
+    networks = networks_for_env(Relay(1), agent_id=True)
     rng = np.random.default_rng(0)
     weights = {}
     for network in networks:
@@ -230,7 +230,7 @@ def test_the_agent_is_required_where_agents_differ(relay):
 
 def test_agents_of_one_group_with_different_networks():
     """A mapping may give agents with equal spaces different networks; one call evaluates all of them."""
-    networks = networks_of(Names(1), mapping={"player_0": "low", "player_1": "high"})
+    networks = networks_for_env(Names(1), mapping={"player_0": "low", "player_1": "high"})
     weights = {}
     for network, name in zip(networks, (1, 3), strict=True):
         for key, value in network.spec(SMALL).build().state_dict().items():
@@ -254,35 +254,35 @@ def test_agents_of_one_group_with_different_networks():
     "action", [spaces.Discrete(4), spaces.MultiDiscrete([2, 3]), spaces.Box(-2, 4, (2,), np.float32)], ids=str
 )
 def test_an_encoded_player_keeps_its_spaces(space, action):
-    [network] = networks_of(Names(1, names=3))
+    [network] = networks_for_env(Names(1, names=3))
     network = type(network)("player", (0,), 0, space, action, 0)
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
-    [module] = modules_of(*decode(encode_player(weights, [network], ["a"], SMALL, {}))).values()
+    [module] = build_modules(*decode(encode_player(weights, [network], ["a"], SMALL, {}))).values()
     assert (module.observation_space, module.action_space) == (space, action)
 
 
 def test_a_player_of_another_format_is_refused():
-    [network] = networks_of(Names(1, names=len(RPS)))
+    [network] = networks_for_env(Names(1, names=len(RPS)))
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
     weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
     with pytest.raises(ValueError, match="format 1; this program reads 2"):
-        modules_of(weights, {**metadata, "format": 1})
+        build_modules(weights, {**metadata, "format": 1})
 
 
 @pytest.mark.parametrize("target", ["subprocess.Popen", "builtins.dict", "marl_app.players.agent.Agent"])
 def test_a_player_may_only_name_a_network_class(target):
     """The file names the class to build and may be untrusted: only the project's networks are built from it."""
-    [network] = networks_of(Names(1, names=3))
+    [network] = networks_for_env(Names(1, names=3))
     weights = {f"player/{name}": value.numpy() for name, value in network.spec(SMALL).build().state_dict().items()}
     weights, metadata = decode(encode_player(weights, [network], ["a", "b"], SMALL, {}))
     with pytest.raises(ValueError, match="is not a network"):
-        modules_of(weights, {**metadata, "module_class": target})
+        build_modules(weights, {**metadata, "module_class": target})
 
 
 def recurrent_agent(cell="gru", share="spaces", critic="local"):
     """Return a recurrent player of tic-tac-toe whose weights are large enough for its memory to matter."""
     model = Recurrent(cell=cell, hidden=[8], memory=5, precision="float32", orthogonal_init=False)
-    networks = networks_of(TicTacToe(1), share, critic=critic)
+    networks = networks_for_env(TicTacToe(1), share, critic=critic)
     torch.manual_seed(1)
     modules = {network.name: network.spec(model).build() for network in networks}
     weights = {

@@ -14,13 +14,13 @@ def test_frozen_players_do_not_change_while_the_learner_trains(tmp_path):
     """A frozen opponent's weights change neither in the store nor in the slot that plays them."""
     overrides = ("league/matchmaker=uniform", "league.schedule.agent_steps=600", "algorithm.lr=0.01")
     with running(tmp_path, "env=tic_tac_toe", *overrides) as algorithm:
-        slots = algorithm.env_runner_group.local_env_runner._policies.opponents
+        slots = algorithm.env_runner_group.local_env_runner._player_networks.opponents
         files, checked, learned = {}, 0, []
         for _ in range(14):
             algorithm.train()
             learned.append(algorithm.weights.read("main"))
             files |= {path: path.read_bytes() for path in (tmp_path / "snapshots").glob("?" * 64) if path not in files}
-            stacked = slots._stacks["player"]._weights
+            stacked = slots._weights_by_network["player"]._stack
             for slot, digest in enumerate(slots.players):
                 if digest is None:
                     continue
@@ -222,8 +222,8 @@ def test_observation_statistics_cover_the_training_rows_and_are_part_of_the_weig
         [snapshot, *_] = algorithm.league.snapshots
         frozen = blob_weights(algorithm, snapshot)
         assert 0 < frozen[f"{at}.count"] < len(seen)
-        slots = algorithm.env_runner_group.local_env_runner._policies.opponents
-        stacked = slots._stacks["player"]._weights["policy_head.encoder.0.mean"]
+        slots = algorithm.env_runner_group.local_env_runner._player_networks.opponents
+        stacked = slots._weights_by_network["player"]._stack["policy_head.encoder.0.mean"]
         np.testing.assert_array_equal(stacked[slots.slot_of(snapshot.digest)], frozen[f"{at}.mean"])
 
 

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from marl_app.envs.batched import Group
 from marl_app.envs.simple_tag import SimpleTag
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.players.central_state import CentralState, state_size
+from marl_app.players.central_state import CentralState, central_state_size
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay
 from tests.rllib.recorder import plain_advantages, untagged
@@ -52,19 +52,20 @@ NONE_FINISHED = np.zeros((4, 5), np.bool_)  # [matches, agents]
 
 def test_the_environments_own_state_comes_first():
     central = CentralState(WithState(), mask_dead=True)
-    rows = central.of(np.array([2, 0, 2]), np.array([4, 0, 1]), ~NONE_FINISHED)  # no agent's end matters
+    rows = central.states_for(np.array([2, 0, 2]), np.array([4, 0, 1]), ~NONE_FINISHED)  # no agent's end matters
     assert rows.tolist() == [[2, 2.5, 2, 2.5], [0, 0.5, 0, 0.5], [2, 2.5, 2, 2.5]]
-    assert state_size(WithState(), (0, 4)) == 4
+    assert central_state_size(WithState(), (0, 4)) == 4
 
 
 def test_the_observations_of_a_side_in_the_order_of_its_agents():
     central = CentralState(Interleaved(), mask_dead=True)
-    rows = central.of(np.array([3, 0, 3]), np.array([2, 2, 0]), NONE_FINISHED)  # of one group, as in calls of networks
+    # Agents of one group, as in calls of networks.
+    rows = central.states_for(np.array([3, 0, 3]), np.array([2, 2, 0]), NONE_FINISHED)
     # Match 3: a0 sees 30 30, b0 31, a1 32 32, b1 33.
     assert rows.tolist() == [[30, 30, 31, 32, 32, 33], [0, 0, 1, 2, 2, 3], [30, 30, 31, 32, 32, 33]]
     assert rows.dtype == np.float32
-    assert central.of(np.array([1, 2]), np.array([4, 4]), NONE_FINISHED).tolist() == [[14], [24]]
-    assert (state_size(Interleaved(), (0, 2)), state_size(Interleaved(), (4,))) == (6, 1)
+    assert central.states_for(np.array([1, 2]), np.array([4, 4]), NONE_FINISHED).tolist() == [[14], [24]]
+    assert (central_state_size(Interleaved(), (0, 2)), central_state_size(Interleaved(), (4,))) == (6, 1)
 
 
 @pytest.mark.parametrize("mask_dead", [True, False])
@@ -78,12 +79,13 @@ def test_finished_agents_are_zeros_with_death_masking(mask_dead):
 
 def test_a_network_on_sides_with_states_of_different_size_is_refused():
     with pytest.raises(ValueError, match=r"algorithm\.critic: 'b1' and 'c0' share a network"):
-        state_size(Interleaved(), (1, 3, 4))
-    assert state_size(TicTacToe(1), (0, 1)) == 18  # two sides of one agent each: 3 x 3 x 2 numbers for both
+        central_state_size(Interleaved(), (1, 3, 4))
+    assert central_state_size(TicTacToe(1), (0, 1)) == 18  # two sides of one agent each: 3 x 3 x 2 numbers for both
     tag = SimpleTag(1)
-    assert state_size(tag, (0, 1, 2)) == state_size(tag, (3,)) == 3 * 16 + 14  # the state: all observations
+    # The state: all observations.
+    assert central_state_size(tag, (0, 1, 2)) == central_state_size(tag, (3,)) == 3 * 16 + 14
     tag.state_space = None
-    assert (state_size(tag, (0, 1, 2)), state_size(tag, (3,))) == (48, 14)
+    assert (central_state_size(tag, (0, 1, 2)), central_state_size(tag, (3,))) == (48, 14)
 
 
 class Team(Relay):
@@ -116,13 +118,13 @@ def test_values_come_from_the_state_before_the_decision(tmp_path, critic, death_
 
     def value(fragment, row):
         match, step, agent = env.where(row[-1])
-        runner._policies.load(weights[fragment])
+        runner._player_networks.set_trainee_weights(weights[fragment])
         parts = []
         for other in side_of[agent]:
             dead = step > 0 and match.finished[step - 1][other]
             parts.append(np.zeros(sizes[other], np.float32) if dead and death_masking else match.seen[step][other])
         state = torch.from_numpy(np.concatenate(parts)[None])
-        module = runner._policies.modules[network_of[agent].name]
+        module = runner._player_networks.modules[network_of[agent].name]
         with torch.inference_mode():
             return float(module.values(torch.from_numpy(row[None]), None, None, state)[0])
 

@@ -12,7 +12,7 @@ from marl_app.envs.matrix_game import MatrixGame
 from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.players.actions import to_space
 from marl_app.rllib.sampling.fragments import Failure, Request
-from marl_app.rllib.sampling.opponent_slots import numpy_weights
+from marl_app.rllib.sampling.opponent_slots import weights_to_numpy
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import RPS, Faulty, Relay, Throws
 from tests.rllib.recorder import Recorder, plain_advantages, untagged
@@ -39,8 +39,8 @@ class Recording:
     steps: int
 
     def modules(self, fragment):
-        self.runner._policies.load(self.weights[fragment])
-        return self.runner._policies.modules
+        self.runner._player_networks.set_trainee_weights(self.weights[fragment])
+        return self.runner._player_networks.modules
 
     def value(self, fragment, network, row, agent):
         module = self.modules(fragment)[network.name]
@@ -119,7 +119,7 @@ def test_both_sides_of_self_play_and_one_side_against_a_snapshot(recording):
         opening = next((t for t in range(match.length) if match.learned[t].any()), match.length)
         for t in range(opening, match.length):
             np.testing.assert_array_equal(match.learned[t], match.acting[t] & learns)
-    mixed = recording.runner._policies.opponents.players != [None, None]
+    mixed = recording.runner._player_networks.opponents.players != [None, None]
     assert trained == {-1: {0, 1}, 0: {0, 1} if mixed else set(), 1: {0, 1} if mixed else set()}
 
 
@@ -208,13 +208,13 @@ def test_the_fragments_count_what_happened(recording):
 def test_openings_without_masks(tmp_path):
     # All matches open with one or two random throws, in steps in which no row has a policy, a mask or an opponent.
     runner = make_runner(Throws, DiskStore(tmp_path / "store"), matches=50, steps=4)
-    rows = collect(runner, numpy_weights(runner._policies.modules)).rows
+    rows = collect(runner, weights_to_numpy(runner._player_networks.modules)).rows
     assert 50 * 2 < rows < 50 * 3  # of the 4 decisions of each match, all but those one or two
 
 
 def test_a_failure_has_its_traceback_and_the_next_request_starts_new_matches(tmp_path):
     runner = make_runner(lambda n: Faulty(n, str(tmp_path)), DiskStore(tmp_path / "store"))
-    weights = numpy_weights(runner._policies.modules)
+    weights = weights_to_numpy(runner._player_networks.modules)
     (tmp_path / "fault").write_text("raise_once")
     answer = runner.sample(request=Request("main", weights, 0, 0, SELF))
     assert isinstance(answer, Failure)

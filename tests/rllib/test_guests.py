@@ -15,7 +15,7 @@ from ray.rllib.core.distribution.torch.torch_distribution import (
 from marl_app.assembly.guests import guests
 from marl_app.config.compose import load
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.players.actions import inputs_of, to_space
+from marl_app.players.actions import deterministic_inputs, to_space
 from marl_app.players.bots import encode_bot
 from marl_app.players.encoding import encode_player
 from marl_app.players.modules.mlp import MLP
@@ -140,7 +140,7 @@ def test_without_guests_no_moves_are_followed(tmp_path):
     # Only snapshots of the league in the slots.
     runner, _ = make_recorded_runner(lambda n: Names(n, NAMES, 6), DiskStore(tmp_path), matches=8, steps=4, slots=2)
     collect(runner, random_weights(runner, 0), against((publish(runner, player(runner, 1)), 1.0)))
-    assert not runner._guests and not runner._guests.follow_moves
+    assert not runner._guests and not runner._guests.has_followers
 
 
 @pytest.mark.parametrize(
@@ -156,5 +156,5 @@ def test_without_guests_no_moves_are_followed(tmp_path):
 def test_an_action_is_recovered_from_its_distribution_inputs(space, distribution):
     space.seed(0)
     actions = np.stack([space.sample() for _ in range(50)])
-    sampled = distribution.from_logits(torch.from_numpy(inputs_of(actions, space))).sample().numpy()
+    sampled = distribution.from_logits(torch.from_numpy(deterministic_inputs(actions, space))).sample().numpy()
     np.testing.assert_allclose(to_space(sampled, space), actions, atol=1e-5)

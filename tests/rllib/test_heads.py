@@ -61,7 +61,7 @@ def test_values_are_learned_in_units_of_their_deviation(mean, spread):
     assert float(normalized.mean()) == pytest.approx(0, abs=0.1)
     assert float(normalized.std()) == pytest.approx(1, abs=0.1)
     features = torch.randn(5, 4)
-    normalized_values = head.of_features(features).squeeze(1)
+    normalized_values = head.from_features(features).squeeze(1)
     torch.testing.assert_close(head.normalized(head.value(features)), normalized_values, rtol=1e-2, atol=1e-2)
 
 

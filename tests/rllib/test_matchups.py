@@ -12,7 +12,7 @@ from marl_app.envs.batched import Openings
 from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.league.assignment import Assignment, Opponent
 from marl_app.rllib.sampling.matchups import NO_SLOT_FREE
-from marl_app.rllib.sampling.opponent_slots import numpy_weights
+from marl_app.rllib.sampling.opponent_slots import weights_to_numpy
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Crowd, Names
 from tests.rllib.runners import SELF, against, collect, make_recorded_runner, publish, random_weights
@@ -22,7 +22,7 @@ NAMES, ME = 6, 3  # snapshots are 0..5 except 3, the trainee; the higher name wi
 
 def player(runner, name):
     """Return weights of a player that always plays this name."""
-    weights = {key: np.zeros_like(value) for key, value in numpy_weights(runner._policies.modules).items()}
+    weights = {key: np.zeros_like(value) for key, value in weights_to_numpy(runner._player_networks.modules).items()}
     weights["player/policy_head.linear.bias"][name] = 50.0
     return weights
 
@@ -37,14 +37,14 @@ class Club:
         self.me = player(self.runner, ME)
         self.digests = {name: publish(self.runner, player(self.runner, name), n=name) for name in range(NAMES)}
         self.loads = []
-        load = self.runner._policies.opponents.load
+        load = self.runner._player_networks.opponents.load_player
 
         def watched_load(slot, digest):
             running = self.runner._matchups.slots  # [matches]: the slot of each running match's opponent
             self.loads.append((slot, digest, np.flatnonzero(running == slot)))
             load(slot, digest)
 
-        self.runner._policies.opponents.load = watched_load
+        self.runner._player_networks.opponents.load_player = watched_load
 
     def play(self, assignment, seed):
         return collect(self.runner, self.me, assignment, seed=seed)
@@ -68,8 +68,9 @@ def opponents_of(club, match):
 
 
 def test_a_match_keeps_its_opponent_while_assignments_change(club):
-    for seed in range(24):  # each fragment brings two other snapshots; matches last up to 6 steps, fragments 4
-        names = [(seed % 3), 4 + seed % 2]
+    # Matches last up to 6 steps, fragments 4: within the 12 steps that 4 and 5 are assigned for, a slot becomes free.
+    for seed in range(24):
+        names = [seed % 3, 4 + seed // 3 % 2]
         club.play(against(*((club.digests[name], 0.5) for name in names)), seed)
     ended = club.ended()
     spanning = [m for m in ended if m.start // 4 != (m.start + m.length - 1) // 4]
@@ -84,7 +85,7 @@ def test_a_match_keeps_its_opponent_while_assignments_change(club):
 def test_slots_are_refilled_only_when_their_last_match_has_ended(club):
     for seed in range(15):
         club.play(against(*((club.digests[(seed + k) % 3 + 3 * (k % 2)], 0.5) for k in range(2))), seed)
-        held = [digest for digest in club.runner._policies.opponents.players if digest is not None]
+        held = [digest for digest in club.runner._player_networks.opponents.players if digest is not None]
         assert len(held) == len(set(held)) <= 3
     assert len(club.loads) > 5
     assert all(not len(users) for _, _, users in club.loads)
@@ -170,7 +171,7 @@ def test_an_opponent_that_is_assigned_again_stays_in_its_slot(club):
 def test_a_player_assigned_by_two_rules_takes_one_slot(club):
     twice = against((club.digests[0], 0.5), (club.digests[0], 0.5))
     fragment = club.play(twice, 0)
-    assert [digest for digest in club.runner._policies.opponents.players if digest] == [club.digests[0]]
+    assert [digest for digest in club.runner._player_networks.opponents.players if digest] == [club.digests[0]]
     assert set(fragment.outcomes.rules) == {"rule_0", "rule_1"}
 
 

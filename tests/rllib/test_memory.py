@@ -37,4 +37,4 @@ def test_memory_is_flat_from_4_to_256_snapshots(tmp_path, prefetch):
     few = resident(runner, me, pool[: POOLS[0]] * 4, prefetch)
     many = resident(runner, me, pool, prefetch)
     assert many < 1.05 * few and many - few < 10e6, (few, many)
-    assert runner._policies.opponents.held_bytes < 2 * 2_100_000
+    assert runner._player_networks.opponents.weight_bytes < 2 * 2_100_000

@@ -13,7 +13,7 @@ from marl_app.players.modules.cnn import CNN
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.networks import Network
 from marl_app.rllib.sampling import opponent_slots as opponents
-from marl_app.rllib.sampling.opponent_slots import OpponentSlots, numpy_weights
+from marl_app.rllib.sampling.opponent_slots import OpponentSlots, weights_to_numpy
 from marl_app.store.codec import CorruptBlob, encode
 from marl_app.store.disk import DiskStore
 from marl_app.store.reader import DirectReader
@@ -48,7 +48,7 @@ def module(kind, seed):
 
 
 def blob(**modules):
-    return encode(numpy_weights(modules), {})
+    return encode(weights_to_numpy(modules), {})
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_each_row_has_the_outputs_of_the_snapshot_in_its_slot(kind, store, passe
     snapshots = [module(kind, seed) for seed in range(4)]
     slots = OpponentSlots([network(kind)], {"player": module(kind, 99)}, 5, DirectReader(store))
     for slot, snapshot in enumerate(snapshots):
-        slots.load(slot, store.put(blob(player=snapshot)))
+        slots.load_player(slot, store.put(blob(player=snapshot)))
     # Slot 2 plays no row, slot 3 a single one, slot 4 is empty.
     chosen = np.random.default_rng(1).permutation([0] * 7 + [1] * 4 + [3])
     seen, mask, ids = rows(kind, len(chosen))
@@ -103,7 +103,7 @@ def test_small_networks_are_stacked_and_large_ones_are_not(store):
         model = dataclasses.replace(MLP_, hidden=[width])
         built = network("discrete").spec(model).build()
         return (
-            OpponentSlots([network("discrete")], {"player": built}, 2, DirectReader(store))._stacks["player"]._stacked
+            OpponentSlots([network("discrete")], {"player": built}, 2, DirectReader(store))._stacks["player"].is_stacked
         )
 
     assert stacked(8) and not stacked(10_000)  # 5 inputs + 4 actions: 100 and 100,000 weights
@@ -116,7 +116,7 @@ def test_a_refilled_slot_has_the_outputs_of_its_new_snapshot(kind, store, passes
     seen, mask, _ = rows(kind, 6)
     for snapshot in (first, second, first):
         digest = store.put(blob(player=snapshot))
-        slots.load(0, digest)
+        slots.load_player(0, digest)
         assert slots.players == [digest] and slots.slot_of(digest) == 0
         answer, _ = slots.act("player", np.zeros(6, np.int64), seen, mask, None)
         torch.testing.assert_close(answer, snapshot.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
@@ -127,24 +127,24 @@ def test_a_learner_in_a_slot_has_current_weights_without_the_store(store, passes
     seen, mask, _ = rows("discrete", 6)
     for seed in (1, 2):
         now = module("discrete", seed)
-        weights = numpy_weights({"player": now})
+        weights = weights_to_numpy({"player": now})
         for value in weights.values():
             value.flags.writeable = False  # as arrays from Ray's object store
-        slots.refresh({"exploiter": weights})
+        slots.set_learner_weights({"exploiter": weights})
         if seed == 1:
-            slots.load(1, "exploiter")
+            slots.load_player(1, "exploiter")
         assert slots.slot_of("exploiter") == 1
         answer, _ = slots.act("player", np.ones(6, np.int64), seen, mask, None)
         torch.testing.assert_close(answer, now.act(seen, mask)[0], rtol=1e-5, atol=1e-5)
-    slots.refresh({})
-    slots.load(0, store.put(blob(player=module("discrete", 3))))  # a fetch: the learner is no snapshot in use
-    assert slots.take_traffic().requests == 1
+    slots.set_learner_weights({})
+    slots.load_player(0, store.put(blob(player=module("discrete", 3))))  # a fetch: the learner is no snapshot in use
+    assert slots.pop_traffic().requests == 1
 
 
 def test_a_slot_does_not_follow_the_network_that_it_was_made_from(store, passes):
     learner, snapshot = module("box", 1), module("box", 2)
     slots = OpponentSlots([network("box")], {"player": learner}, 2, DirectReader(store))
-    slots.load(1, store.put(blob(player=snapshot)))
+    slots.load_player(1, store.put(blob(player=snapshot)))
     seen, _, _ = rows("box", 5)
     before, _ = slots.act("player", np.ones(5, np.int64), seen, None, None)
     for parameter in learner.parameters():
@@ -157,7 +157,7 @@ def test_several_networks_are_loaded_and_called_by_name(store, passes):
     pair = [network("discrete", "one"), network("discrete", "two")]
     one, two = module("discrete", 1), module("discrete", 2)
     slots = OpponentSlots(pair, {"one": module("discrete", 98), "two": module("discrete", 99)}, 1, DirectReader(store))
-    slots.load(0, store.put(blob(one=one, two=two)))
+    slots.load_player(0, store.put(blob(one=one, two=two)))
     seen, mask, _ = rows("discrete", 5)
     for name, snapshot in (("one", one), ("two", two)):
         answer, _ = slots.act(name, np.zeros(5, np.int64), seen, mask, None)
@@ -168,12 +168,12 @@ def test_another_architecture_is_refused_and_leaves_no_mixed_slot(store, passes)
     pair = [network("discrete", "left"), network("discrete", "right")]
     slots = OpponentSlots(pair, {name: module("discrete", 99) for name in ("left", "right")}, 1, DirectReader(store))
     good = {"left": module("discrete", 1), "right": module("discrete", 2)}
-    slots.load(0, store.put(blob(**good)))
+    slots.load_player(0, store.put(blob(**good)))
     wide = network("discrete").spec(dataclasses.replace(MLP_, hidden=[6, 8])).build()
     for misfit in ({"left": module("discrete", 3), "right": wide}, {"left": module("discrete", 3)}):
         digest = store.put(blob(**misfit))
         with pytest.raises(ValueError, match="do not fit"):
-            slots.load(0, digest)
+            slots.load_player(0, digest)
         assert slots.slot_of(digest) is None
         # The slot either still holds its snapshot or is marked as empty.
         if slots.players[0] is not None:
@@ -185,15 +185,15 @@ def test_another_architecture_is_refused_and_leaves_no_mixed_slot(store, passes)
 def test_corrupt_and_missing_blobs_never_reach_a_slot(store, tmp_path):
     slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 1, DirectReader(store))
     held = store.put(blob(player=module("discrete", 1)))
-    slots.load(0, held)
+    slots.load_player(0, held)
     corrupt = store.put(blob(player=module("discrete", 2)))
     data = bytearray((tmp_path / corrupt).read_bytes())
     data[-1] ^= 1  # one bit of a weight: safetensors would not notice
     (tmp_path / corrupt).write_bytes(data)
     with pytest.raises(CorruptBlob):
-        slots.load(0, corrupt)
+        slots.load_player(0, corrupt)
     with pytest.raises(KeyError):
-        slots.load(0, "0" * 64)
+        slots.load_player(0, "0" * 64)
     assert slots.players == [held]
     seen, mask, _ = rows("discrete", 5)
     answer, _ = slots.act("player", np.zeros(5, np.int64), seen, mask, None)
@@ -211,7 +211,7 @@ def test_bfloat16_encoders_have_equal_outputs_in_both_passes(store, monkeypatch)
     for limit in (0, 10**9):
         monkeypatch.setattr(opponents, "STACK_UP_TO_PARAMETERS", limit)
         slots = OpponentSlots([network("discrete")], {"player": rounded}, 2, DirectReader(store))
-        slots.load(1, digest)
+        slots.load_player(1, digest)
         with torch.inference_mode():
             answers.append(slots.act("player", np.ones(9, np.int64), seen, mask, None)[0])
     with torch.inference_mode():
@@ -236,10 +236,10 @@ def test_replaced_snapshots_are_released(store, passes):
             return memoryview(data)
 
     slots = OpponentSlots([network("discrete")], {"player": module("discrete", 99)}, 2, Watched())
-    held = slots.held_bytes
+    held = slots.weight_bytes
     for number in range(30):
-        slots.load(number % 2, store.put(blob(player=module("discrete", number))))
+        slots.load_player(number % 2, store.put(blob(player=module("discrete", number))))
     gc.collect()
     alive = [number for number, reference in enumerate(given) if reference() is not None]
-    assert alive == ([] if slots._stacks["player"]._stacked else [28, 29]) and len(given) == 30
-    assert slots.held_bytes == held if slots._stacks["player"]._stacked else slots.held_bytes > held
+    assert alive == ([] if slots._weights_by_network["player"].is_stacked else [28, 29]) and len(given) == 30
+    assert slots.weight_bytes == held if slots._weights_by_network["player"].is_stacked else slots.weight_bytes > held

@@ -12,7 +12,7 @@ import torch
 from marl_app.envs.batched import Openings
 from marl_app.envs.simple_spread import SimpleSpread
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.players.encoding import modules_of
+from marl_app.players.encoding import build_modules
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.players.modules.recurrent import Recurrent
 from marl_app.store.codec import decode
@@ -43,7 +43,7 @@ class Recording:
 
     def module(self, agent):
         [network] = [network for network in self.runner.networks if agent in network.agents]
-        return self.runner._policies.modules[network.name], network
+        return self.runner._player_networks.modules[network.name], network
 
 
 def replayed(module, network, match, agent, steps):
@@ -87,7 +87,7 @@ def recording(request, tmp_path_factory):
     if played == "mixed":
         digests = [publish(runner, untagged(random_weights(runner, seed)), n=seed) for seed in (100, 101)]
         assignment = against((None, 0.4), *((digest, 0.3) for digest in digests))
-    answers, opponents = {}, runner._policies.opponents
+    answers, opponents = {}, runner._player_networks.opponents
     act = opponents.act
 
     def act_and_note(network, slots, observations, *rest):
@@ -115,7 +115,7 @@ def batches(recording):
         for network in recording.runner.networks:
             batch = fragment.batches[network.name]
             if batch:
-                module = recording.runner._policies.modules[network.name]
+                module = recording.runner._player_networks.modules[network.name]
                 yield module, {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
@@ -194,11 +194,11 @@ def test_opponents_have_a_memory_per_match(recording):
             given = [recording.answers[env.decision(match, t, agent)] for t in steps]
             [digest] = {digest for digest, _ in given}
             if digest not in players:
-                players[digest] = modules_of(*decode(store.get(digest)))
+                players[digest] = build_modules(*decode(store.get(digest)))
             name = recording.module(agent)[1].name
             inputs, _ = replayed(players[digest][name], networks[name], match, agent, steps)
             for step, (_, answer) in zip(steps, given, strict=True):
                 torch.testing.assert_close(answer[None], inputs[step], rtol=1e-4, atol=1e-4)
                 checked += 1
-    assert bool(recording.answers) == (recording.runner._policies.opponents.players[0] is not None)
+    assert bool(recording.answers) == (recording.runner._player_networks.opponents.players[0] is not None)
     assert checked == len(recording.answers) and (checked > 50 or not recording.answers)

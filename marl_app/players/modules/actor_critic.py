@@ -177,7 +177,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """As `act`, with the critic's values [R] in units of the rewards in between."""
         features, memory = self.policy_head.features(observations, memory)
-        policy = self.policy_head.of_features(features, agents)
+        policy = self.policy_head.from_features(features, agents)
         if not self.shared:
             features, _ = self.value_head.features(self._critic_input(observations, state))
         return self.dist_inputs(policy, mask), self.value_head.value(features, agents), memory
@@ -209,7 +209,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
 
     def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         features, _ = self.policy_head.features(batch[Columns.OBS], batch.get(MEMORY), batch.get(LENGTHS))
-        policy = self.policy_head.of_features(features, batch.get(AGENT_ID))
+        policy = self.policy_head.from_features(features, batch.get(AGENT_ID))
         # One pass through a shared encoder serves the loss's policy and value terms.
         shared = {Columns.EMBEDDINGS: features} if self.shared else {}
         return {Columns.ACTION_DIST_INPUTS: self.dist_inputs(policy, batch.get(ACTION_MASK)), **shared}
@@ -223,14 +223,14 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
             embeddings, _ = self.policy_head.features(batch[Columns.OBS], batch.get(MEMORY), batch.get(LENGTHS))
         if embeddings is None:
             embeddings, _ = self.value_head.features(self._critic_input(batch[Columns.OBS], batch.get(STATE)))
-        return self.value_head.of_features(embeddings, batch.get(AGENT_ID)).squeeze(1)
+        return self.value_head.from_features(embeddings, batch.get(AGENT_ID)).squeeze(1)
 
     def action_values(
         self, observations: Tensor, agents: Tensor | None, memory: Tensor | None, lengths: Tensor | None
     ) -> Tensor:
         """Values of all actions [R, n], where the policy is epsilon-greedy."""
         features, _ = self.policy_head.features(observations, memory, lengths)
-        return self.policy_head.of_features(features, agents)
+        return self.policy_head.from_features(features, agents)
 
     def learn_statistics(self, batch: Mapping[str, Any]) -> None:
         """Update the running statistics of normalized inputs, where there are any, with a batch."""

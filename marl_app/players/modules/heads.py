@@ -112,7 +112,7 @@ class Head(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs [R, size] of input rows [R, *shape], and the memories [R, ...] after them."""
         features, memory = self.features(inputs, memory)
-        return self.of_features(features, agents), memory
+        return self.from_features(features, agents), memory
 
     def features(
         self, inputs: Tensor, memory: Tensor | None = None, lengths: Tensor | None = None
@@ -123,7 +123,7 @@ class Head(nn.Module):
             features = self.encoder(inputs).float()
         return (features, memory) if self.memory is None else self.memory(features, memory, lengths)
 
-    def of_features(self, features: Tensor, agents: Tensor | None = None) -> Tensor:
+    def from_features(self, features: Tensor, agents: Tensor | None = None) -> Tensor:
         """Outputs [R, size] from features [R, features] that an encoder already made."""
         if self.num_agents and agents is not None:
             one_hot = nn.functional.one_hot(agents.long(), self.num_agents)
@@ -148,7 +148,7 @@ class ValueHead(Head):
 
     def value(self, features: Tensor, agents: Tensor | None = None) -> Tensor:
         """Values [R], in units of the rewards."""
-        return self.of_features(features, agents).squeeze(1) * self.unit + self.mean
+        return self.from_features(features, agents).squeeze(1) * self.unit + self.mean
 
     def normalized(self, targets: Tensor) -> Tensor:
         """Values [R] in this head's own units."""

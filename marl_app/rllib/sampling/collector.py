@@ -1,8 +1,8 @@
-"""The protocol of collectors: from what an env runner plays to the columns that an algorithm is trained on.
+"""The protocol of collectors, which turn played matches into the columns that an algorithm is trained on.
 
-The algorithm's configuration names its collector: `ppo/collector.py` makes rows with advantages, `team_q/collector.py`
-segments of joint steps. The env runner calls it after each decision and each step, and takes the columns of a fragment
-at its end.
+The algorithm's configuration chooses its collector: `ppo/collector.py` makes rows with advantages,
+`team_q/collector.py` segments of joint steps. The env runner calls it after each decision and each step, and takes the
+columns of a fragment at its end.
 """
 
 from __future__ import annotations
@@ -15,28 +15,34 @@ from numpy.typing import NDArray
 from marl_app.envs.batched import BatchedEnv, Bools, Step
 from marl_app.players.central_state import CentralState
 from marl_app.players.networks import Network
+from marl_app.rllib.sampling.acting import Observed
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 Batches = dict[str, dict[str, Array]]
-"""Training columns by the name of a network."""
+"""Training columns by network name: {network: {column: [rows, ...]}}."""
 
 
 class Runner(Protocol):
-    """What a collector may use of its env runner. `steps`: length of a fragment. `finished`: bool [B, agents]."""
+    """The part of an env runner that collectors use. `steps`: length of a fragment. `finished`: bool [B, agents]."""
 
     env: BatchedEnv
     config: Any
     networks: tuple[Network, ...]
     steps: int
-    central: CentralState
+    central_state: CentralState
     finished: Bools
 
-    def observe(self, index: int, matches: Ints, agents: Ints) -> tuple[dict[str, Array], Any]:
-        """Return the columns [R, ...] that network `index` sees for agents [R] of matches [R], without action masks."""
+    def observe(self, index: int, matches: Ints, agents: Ints) -> tuple[dict[str, Array], Observed]:
+        """Return the inputs [R, ...] of network `index` for agents [R] of matches [R], without action masks.
+
+        As columns of a training batch, and as tensors for the forward pass.
+        """
+        ...
 
     def values(self, index: int, matches: Ints, agents: Ints) -> NDArray[np.float32]:
-        """Return what the trainee's critic of network `index` says of these rows now: float32 [R]."""
+        """Return the values, float32 [R], that the trainee's critic of network `index` gives to these rows now."""
+        ...
 
 
 class Collector(Protocol):
@@ -52,3 +58,4 @@ class Collector(Protocol):
 
     def pop_batches(self) -> tuple[Batches, int]:
         """End the fragment: return its training columns and the number of the trainee's actions in it."""
+        ...

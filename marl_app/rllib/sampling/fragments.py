@@ -1,6 +1,6 @@
-"""What the algorithm and its env runners say to each other: a request for experience, and the answer.
+"""Messages between the algorithm and its env runners: a request for experience, and the answer.
 
-A request carries all that an env runner needs to play: a runner that has just been restarted is as good as any other.
+A request carries all that an env runner needs to play, so an env runner that has just been restarted can answer it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Weights = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Request:
-    """Collect one fragment for a learner.
+    """A request to collect one fragment for a learner.
 
-    weights: the learner's, by value or in Ray's object store; `weights_version` counts its updates.
-    seed: of everything random in the fragment.
-    assignment: the opponents, and their shares of the matches.
-    reward_scale: factor of rewards before they are trained on.
+    weights: of the learner, by value or in Ray's object store; `weights_version` counts its updates.
+    seed: of all random numbers of the fragment.
+    assignment: the opponents, and the share of matches of each.
+    reward_scale: factor applied to rewards before training.
     learner_opponents: current weights, by id, of opponents that are learners too.
     prefetch_digests: snapshots that the next request will probably name.
     runner: number of the env runner.
@@ -47,17 +47,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Fragment:
-    """The answer: experience, results and where the time went.
+    """The answer to a request: experience, results and timings.
 
-    batches: training columns of each network's rows, by network name. Advantages are not standardized.
-    rows: trained agent steps in them.
+    batches: training columns, {network name: {column: [rows, ...]}}. Advantages are not standardized.
+    rows: trained agent steps in `batches`.
     reasons: the opponent, and why it was chosen, of each row of `outcomes`.
     returns: sum over `matches` ended matches of the mean return of the trainee's agents.
-    match_steps: env steps of these matches.
+    match_steps: env steps of the ended matches.
     reward_moments: of the discounted returns so far, at every step, if rewards are normalized.
-    seconds: wall-clock of the whole fragment; `forward_seconds` and `env_seconds` of it went into networks and games.
-    traffic: what loading opponents moved. slot_bytes: of the opponents held; private_bytes: of the process's memory.
-    runner, rack: number and place of the env runner. resident_digests: of the snapshots in its slots.
+    seconds: wall-clock time of the fragment, of which `forward_seconds` in networks and `env_seconds` in environments.
+    traffic: bytes moved to load opponents. slot_bytes: of the loaded weights; private_bytes: memory of the process.
+    runner, rack: number and rack of the env runner. resident_digests: of the snapshots in its slots.
     """
 
     learner: str
@@ -84,6 +84,6 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Failure:
-    """The answer of an env runner on which something raised: the traceback, as text."""
+    """The answer of an env runner that raised an exception: its traceback, as text."""
 
     traceback: str

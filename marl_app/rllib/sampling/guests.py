@@ -1,8 +1,8 @@
-"""Opponents that act by themselves: bots, and networks of another architecture than the run's.
+"""Opponents that cannot be stacked with the run's networks: bots, and networks of another architecture.
 
-The networks of a run's own players are stacked (`opponents.py`); whoever does not fit there is asked row by row or
-batch by batch, as it likes, and its actions are turned into the inputs of a distribution that always samples them. So
-nothing downstream knows of it. Without such opponents none of this costs anything.
+Opponents with the run's architecture share batched forward passes (`opponent_slots.py`). A guest is called separately
+for its rows, and its actions become inputs of a distribution that always samples them, so that sampling, records and
+training treat its rows like all others. Without guests none of this takes time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from marl_app.envs.batched import MakeEnv
 from marl_app.players import bots
-from marl_app.players.actions import inputs_of
-from marl_app.players.agent import player_of
-from marl_app.players.encoding import describe, plays_alike
+from marl_app.players.actions import deterministic_inputs
+from marl_app.players.agent import player_from_bytes
+from marl_app.players.encoding import has_same_architecture, player_metadata
 from marl_app.players.modules.actor_critic import Architecture
 from marl_app.players.networks import Network
 from marl_app.players.policy import Follower, Policy
@@ -33,7 +33,7 @@ Bools = NDArray[np.bool_]
 
 
 class Guests:
-    """Who acts by itself in the B matches of an env runner, by opponent slot. `rng`: the source of their randomness."""
+    """The guests in the opponent slots of an env runner with B matches. `rng`: source of their random numbers."""
 
     def __init__(
         self,
@@ -45,127 +45,140 @@ class Guests:
         architecture: Architecture,
     ) -> None:
         self._make_env = make_env
-        self._own = describe(networks, agents, architecture)
-        self._memories = (num_matches, len(agents))
-        self._slots: Ints = np.full((num_matches, num_sides), -1)  # of the opponents in each match
-        self._seated: dict[int, _Observer | _Followers] = {}
+        self._run_metadata = player_metadata(networks, agents, architecture)
+        self._memory_shape = (num_matches, len(agents))
+        self._slots: Ints = np.full((num_matches, num_sides), -1)  # [B, sides]: slot of the opponent; < 0: trainee
+        self._guests: dict[int, _PolicyGuest | _FollowerGuest] = {}  # by slot
         self.rng = np.random.default_rng(0)
 
     def __bool__(self) -> bool:
-        return bool(self._seated)
+        return bool(self._guests)
 
-    def seat(self, slot: int, data: Buffer, metadata: Mapping[str, Any]) -> bool:
-        """Give a slot to this player if it is one that acts by itself; else, answering False, leave it to others.
+    def load_if_guest(self, slot: int, data: Buffer, metadata: Mapping[str, Any]) -> bool:
+        """Put an encoded player into a slot if it is a guest. Returns False if it belongs in the stacked pass.
 
-        Raises RuntimeError for one that acts by itself but cannot be made here.
+        Raises RuntimeError for a guest that cannot be made here.
         """
-        self._seated.pop(slot, None)
-        if bots.bot_name(metadata) is None and plays_alike(metadata, self._own):
+        self._guests.pop(slot, None)
+        if bots.bot_name(metadata) is None and has_same_architecture(metadata, self._run_metadata):
             return False
 
         def make() -> Policy | Follower:
             with closing(self._make_env(1)) as env:
-                return player_of(own, env)
+                return player_from_bytes(player_bytes, env)
 
-        own = bytes(data)  # a copy, where they lie in shared memory
+        player_bytes = bytes(data)  # a copy, since `data` may be shared memory that is freed later
         try:
             player = make()
-        except Exception as error:  # not to be taken for a snapshot that the store does not give
+        except Exception as error:  # not one of FETCH_ERRORS, which would be retried
             raise RuntimeError(f"a guest cannot be made here: {type(error).__name__}: {error}") from error
         if isinstance(player, Follower):
-            self._seated[slot] = _Followers(player, make)
+            self._guests[slot] = _FollowerGuest(player, make)
         else:
-            self._seated[slot] = _Observer(player, self._memories)
+            self._guests[slot] = _PolicyGuest(player, self._memory_shape)
         return True
 
-    def leave(self, slot: int) -> None:
-        """The slot is another's now."""
-        self._seated.pop(slot, None)
+    def clear(self, slot: int) -> None:
+        """Remove the guest from a slot, if it holds one."""
+        self._guests.pop(slot, None)
 
-    def start(self, matches: Ints, slots: Ints) -> None:
-        """These matches begin, with the opponents in these slots (where it is negative, nobody) on their sides."""
+    def start_matches(self, matches: Ints, slots: Ints) -> None:
+        """Begin matches [K] with the opponents in slots [K, sides] (negative: the trainee) on their sides."""
         self._slots[matches] = slots
-        for slot, player in self._seated.items():
-            if len(begun := matches[(slots == slot).any(axis=1)]):
-                player.start(begun, self.rng)
+        for slot, guest in self._guests.items():
+            guest_matches = matches[(slots == slot).any(axis=1)]
+            if len(guest_matches):
+                guest.start_matches(guest_matches, self.rng)
 
-    def among(self, slots: Ints) -> Bools:
-        """Whose slots these are that act by themselves: bool [R]."""
-        return np.isin(slots, list(self._seated))
+    def is_guest(self, slots: Ints) -> Bools:
+        """Return which of the slots [R] hold guests: bool [R]."""
+        return np.isin(slots, list(self._guests))
 
     def act(
         self,
-        space: spaces.Space,
+        action_space: spaces.Space[Any],
         slots: Ints,
         matches: Ints,
         agents: Ints,
         observations: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
-        """Distribution inputs [R, n] of the actions that the players in these slots choose in rows of one network."""
-        seen = observations.cpu().numpy()
-        legal = None if mask is None else mask.cpu().numpy()
-        parts, order = [], []
-        for slot in np.unique(slots):
+        """Return inputs [R, n] of distributions that always sample the actions of the guests in slots [R].
+
+        All rows are of one network; `matches` and `agents` are int64 [R].
+        """
+        observation_rows = observations.cpu().numpy()
+        mask_rows = None if mask is None else mask.cpu().numpy()
+        inputs_by_slot, rows_by_slot = [], []
+        for slot in np.unique(slots).tolist():
             rows = np.flatnonzero(slots == slot)
-            masks = None if legal is None else legal[rows]
-            actions = self._seated[int(slot)].act(matches[rows], agents[rows], seen[rows], masks, self.rng)
-            parts.append(inputs_of(actions, space))
-            order.append(rows)
-        inputs = np.concatenate(parts)[np.argsort(np.concatenate(order))]
-        return torch.from_numpy(inputs).to(observations.device)
+            masks = None if mask_rows is None else mask_rows[rows]
+            actions = self._guests[slot].act(matches[rows], agents[rows], observation_rows[rows], masks, self.rng)
+            inputs_by_slot.append(deterministic_inputs(actions, action_space))
+            rows_by_slot.append(rows)
+        # Every row belongs to one slot, so the rows of all slots are a permutation, which argsort inverts.
+        inputs = np.concatenate(inputs_by_slot)[np.argsort(np.concatenate(rows_by_slot))]
+        inputs_tensor: Tensor = torch.from_numpy(inputs).to(observations.device)
+        return inputs_tensor
 
     @property
-    def follow_moves(self) -> bool:
-        """Whether anybody wants to be told of moves."""
-        return any(isinstance(player, _Followers) for player in self._seated.values())
+    def has_followers(self) -> bool:
+        """Whether a guest follows the moves of its matches, as a tree search does."""
+        return any(isinstance(guest, _FollowerGuest) for guest in self._guests.values())
 
-    def follow(self, matches: Ints, agents: Ints, actions: Array) -> None:
-        """These moves were made, by whomever: matches [R], agents [R] and actions [R, ...]."""
-        for slot, player in self._seated.items():
-            if isinstance(player, _Followers) and (rows := (self._slots[matches] == slot).any(axis=1)).any():
-                player.follow(matches[rows], agents[rows], actions[rows])
+    def follow_moves(self, matches: Ints, agents: Ints, actions: Array) -> None:
+        """Pass moves to the guests that follow them: matches [R], agents [R] and actions [R, ...] of all players."""
+        for slot, guest in self._guests.items():
+            if isinstance(guest, _FollowerGuest) and (rows := (self._slots[matches] == slot).any(axis=1)).any():
+                guest.follow_moves(matches[rows], agents[rows], actions[rows])
 
 
-class _Observer:
-    """A policy, and what it remembers of each agent of each match."""
+class _PolicyGuest:
+    """A policy, and its memory of each agent of each match."""
 
-    def __init__(self, player: Policy, shape: tuple[int, int]) -> None:
+    def __init__(self, player: Policy, memory_shape: tuple[int, int]) -> None:
         self._player = player
-        self._memory = np.zeros((*shape, player.memory_size), np.float32)
+        self._memory = np.zeros((*memory_shape, player.memory_size), np.float32)  # [B, agents, memory size]
 
-    def start(self, matches: Ints, rng: np.random.Generator) -> None:
+    def start_matches(self, matches: Ints, rng: np.random.Generator) -> None:
         self._memory[matches] = 0.0
 
-    def act(self, matches: Ints, agents: Ints, seen: Array, masks: Bools | None, rng: np.random.Generator) -> Array:
+    def act(
+        self, matches: Ints, agents: Ints, observations: Array, masks: Bools | None, rng: np.random.Generator
+    ) -> Array:
         memory = self._memory[matches, agents] if self._player.memory_size else None
-        chosen: Any = self._player.act(seen, masks, agents, rng=rng, greedy=False, memory=memory)
+        actions: Any = self._player.act(observations, masks, agents, rng=rng, greedy=False, memory=memory)
         if memory is not None:
-            chosen, self._memory[matches, agents] = chosen
-        return np.asarray(chosen)
+            actions, self._memory[matches, agents] = actions
+        return np.asarray(actions)
 
 
-class _Followers:
-    """A player that follows matches, once for each match: theirs begin at different times."""
+class _FollowerGuest:
+    """A player that follows moves, with one instance per match, because matches begin at different times."""
 
     def __init__(self, first: Follower, make: Callable[[], Any]) -> None:
         self._spare = [first]
         self._make = make
-        self._of: dict[int, Follower] = {}
+        self._followers: dict[int, Follower] = {}  # by match
 
-    def start(self, matches: Ints, rng: np.random.Generator) -> None:
+    def start_matches(self, matches: Ints, rng: np.random.Generator) -> None:
         for match in matches.tolist():
-            if match not in self._of:
-                self._of[match] = self._spare.pop() if self._spare else self._make()
-            self._of[match].start(1, rng)
+            if match not in self._followers:
+                self._followers[match] = self._spare.pop() if self._spare else self._make()
+            self._followers[match].start(1, rng)
 
-    def act(self, matches: Ints, agents: Ints, seen: Array, masks: Bools | None, rng: np.random.Generator) -> Array:
-        rows = zip(matches.tolist(), agents, strict=True)
-        return np.array([self._of[match].choose(_FIRST, np.array([agent]))[0] for match, agent in rows])
+    def act(
+        self, matches: Ints, agents: Ints, observations: Array, masks: Bools | None, rng: np.random.Generator
+    ) -> Array:
+        actions = [
+            self._followers[match].choose(_FIRST_MATCH, np.array([agent]))[0]
+            for match, agent in zip(matches.tolist(), agents, strict=True)
+        ]
+        return np.array(actions)
 
-    def follow(self, matches: Ints, agents: Ints, actions: Array) -> None:
+    def follow_moves(self, matches: Ints, agents: Ints, actions: Array) -> None:
         for row, match in enumerate(matches.tolist()):
-            self._of[match].follow(_FIRST, agents[row : row + 1], actions[row : row + 1])
+            self._followers[match].follow(_FIRST_MATCH, agents[row : row + 1], actions[row : row + 1])
 
 
-_FIRST: Ints = np.zeros(1, np.int64)  # the only match of a follower here
+_FIRST_MATCH: Ints = np.zeros(1, np.int64)  # the index of the only match of each follower

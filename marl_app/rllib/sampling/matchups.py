@@ -1,11 +1,13 @@
-"""Who plays whom on one env runner: opponents dealt to matches as they start, results counted as they end.
+"""Matchups of one env runner: assign opponents to matches as they start, and count results as they end.
 
-A match keeps its opponents from its first move to its last. When a new assignment arrives, matches that are under way
-go on against whom they began with; a slot is refilled when the last of its matches has ended.
+A match keeps its opponents from its first move to its last. When a new assignment arrives, running matches continue
+against the opponents that they began with; a slot is refilled when the last of its matches has ended.
 
-With more than two sides each of the others has an opponent of its own. The assignment's shares say who is the first of
-them; the rest are drawn, each by itself, among those that the same rule picked. So self-play is a match against oneself
-on all sides, and a mixture is met as a mixture on each.
+With more than two sides, each other side has an opponent. The first opponent of a match is drawn by the assignment's
+shares; each of the rest is drawn independently among the opponents that the same rule picked. So self-play has the
+trainee on all sides, and a mixture of opponents is drawn on each side.
+
+Shapes: B matches; K of them start or end together; R rows (match, agent).
 """
 
 from __future__ import annotations
@@ -24,171 +26,203 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 TRAINEE = -1
-"""In place of a slot: the trainee itself plays the seat."""
+"""In place of a slot: the trainee plays the side."""
 NO_SLOT_FREE = "no_slot_free"
-"""The rule of matches against oneself that start while every slot still drains."""
+"""The rule of self-play matches that start because all slots are still used by matches of the last assignment."""
 
 
 class Matchups:
-    """The B matches of an env runner, and who plays each side of them.
+    """The B matches of an env runner, and the player on each side.
 
-    `slots[b, s]`: the slot of the opponent on side s of match b, or TRAINEE; `sides[b]`: the side of the trainee (0 if
-    it plays all).
+    `slots` int64 [B, sides]: the slot of the opponent on a side, or TRAINEE. `sides` int64 [B]: the side of the trainee
+    (0 if it plays all). `lengths` int64 [B]: steps played so far; the env runner counts them.
     """
 
-    def __init__(self, env: BatchedEnv, opponents: OpponentSlots) -> None:
-        self._held = opponents
+    def __init__(self, env: BatchedEnv, opponent_slots: OpponentSlots) -> None:
+        self._opponent_slots = opponent_slots
         self._num_sides = len(env.sides)
-        self._side_of = np.empty(len(env.agents), np.int64)
+        self._side_of_agent = np.empty(len(env.agents), np.int64)
         for side, agents in enumerate(env.sides):
-            self._side_of[list(agents)] = side
+            self._side_of_agent[list(agents)] = side
         self._openings = env.openings
         self.slots: Ints = np.full((env.num_matches, self._num_sides), TRAINEE)
         self.sides: Ints = np.zeros(env.num_matches, np.int64)
         self.lengths: Ints = np.zeros(env.num_matches, np.int64)
-        self._opening_moves: Ints = np.zeros(env.num_matches, np.int64)
-        self._opponents: list[Opponent] = []  # everybody that a match under way is against
-        # Indices into it: of who plays the side after the trainee's, and the one after that, [B, sides - 1].
-        self._opponent: Ints = np.zeros((env.num_matches, self._num_sides - 1), np.int64)
-        self._dealt: list[int] = []  # those of the current assignment
+        self._opening_moves: Ints = np.zeros(env.num_matches, np.int64)  # [B]: random moves at the start
+
+        # The opponents of the current assignment and of running matches; the index arrays below point into this list.
+        self._opponents: list[Opponent] = []
+        # [B, sides - 1]: the opponent on the side after the trainee's, on the one after that, and so on, cyclically.
+        self._opponent_index: Ints = np.zeros((env.num_matches, self._num_sides - 1), np.int64)
+        self._assigned: list[int] = []  # the opponents of the current assignment, in its order
+
+        # The current assignment.
+        self._learner = ""
         self._shares: NDArray[np.float64] = np.zeros(0)
-        self._ended: list[Ints] = []  # rows (opponent, side, result, length)
-        self._scores: list[Floats] = []  # and what each scored
+        self._assigned_side: int | None = None
 
-    def assign(self, assignment: Assignment) -> None:
-        """Deal these opponents to the matches that start from now on."""
+        # Results since the last `pop_outcomes`, one array per call of `record_results`.
+        self._results: list[Ints] = []  # [4, results]: opponent index, trainee's side, 0 win | 1 draw | 2 loss, length
+        self._result_scores: list[Floats] = []  # [results]: score of the trainee
+
+    def set_assignment(self, assignment: Assignment) -> None:
+        """Use these opponents for matches that start from now on."""
         self._learner = assignment.learner
-        self._dealt = list(range(len(self._opponents), len(self._opponents) + len(assignment.opponents)))
+        self._assigned = list(range(len(self._opponents), len(self._opponents) + len(assignment.opponents)))
         self._shares = assignment.shares
-        self._side = assignment.side
+        self._assigned_side = assignment.side
         self._opponents += assignment.opponents
-        self._admit()
+        self._fill_free_slots()
 
-    def waiting(self) -> list[str]:
-        """The digests of the assignment's opponents that are in no slot yet."""
-        digests = (self._opponents[index].digest for index in self._dealt)
-        return [digest for digest in digests if digest is not None and self._held.slot_of(digest) is None]
+    def missing_digests(self) -> list[str]:
+        """Return the digests of the assignment's opponents that are in no slot yet."""
+        digests = (self._opponents[index].digest for index in self._assigned)
+        return [digest for digest in digests if digest is not None and self._opponent_slots.slot_of(digest) is None]
 
-    def _admit(self) -> None:
-        """Load the assignment's opponents into slots that nobody needs."""
-        wanted = {key for index in self._dealt if (key := self._key(self._opponents[index])) is not None}
-        waiting = [key for key in sorted(wanted) if self._held.slot_of(key) is None]
-        if not waiting:
+    def _fill_free_slots(self) -> None:
+        """Load missing opponents of the assignment into slots that no running match uses."""
+        players = [self._slot_key(self._opponents[index]) for index in self._assigned]
+        assigned_players = {player for player in players if player is not None}
+        missing = [player for player in sorted(assigned_players) if self._opponent_slots.slot_of(player) is None]
+        if not missing:
             return
-        in_use = np.bincount(self.slots[self.slots >= 0], minlength=len(self._held.players)) > 0
-        free = [slot for slot, key in enumerate(self._held.players) if not in_use[slot] and key not in wanted]
-        for slot, key in zip(free, waiting, strict=False):
+        # [slots] bool: True for slots with running matches.
+        in_use = np.bincount(self.slots[self.slots >= 0], minlength=len(self._opponent_slots.players)) > 0
+        free_slots = [
+            slot
+            for slot, player in enumerate(self._opponent_slots.players)
+            if not in_use[slot] and player not in assigned_players
+        ]
+        for slot, player in zip(free_slots, missing, strict=False):
             try:
-                self._held.load(slot, key)
-            except FETCH_ERRORS:  # the reader has said so, and asks again later; others play on
+                self._opponent_slots.load_player(slot, player)
+            except FETCH_ERRORS:  # logged and retried by the reader; matches go on with the other opponents
                 continue
 
-    def start(self, matches: Ints, rng: np.random.Generator) -> None:
-        """Deal opponents, a side and an opening to matches that begin."""
+    def start_matches(self, matches: Ints, rng: np.random.Generator) -> None:
+        """Assign opponents, the trainee's side and a random opening to matches [K] that start."""
+        # 1. The opponents of the assignment that are in a slot.
         self.lengths[matches] = 0
-        self.slots[matches] = TRAINEE
-        self._admit()
-        slots = [self._slot_of(self._opponents[index]) for index in self._dealt]
-        ready = [place for place, slot in enumerate(slots) if slot is not None]
-        playing = np.full((len(matches), self._num_sides - 1), TRAINEE)
+        self.slots[matches] = TRAINEE  # the slots of the ended matches may be free now
+        self._fill_free_slots()
+        assigned_slots = [self._find_slot(self._opponents[index]) for index in self._assigned]
+        ready = [position for position, slot in enumerate(assigned_slots) if slot is not None]
+
+        # 2. An opponent for each other side; self-play if none is ready.
+        opponent_slots = np.full((len(matches), self._num_sides - 1), TRAINEE)  # [K, sides - 1]
         if not ready:
             self._opponents.append(Opponent(self._learner, None, NO_SLOT_FREE, 0.5, 0.0))
-            self._opponent[matches] = len(self._opponents) - 1
+            self._opponent_index[matches] = len(self._opponents) - 1
         else:
-            dealt = self._lineups(ready, len(matches), rng)
-            self._opponent[matches] = np.array(self._dealt)[dealt]
-            playing = np.array([TRAINEE if slot is None else slot for slot in slots])[dealt]
-        if self._side is None:
-            any_side = rng.integers(self._num_sides, size=len(matches))
-            self.sides[matches] = np.where((playing == TRAINEE).all(axis=1), 0, any_side)
-        else:
-            self.sides[matches] = self._side
-        self.slots[matches[:, None], self._other_sides(matches)] = playing
-        if self._openings is not None:
-            opened = rng.random(len(matches)) < self._openings.probability
-            moves = rng.integers(self._openings.low, self._openings.high + 1, size=len(matches))
-            self._opening_moves[matches] = np.where(opened, moves, 0)
+            positions = self._draw_opponents(ready, len(matches), rng)
+            self._opponent_index[matches] = np.array(self._assigned)[positions]
+            opponent_slots = np.array([TRAINEE if slot is None else slot for slot in assigned_slots])[positions]
 
-    def _lineups(self, ready: list[int], count: int, rng: np.random.Generator) -> Ints:
-        """Of the assignment's opponents those on the other sides of so many matches, among those that are `ready`."""
+        # 3. The trainee's side: that of the assignment, else any; in self-play it plays all sides.
+        if self._assigned_side is None:
+            random_sides = rng.integers(self._num_sides, size=len(matches))
+            self.sides[matches] = np.where((opponent_slots == TRAINEE).all(axis=1), 0, random_sides)
+        else:
+            self.sides[matches] = self._assigned_side
+        self.slots[matches[:, None], self._other_sides(matches)] = opponent_slots
+
+        # 4. The number of random moves at the start.
+        if self._openings is not None:
+            has_opening = rng.random(len(matches)) < self._openings.probability
+            moves = rng.integers(self._openings.low, self._openings.high + 1, size=len(matches))
+            self._opening_moves[matches] = np.where(has_opening, moves, 0)
+
+    def _draw_opponents(self, ready: list[int], num_matches: int, rng: np.random.Generator) -> Ints:
+        """Draw the opponents on the other sides of matches: positions in the assignment, int64 [K, sides - 1].
+
+        ready: positions that can be drawn.
+        """
         shares = self._shares[ready] / self._shares[ready].sum()
-        first = rng.choice(len(ready), count, p=shares)
-        lineups = np.tile(first[:, None], self._num_sides - 1)
+        first = rng.choice(len(ready), num_matches, p=shares)  # [K], indices into `ready`
+        lineups = np.tile(first[:, None], self._num_sides - 1)  # [K, sides - 1], indices into `ready`
         if self._num_sides > 2:
-            rules = np.array([self._opponents[self._dealt[place]].rule for place in ready])
+            rules = np.array([self._opponents[self._assigned[position]].rule for position in ready])
             for rule in np.unique(rules):
-                those, matches = np.flatnonzero(rules == rule), np.flatnonzero(rules[first] == rule)
-                chances = shares[those] / shares[those].sum()
-                lineups[matches, 1:] = rng.choice(those, (len(matches), self._num_sides - 2), p=chances)
+                rule_opponents, matches = np.flatnonzero(rules == rule), np.flatnonzero(rules[first] == rule)
+                probabilities = shares[rule_opponents] / shares[rule_opponents].sum()
+                lineups[matches, 1:] = rng.choice(rule_opponents, (len(matches), self._num_sides - 2), p=probabilities)
         return np.array(ready)[lineups]
 
     def _other_sides(self, matches: Ints) -> Ints:
-        """The sides that are not the trainee's (in self-play not 0), from the next one on: int64 [R, sides - 1]."""
+        """Return the sides after the trainee's (in self-play after side 0), cyclically: int64 [K, sides - 1]."""
         return (self.sides[matches, None] + np.arange(1, self._num_sides)) % self._num_sides
 
-    def _key(self, opponent: Opponent) -> str | None:
-        """By what the slots know this player; None: it is the trainee itself."""
+    def _slot_key(self, opponent: Opponent) -> str | None:
+        """Return the digest or learner's id by which slots hold the opponent; None for the trainee."""
         return None if opponent.player == self._learner else opponent.digest or opponent.player
 
-    def _slot_of(self, opponent: Opponent) -> int | None:
-        key = self._key(opponent)
-        return TRAINEE if key is None else self._held.slot_of(key)
+    def _find_slot(self, opponent: Opponent) -> int | None:
+        """Return the opponent's slot, TRAINEE for the trainee, or None if it is in no slot."""
+        key = self._slot_key(opponent)
+        return TRAINEE if key is None else self._opponent_slots.slot_of(key)
 
-    def players(self, matches: Ints, agents: Ints) -> Ints:
-        """Who decides for the given agents: a slot, or TRAINEE. int64 [R]."""
-        return self.slots[matches, self._side_of[agents]]
+    def deciding_slots(self, matches: Ints, agents: Ints) -> Ints:
+        """Return the slot, or TRAINEE, that decides for each agent [R] of matches [R]: int64 [R]."""
+        return self.slots[matches, self._side_of_agent[agents]]
 
-    def opening(self, matches: Ints) -> Bools:
-        """Which of the matches are still in their random opening. bool [R]."""
+    def in_opening(self, matches: Ints) -> Bools:
+        """Return which of the matches [R] are still in their random opening: bool [R]."""
         return self.lengths[matches] < self._opening_moves[matches]
 
-    def end(self, matches: Ints, scores: Floats) -> None:
-        """Count the results of matches that have ended; `scores` float32 [K, sides].
+    def record_results(self, matches: Ints, scores: Floats) -> None:
+        """Count the results of matches [K] that have ended; `scores` float32 [K, sides].
 
-        A match that ended within its random opening was nobody's work and is not counted.
+        A match that ended within its random opening is not counted, because no player decided anything in it.
         """
         played = self.lengths[matches] > self._opening_moves[matches]
         matches, scores = matches[played], scores[played]
         if self._num_sides == 1 or not len(matches):
             return
-        own = np.take_along_axis(scores, self.sides[matches, None], axis=1)
-        if self._num_sides > 2:  # who of the two was placed higher: the more sides one beats, the higher its score
-            own = (1 + np.sign((own - np.take_along_axis(scores, self._other_sides(matches), axis=1)).round(5))) / 2
-        score = own.ravel()
-        result = np.where(score > 0.5 + 1e-6, 0, np.where(score < 0.5 - 1e-6, 2, 1))  # win, draw, loss
-        sides, lengths = (np.repeat(each[matches], self._num_sides - 1) for each in (self.sides, self.lengths))
-        self._ended.append(np.stack([self._opponent[matches].ravel(), sides, result, lengths]))
-        self._scores.append(score)
+        trainee_scores = np.take_along_axis(scores, self.sides[matches, None], axis=1)  # [K, 1]
+        if self._num_sides > 2:
+            # [K, sides - 1]: 1, 0.5 or 0 against each other side. A side's score grows with the number of sides that it
+            # beats, so the higher score is the better place. Rounding makes equal float32 scores a draw.
+            other_scores = np.take_along_axis(scores, self._other_sides(matches), axis=1)
+            trainee_scores = (1 + np.sign((trainee_scores - other_scores).round(5))) / 2
+        # From here on one result per match and other side, [K * (sides - 1)].
+        flat_scores = trainee_scores.ravel()
+        results = np.where(flat_scores > 0.5 + 1e-6, 0, np.where(flat_scores < 0.5 - 1e-6, 2, 1))  # win, loss, draw
+        sides = np.repeat(self.sides[matches], self._num_sides - 1)
+        lengths = np.repeat(self.lengths[matches], self._num_sides - 1)
+        self._results.append(np.stack([self._opponent_index[matches].ravel(), sides, results, lengths]))
+        self._result_scores.append(flat_scores)
 
-    def take_outcomes(self) -> tuple[Outcomes, tuple[Opponent, ...]]:
-        """Results since the last call, and the opponent (with the reason for the choice) of each of their rows."""
-        ended = np.concatenate(self._ended, axis=1) if self._ended else np.zeros((4, 0), np.int64)
-        scores = np.concatenate(self._scores) if self._scores else np.zeros(0)
-        self._ended, self._scores = [], []
-        keys, row = np.unique(ended[0] * self._num_sides + ended[1], return_inverse=True)
-        results = np.zeros((len(keys), 3), np.int64)
-        np.add.at(results, (row, ended[2]), 1)
-        steps = np.bincount(row, ended[3], len(keys)).astype(np.int64)
+    def pop_outcomes(self) -> tuple[Outcomes, tuple[Opponent, ...]]:
+        """Return the results since the last call, and the opponent (with the reason for its choice) of each row."""
+        results = np.concatenate(self._results, axis=1) if self._results else np.zeros((4, 0), np.int64)
+        scores = np.concatenate(self._result_scores) if self._result_scores else np.zeros(0)
+        self._results, self._result_scores = [], []
+        opponent_indices, sides, result_codes, lengths = results
+        # Pack (opponent, side) into one integer to group by both. Since side < num_sides, / and % unpack it exactly.
+        keys, rows = np.unique(opponent_indices * self._num_sides + sides, return_inverse=True)
+        counts = np.zeros((len(keys), 3), np.int64)  # wins, draws, losses
+        np.add.at(counts, (rows, result_codes), 1)
         opponents = tuple(self._opponents[key // self._num_sides] for key in keys)
         outcomes = Outcomes(
             learner=self._learner,
             opponents=tuple(opponent.player for opponent in opponents),
             rules=tuple(opponent.rule for opponent in opponents),
             sides=keys % self._num_sides,
-            wins=results[:, 0],
-            draws=results[:, 1],
-            losses=results[:, 2],
-            steps=steps,
-            scores=np.bincount(row, scores, len(keys)).astype(np.float64),
+            wins=counts[:, 0],
+            draws=counts[:, 1],
+            losses=counts[:, 2],
+            steps=np.bincount(rows, lengths, len(keys)).astype(np.int64),
+            scores=np.bincount(rows, scores, len(keys)).astype(np.float64),
             opposing_sides=max(1, self._num_sides - 1),
         )
-        self._forget()
+        self._drop_unused_opponents()
         return outcomes, opponents
 
-    def _forget(self) -> None:
-        """Drop the opponents that no match is against any more."""
-        used = np.union1d(self._opponent, np.array(self._dealt, np.int64)).astype(np.int64)
+    def _drop_unused_opponents(self) -> None:
+        """Drop opponents that are neither in a running match nor in the assignment, so that the list stays short."""
+        used = np.union1d(self._opponent_index, np.array(self._assigned, np.int64)).astype(np.int64)
         used = used[used < len(self._opponents)]
         self._opponents = [self._opponents[index] for index in used]
-        self._opponent = np.searchsorted(used, self._opponent)
-        self._dealt = np.searchsorted(used, self._dealt).tolist()
+        # `used` is sorted: an old index's position in it is its new index.
+        self._opponent_index = np.searchsorted(used, self._opponent_index)
+        self._assigned = np.searchsorted(used, self._assigned).tolist()

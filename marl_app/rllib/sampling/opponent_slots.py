@@ -1,11 +1,12 @@
-"""Opponent slots: the players beside its trainee that an env runner holds, and their forward passes.
+"""Opponent slots: the opponents that an env runner holds besides its trainee, and their forward passes.
 
-A slot holds one snapshot, loaded by its digest and verified by the reader, or another learner as it is now, by its id,
-whose weights come with the request. There are never more than `capacity`, so an env runner's memory does not grow with
-the pool. Rows of many opponents are answered by ONE batched forward pass (`torch.func.vmap` over weights that are
-copied into one stack [capacity, ...], rows padded to the fullest slot) if the networks are small, else by one pass per
-slot over exactly its rows. Those play from the bytes as they lie: where these are memory that the processes of a node
-share (a cache's, or Ray's), so are the weights of their opponents.
+A slot holds one snapshot, loaded by its digest and verified by the reader, or another learner with its current weights,
+which come with the request. An env runner has `capacity` slots, so its memory does not grow with the pool.
+
+Small networks are stacked: weights are copied into one array [capacity, ...] per parameter, and rows of many opponents
+take ONE batched forward pass (`torch.func.vmap`), padded to the slot with the most rows. Large networks take one pass
+per slot over exactly its rows. Their weights are views of the fetched bytes: where these are memory that the processes
+of a node share (a rack cache's, or Ray's), opponents take no memory of the process. So these bytes are never written.
 """
 
 from __future__ import annotations
@@ -32,22 +33,27 @@ from marl_app.store.reader import Reader
 from marl_app.store.store import is_digest
 from marl_app.store.traffic import Traffic
 
-# torch cannot prevent writing to the memory of read-only arrays, and warns of it; we do not write.
+Array = NDArray[Any]
+Ints = NDArray[np.int64]
+
+# torch cannot protect the memory of read-only arrays, and warns about it. Tensors over them are only read here.
 warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
 
 STACK_UP_TO_PARAMETERS = 50_000
-"""Larger networks fill the core row by row already: with 2x512 layers and 16 opponents, a pass per slot took 0.75 of
-the time of the padded stacked pass; with 2x64 layers the stacked pass took 0.8, and 0.2 with 64 opponents."""
+"""Larger networks fill the core with the rows of one slot: with 2x512 layers and 16 opponents, a pass per slot took
+0.75 of the time of the stacked pass; with 2x64 layers the stacked pass took 0.8 of the other's, and 0.2 with 64
+opponents."""
 
 
 LOG_STD = "log_std"
+"""The parameter of continuous actions that is not part of the policy head."""
 
 
 class OpponentSlots:
-    """At most `capacity` players, ready to play. `players` says who is in each slot: a digest, or a learner's id.
+    """At most `capacity` opponents, ready to play. `players`: the digest or learner's id in each slot, or None.
 
-    modules: the trainee's own networks by name, whose architecture the snapshots share.
-    guests: takes in who acts by itself; None: nobody does.
+    modules: the trainee's networks by name, whose architecture the opponents share.
+    guests: handles opponents of other architectures and bots; None: such opponents are not expected.
     """
 
     def __init__(
@@ -60,207 +66,232 @@ class OpponentSlots:
     ) -> None:
         self._reader = reader
         self._guests = guests
-        self._stacks = {network.name: _Stack(modules[network.name], capacity) for network in networks}
-        self._learners: Mapping[str, Any] = {}
+        self._weights_by_network = {network.name: _SlotWeights(modules[network.name], capacity) for network in networks}
+        self._learner_weights: Mapping[str, Any] = {}  # id -> weights, by value or in Ray's object store
         self.players: list[str | None] = [None] * capacity
 
     def slot_of(self, player: str) -> int | None:
-        """The slot that holds a player, by digest or learner's id, or None."""
+        """Return the slot that holds a player (a digest or a learner's id), or None."""
         return self.players.index(player) if player in self.players else None
 
-    def refresh(self, learners: Mapping[str, Any]) -> None:
-        """The weights of learners are now these, by id, as they are or in Ray's object store."""
-        self._learners = learners
+    def set_learner_weights(self, weights_by_learner: Mapping[str, Any]) -> None:
+        """Set the current weights of opponents that are learners, and reload those that are in a slot.
+
+        Weights are given by learner's id, by value or in Ray's object store.
+        """
+        self._learner_weights = weights_by_learner
         for slot, player in enumerate(self.players):
-            if player in learners:
-                self.load(slot, player)
+            if player is not None and player in weights_by_learner:
+                self.load_player(slot, player)
 
-    def load(self, slot: int, player: str) -> None:
-        """Fetch a player into a slot that no running match uses (or uses for a learner as it was before).
+    def load_player(self, slot: int, player: str) -> None:
+        """Load a player (a digest or a learner's id) into a slot; no running match may use what the slot held before.
 
-        Raises KeyError (not in the store), store.codec.CorruptBlob (bytes that are not the digest's), OSError (the
+        The exception is a learner that is replaced by its newer weights.
+
+        Raises KeyError (not in the store), store.codec.CorruptBlob (bytes that do not match the digest), OSError (the
         store does not answer) or ValueError (weights of another architecture).
         """
-        if player in self._learners:
-            weights = self._learners[player]
+        if player in self._learner_weights:
+            weights = self._learner_weights[player]
             weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
         else:
-            data = self._get(player, [held for held in self.held if held != self.players[slot]])
+            in_use = [digest for digest in self.resident_digests if digest != self.players[slot]]
+            data = self._fetch(player, in_use)
             weights, metadata = decode_views(data)
-            if self._guests is not None and self._guests.seat(slot, data, metadata):
+            if self._guests is not None and self._guests.load_if_guest(slot, data, metadata):
                 self.players[slot] = player
-                for stack in self._stacks.values():
-                    stack.leave(slot)
+                for slot_weights in self._weights_by_network.values():
+                    slot_weights.clear(slot)
                 return
         if self._guests is not None:
-            self._guests.leave(slot)
-        self.players[slot] = None  # nobody, should the weights not fit half-way
-        for name, stack in self._stacks.items():
+            self._guests.clear(slot)
+        # The slot is empty until all networks are loaded: if the weights do not fit, it holds a mixture.
+        self.players[slot] = None
+        for name, slot_weights in self._weights_by_network.items():
             prefix = f"{name}/"
-            stack.load(slot, {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)})
+            slot_weights.load(
+                slot, {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
+            )
         self.players[slot] = player
 
-    def _get(self, digest: str, in_use: Sequence[str]) -> Buffer:
+    def _fetch(self, digest: str, in_use: Sequence[str]) -> Buffer:
+        """Fetch a snapshot and count the time for which matches wait."""
         began = time.monotonic()
         try:
             return self._reader.get(digest, in_use)
         finally:
             self._reader.traffic.waited += time.monotonic() - began
 
-    def prepare(self, snapshots: Iterable[str]) -> None:
-        """These snapshots, by digest, are loaded next: whoever is in no slot is fetched beside, if the reader can."""
+    def prefetch(self, digests: Iterable[str]) -> None:
+        """Start fetching snapshots that will be loaded next and are in no slot, if the reader can prefetch."""
         if isinstance(self._reader, PrefetchingReader):
-            self._reader.prefetch([digest for digest in snapshots if digest not in self.players], self.held)
+            self._reader.prefetch([digest for digest in digests if digest not in self.players], self.resident_digests)
 
     @property
-    def held(self) -> tuple[str, ...]:
+    def resident_digests(self) -> tuple[str, ...]:
         """The digests of the snapshots in the slots."""
         return tuple(player for player in self.players if player is not None and is_digest(player))
 
     @property
     def rack(self) -> str:
-        """The name of the rack that snapshots come from."""
+        """The name of the rack from which snapshots are fetched."""
         return self._reader.rack
 
     @property
-    def held_bytes(self) -> int:
-        """Of the weights in all slots."""
-        return sum(stack.held_bytes for stack in self._stacks.values())
+    def weight_bytes(self) -> int:
+        """Bytes of the weights in all slots."""
+        return sum(slot_weights.weight_bytes for slot_weights in self._weights_by_network.values())
 
-    def take_traffic(self) -> Traffic:
-        """What loading has moved since the last call."""
+    def pop_traffic(self) -> Traffic:
+        """Return what loading has transferred since the last call."""
         return self._reader.traffic.pop_totals()
 
     def act(
         self,
         network: str,
-        slots: NDArray[Any],
+        slots: Ints,
         observations: Tensor,
         mask: Tensor | None,
         agents: Tensor | None,
         memory: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Distribution inputs [R, n] of rows, each from the opponent in its slot (`slots` int [R]), and memories."""
-        return self._stacks[network].act(slots, observations, mask, agents, memory)
+        """Return distribution inputs [R, n] of rows, each from the opponent in `slots` int64 [R], and memories."""
+        return self._weights_by_network[network].act(slots, observations, mask, agents, memory)
 
 
-class _Stack:
-    """One network's policy weights for every slot: in one stack, or as a network for each slot."""
+class _SlotWeights:
+    """The policy weights of one network for every slot: stacked, or as one module per slot."""
 
     def __init__(self, module: ActorCritic, capacity: int) -> None:
         self._module = module
         self._capacity = capacity
-        own = {name: value for name, value in module.state_dict().items() if not name.startswith("value_head.")}
-        self._like = {name: value.to("meta") for name, value in own.items()}
-        self._device = next(iter(own.values())).device
-        self._skeleton = copy.deepcopy(module.policy_head).to("meta")
-        self._batched = vmap(self._policy)
-        small = sum(value.numel() for value in own.values()) <= STACK_UP_TO_PARAMETERS
-        self._stacked = small and not module.memory_size  # torch has no stacked recurrent layers
-        self._weights = {
-            name: value.detach().expand(capacity, *value.shape).clone()
-            for name, value in own.items()
-            if self._stacked or name == LOG_STD
+        policy_weights = {
+            name: value for name, value in module.state_dict().items() if not name.startswith("value_head.")
         }
-        self._policies: list[nn.Module | None] = [None] * capacity
+        self._like = {name: value.to("meta") for name, value in policy_weights.items()}  # shapes and dtypes
+        self._device = next(iter(policy_weights.values())).device
+        self._skeleton = copy.deepcopy(module.policy_head).to("meta")  # a module without memory for weights
+        self._batched_policy = vmap(self._policy)
+        is_small = sum(value.numel() for value in policy_weights.values()) <= STACK_UP_TO_PARAMETERS
+        self.is_stacked = is_small and not module.memory_size  # torch has no stacked recurrent layers
+        # Parameter name -> [capacity, *shape]; of networks that are not stacked, only LOG_STD.
+        self._stack = {
+            name: value.detach().expand(capacity, *value.shape).clone()
+            for name, value in policy_weights.items()
+            if self.is_stacked or name == LOG_STD
+        }
+        self._modules: dict[int, nn.Module] = {}  # slot -> policy head, if networks are not stacked
 
     @property
-    def held_bytes(self) -> int:
-        alone = [value for policy in self._policies if policy is not None for value in policy.state_dict().values()]
-        return sum(value.nbytes for value in [*self._weights.values(), *alone])
+    def weight_bytes(self) -> int:
+        module_weights = [value for module in self._modules.values() for value in module.state_dict().values()]
+        return sum(value.nbytes for value in [*self._stack.values(), *module_weights])
 
-    def load(self, slot: int, weights: Mapping[str, NDArray[Any]]) -> None:
+    def load(self, slot: int, weights: Mapping[str, Array]) -> None:
+        """Load weights, by parameter name, into a slot. Raises ValueError if they do not fit."""
         for name, like in self._like.items():
             if name not in weights or weights[name].shape != like.shape:
                 raise ValueError(
                     f"the snapshot's weights do not fit this run's model (at {name}); was `model` changed?"
                 )
-        for name, stacked in self._weights.items():
-            stacked[slot].copy_(_tensor(weights[name]))
-        if not self._stacked:
-            policy = copy.deepcopy(self._skeleton)
-            parts = {
-                name.removeprefix("policy_head."): _tensor(weights[name]).to(
-                    self._device, like.dtype
-                )  # else as it lies
+        for name, stacked in self._stack.items():
+            stacked[slot].copy_(tensor_view(weights[name]))
+        if not self.is_stacked:
+            module = copy.deepcopy(self._skeleton)
+            # `to` returns the view itself unless the device or dtype differs; `assign` keeps it instead of copying.
+            parameters = {
+                name.removeprefix("policy_head."): tensor_view(weights[name]).to(self._device, like.dtype)
                 for name, like in self._like.items()
                 if name != LOG_STD
             }
-            policy.load_state_dict(parts, assign=True)
-            self._policies[slot] = policy
+            module.load_state_dict(parameters, assign=True)
+            self._modules[slot] = module
 
-    def leave(self, slot: int) -> None:
-        """Nobody of these is in the slot any more: what it played from is let go of."""
-        self._policies[slot] = None
+    def clear(self, slot: int) -> None:
+        """Release the weights of a slot (a stacked slot's are overwritten by the next `load`)."""
+        self._modules.pop(slot, None)
 
     def act(
         self,
-        slots: NDArray[Any],
+        slots: Ints,
         observations: Tensor,
         mask: Tensor | None,
         agents: Tensor | None,
         memory: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """As `OpponentSlots.act`."""
+        # Sort the rows by slot, so that the rows of a slot are contiguous; `order` restores the original order below.
         order = np.argsort(slots, kind="stable")
-        counts = np.bincount(slots, minlength=self._capacity)
+        counts = np.bincount(slots, minlength=self._capacity)  # [capacity]: rows of each slot
         device = observations.device
-        rows = torch.from_numpy(order).to(device)
-        observations, agents, memory = (
-            None if part is None else part.index_select(0, rows) for part in (observations, agents, memory)
-        )
-        if self._stacked:
-            ordered = self._one_pass(slots[order], counts, observations, agents)
+        row_indices = torch.from_numpy(order).to(device)
+        observations = observations.index_select(0, row_indices)
+        agents = None if agents is None else agents.index_select(0, row_indices)
+        memory = None if memory is None else memory.index_select(0, row_indices)
+        if self.is_stacked:
+            sorted_outputs = self._stacked_pass(slots[order], counts, observations, agents)
         else:
-            ordered, memory = self._pass_per_slot(counts, observations, agents, memory)
-        policy = torch.empty_like(ordered)
-        policy[rows] = ordered
+            sorted_outputs, memory = self._pass_per_slot(counts, observations, agents, memory)
+        outputs = torch.empty_like(sorted_outputs)
+        outputs[row_indices] = sorted_outputs
         if memory is not None:
-            memory = torch.empty_like(memory).index_copy_(0, rows, memory)
-        if LOG_STD in self._weights:
-            return torch.cat([policy, self._weights[LOG_STD][torch.from_numpy(slots).to(device)]], dim=1), memory
-        return self._module.dist_inputs(policy, mask), memory
+            memory = torch.empty_like(memory).index_copy_(0, row_indices, memory)
+        if LOG_STD in self._stack:
+            # [R, 2 * dimensions]: means and log standard deviations, as `ActorCritic.dist_inputs`, but per slot.
+            log_std = self._stack[LOG_STD][torch.from_numpy(slots).to(device)]
+            return torch.cat([outputs, log_std], dim=1), memory
+        return self._module.dist_inputs(outputs, mask), memory
 
     def _policy(self, weights: Mapping[str, Tensor], observations: Tensor, agents: Tensor) -> Tensor:
-        return functional_call(self._skeleton, weights, (observations, agents))[0]
+        """Return the policy head's outputs [rows, size] with the weights of one slot."""
+        outputs: Tensor = functional_call(self._skeleton, weights, (observations, agents))[0]
+        return outputs
 
-    def _one_pass(
-        self, slots: NDArray[Any], counts: NDArray[Any], observations: Tensor, agents: Tensor | None
-    ) -> Tensor:
-        first = np.cumsum(counts) - counts
-        place = torch.from_numpy(np.arange(len(slots)) - first[slots]).to(observations.device)
+    def _stacked_pass(self, slots: Ints, counts: Ints, observations: Tensor, agents: Tensor | None) -> Tensor:
+        """Return the outputs [R, size] of rows sorted by slot, in one batched pass."""
+        # Row r is row `place[r]` of slot `slot[r]`: its index minus the index of the first row of that slot.
+        first_row = np.cumsum(counts) - counts  # [capacity]
+        place = torch.from_numpy(np.arange(len(slots)) - first_row[slots]).to(observations.device)
         slot = torch.from_numpy(slots).to(observations.device)
+        # [capacity, rows of the fullest slot, ...]; the padding of zeros is computed too, and not read.
         padded = observations.new_zeros((len(counts), int(counts.max()), *observations.shape[1:]))
         padded[slot, place] = observations
-        ids = padded.new_zeros(padded.shape[:2], dtype=torch.int64)
+        padded_agents = padded.new_zeros(padded.shape[:2], dtype=torch.int64)
         if agents is not None:
-            ids[slot, place] = agents
-        weights = {name.removeprefix("policy_head."): w for name, w in self._weights.items() if name != LOG_STD}
-        return self._batched(weights, padded, ids)[slot, place]
+            padded_agents[slot, place] = agents
+        weights = {name.removeprefix("policy_head."): w for name, w in self._stack.items() if name != LOG_STD}
+        outputs: Tensor = self._batched_policy(weights, padded, padded_agents)[slot, place]
+        return outputs
 
     def _pass_per_slot(
-        self, counts: NDArray[Any], observations: Tensor, agents: Tensor | None, memory: Tensor | None
+        self, counts: Ints, observations: Tensor, agents: Tensor | None, memory: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        parts: list[Tensor] = []
-        after: list[Tensor] = []
+        """Return the outputs [R, size] and memories [R, ...] of rows sorted by slot, in one pass per slot with rows."""
+        outputs: list[Tensor] = []
+        new_memories: list[Tensor] = []
         start = 0
-        for slot in np.flatnonzero(counts):
+        for slot in np.flatnonzero(counts).tolist():
             rows = slice(start, start + counts[slot])
-            some = (None if part is None else part[rows] for part in (observations, agents, memory))
-            policy, remembered = self._policies[slot](*some)
-            parts.append(policy)
+            slot_outputs, new_memory = self._modules[slot](
+                observations[rows],
+                agents=None if agents is None else agents[rows],
+                memory=None if memory is None else memory[rows],
+            )
+            outputs.append(slot_outputs)
             if memory is not None:
-                after.append(remembered)
+                new_memories.append(new_memory)
             start = rows.stop
-        return torch.cat(parts), torch.cat(after) if memory is not None else None
+        return torch.cat(outputs), torch.cat(new_memories) if memory is not None else None
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
-    """The array as a tensor that shares its memory, which nobody writes to."""
+def tensor_view(array: Array) -> Tensor:
+    """Return a tensor that shares the array's memory, which may be read-only: it must only be read."""
     return torch.from_numpy(array)
 
 
-def numpy_weights(modules: Mapping[str, nn.Module]) -> dict[str, NDArray[Any]]:
-    """All weights of a player's networks under `network/parameter`, as the store keeps them (copies)."""
+def weights_to_numpy(modules: Mapping[str, nn.Module]) -> dict[str, Array]:
+    """Return copies of all weights of a player's networks under `network/parameter`, the format of the store."""
     return {
         f"{network}/{name}": value.detach().cpu().numpy().copy()
         for network, module in modules.items()

@@ -117,7 +117,7 @@ class TeamCollector:
         return values.reshape(-1, agents, *values.shape[1:])
 
     def _state(self, matches: Ints) -> Array:
-        return self._runner.central.of(matches, np.zeros_like(matches), self._runner.finished)
+        return self._runner.central_state.states_for(matches, np.zeros_like(matches), self._runner.finished)
 
 
 def _segments(ended: Bools, closed_steps: Ints, closed_matches: Ints) -> tuple[Ints, Ints]:

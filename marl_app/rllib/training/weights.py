@@ -16,7 +16,7 @@ from marl_app import __version__
 from marl_app.league.league import INITIAL, Freeze, League
 from marl_app.league.players import Snapshot
 from marl_app.moments import Moments
-from marl_app.players.agent import player_of
+from marl_app.players.agent import player_from_bytes
 from marl_app.players.encoding import encode_player
 from marl_app.players.policy import Follower, Policy
 from marl_app.rllib.run_spec import RunSpec
@@ -151,7 +151,7 @@ class Snapshots:
         if data is None:
             return None
         with closing(self._spec.make_env(1)) as env:
-            return player_of(data, env)
+            return player_from_bytes(data, env)
 
     @property
     def needed_digests(self) -> set[str]:
