@@ -1,10 +1,11 @@
-"""Players: what can take a side of a match. Nothing here depends on an env runner or on the league.
+"""Players: everything that can take a side of a match. Nothing here imports the sampling, training or evaluation.
 
 policy         the two protocols of a player, and the random policy
 anchors, bots  players made from a name: random, MCTS, a user's class
-networks       which agents share a network; central_state: what a centralized critic sees
-modules/       the networks themselves, as RLlib modules
+networks       which agents share a network
+central_state  the input of a centralized critic
+modules/       architectures of networks, as RLlib modules
 encoding       player <-> bytes
-agent          a trained player, numpy in and numpy out
+agent          a trained player with a numpy interface
 actions        policy outputs <-> actions of the environment
 """

@@ -1,4 +1,4 @@
-"""Actions on their way to the environment, and the other way: as the distribution that always gives them."""
+"""Conversion of actions: a policy's to the environment's, and the environment's to distribution inputs."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-CERTAIN = 1e4  # logit of an action that is sure to be sampled
-NARROW = -20.0  # log standard deviation of a continuous one
+CERTAIN_LOGIT = 1e4  # of an action that is always sampled; the logits of all others are 0
+CERTAIN_LOG_STD = -20.0  # of a continuous action that is always sampled: deviations of 2e-9
 
 
-def to_space(actions: Array, space: spaces.Space) -> Array:
-    """A policy's actions as the environment takes them: Box actions in [-1, 1] are scaled to the bounds and clipped.
+def to_space(actions: Array, space: spaces.Space[Any]) -> Array:
+    """Return a policy's actions [R, ...] in the environment's units.
 
-    As RLlib's `normalize_actions`; unbounded dimensions pass unchanged.
+    Box actions in [-1, 1] are scaled to the bounds and clipped, as by RLlib's `normalize_actions`; dimensions without
+    bounds, and all other spaces, are not changed.
     """
     if not isinstance(space, spaces.Box):
         return actions
     actions = actions.reshape(len(actions), *space.shape)
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    bounded = np.isfinite(space.low) & np.isfinite(space.high)  # [*action shape]
     scaled = space.low + (np.clip(actions, -1.0, 1.0) + 1.0) * 0.5 * (space.high - space.low)
     return np.where(bounded, scaled, np.clip(actions, space.low, space.high)).astype(space.dtype)
 
 
-def deterministic_inputs(actions: Array, space: spaces.Space) -> NDArray[np.float32]:
-    """Inputs [R, n] of the distribution that always samples these actions [R, ...] of the environment."""
+def deterministic_inputs(actions: Array, space: spaces.Space[Any]) -> NDArray[np.float32]:
+    """Return inputs [R, n] of the distribution that always samples these actions [R, ...] of the environment."""
     actions = np.asarray(actions)
     if isinstance(space, spaces.Box):
+        # The inverse of `to_space`, which maps means in [-1, 1] to the bounds. Without bounds: low -1, high 1.
         bounded = np.isfinite(space.low) & np.isfinite(space.high)
         low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
         means = ((actions.reshape(-1, *space.shape) - low) / (high - low) * 2.0 - 1.0).reshape(len(actions), -1)
-        return np.concatenate([means, np.full_like(means, NARROW)], axis=1).astype(np.float32)
+        return np.concatenate([means, np.full_like(means, CERTAIN_LOG_STD)], axis=1).astype(np.float32)
     assert isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
     sizes = [int(space.n)] if isinstance(space, spaces.Discrete) else [int(size) for size in space.nvec]
-    parts = actions.reshape(len(actions), len(sizes)).T
+    parts = actions.reshape(len(actions), len(sizes)).T  # [parts of an action, R]
     one_hot = [np.arange(size) == part[:, None] for size, part in zip(sizes, parts, strict=True)]
-    return np.concatenate(one_hot, axis=1).astype(np.float32) * np.float32(CERTAIN)
+    return np.concatenate(one_hot, axis=1).astype(np.float32) * np.float32(CERTAIN_LOGIT)

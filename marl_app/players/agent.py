@@ -1,4 +1,4 @@
-"""Using what was trained: `marl_app.load_agent(run)`, numpy in and numpy out, no Ray running."""
+"""Trained players for use outside of training: `marl_app.load_agent(run)`, with a numpy interface and without Ray."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Array = NDArray[Any]
 
 
 class Agent:
-    """A trained player. `metadata` says who it is and what it was trained on."""
+    """A trained player, made from its bytes. `metadata`: its name, networks and training (see `encoding.py`)."""
 
     def __init__(self, blob: bytes) -> None:
         torch.set_num_threads(1)
         weights, self.metadata = decode(blob)
         if bot := bots.bot_name(self.metadata):
-            raise ValueError(f"this is the bot {bot}, which has no network: make it with its environment")
+            raise ValueError(f"this is the bot {bot}, which has no network: make it with players.bots.make_bot")
         self._modules = build_modules(weights, self.metadata)
-        self._network_of = np.empty(len(self.metadata["agents"]), np.object_)  # name of its network, by agent
+        self._network_of_agent = np.empty(len(self.metadata["agents"]), np.object_)  # [agents]: name of the network
         self.memory_size = next(iter(self._modules.values())).memory_size
         for network in self.metadata["networks"]:
-            self._network_of[network["agents"]] = network["name"]
+            self._network_of_agent[network["agents"]] = network["name"]
 
     def act(
         self,
@@ -46,135 +46,142 @@ class Agent:
         greedy: bool = False,
         memory: Array | None = None,
     ) -> Any:
-        """An action for one observation, or an array of actions [R, ...] for a stack of them.
+        """Return an action for one observation, or an array of actions [R, ...] for a stack of observations.
 
-        An agent with a memory (`memory_size` > 0) takes what it remembers, and returns (action, memory): it begins with
-        `start()`.
+        An agent with a memory (`memory_size` > 0) returns (action, new memory). Its first memory is `start()`.
 
-        observation: as the environment gives it to the agent that is to move, [*shape] or [R, *shape].
+        observation: the environment's observation of the agent that is to move, [*shape] or [R, *shape].
         action_mask: the legal actions, bool or 0/1, [n] or [R, n]; None if all are legal.
-        agent: the seat (a name, an index, or an array of R indices of seats with the same spaces). It must be given
-            where the player has several networks or was told which agent it plays, and makes no difference otherwise.
-        rng: source of randomness of the sampled action; None: a fresh one.
-        greedy: the likeliest action instead of a sampled one.
+        agent: the agent of the environment: its name, its index, or an array of R indices of agents with the same
+            spaces. Required if the player has several networks or its network receives agent ids, else not used.
+        rng: random number generator of sampled actions; None: a new one.
+        greedy: take the likeliest action instead of sampling.
         memory: float32 [memory_size] or [R, memory_size].
-        Raises ValueError for observations, masks and seats that do not fit.
+
+        Raises ValueError for observations, masks, agents and memories that do not fit.
         """
-        inputs, one, space, memory = self._inputs(observation, action_mask, agent, memory)
+        inputs, is_single, space, memory = self._inputs(observation, action_mask, agent, memory)
         rng = rng or np.random.default_rng()
         if isinstance(space, spaces.Box):
             mean, log_std = np.split(inputs, 2, axis=1)
             noise = 0.0 if greedy else rng.standard_normal(mean.shape) * np.exp(log_std)
             actions = to_space((mean + noise).astype(np.float32), space)
         else:
+            # The argmax of logits plus Gumbel noise is a sample from their softmax.
             noise = 0.0 if greedy else rng.gumbel(size=inputs.shape)
-            parts = [part.argmax(axis=1) for part in np.split(inputs + noise, _ends(space), axis=1)]
+            parts = [part.argmax(axis=1) for part in np.split(inputs + noise, _split_points(space), axis=1)]
             actions = parts[0] if isinstance(space, spaces.Discrete) else np.stack(parts, axis=1)
-        if one:
+        if is_single:
             actions = actions[0]
-        chosen = int(actions) if one and isinstance(space, spaces.Discrete) else actions
-        return (chosen, memory) if self.memory_size else chosen
+        result = int(actions) if is_single and isinstance(space, spaces.Discrete) else actions
+        return (result, memory) if self.memory_size else result
 
     def start(self, rows: int | None = None) -> Array:
-        """What is remembered before the first observation: zeros, float32 [memory_size] or [rows, memory_size]."""
+        """Return the memory before the first observation: zeros, float32 [memory_size] or [rows, memory_size]."""
         return np.zeros(self.memory_size if rows is None else (rows, self.memory_size), np.float32)
 
     def probabilities(
         self, observation: Array, action_mask: Array | None = None, agent: Any = None, memory: Array | None = None
     ) -> Array:
-        """The policy's probabilities, float32 [n] or [R, n] (a MultiDiscrete's parts side by side).
+        """Return the policy's action probabilities, float32 [n] or [R, n] (a MultiDiscrete's parts concatenated).
 
-        Arguments as `act`. Raises ValueError for continuous actions.
+        Arguments as in `act`. Raises ValueError for continuous actions.
         """
-        inputs, one, space, _ = self._inputs(observation, action_mask, agent, memory)
+        inputs, is_single, space, _ = self._inputs(observation, action_mask, agent, memory)
         if isinstance(space, spaces.Box):
             raise ValueError("continuous actions have densities, not probabilities; use act")
         parts = []
-        for part in np.split(inputs, _ends(space), axis=1):
-            odds = np.exp(part - part.max(axis=1, keepdims=True))
-            parts.append(odds / odds.sum(axis=1, keepdims=True))
+        for part in np.split(inputs, _split_points(space), axis=1):
+            exponentials = np.exp(part - part.max(axis=1, keepdims=True))
+            parts.append(exponentials / exponentials.sum(axis=1, keepdims=True))
         probabilities = np.concatenate(parts, axis=1).astype(np.float32)
-        return probabilities[0] if one else probabilities
+        return probabilities[0] if is_single else probabilities
 
-    def spaces_of(self, agent: int) -> tuple[spaces.Box, spaces.Space]:
-        """The observation and the action space of a seat."""
-        module = self._modules[self._network_of[agent]]
+    def spaces_of(self, agent: int) -> tuple[spaces.Box, spaces.Space[Any]]:
+        """Return the observation and the action space of an agent."""
+        module = self._modules[self._network_of_agent[agent]]
         return module.observation_space, module.action_space
 
     def _inputs(
         self, observation: Array, mask: Array | None, agent: Any, memory: Array | None
-    ) -> tuple[Array, bool, spaces.Space, Array | None]:
-        """Distribution inputs [R, n], whether it was one observation, the action space, and the memory afterwards."""
-        seats = self._seats(agent)
-        names = self._network_of[seats]
+    ) -> tuple[Array, bool, spaces.Space[Any], Array | None]:
+        """Return distribution inputs [R, n], whether R is a single observation, the action space and the new memory."""
+        agents = self._agent_indices(agent)  # [R], or [1] if all rows are of the same agent
+        names = self._network_of_agent[agents]
         module = self._modules[names[0]]
         shape = module.observation_space.shape
         observation = np.asarray(observation)
         if observation.shape[-len(shape) :] != shape or observation.ndim > len(shape) + 1:
             raise ValueError(f"an observation must be of shape {shape}, or a stack of them, not {observation.shape}")
-        one = observation.ndim == len(shape)
+        is_single = observation.ndim == len(shape)
         rows = torch.from_numpy(np.ascontiguousarray(observation.reshape(-1, *shape)))
-        legal = None if mask is None else self._legal(np.asarray(mask), module, None if one else len(rows))
-        ids = torch.from_numpy(np.broadcast_to(seats, len(rows)).copy())
-        before = self._remembered(memory, len(rows), one)
+        legal = None if mask is None else self._legal(np.asarray(mask), module, None if is_single else len(rows))
+        agent_ids = torch.from_numpy(np.broadcast_to(agents, len(rows)).copy())
+        old_memory = self._memory_rows(memory, len(rows), is_single)
         with torch.inference_mode():
-            inputs, after = module.act(rows, legal, ids, before)
-            for name in set(names[1:]) - {names[0]}:  # seats of one group may have networks of their own
-                own = torch.from_numpy(np.flatnonzero(names == name))
-                some = (None if part is None else part[own] for part in (rows, legal, ids, before))
-                inputs[own], remembered = self._modules[name].act(*some)
-                if after is not None:
-                    after[own] = remembered
-        if after is not None:
-            memory = after.numpy()[0] if one else after.numpy()
-        return inputs.numpy(), one, module.action_space, memory
+            # All rows with the first row's network; then the rows of other networks again, with theirs.
+            inputs, new_memory = module.act(rows, mask=legal, agents=agent_ids, memory=old_memory)
+            for name in set(names[1:]) - {names[0]}:
+                indices = torch.from_numpy(np.flatnonzero(names == name))
+                inputs[indices], network_memory = self._modules[name].act(
+                    rows[indices],
+                    mask=None if legal is None else legal[indices],
+                    agents=agent_ids[indices],
+                    memory=None if old_memory is None else old_memory[indices],
+                )
+                if new_memory is not None:
+                    new_memory[indices] = network_memory
+        if new_memory is not None:
+            memory = new_memory.numpy()[0] if is_single else new_memory.numpy()
+        return inputs.numpy(), is_single, module.action_space, memory
 
-    def _remembered(self, memory: Array | None, rows: int, one: bool) -> Tensor | None:
-        """The memory of all rows, [R, size]; None if there is none to have."""
+    def _memory_rows(self, memory: Array | None, rows: int, is_single: bool) -> Tensor | None:
+        """Return the memory of all rows, [R, size]; None for an agent without memory."""
         if not self.memory_size:
             return None
-        shape = (self.memory_size,) if one else (rows, self.memory_size)
+        shape = (self.memory_size,) if is_single else (rows, self.memory_size)
         if memory is None or memory.shape != shape:
             given = "none" if memory is None else memory.shape
             raise ValueError(
-                f"this agent remembers: give memory of shape {shape} (start() before the first), not {given}"
+                f"this agent has a memory: give memory of shape {shape} (start() before the first), not {given}"
             )
         return torch.from_numpy(np.ascontiguousarray(memory.reshape(rows, -1), np.float32))
 
     def _legal(self, mask: Array, module: ActorCritic, rows: int | None) -> Tensor:
-        """The mask of all rows (None: of one observation), bool [R, n]."""
+        """Return the mask as bool [R, n]. `rows`: None for a single observation."""
         actions = module.policy_head.linear.out_features
         shape = (actions,) if rows is None else (rows, actions)
         if mask.shape != shape:
             raise ValueError(f"an action mask must be of shape {shape} here, not {mask.shape}")
         return torch.from_numpy(mask.reshape(-1, actions).astype(np.bool_))
 
-    def _seats(self, agent: Any) -> Array:
+    def _agent_indices(self, agent: Any) -> Array:
+        """Return the indices of the agents, int64 [R] or [1]."""
         names: Sequence[str] = self.metadata["agents"]
         if agent is None:
             if len(self._modules) > 1 or any(network["num_agents"] for network in self.metadata["networks"]):
-                raise ValueError(f"say which agent it plays: agent=... of {', '.join(names)}")
+                raise ValueError(f"the agent is required: give agent=NAME, one of {', '.join(names)}")
             return np.zeros(1, np.int64)
         if isinstance(agent, str):
             if agent not in names:
-                raise ValueError(f"no agent {agent!r}; the agents are {', '.join(names)}")
+                raise ValueError(f"unknown agent {agent!r}: give one of {', '.join(names)}")
             return np.array([names.index(agent)])
-        seats = np.atleast_1d(np.asarray(agent, np.int64))
-        unknown = seats[(seats < 0) | (seats >= len(names))]
+        indices = np.atleast_1d(np.asarray(agent, np.int64))
+        unknown = indices[(indices < 0) | (indices >= len(names))]
         if len(unknown):
-            raise ValueError(f"no agent {unknown[0]}; the agents are 0 to {len(names) - 1}, {', '.join(names)}")
-        return seats
+            raise ValueError(f"unknown agent {unknown[0]}: give 0 to {len(names) - 1} ({', '.join(names)})")
+        return indices
 
 
-def _ends(space: spaces.Space) -> Array:
-    """Where the parts of an action's inputs end, the last one left out."""
+def _split_points(space: spaces.Space[Any]) -> Array:
+    """Return the indices that split distribution inputs [R, n] into the parts of an action, for `np.split`."""
     return np.cumsum(space.nvec)[:-1] if isinstance(space, spaces.MultiDiscrete) else np.zeros(0, np.int64)
 
 
 def player_from_bytes(data: bytes, env: BatchedEnv) -> Policy | Follower:
-    """Whoever these bytes are, ready to play: a network's player, or a bot, which is made with the environment.
+    """Return the player that the bytes encode: an `Agent`, or a bot, which is made with the environment.
 
-    Raises ValueError for a bot that cannot play it.
+    Raises ValueError for a bot that cannot play the environment.
     """
     bot = bots.bot_name(metadata_of(data))
     return Agent(data) if bot is None else bots.make_bot(env, bot)

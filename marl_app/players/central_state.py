@@ -1,7 +1,9 @@
-"""What a centralized critic sees of a match: centralized training, decentralized execution (Lowe et al., 2017).
+"""The input of a centralized critic, for centralized training with decentralized execution (Lowe et al., 2017).
 
-The environment's own global state where it has one; else the observations of all agents of a side, one after the other
-(Yu et al., 2022, "The surprising effectiveness of PPO in cooperative multi-agent games", compare these and more).
+It is the environment's global state if it has one, else the concatenated observations of all agents of a side (Yu et
+al., 2022, "The surprising effectiveness of PPO in cooperative multi-agent games", compare these and others).
+
+Shapes: B matches of the environment; K of them; R rows (match, agent).
 """
 
 from __future__ import annotations
@@ -19,30 +21,30 @@ Ints = NDArray[np.int64]
 
 
 def central_state_size(env: BatchedEnv, agents: Sequence[int]) -> int:
-    """Numbers in the state that the critic of these agents sees.
+    """Return the size of the state that the critic of these agents sees.
 
-    Raises ValueError if they are on sides whose observations together have different sizes.
+    Raises ValueError if the agents are on sides whose concatenated observations differ in size.
     """
     if env.state_space is not None:
         return int(np.prod(env.state_space.shape))
-    sizes = {}
+    sizes: dict[int, str] = {}  # size -> an agent whose critic would see a state of that size
     for side in env.sides:
         for agent in set(side) & set(agents):
-            sizes[sum(_size(env, member) for member in side)] = env.agents[agent]
+            sizes[sum(_observation_size(env, member) for member in side)] = env.agents[agent]
     if len(sizes) > 1:
         first, second = list(sizes.values())[:2]
         raise ValueError(
-            f"algorithm.critic: {first!r} and {second!r} share a network, but their sides see {len(sizes)} different "
-            "numbers of things; give them different networks (policies=per_role), or algorithm.critic=local"
+            f"algorithm.critic: {first!r} and {second!r} share a network, but the observations of their sides have "
+            f"{len(sizes)} different sizes; give them different networks (policies=per_role), or algorithm.critic=local"
         )
     return next(iter(sizes))
 
 
 class CentralState:
-    """The states of an environment's matches, as the critics of its agents see them.
+    """The global states of an environment's matches, as inputs of centralized critics.
 
-    mask_dead: an agent that has finished is seen as zeros, whatever its last observation was ("death masking" of Yu et
-    al., 2022; it concerns observations that are put together, not a state of the environment's own).
+    mask_dead: observations of agents that have finished are replaced by zeros ("death masking" of Yu et al., 2022).
+    This holds for concatenated observations, not for the environment's global state.
     """
 
     def __init__(self, env: BatchedEnv, mask_dead: bool) -> None:
@@ -51,38 +53,40 @@ class CentralState:
         self._group_of = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}
 
     def of(self, matches: Ints, agents: Ints, finished: Bools) -> Floats:
-        """Rows float32 [R, state size]: the state of match `matches[r]` for agent `agents[r]`.
+        """Return float32 [R, state size]: row r is the state of match `matches[r]` for agent `agents[r]`.
 
-        `finished`: bool [B, agents], whose episode in the running match has ended.
+        `finished`: bool [B, agents], whether the agent's episode in the running match has ended.
         """
-        chosen, row = np.unique(matches, return_inverse=True)
-        state = self._env.state(chosen)
+        # Compute the state of each match once: `match_index[r]` is the index of row r's match in `unique_matches` [K].
+        unique_matches, match_index = np.unique(matches, return_inverse=True)
+        state = self._env.state(unique_matches)
         if state is not None:
-            rows: Floats = state.reshape(len(chosen), -1)[row]
+            rows: Floats = state.reshape(len(unique_matches), -1)[match_index]
             return rows
         side_of = {agent: side for side in self._env.sides for agent in side}
         result: Floats | None = None
         for side in {side_of[agent] for agent in np.unique(agents).tolist()}:
-            mine = np.isin(agents, side)
-            state = self._together(chosen, side, finished)
+            side_rows = np.isin(agents, side)  # [R] bool
+            state = self._joint_observations(unique_matches, side, finished)
             if result is None:
                 result = np.empty((len(matches), state.shape[1]), np.float32)
-            result[mine] = state[row[mine]]
+            result[side_rows] = state[match_index[side_rows]]
         assert result is not None
         return result
 
-    def _together(self, matches: Ints, side: Sequence[int], finished: Bools) -> Floats:
-        """The observations of a side's agents, float32 [K, size]."""
-        parts: dict[int, Floats] = {}
+    def _joint_observations(self, matches: Ints, side: Sequence[int], finished: Bools) -> Floats:
+        """Return the observations of a side's agents in matches [K], concatenated: float32 [K, size]."""
+        parts: dict[int, Floats] = {}  # agent -> [K, observation size]
         for group in {self._group_of[agent] for agent in side}:
             members = [agent for agent in side if self._group_of[agent] == group]
-            seen = self._env.observe(matches.repeat(len(members)), np.tile(members, len(matches)))
-            seen = seen.reshape(len(matches), len(members), -1).astype(np.float32)
+            observations = self._env.observe(matches.repeat(len(members)), np.tile(members, len(matches)))
+            # [K, members, observation size]; astype copies: the zeros below do not change the environment's array.
+            observations = observations.reshape(len(matches), len(members), -1).astype(np.float32)
             if self._mask_dead:
-                seen[finished[matches][:, members]] = 0.0
-            parts |= {agent: seen[:, place] for place, agent in enumerate(members)}
+                observations[finished[matches][:, members]] = 0.0
+            parts |= {agent: observations[:, index] for index, agent in enumerate(members)}
         return np.concatenate([parts[agent] for agent in side], axis=1)
 
 
-def _size(env: BatchedEnv, agent: int) -> int:
+def _observation_size(env: BatchedEnv, agent: int) -> int:
     return next(int(np.prod(group.observation_space.shape)) for group in env.groups if agent in group.agents)

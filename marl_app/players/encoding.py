@@ -1,7 +1,7 @@
-"""A player as bytes: weights, and beside them all that it takes to play with them again.
+"""Encoding of a player as bytes: its weights, and as metadata all that is needed to play with them.
 
-The same format serves the pool's snapshots and the newest weights in a checkpoint. The metadata names the networks,
-their architecture, their spaces and the agents they play, so that a player needs neither its run nor Ray to be used.
+Snapshots of the pool and the newest weights in a checkpoint have the same format. The metadata describes the networks,
+their architecture, their spaces and the agents that they play, so that a player can be used without its run or Ray.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ REGISTERED = {
 }
 """Name of a network class in saved players -> its import path now. A user's own class is saved by its import path."""
 NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy")
+"""Keys of a network's metadata that its module reads: those of `Network.model_config`."""
 TRAINING_ONLY_MODEL_KEYS = ("precision", "vf_share_layers", "orthogonal_init")
-"""Settings of a model that make no difference to who plays with it."""
+"""Settings of a model that change its training but not (except for rounding) the policy of given weights."""
 
 
 def encode_player(
@@ -39,12 +40,12 @@ def encode_player(
     architecture: Architecture,
     facts: Mapping[str, Any],
 ) -> bytes:
-    """Bytes of a player; `facts` (who it is, when it was made) go into the metadata as they are."""
+    """Return the bytes of a player. `facts` (its name, when it was made, ...) are merged into the metadata."""
     return encode(weights, {**player_metadata(networks, agents, architecture), **facts})
 
 
 def player_metadata(networks: Sequence[Network], agents: Sequence[str], architecture: Architecture) -> dict[str, Any]:
-    """What the metadata of every player with these networks says of them."""
+    """Return the part of the metadata that all players with these networks share."""
     module_class = architecture.module_class
     return {
         "format": FORMAT,
@@ -70,16 +71,16 @@ def registered_name(path: str) -> str:
     return next((name for name, registered in REGISTERED.items() if registered == path), path)
 
 
-def has_same_architecture(metadata: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+def has_same_architecture(metadata: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Return whether the policies of two players differ in their weights only, given their metadata.
 
     Metadata without networks counts as equal; then the shapes of the weights are checked when they are loaded.
     """
-    return "networks" not in metadata or _policy(metadata) == _policy(own)
+    return "networks" not in metadata or _policy_settings(metadata) == _policy_settings(other)
 
 
-def _policy(metadata: Mapping[str, Any]) -> list[Any]:
-    """What makes a policy what it is, beside its weights."""
+def _policy_settings(metadata: Mapping[str, Any]) -> list[Any]:
+    """Return all that determines a policy except its weights."""
     settings = {key: value for key, value in metadata["model_config"].items() if key not in TRAINING_ONLY_MODEL_KEYS}
     networks = [
         {key: value for key, value in network.items() if key not in ("state_size", "critic_sees_observation")}
@@ -89,9 +90,9 @@ def _policy(metadata: Mapping[str, Any]) -> list[Any]:
 
 
 def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:
-    """The networks of a decoded player, by name, with its weights, ready to play (not to train).
+    """Return the networks of a decoded player, by name, with its weights and without gradients.
 
-    Raises ValueError for another version of the format, and for anything but a network in place of one.
+    Raises ValueError for another version of the format, and for a class that is not a network.
     """
     import torch
 
@@ -105,20 +106,22 @@ def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, An
         raise ValueError(f"{metadata['module_class']} is not a network: it must be a subclass of ActorCritic")
     modules = {}
     for network in metadata["networks"]:
-        with torch.device("meta"):  # without memory for the initial weights, nor time to draw them
+        with torch.device("meta"):  # allocates and draws no initial weights
             module = module_class(
                 observation_space=_space_from_json(network["observation_space"]),
                 action_space=_space_from_json(network["action_space"]),
                 model_config=metadata["model_config"] | {key: network[key] for key in NETWORK_KEYS if key in network},
             )
         prefix = f"{network['name']}/"
-        own = {key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)}
-        module.to_empty(device="cpu").load_state_dict(own)
+        parameters = {
+            key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)
+        }
+        module.to_empty(device="cpu").load_state_dict(parameters)
         modules[network["name"]] = module.requires_grad_(False).eval()
     return modules
 
 
-def _space_to_json(space: spaces.Space) -> dict[str, Any]:
+def _space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"discrete": int(space.n)}
     if isinstance(space, spaces.MultiDiscrete):
@@ -129,17 +132,18 @@ def _space_to_json(space: spaces.Space) -> dict[str, Any]:
 
 
 def _bound(values: NDArray[Any]) -> Any:
-    """A box's bound as JSON: one value where all are the same, infinities as text (JSON has none)."""
+    """Return a box's bound as JSON: one value if all are equal, else all; as text, because JSON has no infinities."""
     texts = [repr(value) for value in values.ravel().tolist()]
     return texts[0] if len(set(texts)) == 1 else texts
 
 
-def _space_from_json(value: Mapping[str, Any]) -> spaces.Space:
+def _space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
     if "discrete" in value:
         return spaces.Discrete(value["discrete"])
     if "multi_discrete" in value:
         return spaces.MultiDiscrete(value["multi_discrete"])
     dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
+    # A bound is one text or a list of them: broadcast to all dimensions.
     low, high = (
         np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), int(np.prod(shape)))
         .reshape(shape)

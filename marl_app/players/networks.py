@@ -1,8 +1,8 @@
-"""Who decides for which seat: the networks of a player, and the agents each of them plays.
+"""Parameter sharing: the networks of a player, and the agents that each of them plays.
 
-Every player of a league, learner or snapshot, has the same networks: one per set of agents that share weights
-(parameter sharing). A learner's network is a module of RLlib's learner; its id is the learner's name, followed by the
-network's where there are several.
+Every player of a league, learner or snapshot, has the same networks: one per set of agents that share weights. A
+learner's network is a module of RLlib's learner; its id is the learner's name, followed by the network's name if the
+learner has several.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from marl_app.players.modules.actor_critic import Architecture
 
 @dataclass(frozen=True)
 class Network:
-    """One network of a player: the agents (indices) it plays, all of group `group`, and their spaces.
+    """A network of a player: the agents (indices) that it plays, all of group `group`, and their spaces.
 
-    `num_agents` > 0: the network is told which of that many agents it plays (a one-hot agent id). `state_size` > 0: its
-    critic sees a global state of that size, and beside it the agent's observation if `critic_sees_observation`.
-    `epsilon_greedy`: it says what actions are worth, not how likely they are.
+    num_agents: if > 0, the network receives an agent id as a one-hot vector of this size.
+    state_size: if > 0, its critic sees a global state of this size, and also the agent's observation if
+        `critic_sees_observation`.
+    epsilon_greedy: its policy head outputs values of actions, not logits.
     """
 
     name: str
     agents: tuple[int, ...]
     group: int
     observation_space: spaces.Box
-    action_space: spaces.Space
+    action_space: spaces.Space[Any]
     num_agents: int = 0
     state_size: int = 0
     critic_sees_observation: bool = False
     epsilon_greedy: bool = False
 
     def spec(self, architecture: Architecture) -> RLModuleSpec:
-        """RLlib's recipe for the network in the given architecture."""
+        """Return the RLModuleSpec from which RLlib builds the network in an architecture."""
         return RLModuleSpec(
             module_class=architecture.module_class,
             observation_space=self.observation_space,
@@ -52,7 +53,7 @@ class Network:
 
     @property
     def model_config(self) -> dict[str, Any]:
-        """What a module has to know of its network, as JSON types."""
+        """The settings that a module reads from its network, as JSON types."""
         return {
             "num_agents": self.num_agents,
             "state_size": self.state_size,
@@ -69,28 +70,29 @@ def networks_for_env(
     critic: str = "local",
     epsilon_greedy: bool = False,
 ) -> tuple[Network, ...]:
-    """The networks that play all seats of `env`.
+    """Return the networks that play all agents of `env`.
 
     share: which agents share a network: all with the same `spaces` | all of a `role` (their name without its number) |
         `none`.
-    mapping: agent name or glob -> network name, the first match counts; in the place of `share`.
-    agent_id: tell a network that plays several agents which of them it is.
-    critic: what it sees: `local`, the agent's observation | `state`, the global state | `agent_state`, both.
-    epsilon_greedy: whether the networks say what actions are worth.
-    Raises ValueError, naming the agent, if a seat is left without a network or a network gets agents with other spaces.
+    mapping: agent name or glob -> network name, used instead of `share`; the first match counts.
+    agent_id: give networks that play several agents the agent's id as an input.
+    critic: its input: `local`, the agent's observation | `state`, the global state | `agent_state`, both.
+    epsilon_greedy: whether the policy heads output values of actions.
+
+    Raises ValueError, naming the agent, if an agent has no network or a network plays agents with different spaces.
     """
-    members: dict[str, list[int]] = {}
+    members: dict[str, list[int]] = {}  # network name -> agents
     for group in env.groups:
         for agent in group.agents:
             members.setdefault(_network_name(env.agents[agent], group.name, share, mapping), []).append(agent)
-    groups = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}
+    groups = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}  # agent -> group
     networks = []
     for name, agents in members.items():
-        strangers = [agent for agent in agents if groups[agent] != groups[agents[0]]]
-        if strangers:
+        misfits = [agent for agent in agents if groups[agent] != groups[agents[0]]]
+        if misfits:
             chosen_by = f"policies.share={share}" if mapping is None else "policies.mapping"
             raise ValueError(
-                f"{chosen_by}: network {name!r} plays {env.agents[agents[0]]!r} and {env.agents[strangers[0]]!r}, "
+                f"{chosen_by}: network {name!r} plays {env.agents[agents[0]]!r} and {env.agents[misfits[0]]!r}, "
                 "whose spaces differ; give them different networks"
             )
         group = env.groups[groups[agents[0]]]
@@ -122,19 +124,19 @@ def _network_name(agent: str, group: str, share: str, mapping: Mapping[str, str]
 
 
 def role_from_name(agent: str) -> str:
-    """The role that an agent's name says, as PettingZoo's names do: adversary_0 -> adversary."""
+    """Return an agent's name without its number, which is its role in PettingZoo: adversary_0 -> adversary."""
     return re.sub(r"_?[0-9]+$", "", agent) or agent
 
 
 def module_id(player: str, network: str, networks: Sequence[Network]) -> str:
-    """The id of a learner's network in RLlib's learner: "main", or "main.<network>" where there are several."""
+    """Return the id of a learner's network in RLlib: "main", or "main.<network>" if learners have several networks."""
     return player if len(networks) == 1 else f"{player}.{network}"
 
 
 def multi_module_spec(
     players: Iterable[str], networks: Sequence[Network], architecture: Architecture
 ) -> MultiRLModuleSpec:
-    """RLlib's recipe for all networks of some learners."""
+    """Return the MultiRLModuleSpec from which RLlib builds all networks of some learners."""
     return MultiRLModuleSpec(
         rl_module_specs={
             module_id(player, network.name, networks): network.spec(architecture)

@@ -135,9 +135,9 @@ def test_wrong_shapes_and_agents_are_refused(agent):
         agent.probabilities(observations, masks[0])
     with pytest.raises(ValueError, match=r"an action mask must be of shape \(7,\)"):
         agent.probabilities(observations[0], masks[0, :6])
-    with pytest.raises(ValueError, match="no agent 'player_2'; the agents are player_0, player_1"):
+    with pytest.raises(ValueError, match="unknown agent 'player_2': give one of player_0, player_1"):
         agent.act(observations, masks, "player_2")
-    with pytest.raises(ValueError, match="no agent 2"):
+    with pytest.raises(ValueError, match="unknown agent 2"):
         agent.act(observations, masks, 2)
 
 
@@ -224,7 +224,7 @@ def test_agent_ids_distinguish_agents_that_share_a_network(relay):
 
 
 def test_the_agent_is_required_where_agents_differ(relay):
-    with pytest.raises(ValueError, match="say which agent"):
+    with pytest.raises(ValueError, match="the agent is required"):
         relay.act(np.zeros(3, np.float32))
 
 

@@ -1,1 +1,1 @@
-"""Networks: RLModules that play and are trained. One file an architecture."""
+"""Architectures of networks, as RLModules for playing and training; one architecture per file."""

@@ -1,9 +1,11 @@
-"""What every network here shares: policy and value heads over encoders, legal-action masks, three action spaces.
+"""The base class of all networks: policy and value heads over encoders, legal-action masks, three action spaces.
 
 An architecture is a subclass of `ActorCritic` with one method, `make_encoder`, and its settings, an `Architecture`.
-Observations are rows of one array in the environment's own dtype (int8 boards stay int8 until they reach the network);
-masks, agent ids, global states and memories are batch columns of their own. Batch rows carry no time axis: the rows of
-a recurrent network come in sequences, one after the other, with their lengths in a column.
+Observations are rows of one array in the environment's dtype (int8 boards stay int8 until they reach the network);
+masks, agent ids, global states and memories are separate batch columns. Batches have no time axis: the rows of a
+recurrent network are concatenated sequences, with their lengths in a column.
+
+Shapes: R rows (agent steps), S sequences, n inputs of the action distribution.
 """
 
 from __future__ import annotations
@@ -32,26 +34,28 @@ from marl_app.players.modules.heads import Head, Memory, Normalize, ValueHead, i
 from marl_app.players.modules.precision import PRECISIONS
 
 ACTION_MASK = "action_mask"
+"""Legal actions: bool [R, n]."""
 AGENT_ID = "agent_id"
+"""Index of the agent in the environment: int64 [R]."""
 STATE = "state"
-"""What a centralized critic sees: float32 [R, state size]."""
+"""Input of a centralized critic: float32 [R, state size]."""
 MEMORY = "memory"
-"""What was remembered before each row when playing, before each sequence when training: float32 [R or S, size]."""
+"""Memory before each row (playing) or before each sequence (training): float32 [R or S, memory size]."""
 LENGTHS = "sequence_lengths"
-"""Rows of each sequence: int64 [S]."""
+"""Number of rows of each sequence: int64 [S]."""
 
 # RLModule's own constructor triggers RLlib's deprecation warning, for every module in every process.
 logging.getLogger("ray._common.deprecation").setLevel(logging.ERROR)
 
-# torch checks the arguments of every distribution that is made, in every forward pass: a tenth of acting's time.
+# torch checks the arguments of every new distribution, so in every forward pass: a tenth of the time of acting.
 torch.distributions.Distribution.set_default_validate_args(False)
 
 
 class Tanh(nn.Module):
-    """The hyperbolic tangent; in float32 on CPUs as 2 sigmoid(2 x) - 1, where torch has no fast one of its own."""
+    """The hyperbolic tangent; in float32 on CPUs as 2 sigmoid(2 x) - 1, because torch's tanh is slow there."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """tanh of each input."""
+        """Return tanh of each input."""
         if inputs.dtype != torch.float32 or inputs.device.type != "cpu":
             return torch.tanh(inputs)
         return _TanhBySigmoid.apply(inputs) if inputs.requires_grad else _tanh_by_sigmoid(inputs)
@@ -62,7 +66,7 @@ def _tanh_by_sigmoid(inputs: Tensor) -> Tensor:
 
 
 class _TanhBySigmoid(torch.autograd.Function):
-    """With the gradient of the tangent, which is one pass over memory instead of three."""
+    """`_tanh_by_sigmoid` with the gradient of tanh: one pass over memory instead of the three of its operations."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor) -> Tensor:
@@ -82,19 +86,21 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": Tanh, "silu"
 class ActorCritic(TorchRLModule, ValueFunctionAPI):
     """RLModule with encoders for the policy and the value: one for both (`vf_share_layers`), or one each.
 
-    `model_config` keys read here, beside those of `Architecture`: `num_agents` (> 0: agent ids join the features),
-    `state_size` (> 0: a centralized critic with an encoder of its own sees a global state of that size) and
-    `critic_sees_observation` (whether it sees the agent's observation beside it). A model with a memory has the keys
-    `cell` and `memory`; a critic that sees the global state needs none. `epsilon_greedy`: what the policy head says are
-    values of actions, and the policy takes the best, or with probability `epsilon` any; the critic is not used.
+    `model_config` has the keys of `Architecture` and `Network.model_config`:
+    num_agents: if > 0, one-hot agent ids of this size are appended to the features.
+    state_size: if > 0, the critic is centralized: it has a separate encoder, which sees a global state of this size,
+        and also the agent's observation if `critic_sees_observation`.
+    epsilon_greedy: the policy head outputs values of actions; the policy takes the best action, or with probability
+        `epsilon` a random one. The critic is not used.
+    cell, memory: kind and width of a recurrent layer, which a centralized critic does not have.
 
-    PPO's usual orthogonal initialization: gain sqrt 2, 0.01 for the policy head, 1 for the value head (Andrychowicz et
-    al. 2021, "What matters in on-policy reinforcement learning?").
+    Initialization is PPO's usual one: orthogonal with gain sqrt 2, 0.01 for the policy head, 1 for the value head
+    (Andrychowicz et al. 2021, "What matters in on-policy reinforcement learning?").
     """
 
     @abstractmethod
     def make_encoder(self) -> tuple[nn.Module, int]:
-        """A new encoder of observation rows [R, *shape] in any dtype, and the number of its output features."""
+        """Return a new encoder of observation rows [R, *shape] in any dtype, and the number of its output features."""
 
     def setup(self) -> None:
         """Build the heads from the spaces and the model configuration."""
@@ -105,6 +111,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         if self.epsilon_greedy:
             self.register_buffer("epsilon", torch.zeros(()))
         self.shared = (config["vf_share_layers"] or self.epsilon_greedy) and not self.central
+        # 1. The action distribution, and the size of the policy head's output.
         space = self.action_space
         if isinstance(space, spaces.Discrete):
             size, self.action_dist_cls = int(space.n), TorchCategorical
@@ -116,7 +123,8 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
             self.log_std = nn.Parameter(torch.zeros(size))
         else:
             raise ValueError(f"actions must be Discrete, MultiDiscrete or Box, not {space}")
-        encoder, features = self._encoder(*self.make_encoder(), self.observation_space.shape)
+        # 2. The policy: encoder, memory (if the model has one), head.
+        encoder, features = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape)
         memory = None
         if "cell" in config:
             memory = Memory(config["cell"], features, config["memory"], config["orthogonal_init"])
@@ -124,22 +132,26 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         self.memory_size = memory.size if memory else 0
         common = {"num_agents": config["num_agents"], "precision": config["precision"]}
         self.policy_head = Head(encoder, memory, features, size=size, **common)
-        encoder = None
+        # 3. The critic: on the policy's encoder and memory (None), or with an encoder of the global state or of the
+        # observation.
+        value_encoder: nn.Module | None = None
         if self.central:
-            seen = config["state_size"] + config["critic_sees_observation"] * int(np.prod(self.observation_space.shape))
-            encoder, features = self._encoder(*self.make_state_encoder(seen), (seen,))
+            observation_size = int(np.prod(self.observation_space.shape))
+            input_size = config["state_size"] + config["critic_sees_observation"] * observation_size
+            value_encoder, features = self._prepare_encoder(*self.make_state_encoder(input_size), (input_size,))
         elif not self.shared:
-            encoder, _ = self._encoder(*self.make_encoder(), self.observation_space.shape)
-        self.value_head = ValueHead(encoder, features, **common)
+            value_encoder, _ = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape)
+        self.value_head = ValueHead(value_encoder, features, **common)
         if config["orthogonal_init"]:
             orthogonal(self.policy_head.linear, 0.01)
             orthogonal(self.value_head.linear, 1.0)
 
     def make_state_encoder(self, size: int) -> tuple[nn.Module, int]:
-        """A new encoder of what a centralized critic sees [R, size], and the number of its output features."""
+        """Return a new encoder of a centralized critic's input [R, size], and the number of its output features."""
         return dense(size, self.model_config["hidden"], self.activation)
 
-    def _encoder(self, encoder: nn.Module, features: int, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
+    def _prepare_encoder(self, encoder: nn.Module, features: int, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
+        """Initialize an encoder, and put normalization of its inputs [R, *shape] in front if configured."""
         if self.model_config["orthogonal_init"]:
             initialize(encoder)
         if self.model_config["normalize_observations"]:
@@ -149,7 +161,10 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     # Playing.
 
     def dist_inputs(self, policy: Tensor, mask: Tensor | None) -> Tensor:
-        """The action distribution's inputs [R, n] from the policy head's output [R, size] and the legal actions."""
+        """Return the action distribution's inputs [R, n], given the policy head's output [R, size] and legal actions.
+
+        For Box actions n is twice the size: means, then log standard deviations. Otherwise they are logits.
+        """
         if isinstance(self.action_space, spaces.Box):
             return torch.cat([policy, self.log_std.expand_as(policy)], dim=1)
         if self.epsilon_greedy:
@@ -163,7 +178,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         agents: Tensor | None = None,
         memory: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Distribution inputs [R, n] for observation rows, and the memories after them; all that playing needs."""
+        """Return distribution inputs [R, n] for observation rows [R, *shape], and the new memories [R, ...] or None."""
         policy, memory = self.policy_head(observations, agents, memory)
         return self.dist_inputs(policy, mask), memory
 
@@ -175,7 +190,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         memory: Tensor | None = None,
         state: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As `act`, with the critic's values [R] in units of the rewards in between."""
+        """Return distribution inputs [R, n], the critic's values [R] in units of the rewards, and the new memories."""
         features, memory = self.policy_head.features(observations, memory)
         policy = self.policy_head.from_features(features, agents)
         if not self.shared:
@@ -189,7 +204,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         memory: Tensor | None = None,
         state: Tensor | None = None,
     ) -> Tensor:
-        """The critic's values [R], in units of the rewards."""
+        """Return the critic's values [R], in units of the rewards."""
         if self.shared:
             features, _ = self.policy_head.features(observations, memory)
         else:
@@ -197,6 +212,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         return self.value_head.value(features, agents)
 
     def _critic_input(self, observations: Tensor, state: Tensor | None) -> Tensor:
+        """Return the input of the critic's encoder [R, ...]: observations, global states, or both concatenated."""
         if not self.central:
             return observations
         return (
@@ -210,14 +226,14 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         features, _ = self.policy_head.features(batch[Columns.OBS], batch.get(MEMORY), batch.get(LENGTHS))
         policy = self.policy_head.from_features(features, batch.get(AGENT_ID))
-        # One pass through a shared encoder serves the loss's policy and value terms.
+        # A shared encoder runs once for the policy and value terms of the loss: `compute_values` receives its features.
         shared = {Columns.EMBEDDINGS: features} if self.shared else {}
         return {Columns.ACTION_DIST_INPUTS: self.dist_inputs(policy, batch.get(ACTION_MASK)), **shared}
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Tensor | None = None) -> Tensor:
-        """The critic's values [R] of a batch, in its own units (RLlib's ValueFunctionAPI).
+        """Return the critic's values [R] of a batch, in units of the value head (RLlib's ValueFunctionAPI).
 
-        `embeddings`: the shared encoder's.
+        `embeddings`: features [R, features] of the shared encoder, if it has already run.
         """
         if embeddings is None and self.shared:
             embeddings, _ = self.policy_head.features(batch[Columns.OBS], batch.get(MEMORY), batch.get(LENGTHS))
@@ -228,29 +244,30 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     def action_values(
         self, observations: Tensor, agents: Tensor | None, memory: Tensor | None, lengths: Tensor | None
     ) -> Tensor:
-        """Values of all actions [R, n], where the policy is epsilon-greedy."""
+        """Return the values of all actions [R, n] of an epsilon-greedy network."""
         features, _ = self.policy_head.features(observations, memory, lengths)
         return self.policy_head.from_features(features, agents)
 
     def learn_statistics(self, batch: Mapping[str, Any]) -> None:
-        """Update the running statistics of normalized inputs, where there are any, with a batch."""
+        """Update the running statistics of normalized inputs with a batch; do nothing without normalization."""
         if not self.model_config["normalize_observations"]:
             return
         with torch.no_grad():
+            # The first layer of an encoder is the `Normalize` of `_prepare_encoder`.
             self.policy_head.encoder[0].update(batch[Columns.OBS])
             if not self.shared:
                 self.value_head.encoder[0].update(self._critic_input(batch[Columns.OBS], batch.get(STATE)))
 
 
 class Flatten(nn.Module):
-    """Rows of any shape and dtype -> float32 [R, features]."""
+    """A layer that flattens rows of any shape and dtype to float32 [R, features]."""
 
     def forward(self, observations: Tensor) -> Tensor:
         return observations.flatten(1).float()
 
 
 def dense(size: int, hidden: Sequence[int], activation: type[nn.Module]) -> tuple[nn.Module, int]:
-    """One dense layer and activation per width, over flattened rows of `size` numbers; and the last width."""
+    """Return a multi-layer perceptron over flattened rows of `size` numbers, and the last width."""
     widths = [size, *hidden]
     layers: list[nn.Module] = [Flatten()]
     for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
@@ -260,12 +277,16 @@ def dense(size: int, hidden: Sequence[int], activation: type[nn.Module]) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A choice of `conf/model`: settings that a subclass adds to, and the `module_class` that is built from them.
+    """An option of `conf/model`: settings, which subclasses extend, and the `module_class` that is built from them.
 
-    `hidden`: widths of the dense layers. `activation`: relu | tanh | silu. `vf_share_layers`: one encoder for policy
-    and value, or one each (a centralized critic always has its own). `precision` of the encoders: auto | bfloat16 |
-    float32. `normalize_observations`: by running mean and standard deviation. `orthogonal_init`: orthogonal weights, a
-    small policy head. Raises ValueError, naming the key, for what cannot be.
+    hidden: widths of the dense layers.
+    activation: relu | tanh | silu.
+    vf_share_layers: one encoder for policy and value, or one each; a centralized critic always has a separate one.
+    precision: of the encoders: auto | bfloat16 | float32.
+    normalize_observations: by running mean and standard deviation.
+    orthogonal_init: orthogonal weights, with small ones in the policy head.
+
+    Raises ValueError, naming the key, for invalid values.
     """
 
     hidden: Sequence[int] = (512, 512)
@@ -284,11 +305,11 @@ class Architecture:
 
     @property
     def model_config(self) -> dict[str, Any]:
-        """The settings as JSON types: what the RLModule is built from."""
+        """The settings as JSON types, from which the RLModule is built."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
 def check_widths(key: str, widths: Sequence[int]) -> None:
-    """ValueError unless there is at least one layer and every width is positive."""
+    """Raise ValueError unless `widths` is a list of at least one positive number."""
     if not isinstance(widths, list | tuple) or not widths or min(widths) < 1:
         raise ValueError(f"{key}={widths}: give a list of at least one layer, every width at least 1, e.g. [64, 64]")

@@ -1,4 +1,4 @@
-"""A small convolutional network for boards: observations [R, height, width, planes], as PettingZoo lays them out."""
+"""A small convolutional network for boards: observations [R, height, width, planes], as PettingZoo's board games."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from marl_app.players.modules.actor_critic import ActorCritic, Architecture, che
 
 
 class ChannelsFirst(nn.Module):
-    """[R, height, width, planes] of any dtype -> float32 [R, planes, height, width]."""
+    """A layer that turns [R, height, width, planes] of any dtype into float32 [R, planes, height, width]."""
 
     def forward(self, observations: Tensor) -> Tensor:
         return observations.float().permute(0, 3, 1, 2)
 
 
 class CNNModule(ActorCritic):
-    """Same-padded convolutions of `filters` channels, then dense layers of the widths `hidden`."""
+    """A network of same-padded convolutions with `filters` channels, then dense layers of the widths `hidden`."""
 
     def make_encoder(self) -> tuple[nn.Module, int]:
-        """Convolutions keep the board's size: a move is a place on it."""
+        """Return convolutions that keep the board's size, because a move is a square of it, then dense layers."""
         shape = self.observation_space.shape
         if len(shape) != 3:
             raise ValueError(f"model=cnn needs observations [height, width, planes], not {shape}; use model=mlp")
@@ -37,7 +37,7 @@ class CNNModule(ActorCritic):
 
 @dataclass(frozen=True, kw_only=True)
 class CNN(Architecture):
-    """The `model=cnn` choice: `filters` channels per convolution of size `kernel`, then dense `hidden` widths."""
+    """The option `model=cnn`: `filters` channels per convolution of size `kernel`, then dense `hidden` widths."""
 
     filters: Sequence[int] = (64, 64, 64)
     kernel: int = 3

@@ -12,15 +12,15 @@ from marl_app.players.modules.actor_critic import ActorCritic, Architecture, den
 
 
 class MLPModule(ActorCritic):
-    """Dense layers of the widths `hidden` in `model_config`."""
+    """A network of dense layers with the widths `hidden` in `model_config`."""
 
     def make_encoder(self) -> tuple[nn.Module, int]:
-        """Flatten, then one dense layer and activation per width."""
+        """Return a flattening layer, then one dense layer and activation per width."""
         return dense(int(np.prod(self.observation_space.shape)), self.model_config["hidden"], self.activation)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MLP(Architecture):
-    """The `model=mlp` choice: dense layers of the widths `hidden`."""
+    """The option `model=mlp`: dense layers of the widths `hidden`."""
 
     module_class: ClassVar[type[ActorCritic]] = MLPModule

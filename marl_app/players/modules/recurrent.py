@@ -1,4 +1,4 @@
-"""Dense layers and a memory: for environments in which what an agent sees now is not all it needs to know."""
+"""Recurrent networks, for environments in which the current observation is not enough to act well."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CELLS = ("gru", "lstm")
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrent(Architecture):
-    """The `model=gru` and `model=lstm` choices: dense layers `hidden`, then a `cell` of width `memory`.
+    """The options `model=gru` and `model=lstm`: dense layers of the widths `hidden`, then a `cell` of width `memory`.
 
-    Training backpropagates through at most `max_seq_len` of an agent's steps. A sequence starts with the memory that
-    the agent had there when it played (the "stored state" of Kapturowski et al., 2019, "Recurrent experience replay in
-    distributed reinforcement learning"). A local critic shares the memory.
+    Training backpropagates through at most `max_seq_len` steps of an agent. A sequence starts with the memory that the
+    agent had at its first step when it played (the "stored state" of Kapturowski et al., 2019, "Recurrent experience
+    replay in distributed reinforcement learning"). A local critic shares the memory.
     """
 
     cell: str = "gru"
