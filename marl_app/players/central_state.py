@@ -52,7 +52,7 @@ class CentralState:
         self._mask_dead = mask_dead
         self._group_of = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}
 
-    def of(self, matches: Ints, agents: Ints, finished: Bools) -> Floats:
+    def states_for(self, matches: Ints, agents: Ints, finished: Bools) -> Floats:
         """Return float32 [R, state size]: row r is the state of match `matches[r]` for agent `agents[r]`.
 
         `finished`: bool [B, agents], whether the agent's episode in the running match has ended.

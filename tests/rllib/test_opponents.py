@@ -103,7 +103,9 @@ def test_small_networks_are_stacked_and_large_ones_are_not(store):
         model = dataclasses.replace(MLP_, hidden=[width])
         built = network("discrete").spec(model).build()
         return (
-            OpponentSlots([network("discrete")], {"player": built}, 2, DirectReader(store))._stacks["player"].is_stacked
+            OpponentSlots([network("discrete")], {"player": built}, 2, DirectReader(store))
+            ._weights_by_network["player"]
+            .is_stacked
         )
 
     assert stacked(8) and not stacked(10_000)  # 5 inputs + 4 actions: 100 and 100,000 weights
