@@ -72,7 +72,7 @@ def test_the_observations_of_a_side_in_the_order_of_its_agents():
 def test_finished_agents_are_zeros_with_death_masking(mask_dead):
     finished = NONE_FINISHED.copy()
     finished[3, [0, 3]] = True
-    rows = CentralState(Interleaved(), mask_dead).of(np.array([3, 1]), np.array([2, 2]), finished)
+    rows = CentralState(Interleaved(), mask_dead).states_for(np.array([3, 1]), np.array([2, 2]), finished)
     assert rows[0].tolist() == ([0, 0, 31, 32, 32, 0] if mask_dead else [30, 30, 31, 32, 32, 33])
     assert rows[1].tolist() == [10, 10, 11, 12, 12, 13]
 

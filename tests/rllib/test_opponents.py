@@ -102,11 +102,8 @@ def test_small_networks_are_stacked_and_large_ones_are_not(store):
     def stacked(width):
         model = dataclasses.replace(MLP_, hidden=[width])
         built = network("discrete").spec(model).build()
-        return (
-            OpponentSlots([network("discrete")], {"player": built}, 2, DirectReader(store))
-            ._weights_by_network["player"]
-            .is_stacked
-        )
+        slots = OpponentSlots([network("discrete")], {"player": built}, 2, DirectReader(store))
+        return slots._weights_by_network["player"].is_stacked
 
     assert stacked(8) and not stacked(10_000)  # 5 inputs + 4 actions: 100 and 100,000 weights
 

@@ -90,8 +90,8 @@ def recording(request, tmp_path_factory):
     answers, opponents = {}, runner._player_networks.opponents
     act = opponents.act
 
-    def act_and_note(network, slots, observations, *rest):
-        inputs, memory = act(network, slots, observations, *rest)
+    def act_and_note(network, slots, observations, **other_inputs):
+        inputs, memory = act(network, slots, observations, **other_inputs)
         for slot, row, chosen in zip(slots, observations, inputs, strict=True):
             answers[int(row[-1])] = (opponents.players[slot], chosen.clone())
         return inputs, memory
