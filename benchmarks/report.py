@@ -62,6 +62,7 @@ def ratios_per_round(ratio: Ratio, above: Mapping[str, Any], below: Mapping[str,
         mode: [a / b for a, b in zip(above[mode][ratio.figure], below[mode][ratio.figure], strict=True)]
         for mode in (SAMPLING, LEARNING)
     }
+    # (a / cores of a) / (b / cores of b) = a / b * cores of b / cores of a, round by round.
     cores = zip(ratios[LEARNING], above[LEARNING]["cores"], below[LEARNING]["cores"], strict=True)
     return {
         **ratios,

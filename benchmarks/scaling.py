@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         entries = {name: variant.entry for name, variant in variants.items()}
         measured, facts = measure_in_turns(entries, settings, session.rounds, session.seconds, session.console)
+        # Machine, versions and settings are the same for all algorithms; the contestants are collected.
         part = summarize(entries, measured, facts, settings, session.load)
         for name, variant in variants.items():
             part["contestants"][name]["variant"] = variant._asdict() | input_sizes(variant.agents)
@@ -108,6 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     command_line.add_argument("--env-runners", type=parse_numbers, default=[1, 2, 4], help="(default 1,2,4)")
     command_line.add_argument("--agents", type=parse_numbers, default=[3, 6, 12], help="(default 3,6,12)")
     options = command_line.parse_args(arguments)
+    # The page shows the whole table, so only a run of all variants may write it.
     whole = all(getattr(options, name) == command_line.get_default(name) for name in VARIED)
     if options.write_docs and (options.quick or options.epochs or not whole):
         command_line.error("--write-docs needs a whole run: only --rounds and --seconds may be given with it")

@@ -38,6 +38,7 @@ def search(settings: Settings, rounds: int, seconds: float, console: Console) ->
     for name, values in CHOICES:
         candidates = [replace(best, **{name: value}) for value in values]
         speeds = measure_candidates(candidates, settings, rounds, seconds)
+        # Keep the value that trains fastest, not the value that samples fastest.
         kept = max(range(len(values)), key=lambda i: speeds[i][1])
         best = candidates[kept]
         for i, value in enumerate(values):

@@ -27,6 +27,7 @@ def measure_in_turns(
         for name, entry in entries.items():
             console.print(f"starting {entry.label}")
             workers[name] = opened.enter_context(Worker(entry, settings, Path(logs) / f"{name}.log"))
+            # Warm up both modes; afterwards the process is paused until its first turn.
             for learn in (True, False):
                 workers[name].measure(learn, 0.0)
         facts = {name: worker.facts() for name, worker in workers.items()}

@@ -96,7 +96,7 @@ def run_worker(connection: Connection, entry: LineupEntry, settings: Settings, l
     os.dup2(output, 2)
     os.setsid()  # for `pause`; a Ctrl-C reaches only the benchmark, which closes the connection
     wake_if_parent_dies()
-    import torch
+    import torch  # after the environment variables of its math libraries are set
 
     torch.set_num_threads(1)
     contestant: BenchmarkContestant | None = None

@@ -122,6 +122,7 @@ class BareLoop(ABC):
     def _advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Return advantages by GAE, standardized, and value targets: [T * D] each."""
         gamma, lambda_ = self._settings["gamma"], self._settings["lambda_"]
+        # All [T, D]: deltas are r + gamma V(next) - V, with the next decision of the same agent.
         rewards, alive, following = self._transitions(rollout)
         values = rollout.values.view_as(rewards)
         deltas = rewards + gamma * alive * following - values
@@ -137,6 +138,7 @@ class BareLoop(ABC):
 
     def _learn(self, rollout: Rollout, advantages: Tensor, targets: Tensor) -> None:
         settings = self._settings
+        # Columns of all rows; `masks` may be None. Each minibatch gathers its rows from all of them.
         columns = (*rollout[:4], advantages, targets)
         for rows in minibatches(len(targets), settings["num_epochs"], settings["minibatch_size"]):
             loss = self._loss(*(None if column is None else column.index_select(0, rows) for column in columns))
@@ -174,7 +176,7 @@ class ConnectFourLoop(BareLoop):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, ConnectFour(settings.matches), deciders=1)
         self._matches = np.arange(settings.matches)
-        self._to_env = np.zeros((settings.matches, 2), np.int64)
+        self._to_env = np.zeros((settings.matches, 2), np.int64)  # [B, 2]: the environment ignores the other agent
 
     def _observe(self) -> tuple[Tensor, Tensor]:
         env = self._env
@@ -211,6 +213,7 @@ class SimpleSpreadLoop(BareLoop):
         env = SimpleSpread(settings.matches)
         agents = len(env.agents)
         super().__init__(settings, env, agents)
+        # matches [D], agents [D]: all agents of match 0, then of match 1, ...
         self._seats = np.arange(settings.matches).repeat(agents), np.tile(np.arange(agents), settings.matches)
 
     def _observe(self) -> tuple[Tensor, None]:

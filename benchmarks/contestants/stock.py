@@ -84,6 +84,7 @@ class Stock:
 def stock_config(settings: Settings) -> PPOConfig:
     """Return RLlib's configuration with the settings that all contestants share."""
     sampling = settings.stock
+    # The PPO settings that the app passes to RLlib; RLlib has its own batch size, and does not accept None here.
     shared = {name: value for name, value in settings.algorithm().items() if name in LeaguePPOConfig.rllib_settings}
     shared["train_batch_size_per_learner"] = sampling.batch_rows
     if shared["vf_clip_param"] is None:
