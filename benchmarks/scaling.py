@@ -87,6 +87,7 @@ def make_variants(algorithm: str, env_runners: Sequence[int], agents: Sequence[i
 def input_sizes(agents: int) -> dict[str, int]:
     """Return the number of inputs of policy (`observation`) and centralized critic (`state`) for `agents` agents."""
     env = SimpleSpread(1, N=agents)
+    assert env.state_space is not None
     return {"observation": env.groups[0].observation_space.shape[0], "state": env.state_space.shape[0]}
 
 

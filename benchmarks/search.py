@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -36,7 +37,7 @@ def search(settings: Settings, rounds: int, seconds: float, console: Console) ->
     best = settings.stock
     rows: Rows = [["setting", "sampling", "learning too", "kept"]]
     for name, values in CHOICES:
-        candidates = [replace(best, **{name: value}) for value in values]
+        candidates = [replace(best, **{name: cast(Any, value)}) for value in values]
         speeds = measure_candidates(candidates, settings, rounds, seconds)
         # Keep the value that trains fastest, not the value that samples fastest.
         kept = max(range(len(values)), key=lambda i: speeds[i][1])

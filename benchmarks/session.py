@@ -42,7 +42,8 @@ class BenchmarkSession:
 
     def __init__(self, options: argparse.Namespace, section: str) -> None:
         self.console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-        self.rounds, self.seconds = (1, 0.1) if options.quick else (options.rounds, options.seconds)
+        self.rounds: int = 1 if options.quick else options.rounds
+        self.seconds: float = 0.1 if options.quick else options.seconds
         self.load = os.getloadavg()[0]
         self._facts = {
             "time": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -55,7 +56,7 @@ class BenchmarkSession:
 
     def finish(self, result: Mapping[str, Any], tables: Sequence[Rows]) -> None:
         """Print the tables, write the result as JSON, and with `--write-docs` fill the section of the page."""
-        result = self._facts | result
+        result = {**self._facts, **result}
         for table in tables:
             print_table(table, self.console)
         path = self._results / f"{result['time'].replace(' ', '_').replace(':', '-')}.json"

@@ -44,20 +44,25 @@ class Worker:
             os.environ.clear()
             os.environ.update(before)
         theirs.close()
+        # The child leads a session, whose id is its process id.
+        assert self._process.pid is not None
+        self._session = self._process.pid
         self._receive()
-        pause(self._process.pid)
+        pause(self._session)
 
     def measure(self, learn: bool, seconds: float) -> Rates:
         """Measure one round: sampling alone, or with `learn` also learning."""
-        return self._request(learn, seconds)
+        rates: Rates = self._request(learn, seconds)
+        return rates
 
     def facts(self) -> dict[str, float]:
         """Return `BenchmarkContestant.facts`."""
-        return self._request()
+        facts: dict[str, float] = self._request()
+        return facts
 
     def close(self) -> None:
         """End the process and all processes that it started."""
-        resume(self._process.pid)
+        resume(self._session)
         self._connection.close()
         self._process.join(CLOSING_TIMEOUT_S)
         if self._process.is_alive():
@@ -70,10 +75,10 @@ class Worker:
         self.close()
 
     def _request(self, *arguments: Any) -> Any:
-        resume(self._process.pid)
+        resume(self._session)
         self._connection.send(arguments)
         reply = self._receive()
-        pause(self._process.pid)
+        pause(self._session)
         return reply
 
     def _receive(self) -> Any:

@@ -56,7 +56,7 @@ class BareLoop(ABC):
         self._steps = settings.rows // settings.matches
         group = env.groups[0]
         inputs = int(np.prod(group.observation_space.shape))
-        self.policy = make_network(inputs, settings.hidden, int(group.action_space.n), gain=0.01)
+        self.policy = make_network(inputs, settings.hidden, group.mask_size, gain=0.01)
         self._critic = make_network(inputs, settings.hidden, 1, gain=1.0)
         self._parameters = [*self.policy.parameters(), *self._critic.parameters()]
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)

@@ -84,11 +84,12 @@ class Stock:
 def stock_config(settings: Settings) -> PPOConfig:
     """Return RLlib's configuration with the settings that all contestants share."""
     sampling = settings.stock
-    # The PPO settings that the app passes to RLlib; RLlib has its own batch size, and does not accept None here.
-    shared = {name: value for name, value in settings.algorithm().items() if name in LeaguePPOConfig.rllib_settings}
+    # The settings that the app passes to RLlib. RLlib's PPO has a separate batch size; null, no clipping, is infinity.
+    algorithm = settings.algorithm()
+    shared = {name: algorithm[name] for name in LeaguePPOConfig.rllib_settings}
     shared["train_batch_size_per_learner"] = sampling.batch_rows
-    if shared["vf_clip_param"] is None:
-        shared["vf_clip_param"] = float("inf")
+    bound = algorithm["vf_clip_param"]
+    shared["vf_clip_param"] = float("inf") if bound is None else bound
     model = DefaultModelConfig(fcnet_hiddens=list(settings.hidden), fcnet_activation="tanh", vf_share_layers=False)
     env, module = ENVS_AND_MODULES[settings.game]
     config = (

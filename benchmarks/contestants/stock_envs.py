@@ -19,6 +19,9 @@ OBSERVATIONS = spaces.Dict(  # the names that RLlib's action-masking module requ
 )
 
 Observations = dict[str, Any]
+Rewards = dict[str, float]
+Flags = dict[str, bool]
+Infos = dict[str, Any]
 
 
 class TurnBasedConnectFour(MultiAgentEnv):
@@ -33,14 +36,14 @@ class TurnBasedConnectFour(MultiAgentEnv):
         self._game = connect_four_v3.raw_env()
         self.possible_agents = self.agents = list(self._game.possible_agents)
         self.observation_spaces = dict.fromkeys(self.agents, OBSERVATIONS)
-        self.action_spaces = dict.fromkeys(self.agents, spaces.Discrete(COLUMNS))
+        self.action_spaces: dict[str, spaces.Discrete[np.int64]] = dict.fromkeys(self.agents, spaces.Discrete(COLUMNS))
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, Infos]:
         """Empty the board."""
         self._game.reset(seed=seed)
         return self._observe([self._game.agent_selection]), {}
 
-    def step(self, action_dict: dict[str, Any]) -> tuple[Observations, dict, dict, dict, dict]:
+    def step(self, action_dict: dict[str, Any]) -> tuple[Observations, Rewards, Flags, Flags, Infos]:
         """Play one ply."""
         game = self._game
         game.step(int(action_dict[game.agent_selection]))
@@ -74,12 +77,12 @@ class SimultaneousSpread(MultiAgentEnv):
         self.observation_spaces = {agent: self._game.observation_space(agent) for agent in self.agents}
         self.action_spaces = {agent: self._game.action_space(agent) for agent in self.agents}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, Infos]:
         """Put all bodies at random positions."""
         self._game.reset(seed=seed)
         return self._observe(), {}
 
-    def step(self, action_dict: dict[str, Any]) -> tuple[Observations, dict, dict, dict, dict]:
+    def step(self, action_dict: dict[str, Any]) -> tuple[Observations, Rewards, Flags, Flags, Infos]:
         """Step all agents; the game moves after the action of the last agent."""
         game = self._game
         for agent in self.agents:
