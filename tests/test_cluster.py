@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = ROOT / "docs" / "cluster"
 
 
-def test_the_option():
+def test_settings_of_runtime_cluster():
     config = load(["+experiment=league", "runtime=cluster"])
     assert config.runtime.address == "auto" and config.runtime.opponent_slots == 1
     assert config.cache["_target_"].endswith("RackCaches")
@@ -109,7 +109,7 @@ def env_runners(node):
 
 
 @pytest.mark.timeout(300)
-def test_a_node_is_lost_and_another_one_joins(tmp_path):
+def test_a_run_survives_a_lost_node_and_uses_a_new_one(tmp_path):
     """Two env runners on two nodes of one core, in two racks; the driver is on a third node. One node is killed: the
     other env runner continues alone, and the lost one restarts on a node that joins."""
     size = {"object_store_memory": 80_000_000}
@@ -162,7 +162,7 @@ def test_a_node_is_lost_and_another_one_joins(tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
         cluster.shutdown()
 
-    # No match was lost or recorded twice: iterations, steps and matches are those of the league and the counters.
+    # No match was lost or recorded twice: iterations, steps and matches equal those of league and counters.
     state, progress = (
         latest_checkpoint(folder / "checkpoints").state.to_json(),
         pd.read_json(folder / "progress.jsonl", lines=True),
