@@ -24,7 +24,8 @@ def to_space(actions: Array, space: spaces.Space[Any]) -> Array:
         return actions
     actions = actions.reshape(len(actions), *space.shape)
     bounded = np.isfinite(space.low) & np.isfinite(space.high)  # [*action shape]
-    scaled = space.low + (np.clip(actions, -1.0, 1.0) + 1.0) * 0.5 * (space.high - space.low)
+    low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)  # finite: no 0 * inf
+    scaled = low + (np.clip(actions, -1.0, 1.0) + 1.0) * 0.5 * (high - low)
     return np.where(bounded, scaled, np.clip(actions, space.low, space.high)).astype(space.dtype)
 
 

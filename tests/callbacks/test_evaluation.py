@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from marl_app.callbacks.evaluation import EvaluateAnchors
-from tests.rllib.runs import running, watch_messages, watch_reports
+from tests.rllib.runs import running, train_until, watch_messages, watch_reports
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(200)]
 
@@ -20,17 +20,6 @@ CALLBACKS = "callbacks=[league,evaluation,metrics]"
 def evaluation(algorithm):
     [callback] = [callback for callback in algorithm.callbacks if isinstance(callback, EvaluateAnchors)]
     return callback
-
-
-def train_until(algorithm, done, seconds=60):
-    """Train until `done()`, with pauses in which the low-priority evaluation process gets CPU time."""
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        algorithm.train()
-        if done():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"not done after {seconds} s")
 
 
 def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
@@ -76,7 +65,7 @@ def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
         ended = threading.Event()
 
         def interrupt():  # repeated, because an interrupt that is raised in a destructor is lost
-            while not ended.wait(2.0):
+            while not ended.wait(0.5):
                 _thread.interrupt_main()
 
         threading.Thread(target=interrupt).start()

@@ -1,7 +1,6 @@
 """The payoff between snapshots: exact values, or matches played in parallel with training."""
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.players.agent import Agent
-from tests.rllib.runs import running, small
+from tests.rllib.runs import running, small, train_until
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -36,14 +35,13 @@ def test_the_payoff_of_a_small_game_is_exact(tmp_path):
 
 def test_in_other_games_matches_fill_the_payoff(tmp_path):
     with running(tmp_path, "env=tic_tac_toe", *PAYOFFS) as algorithm:
-        deadline = time.monotonic() + 100
-        while len(algorithm.league.snapshots) < 3 or algorithm.league.unmeasured_pairs():
-            assert time.monotonic() < deadline
+        league = algorithm.league
+        while len(league.snapshots) < 3:
             algorithm.train()
-            if len(algorithm.league.snapshots) == 3:
-                algorithm.league.schedule.agent_steps = 10**9  # freeze no more snapshots
-        pool = [snapshot.player.id for snapshot in algorithm.league.snapshots]
-        _, games = algorithm.league.payoff.counts(pool)
+        league.schedule.agent_steps = 10**9  # freeze no more snapshots
+        train_until(algorithm, lambda: not league.unmeasured_pairs())
+        pool = [snapshot.player.id for snapshot in league.snapshots]
+        _, games = league.payoff.counts(pool)
         assert (games == 40 * (1 - np.eye(3))).all()
 
 
@@ -51,12 +49,11 @@ def test_with_three_sides_matches_fill_every_lineup(tmp_path):
     """Kuhn poker with three players: the meta-game has three sides and is solved from the scores of the lineups."""
     game = ("env=kuhn_poker", "env.game='kuhn_poker(players=3)'", "league/meta=regret_matching")
     with running(tmp_path, *game, *PAYOFFS) as algorithm:
-        league, deadline = algorithm.league, time.monotonic() + 100
-        while len(league.snapshots) < 3 or league.unmeasured_lineups(3):
-            assert time.monotonic() < deadline
+        league = algorithm.league
+        while len(league.snapshots) < 3:
             algorithm.train()
-            if len(league.snapshots) == 3:
-                league.schedule.agent_steps = 10**9  # freeze no more snapshots
+        league.schedule.agent_steps = 10**9  # freeze no more snapshots
+        train_until(algorithm, lambda: not league.unmeasured_lineups(3))
         table = league.view.lineups.game([s.player.id for s in league.snapshots], np.full((3, 3), np.nan))
         for lineup in itertools.combinations_with_replacement(range(3), 3):
             if len(set(lineup)) > 1:

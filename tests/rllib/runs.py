@@ -1,5 +1,6 @@
 """Small algorithms, built from the configuration in the same way as in the app."""
 
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -87,6 +88,17 @@ def running(folder, *overrides, base=SMALL) -> MatchAlgorithm:
                 ray.kill(callback._evaluator)
         algorithm.learner_group.shutdown()
         algorithm.records.flush()
+
+
+def train_until(algorithm, done, seconds=60):
+    """Train until `done()`, with pauses in which low-priority processes (evaluation, payoffs) get CPU time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        algorithm.train()
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"not done after {seconds} s")
 
 
 def watch(algorithm, event):

@@ -82,65 +82,84 @@ def test_the_same_seed_gives_the_same_league(tmp_path):
     assert not records[records.iteration <= 3].reset_index(drop=True).equals(other[3])
 
 
-def test_faults_of_the_only_env_runner(tmp_path):
-    """The run survives a raise and a kill, and ends at a game that only raises."""
-    fault = tmp_path / "fault"
-    game = faulty(tmp_path)
+@pytest.fixture(scope="module")
+def faulty_run(ray_here, tmp_path_factory):
+    """A run with a single env runner, and the file that names the fault of its game (see games.Faulty)."""
+    folder = tmp_path_factory.mktemp("faulty")
     overrides = (*ONE, "runtime.pipeline=true", "runtime.no_progress_timeout_s=60")
-    with running(tmp_path, *game, *overrides) as algorithm:
-        for _ in range(2):
-            algorithm.train()
+    with running(folder, *faulty(folder), *overrides) as algorithm:
+        yield algorithm, folder / "fault"
 
-        fault.write_text("raise_once")
-        steps = algorithm.counters.env_steps
-        while fault.exists():  # the pipeline's running request may end before the fault
-            algorithm.train()
+
+@pytest.fixture
+def faults(faulty_run):
+    """(algorithm, fault file) after an iteration without a fault: a process is started once for all faults."""
+    algorithm, fault = faulty_run
+    fault.unlink(missing_ok=True)
+    algorithm.train()
+    return algorithm, fault
+
+
+def test_a_run_survives_a_raise_and_a_kill_of_its_only_env_runner(faults):
+    algorithm, fault = faults
+    algorithm.train()
+    failures, restarts = algorithm.counters.failures, algorithm.counters.restarts
+
+    fault.write_text("raise_once")
+    steps = algorithm.counters.env_steps
+    while fault.exists():  # the pipeline's running request may end before the fault
         algorithm.train()
-        assert algorithm.report["health/failures"] == 1 and algorithm.report["health/env_runner_restarts"] == 0
-        assert algorithm.counters.env_steps >= steps + 512
+    algorithm.train()
+    assert algorithm.report["health/failures"] == failures + 1
+    assert algorithm.report["health/env_runner_restarts"] == restarts
+    assert algorithm.counters.env_steps >= steps + 512
 
-        [pid] = pids(algorithm)
-        os.kill(pid, signal.SIGKILL)
-        began, iterations = time.monotonic(), algorithm.iteration
-        for _ in range(3):
-            algorithm.train()
-        assert time.monotonic() - began < 60  # most of it is Python's imports in the new process
-        assert algorithm.report["health/env_runner_restarts"] == 1
-        assert pids(algorithm) != [pid]
-        assert algorithm.iteration == iterations + 3
-        # Steps of a lost fragment are not counted, and every iteration has its steps.
-        assert algorithm.counters.env_steps == 512 * algorithm.iteration
-
-        fault.write_text("raise")
-        began = time.monotonic()
-        with pytest.raises(NoProgress, match="the simulation exploded") as stopped:
-            for _ in range(5):
-                algorithm.train()
-        assert "games.py" in str(stopped.value) and "raised 3 times in a row" in str(stopped.value)
-        assert time.monotonic() - began < 30
-        assert np.isfinite(algorithm.report["learner/policy_loss"])
-
-
-def test_a_game_that_hangs_ends_the_run_with_the_reason(tmp_path):
-    game = faulty(tmp_path)
-    with running(tmp_path, *game, *ONE, "runtime.no_progress_timeout_s=4") as algorithm:
+    [pid] = pids(algorithm)
+    os.kill(pid, signal.SIGKILL)
+    began, iterations = time.monotonic(), algorithm.iteration
+    for _ in range(3):
         algorithm.train()
-        (tmp_path / "fault").write_text("hang")
-        began = time.monotonic()
-        with pytest.raises(NoProgress, match=r"no experience for 4 s.*may hang"):
-            algorithm.train()
-        assert 4 <= time.monotonic() - began < 15
+    assert time.monotonic() - began < 60  # most of it is Python's imports in the new process
+    assert algorithm.report["health/env_runner_restarts"] == restarts + 1
+    assert pids(algorithm) != [pid]
+    assert algorithm.iteration == iterations + 3
+    # Steps of a lost fragment are not counted, and every iteration has its steps.
+    assert algorithm.counters.env_steps == 512 * algorithm.iteration
 
 
-def test_a_game_that_cannot_be_made_again_ends_the_run_with_its_traceback(tmp_path):
-    game = faulty(tmp_path)
-    with running(tmp_path, *game, *ONE, "runtime.no_progress_timeout_s=60") as algorithm:
-        algorithm.train()
-        (tmp_path / "fault").write_text("broken")
-        began = time.monotonic()
-        with pytest.raises(NoProgress, match="the simulation cannot be made"):
+def test_a_game_that_always_raises_ends_the_run_with_its_traceback(faults):
+    algorithm, fault = faults
+    fault.write_text("raise")
+    began = time.monotonic()
+    with pytest.raises(NoProgress, match="the simulation exploded") as stopped:
+        for _ in range(5):
             algorithm.train()
-        assert time.monotonic() - began < 30
+    assert "games.py" in str(stopped.value) and "raised 3 times in a row" in str(stopped.value)
+    assert time.monotonic() - began < 30
+    assert np.isfinite(algorithm.report["learner/policy_loss"])
+
+
+def test_a_game_that_cannot_be_made_again_ends_the_run_with_its_traceback(faults):
+    algorithm, fault = faults
+    fault.write_text("broken")
+    began = time.monotonic()
+    with pytest.raises(NoProgress, match="the simulation cannot be made"):
+        for _ in range(5):
+            algorithm.train()
+    assert time.monotonic() - began < 30
+
+
+def test_a_game_that_hangs_ends_the_run_with_the_reason(faults, monkeypatch):
+    """The last test with this process, which does not return from its step."""
+    algorithm, fault = faults
+    assert algorithm._sampler._timeout_s == 60  # runtime.no_progress_timeout_s
+    monkeypatch.setattr(algorithm._sampler, "_timeout_s", 4)
+    fault.write_text("hang")
+    began = time.monotonic()
+    with pytest.raises(NoProgress, match=r"no experience for 4 s.*may hang"):
+        for _ in range(5):
+            algorithm.train()
+    assert 4 <= time.monotonic() - began < 15
 
 
 @pytest.mark.slow

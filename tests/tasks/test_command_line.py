@@ -14,7 +14,10 @@ import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from marl_app.config.compose import load
+from marl_app.config.resume import expand
 from marl_app.metrics.summary import KEYS
+from marl_app.run import run as run_task
 from marl_app.runs.checkpoints import latest_checkpoint
 
 pytestmark = pytest.mark.timeout(280)
@@ -25,7 +28,7 @@ QUICK = (
     "algorithm.minibatch_size=512",
     "runtime.num_envs_per_env_runner=64",
     "model.hidden=[32]",
-    "league.schedule.agent_steps=2000",
+    "league.schedule.agent_steps=1000",
 )
 
 
@@ -127,8 +130,15 @@ for player in (agent, first):
     assert mask[player.act(board, mask)] and player.probabilities(board, mask)[[2, 6]].max() < 1e-6
 import ray
 assert not ray.is_initialized()
+print("loaded")
+sys.argv = ["marl_app", "+experiment=league", "+debug=smoke", "hydra.run.dir={folder}"]
+runpy.run_module("marl_app", run_name="__main__", alter_sys=True)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=100)
+    again = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert "loaded" in again.stdout, again.stderr
+    assert again.returncode == 2 and again.stderr.count("\n") == 1, again.stderr
+    assert f"continue it with resume={folder}" in again.stderr
+    assert summary(folder) == ended
 
 
 def wait_for(what, process, seconds=100):
@@ -139,6 +149,7 @@ def wait_for(what, process, seconds=100):
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("ray_here")
 def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     folder = tmp_path / "run"
     checkpoints = folder / "checkpoints"
@@ -162,8 +173,9 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     killed_at = latest_checkpoint(checkpoints).state.to_json()
     wait_for_end(runners)  # env runners end with the driver
 
-    # The resume changes only the limit: everything else is as in the first command.
-    process = start(f"resume={folder}", "stop.minutes=20")
+    # The resumed run has the settings of the first command, except for those given here. Its learner is in another
+    # process, which takes over the saved state.
+    process = start(f"resume={folder}", "stop.minutes=20", "runtime.num_learners=1")
     wait_for(lambda: iteration() > killed_at["iteration"] + 3, process)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: the signal goes to every process of the group
     out, err = finish(process, code=130)
@@ -180,8 +192,10 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
         assert state["trainees"][learner]["initial"] == killed_at["trainees"][learner]["initial"]
 
     last = iteration() + 2
-    # With a learner process, which takes over the state.
-    finish(start(f"resume={folder}", "stop.minutes=null", f"stop.iterations={last}", "runtime.num_learners=1"))
+    # In this process, with the learner and the env runner of the driver.
+    line = [f"resume={folder}", "stop.minutes=null", f"stop.iterations={last}"]
+    line += ["runtime.num_learners=0", "runtime.num_env_runners=0"]
+    run_task(load(expand(line, multirun=False), output_dir=str(folder)))
     assert summary(folder)["status"] == "finished" and iteration() == last
     assert check_books(folder)["counters"]["seconds"] > state["counters"]["seconds"] > killed_at["counters"]["seconds"]
 
