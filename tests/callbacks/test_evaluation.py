@@ -65,8 +65,9 @@ def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
         ended = threading.Event()
 
         def interrupt():  # repeated, because an interrupt that is raised in a destructor is lost
-            while not ended.wait(0.5):
-                _thread.interrupt_main()
+            for wait_s in (0.5, 5, 5, 5):
+                if not ended.wait(wait_s):
+                    _thread.interrupt_main()
 
         threading.Thread(target=interrupt).start()
         began = time.monotonic()

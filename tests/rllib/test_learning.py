@@ -53,7 +53,7 @@ def test_self_play_learns_tic_tac_toe(tmp_path):
     overrides = ("league/matchmaker=latest", "model.hidden=[128]", "algorithm.lr=0.003")
     with running(tmp_path, "env=tic_tac_toe", *BATCH, *overrides) as algorithm:
         scores = []
-        for iterations in (0, 120):
+        for iterations in (0, 60):
             for _ in range(iterations):
                 algorithm.train()
             agent = Agent(algorithm.snapshots.encode("main"))
@@ -61,21 +61,22 @@ def test_self_play_learns_tic_tac_toe(tmp_path):
                 evaluate_anchor(TicTacToe, [agent], "random", 1000, np.random.default_rng(0), greedy=True).score
             )
     # A random player scores 0.5 against another one; half of the matches are played as first, half as second player.
-    assert scores[0] < 0.8 and scores[1] > 0.9
+    assert scores[0] < 0.8 and scores[1] > 0.9  # seeds 0 to 2: 0.65 or less, and 0.96 or more
 
 
 @pytest.mark.parametrize(("model", "recurrent"), [("gru", True), ("mlp", False)])
 def test_only_a_recurrent_network_learns_to_repeat_a_symbol(tmp_path, model, recurrent):
     """Repeat one of four symbols from two steps ago; the present observation says nothing of it, guesses give 1/4."""
     sizes = ("runtime.num_envs_per_env_runner=128", "algorithm.train_batch_size_per_learner=2048")
-    overrides = ("algorithm.num_epochs=4", "algorithm.minibatch_size=512", "algorithm.lr=0.003", "model.hidden=[32]")
+    overrides = ("algorithm.num_epochs=4", "algorithm.minibatch_size=512", "algorithm.lr=0.01", "model.hidden=[32]")
     if recurrent:
         overrides += ("model.memory=32",)
     game = ("env=repeat_previous", "league/matchmaker=latest", f"model={model}")
     with running(tmp_path, *game, *sizes, *overrides) as algorithm:
-        for _ in range(36):
+        for _ in range(24):
             algorithm.train()
         learned = algorithm.report["matches/return"]
+        # seeds 0 and 1 of gru: 0.96 or more
         assert learned >= 0.9 if recurrent else 0.2 < learned < 0.3
 
 
