@@ -1,4 +1,4 @@
-"""`tasks/train.py` as `run` calls it, in this process and with the session's Ray: how runs begin, end and go on."""
+"""`tasks/train.py`, called in this process with the session's Ray: how runs start, end and are resumed."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ CALLBACKS = "callbacks=[league,exploitability,metrics,checkpoint,progress]"
 
 
 class InterruptedThere(RecordOutcomes):
-    """Ctrl-C, for the second time, in the middle of iteration `at`: after its results were recorded."""
+    """A second Ctrl-C in the middle of iteration `at`, after its results were recorded."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def games(folder):
     return matches(folder)[["wins", "draws", "losses"]].to_numpy().sum()
 
 
-def test_a_run_ends_at_its_first_limit_and_says_how(tmp_path, capsys):
+def test_a_run_ends_at_its_first_limit_and_prints_a_summary(tmp_path, capsys):
     elo = run(tmp_path, "env=tic_tac_toe", "stop.iterations=4", "stop.env_steps=100000")
     ended = summary(tmp_path)
     assert (ended["status"], ended["iterations"], ended["env_steps"]) == ("finished", 4, 2048)
@@ -59,9 +59,9 @@ def test_a_run_ends_at_its_first_limit_and_says_how(tmp_path, capsys):
     assert ended["env_steps_per_s"] == pytest.approx(2048 / ended["seconds"])
     assert ended["checkpoint"] == str(latest_checkpoint(tmp_path / "checkpoints").path)
     assert games(tmp_path) == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert ended["exploitability"].keys() == {"agent", "meta_strategy"}
-    assert "finished after" in said and f"load_agent({str(tmp_path)!r})" in said and "froze main@0000" in said
+    assert "finished after" in printed and f"load_agent({str(tmp_path)!r})" in printed and "froze main@0000" in printed
 
 
 def test_a_directory_that_holds_a_run_is_not_reused(tmp_path):
@@ -69,7 +69,7 @@ def test_a_directory_that_holds_a_run_is_not_reused(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(ConfigError, match=f"holds a run already: continue it with resume={tmp_path}"):
         run(tmp_path, "env=rock_paper_scissors", "stop.iterations=2")
-    # A run without a whole checkpoint is one, too: what is damaged may still be wanted.
+    # A run with nothing but damaged checkpoints is a run, too: its files may still be needed.
     (tmp_path / "checkpoints" / "checkpoint-00000001" / "state.json").write_text("{")
     with pytest.raises(ConfigError, match="holds a run"):
         run(tmp_path, "env=rock_paper_scissors", "stop.iterations=2")
@@ -79,9 +79,9 @@ def test_a_directory_that_holds_a_run_is_not_reused(tmp_path):
     assert set(after) == set(before)
 
 
-def test_what_died_before_its_first_checkpoint_starts_anew(tmp_path):
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path):
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
-    shutil.rmtree(tmp_path / "checkpoints")  # as if it had been killed before the first one
+    shutil.rmtree(tmp_path / "checkpoints")  # as if killed before the first checkpoint
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=2")
     assert lines(tmp_path).iteration.tolist() == [1, 2]
     assert games(tmp_path) == 2 * 512
@@ -91,7 +91,7 @@ def test_what_died_before_its_first_checkpoint_starts_anew(tmp_path):
     assert [point.step for point in events.Scalars("league/pool_size")] == [512, 1024]
 
 
-def test_a_resumed_run_goes_on(tmp_path):
+def test_a_resumed_run_continues(tmp_path):
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
     first = summary(tmp_path)
     pool = latest_checkpoint(tmp_path / "checkpoints").state.league["snapshots"]
@@ -103,17 +103,17 @@ def test_a_resumed_run_goes_on(tmp_path):
     assert games(tmp_path) == 6 * 512 == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
     assert latest_checkpoint(tmp_path / "checkpoints").state.league["snapshots"][: len(pool)] == pool
 
-    # Its limit is reached already: nothing happens, and nothing that was known is forgotten.
+    # The limit is reached already: no iteration, and the same summary.
     elo = run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}")
     again = summary(tmp_path)
     for key in ("status", "iterations", "env_steps", "trained_agent_steps", "pool_size", "seconds", "exploitability"):
         assert again[key] == ended[key], key
-    assert set(ended["exploitability"]) == {"agent", "meta_strategy"}  # of rock-paper-scissors it is known exactly
+    assert set(ended["exploitability"]) == {"agent", "meta_strategy"}  # exact in rock-paper-scissors
     assert again["elo"] == pytest.approx(ended["elo"]) and elo == pytest.approx(ended["elo"])
     assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_resume_that_does_not_fit_is_refused_and_changes_nothing(tmp_path):
+def test_a_resume_with_another_model_is_refused_and_changes_nothing(tmp_path):
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "tb" not in path.parts}
     resume = ("stop.iterations=6", f"resume={tmp_path}")
@@ -128,7 +128,7 @@ def test_a_resume_that_does_not_fit_is_refused_and_changes_nothing(tmp_path):
         run(tmp_path, "env=rock_paper_scissors", *resume)
 
 
-def test_a_damaged_newest_checkpoint_costs_the_iterations_since_the_one_before(tmp_path):
+def test_a_damaged_newest_checkpoint_resumes_from_the_one_before(tmp_path):
     game = ("env=rock_paper_scissors", "checkpoint.every_seconds=0.001")
     run(tmp_path, *game, "stop.iterations=4")
     newest = latest_checkpoint(tmp_path / "checkpoints")
@@ -139,16 +139,14 @@ def test_a_damaged_newest_checkpoint_costs_the_iterations_since_the_one_before(t
     assert games(tmp_path) == 5 * 512 == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
 
 
-def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_with_itself(tmp_path):
+def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_consistent_run(tmp_path):
     game = ("env=rock_paper_scissors", "checkpoint.every_seconds=0.001")
     there = ("callbacks.outcomes._target_=tests.tasks.test_train.InterruptedThere", "+callbacks.outcomes.at=3")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, *game, *there, "stop.iterations=5")
     assert summary(tmp_path)["status"] == "interrupted"
-    saved = latest_checkpoint(
-        tmp_path / "checkpoints"
-    ).state  # of the second iteration: nothing was saved of half of the third
-    assert (saved["iteration"], saved["counters"]["env_steps"]) == (2, 2 * 512)
+    saved = latest_checkpoint(tmp_path / "checkpoints").state  # of the second iteration, not of half of the third one
+    assert (saved.iteration, saved.counters.env_steps) == (2, 2 * 512)
     run(tmp_path, *game, "stop.iterations=5", f"resume={tmp_path}")
     assert summary(tmp_path)["env_steps"] == 5 * 512
     assert games(tmp_path) == 5 * 512 == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
@@ -169,11 +167,11 @@ def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_run_that_agrees_wit
     ],
     ids=lambda game: " ".join(game),
 )  # fmt: skip
-def test_games_that_need_no_code(tmp_path, game):
+def test_games_from_the_command_line_alone(tmp_path, game):
     sizes = ("runtime.num_envs_per_env_runner=8", "algorithm.train_batch_size_per_learner=160")
-    # What the experiment or the model decides is left to it.
-    left = ("+experiment", "league/matchmaker", *(["model.hidden"] if "model=cnn" in game else []))
-    small = [override for override in SMALL if not override.startswith(left)]
+    # Settings of the experiment and of the model are not overridden.
+    decided = ("+experiment", "league/matchmaker", *(["model.hidden"] if "model=cnn" in game else []))
+    small = [override for override in SMALL if not override.startswith(decided)]
     small += [CALLBACKS, "algorithm.minibatch_size=80", *sizes, "league.schedule.agent_steps=300"]
     train(load([game[0], *small, *game[1:], "stop.iterations=4"], output_dir=str(tmp_path)))
     ended = summary(tmp_path)
