@@ -62,6 +62,7 @@ class Agent:
         """
         inputs, is_single, space, memory = self._inputs(observation, action_mask, agent, memory)
         rng = rng or np.random.default_rng()
+        # `inputs` [R, n]: means and log standard deviations of Box actions, else logits.
         if isinstance(space, spaces.Box):
             mean, log_std = np.split(inputs, 2, axis=1)
             noise = 0.0 if greedy else rng.standard_normal(mean.shape) * np.exp(log_std)
@@ -91,6 +92,7 @@ class Agent:
         if isinstance(space, spaces.Box):
             raise ValueError("continuous actions have densities, not probabilities; use act")
         parts = []
+        # A softmax per part of an action; subtracting the maximum avoids overflow.
         for part in np.split(inputs, _split_points(space), axis=1):
             exponentials = np.exp(part - part.max(axis=1, keepdims=True))
             parts.append(exponentials / exponentials.sum(axis=1, keepdims=True))
@@ -113,6 +115,7 @@ class Agent:
         observation = np.asarray(observation)
         if observation.shape[-len(shape) :] != shape or observation.ndim > len(shape) + 1:
             raise ValueError(f"an observation must be of shape {shape}, or a stack of them, not {observation.shape}")
+        # A single observation is computed as a stack of one row.
         is_single = observation.ndim == len(shape)
         rows = torch.from_numpy(np.ascontiguousarray(observation.reshape(-1, *shape)))
         legal = None if mask is None else self._legal(np.asarray(mask), module, None if is_single else len(rows))

@@ -99,6 +99,7 @@ def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, An
     if metadata.get("format") not in READABLE_FORMATS:
         readable = " and ".join(map(str, READABLE_FORMATS))
         raise ValueError(f"this is a player of format {metadata.get('format')}; this program reads {readable}")
+    # The path comes from the file: only subclasses of ActorCritic are accepted, before anything is made from it.
     registered = registered_name(metadata["module_class"])
     path, _, name = REGISTERED.get(registered, registered).rpartition(".")
     module_class = getattr(importlib.import_module(path), name)

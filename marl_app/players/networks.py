@@ -81,11 +81,13 @@ def networks_for_env(
 
     Raises ValueError, naming the agent, if an agent has no network or a network plays agents with different spaces.
     """
+    # 1. Collect the agents of each network.
     members: dict[str, list[int]] = {}  # network name -> agents
     for group in env.groups:
         for agent in group.agents:
             members.setdefault(_network_name(env.agents[agent], group.name, share, mapping), []).append(agent)
     groups = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}  # agent -> group
+    # 2. Make the networks; agents of one network must be of one group, because its spaces are the group's.
     networks = []
     for name, agents in members.items():
         misfits = [agent for agent in agents if groups[agent] != groups[agents[0]]]

@@ -89,6 +89,7 @@ class PlayerNetworks:
 
     def set_trainee_weights(self, weights: Mapping[str, Array]) -> None:
         """Copy the weights of the trainee (`network/parameter`) into its networks."""
+        # The tensors of a state_dict are the module's, so copying into them updates the module.
         for network, module in self.modules.items():
             for name, value in module.state_dict().items():
                 value.copy_(tensor_view(weights[f"{network}/{name}"]))
@@ -103,6 +104,7 @@ class PlayerNetworks:
         """
         began = time.perf_counter()
         inputs, values, memory = self._forward(network, observed, slots, opening, matches, agents)
+        # All players have the same action space, so one distribution samples the rows of all of them.
         dist = self.modules[network.name].get_exploration_action_dist_cls().from_logits(inputs)
         actions = dist.sample()
         decision = Decision(
@@ -125,6 +127,7 @@ class PlayerNetworks:
         # [R] bool each. Rows in a random opening belong to neither.
         trainee_rows = (slots == TRAINEE) & ~opening
         opponent_rows = (slots != TRAINEE) & ~opening
+        # The usual case in self-play: pass the rows on without copying them.
         if trainee_rows.all():
             trainee_inputs, trainee_values, trainee_memory = module.act_and_value(
                 observed.observations,
@@ -141,6 +144,7 @@ class PlayerNetworks:
         values = torch.zeros(len(slots), device=self._device)
         memory = None if observed.memory is None else observed.memory.clone()
 
+        # Guests choose actions themselves: `inputs` are of distributions that always sample these actions.
         if self.guests and (guest_rows := opponent_rows & self.guests.is_guest(slots)).any():
             opponent_rows &= ~guest_rows
             indices = self._indices(guest_rows)
@@ -153,6 +157,7 @@ class PlayerNetworks:
                 part.observations,
                 part.mask,
             )
+        # Only the trainee has a critic.
         if trainee_rows.any():
             indices = self._indices(trainee_rows)
             part = observed.rows(indices)
@@ -161,6 +166,7 @@ class PlayerNetworks:
             )
             if memory is not None:
                 memory[indices] = new_memory
+        # All other opponents in one call, which groups the rows by slot.
         if opponent_rows.any():
             indices = self._indices(opponent_rows)
             part = observed.rows(indices)

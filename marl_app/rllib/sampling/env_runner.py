@@ -137,7 +137,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             return Failure(traceback.format_exc())
 
     def _collect(self, request: Request) -> Fragment:
-        """Play `steps` steps of all matches as the request says, and return the fragment."""
+        """Play `steps` steps of all matches for the request's learner, and return the fragment."""
         # 1. Seed all random numbers of the fragment and reset its totals.
         began = time.perf_counter()
         self._player_networks.seconds = self._env_seconds = 0.0
@@ -331,6 +331,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         is_trainee = (slots == TRAINEE).reshape(len(ended), -1)
         mean_returns = (self._returns[ended] * is_trainee).sum(axis=1) / is_trainee.sum(axis=1)  # [K]
         self._ended_returns += float(mean_returns.sum())
+        # Clear all that belongs to the ended matches.
         self._returns[ended] = self._discounted[ended] = 0.0
         self.finished[ended] = False
         for memory in self._memory:

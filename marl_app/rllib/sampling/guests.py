@@ -59,6 +59,7 @@ class Guests:
 
         Raises RuntimeError for a guest that cannot be made here.
         """
+        # The slot's last guest is gone, whether or not the new player is a guest.
         self._guests.pop(slot, None)
         if bots.bot_name(metadata) is None and has_same_architecture(metadata, self._run_metadata):
             return False
@@ -85,6 +86,7 @@ class Guests:
     def start_matches(self, matches: Ints, slots: Ints) -> None:
         """Begin matches [K] with the opponents in slots [K, sides] (negative: the trainee) on their sides."""
         self._slots[matches] = slots
+        # A guest starts only the matches in which its slot plays a side.
         for slot, guest in self._guests.items():
             guest_matches = matches[(slots == slot).any(axis=1)]
             if len(guest_matches):
@@ -128,6 +130,7 @@ class Guests:
 
     def follow_moves(self, matches: Ints, agents: Ints, actions: Array) -> None:
         """Pass moves to the guests that follow them: matches [R], agents [R] and actions [R, ...] of all players."""
+        # [R] bool per guest: True for moves in its matches, its moves included.
         for slot, guest in self._guests.items():
             if isinstance(guest, _FollowerGuest) and (rows := (self._slots[matches] == slot).any(axis=1)).any():
                 guest.follow_moves(matches[rows], agents[rows], actions[rows])
@@ -146,6 +149,7 @@ class _PolicyGuest:
     def act(
         self, matches: Ints, agents: Ints, observations: Array, masks: Bools | None, rng: np.random.Generator
     ) -> Array:
+        # [R, memory size], or None for a policy without memory.
         memory = self._memory[matches, agents] if self._player.memory_size else None
         actions: Any = self._player.act(observations, masks, agents, rng=rng, greedy=False, memory=memory)
         if memory is not None:
@@ -170,6 +174,7 @@ class _FollowerGuest:
     def act(
         self, matches: Ints, agents: Ints, observations: Array, masks: Bools | None, rng: np.random.Generator
     ) -> Array:
+        # One call per row: a follower holds one match, so its match index is always 0.
         actions = [
             self._followers[match].choose(_FIRST_MATCH, np.array([agent]))[0]
             for match, agent in zip(matches.tolist(), agents, strict=True)

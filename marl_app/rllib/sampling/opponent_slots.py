@@ -92,6 +92,7 @@ class OpponentSlots:
         Raises KeyError (not in the store), store.codec.CorruptBlob (bytes that do not match the digest), OSError (the
         store does not answer) or ValueError (weights of another architecture).
         """
+        # A learner's weights came with the request; a snapshot is fetched, and may turn out to be a guest.
         if player in self._learner_weights:
             weights = self._learner_weights[player]
             weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
@@ -106,7 +107,7 @@ class OpponentSlots:
                 return
         if self._guests is not None:
             self._guests.clear(slot)
-        # The slot is empty until all networks are loaded: if the weights do not fit, it holds a mixture.
+        # The slot counts as empty until all networks are loaded: if one does not fit, the others are loaded already.
         self.players[slot] = None
         for name, slot_weights in self._weights_by_network.items():
             prefix = f"{name}/"
@@ -172,10 +173,12 @@ class _SlotWeights:
         self._like = {name: value.to("meta") for name, value in policy_weights.items()}  # shapes and dtypes
         self._device = next(iter(policy_weights.values())).device
         self._skeleton = copy.deepcopy(module.policy_head).to("meta")  # a module without memory for weights
+        # vmap maps over the first dimension of weights and inputs, [capacity, ...], as if calling each slot's network.
         self._batched_policy = vmap(self._policy)
         is_small = sum(value.numel() for value in policy_weights.values()) <= STACK_UP_TO_PARAMETERS
         self.is_stacked = is_small and not module.memory_size  # torch has no stacked recurrent layers
-        # Parameter name -> [capacity, *shape]; of networks that are not stacked, only LOG_STD.
+        # Parameter name -> [capacity, *shape]; of networks that are not stacked, only LOG_STD. `clone` gives every slot
+        # separate memory, which `expand` does not.
         self._stack = {
             name: value.detach().expand(capacity, *value.shape).clone()
             for name, value in policy_weights.items()
@@ -221,7 +224,7 @@ class _SlotWeights:
         memory: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """As `OpponentSlots.act`."""
-        # Sort the rows by slot, so that the rows of a slot are contiguous; `order` restores the original order below.
+        # Sort the rows by slot, so that the rows of a slot are contiguous.
         order = np.argsort(slots, kind="stable")
         counts = np.bincount(slots, minlength=self._capacity)  # [capacity]: rows of each slot
         device = observations.device
@@ -233,6 +236,7 @@ class _SlotWeights:
             sorted_outputs = self._stacked_pass(slots[order], counts, observations, agents)
         else:
             sorted_outputs, memory = self._pass_per_slot(counts, observations, agents, memory)
+        # Restore the original order: sorted row i was row `order[i]`.
         outputs = torch.empty_like(sorted_outputs)
         outputs[row_indices] = sorted_outputs
         if memory is not None:
