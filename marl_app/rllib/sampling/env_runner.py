@@ -156,7 +156,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         if self._needs_initial_reset or request.learner != self._learner:
             self._start_all_matches(request, rng)
         else:
-            self._matchups.set_assignment(request.assignment)
+            self._matchups.set_assignment(request.assignment, rng)
         opponents.prefetch([*self._matchups.missing_digests(), *request.prefetch_digests])
 
         # 4. Play.
@@ -194,7 +194,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         env, self._learner = self.env, request.learner
         env.reset(rng)
         self._matchups = Matchups(env, self._player_networks.opponents)
-        self._matchups.set_assignment(request.assignment)
+        self._matchups.set_assignment(request.assignment, rng)
         self._start_matches(np.arange(env.num_matches), rng)
         shape = (env.num_matches, len(env.agents))
         self._collector = self.config.collector_class(self)

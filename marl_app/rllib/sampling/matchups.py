@@ -58,6 +58,7 @@ class Matchups:
 
         # The current assignment.
         self._learner = ""
+        self._load_order: list[str] = []  # players of the assignment that need a slot
         self._shares: NDArray[np.float64] = np.zeros(0)
         self._assigned_side: int | None = None
 
@@ -65,13 +66,17 @@ class Matchups:
         self._results: list[Ints] = []  # [4, results]: opponent index, trainee's side, 0 win | 1 draw | 2 loss, length
         self._result_scores: list[Floats] = []  # [results]: score of the trainee
 
-    def set_assignment(self, assignment: Assignment) -> None:
+    def set_assignment(self, assignment: Assignment, rng: np.random.Generator) -> None:
         """Use these opponents for matches that start from now on."""
         self._learner = assignment.learner
         self._assigned = list(range(len(self._opponents), len(self._opponents) + len(assignment.opponents)))
         self._shares = assignment.shares
         self._assigned_side = assignment.side
         self._opponents += assignment.opponents
+        # In random order: by a fixed one the same opponents would always wait if slots are scarce.
+        keys = [key for opponent in assignment.opponents if (key := self._slot_key(opponent)) is not None]
+        players = list(dict.fromkeys(keys))
+        self._load_order = [players[place] for place in rng.permutation(len(players))]
         self._fill_free_slots()
 
     def missing_digests(self) -> list[str]:
@@ -81,9 +86,7 @@ class Matchups:
 
     def _fill_free_slots(self) -> None:
         """Load missing opponents of the assignment into slots that no running match uses."""
-        players = [self._slot_key(self._opponents[index]) for index in self._assigned]
-        assigned_players = {player for player in players if player is not None}
-        missing = [player for player in sorted(assigned_players) if self._opponent_slots.slot_of(player) is None]
+        missing = [player for player in self._load_order if self._opponent_slots.slot_of(player) is None]
         if not missing:
             return
         # [slots] bool: True for slots with running matches.
@@ -91,7 +94,7 @@ class Matchups:
         free_slots = [
             slot
             for slot, player in enumerate(self._opponent_slots.players)
-            if not in_use[slot] and player not in assigned_players
+            if not in_use[slot] and player not in self._load_order
         ]
         for slot, player in zip(free_slots, missing, strict=False):
             try:

@@ -21,7 +21,7 @@ from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFET
 
 from marl_app.config.errors import ConfigError
 from marl_app.envs.batched import BatchedEnv
-from marl_app.players.central_state import state_size
+from marl_app.players.central_state import central_state_size
 from marl_app.players.networks import multi_module_spec
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
@@ -82,7 +82,7 @@ class TeamQConfig(MatchConfig):
         super().for_run(spec)
         settings = self.settings
         with closing(spec.make_env(1)) as env:
-            size = state_size(env, range(len(env.agents)))
+            size = central_state_size(env, range(len(env.agents)))
         mixer = RLModuleSpec(
             module_class=self.mixer_class,
             observation_space=spaces.Box(-np.inf, np.inf, (size,), np.float32),
