@@ -34,7 +34,7 @@ format: setup   ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-type: setup     ## mypy: strict for envs, league, store, config and metrics
+type: setup     ## mypy, strict
 	$(BIN)/mypy
 
 docs: setup     ## write docs/config.md and docs/metrics.md from the code

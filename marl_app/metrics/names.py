@@ -327,7 +327,9 @@ def find_metric(key: str) -> Metric:
     for metric in METRICS:
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/{}]+", re.escape(metric.key)), key):
             return metric
-    raise KeyError(f"{key!r} is not a metric of marl_app/metrics/names.py; add it there with its meaning and unit")
+    raise KeyError(
+        f"unknown metric {key!r}: name it custom/<name>, or add it to marl_app/metrics/names.py with meaning and unit"
+    )
 
 
 def check_key(key: str) -> None:

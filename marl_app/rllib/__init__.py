@@ -1,21 +1,24 @@
 """Training on RLlib: the algorithm in the driver process, env runners that play matches, learners.
 
-One iteration, in `training/algorithm.py`, `MatchAlgorithm.training_step`:
+One iteration, `MatchAlgorithm.training_step` and `end_iteration` in `training/algorithm.py`:
 
- 1. For each idle env runner the algorithm asks the callback that samples opponents (`on_sample_request`) once.
- 2. The league's matchmaker answers with an assignment: names, digests and shares of matches (`assignments.py`).
- 3. The request goes out: weights of the learner, assignment, seed. It holds all that an env runner needs.
- 4. The env runner loads snapshots that it lacks into its opponent slots, and steps B matches together; a match that
-    ends is replaced by a new one, with an opponent of the assignment (`sampling/env_runner.py`, `matchups.py`).
- 5. At each step every network is called once for all rows that act (`acting.py`); a collector keeps the trainee's rows.
- 6. The env runner returns a fragment: training columns, results per opponent, times.
- 7. When fragments fill a batch, the algorithm counts them and records their results in the league.
- 8. The algorithm trains the learner whose turn it is: PPO (`ppo/`) or value decomposition (`team_q/`).
- 9. The new weights are broadcast: the next requests carry them.
-10. Callbacks answer the end of the iteration (`on_train_result`): learners are frozen into the pool, evaluations and
-    alarms report. Metrics, pictures and messages go to those that show them (`on_report`).
+ 1. Request. For each idle env runner the algorithm asks the callback that samples opponents (`on_sample_request`) once;
+    by default the league's matchmaker answers: names, digests and shares of matches (`training/assignments.py`). The
+    request has all that an env runner needs: weights of the learner, assignment, seed (`training/sampler.py` sends it).
+ 2. Play. The env runner loads snapshots that it lacks into its opponent slots, and steps B matches together
+    (`sampling/env_runner.py`). A match that ends is replaced by a new one with an opponent of the assignment
+    (`sampling/matchups.py`). At each step every network is called once for all rows that act (`sampling/acting.py`),
+    and a collector keeps the trainee's rows (`ppo/collector.py`). The answer is a fragment: training columns, results
+    per opponent, times.
+ 3. Record. When fragments fill a batch, they are counted, their results go into the league, and the turn of the learner
+    may end (`training/turns.py`).
+ 4. Pipeline. With `runtime.pipeline` (default) the next batch is requested now, with weights that are one update old.
+ 5. Train. The learner of the fragments is trained: PPO (`ppo/`) or value decomposition (`team_q/`). Requests that are
+    sent from now on carry its new weights.
+ 6. End. Callbacks answer the end of the iteration (`on_train_result`): learners are frozen into the pool, evaluations
+    and alarms report. Then `on_report` passes metrics, pictures and messages to the callbacks that show and store them.
 
-Reading order: run_spec, training/algorithm, training/assignments, training/events, sampling/fragments,
+Reading order: training/algorithm, run_spec, training/assignments, training/events, sampling/fragments,
 sampling/env_runner, sampling/matchups, sampling/acting, sampling/opponent_slots, ppo/algorithm, ppo/experience,
-ppo/learner. The networks are in `marl_app/players/`, checkpoints in `marl_app/runs/`.
+ppo/learner. Who calls it: `tasks/train.py`. The networks are in `marl_app/players/`, checkpoints in `marl_app/runs/`.
 """

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl_app.league.league import League, Outcomes
 from marl_app.league.matchmakers.age_rank import AgeRank
 from marl_app.league.matchmakers.alphastar import AlphaStar
 from marl_app.league.matchmakers.elo import Elo, proximity
 from marl_app.league.matchmakers.ghost import Ghost
 from marl_app.league.matchmakers.latest import Latest
-from marl_app.league.matchmakers.matchmaker import Adaptive, Branch, Matchmaker
+from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker
 from marl_app.league.matchmakers.meta import Meta
 from marl_app.league.matchmakers.mix import Mix
 from marl_app.league.matchmakers.openai_five import OpenAIFive
@@ -22,34 +21,7 @@ from marl_app.league.matchmakers.rectified import Rectified, rectify
 from marl_app.league.matchmakers.uniform import Uniform
 from marl_app.league.meta.nash import Nash
 from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER, Learner
-from marl_app.league.schedule import EverySteps
-
-
-def league_of(matchmaker: Matchmaker, snapshots: int = 0, *learners: Learner) -> League:
-    league = League(learners or [Learner("main")], matchmaker, EverySteps(1))
-    for number in range(snapshots):
-        freeze(league, [*league.learners][number % len(league.learners)])
-    return league
-
-
-def freeze(league: League, learner: str = "main") -> None:
-    league.add_snapshot(learner, f"{len(league.snapshots):064x}", len(league.snapshots), "x")
-
-
-def outcomes(learner: str, rows: list[tuple[str, str, int, int]]) -> Outcomes:
-    """One row per (opponent, rule, wins, losses)."""
-    wins, losses = np.array([row[2:] for row in rows], np.int64).reshape(-1, 2).T
-    zeros = np.zeros(len(rows), np.int64)
-    names = tuple(r[0] for r in rows)
-    return Outcomes(learner, names, tuple(r[1] for r in rows), zeros, wins, zeros, losses, zeros, 1.0 * wins)
-
-
-def probabilities_of(branches: list[Branch]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for branch in branches:
-        for player, p in zip(branch.opponents, branch.probabilities.tolist(), strict=True):
-            total[player] = total.get(player, 0.0) + branch.probability * p
-    return total
+from tests.league.leagues import freeze, league_of, outcomes, probabilities_of
 
 
 def test_ghost_meets_the_newest_snapshots() -> None:

@@ -32,7 +32,7 @@ def uniform_league(pool):
 
 def test_residency_covers_the_slots_of_an_env_runner_and_its_racks_cache():
     racks = {"r0": frozenset("ab"), "r1": frozenset("c")}
-    assigner = Assigner(uniform_league(10), lambda: racks, 0.5, pipelined=False)
+    assigner = Assigner(uniform_league(10), lambda: racks, 0.5, prefetching=False)
     # The third env runner is on a node without a rack label, so without a cache.
     assigner.update_residency([Answer(1, "r0", ("x",)), Answer(2, "r1", ()), Answer(3, "", ("y",))])
     assert [assigner.resident(runner) for runner in range(5)] == [set(), set("abx"), {"c"}, {"y"}, set()]
@@ -45,7 +45,7 @@ def test_resident_snapshots_are_assigned_more_often():
     """A tenth is resident: tolerance 0.5 raises its share to 0.1 + 0.5 x 0.9 = 0.55, a distortion of 0.45."""
     league = uniform_league(100)
     resident = tuple(snapshot.digest for snapshot in league.snapshots[:10])
-    assigner = Assigner(league, dict, 0.5, pipelined=False)
+    assigner = Assigner(league, dict, 0.5, prefetching=False)
     assigner.update_residency([Answer(1, "", resident)])
     rng, requests, share = np.random.default_rng(0), 3000, {1: 0.0, 2: 0.0}
     for runner in share:
@@ -63,8 +63,8 @@ def test_resident_snapshots_are_assigned_more_often():
     assert assigner.pop_totals().means() == {}
 
 
-def test_a_pipelined_assignment_is_played_one_request_later():
-    assigner = Assigner(uniform_league(50), dict, 0.0, pipelined=True)
+def test_a_prefetched_assignment_is_played_one_request_later():
+    assigner = Assigner(uniform_league(50), dict, 0.0, prefetching=True)
     league_assign, made = assigner._league.assign, []
     assigner._league.assign = lambda *arguments: made.append(league_assign(*arguments)) or made[-1]
     rng = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def test_a_pipelined_assignment_is_played_one_request_later():
             assert set(answer.prefetch_digests) == {opponent.digest for opponent in assignment.opponents}
     # In another learner's turn the prefetched assignment is dropped.
     assert assigner.assign("other", 1, 2, rng).assignment is made[-1]
-    plain = Assigner(uniform_league(50), dict, 0.0, pipelined=False).assign("other", 1, 2, rng)
+    plain = Assigner(uniform_league(50), dict, 0.0, prefetching=False).assign("other", 1, 2, rng)
     assert plain.assignment.learner == "other" and plain.prefetch_digests == ()
 
 

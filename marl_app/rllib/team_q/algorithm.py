@@ -32,7 +32,7 @@ from marl_app.rllib.team_q.mixers import MIXERS, Mixer
 from marl_app.rllib.team_q.replay import Replay
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.config import MatchConfig
-from marl_app.rllib.training.weights import Weights
+from marl_app.rllib.training.weights import LearnerArrays
 
 
 class TeamQConfig(MatchConfig):
@@ -122,7 +122,7 @@ class TeamQ(MatchAlgorithm):
         steps, shares = zip(*self.config.settings.epsilon, strict=True)
         return float(np.interp(self.counters.env_steps, steps, shares))
 
-    def weights_to_play(self, weights: Weights) -> Weights:
+    def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
         """Add epsilon for each network: env runners explore, and saved players play greedily."""
         epsilon = np.array(self.epsilon, np.float32)
         return {**weights, **{f"{network.name}/epsilon": epsilon for network in self.spec.networks}}

@@ -32,7 +32,7 @@ from marl_app.rllib.training.report import iteration_report
 from marl_app.rllib.training.sampler import Sampler
 from marl_app.rllib.training.stats import IterationStats, share_done
 from marl_app.rllib.training.turns import Turns
-from marl_app.rllib.training.weights import LearnerWeights, Snapshots, Weights
+from marl_app.rllib.training.weights import LearnerArrays, LearnerWeights, Snapshots
 from marl_app.runs.state import Counters, RunState, Trainee
 from marl_app.store.traffic import Traffic
 
@@ -109,19 +109,19 @@ class MatchAlgorithm(Algorithm):
     # One iteration.
 
     def training_step(self) -> None:
-        """Collect a batch for the learner whose turn it is, and train it."""
+        """Collect a batch for the learner whose turn it is, and train it. The steps are those of `marl_app.rllib`."""
         self.mid_iteration = True
-        # 1. Wait until env runners have delivered a batch. Each request names its opponents (`_make_request`).
+        # 1. and 2. Request fragments (`_make_request`) and wait until env runners have played a batch.
         began = time.perf_counter()
         fragments = self._sampler.collect()
         wait_seconds = time.perf_counter() - began
-        # 2. Count the fragments, and record their results in the league.
+        # 3. Count the fragments, record their results in the league, and end the turn of the learner if it is over.
         self._record(fragments)
         self.stats.wait_seconds = wait_seconds
-        # 3. With runtime.pipeline env runners collect the next batch meanwhile; its weights are one update old.
+        # 4. With runtime.pipeline env runners play the next batch while the learner trains, with the weights of now.
         if self.spec.settings.runtime.pipeline:
             self._sampler.request()
-        # 4. Train. A slow env runner may have delivered a fragment of the turn before, of another learner.
+        # 5. Train. A slow env runner may have delivered a fragment of another learner, whose turn is over.
         began = time.perf_counter()
         for learner, learner_fragments in by_learner(fragments).items():
             self.train_learner(learner, learner_fragments)
@@ -158,9 +158,9 @@ class MatchAlgorithm(Algorithm):
 
     @property
     def fresh_slots(self) -> int:
-        """How many new opponents a request may bring: as many as an env runner has slots if the whole pool fits.
+        """How many new opponents a request may bring: all slots of an env runner if the pool fits, otherwise half.
 
-        Otherwise half of the slots: matches under way are finished in the other half.
+        Running matches are finished in the other half.
         """
         slots, players = self.spec.settings.runtime.opponent_slots, len(self.league.snapshots) + len(self.trainees) - 1
         return slots if players <= slots else max(1, slots // 2)
@@ -191,7 +191,7 @@ class MatchAlgorithm(Algorithm):
         """Train a learner on its fragments: what an algorithm is."""
         raise NotImplementedError
 
-    def weights_to_play(self, weights: Weights) -> Weights:
+    def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
         """Return what env runners play with, given a learner's weights; an algorithm may add exploration."""
         return weights
 
@@ -200,18 +200,22 @@ class MatchAlgorithm(Algorithm):
         return {}
 
     def log_result(self, result: dict[str, Any]) -> None:
-        """Close the iteration: its report, the callbacks' answers to it, and then `on_report` with both."""
+        """End the iteration: RLlib calls this hook after `training_step`, with its own result."""
+        self.end_iteration(result)
+        Trainable.log_result(self, result)
+
+    def end_iteration(self, result: dict[str, Any]) -> None:
+        """Step 6: report the iteration, collect the callbacks' answers, and pass both to `on_report`."""
         now = time.monotonic()
         self.stats.seconds, self._iteration_ended = now - self._iteration_ended, now
         self.counters.seconds += self.stats.seconds
-        self.report = iteration_report(self, result) | self.metrics_of_iteration()
+        self.report = iteration_report(self, result) | self.metrics_of_iteration()  # before learners are frozen
         self.mid_iteration = False
         images: dict[str, Image] = {}
         for answer in self.events.results("on_train_result", metrics_logger=self.metrics, result=result):
             self.report |= answer.metrics
             images |= answer.images
         self.events.report(self.report, images, iteration=True)
-        Trainable.log_result(self, result)
 
     # What callbacks answer.
 

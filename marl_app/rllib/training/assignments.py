@@ -1,4 +1,7 @@
-"""Assignments for env runners: which opponents each one plays, near the weights and one request ahead if configured."""
+"""Assignments for env runners: the opponents of each request.
+
+Optionally with a preference for resident snapshots, and made one request early, so that env runners prefetch.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +56,14 @@ class Assigner:
     """Makes the assignments of `league` for env runners.
 
     inventory: what the rack caches hold. tolerance: how far resident snapshots may be preferred (`league.placement`).
-    pipelined: an env runner plays the assignment that was made at its request before, and prefetches the new one.
+    prefetching: an env runner plays the assignment that was made at its previous request, and prefetches the new one.
     """
 
-    def __init__(self, league: League, inventory: Inventory, tolerance: float, pipelined: bool) -> None:
+    def __init__(self, league: League, inventory: Inventory, tolerance: float, prefetching: bool) -> None:
         self._league = league
         self._inventory = inventory
         self._tolerance = tolerance
-        self._pipelined = pipelined
+        self._prefetching = prefetching
         self._rack_digests: Mapping[str, frozenset[str]] = {}
         self._runner_digests: dict[int, tuple[str, tuple[str, ...]]] = {}  # env runner -> its rack, digests in slots
         self._next: dict[int, Assignment] = {}  # env runner -> the assignment that it is prefetching
@@ -86,7 +89,7 @@ class Assigner:
         seconds = time.perf_counter() - began
         message_bytes = len(pickle.dumps(assignment))  # what Ray would send; only counted here
         self._totals.accumulate(AssignmentTotals(1, seconds, message_bytes, assignment.distortion))
-        if not self._pipelined:
+        if not self._prefetching:
             return RunnerAssignment(assignment)
         # Play the assignment whose snapshots this runner was told to prefetch; a new turn's learner has none yet.
         planned, self._next[runner] = self._next.get(runner), assignment

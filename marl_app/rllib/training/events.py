@@ -1,8 +1,9 @@
 """Callbacks: RLlib's, and the events that a run of matches adds.
 
 A callback answers an event with values, and the algorithm decides what becomes of them: metrics and pictures go to
-TensorBoard, messages to the terminal, measurements into the league and the run's state. So a callback never writes on
-the algorithm, and the order of callbacks does not matter.
+TensorBoard, messages to the terminal, measurements into the run's state. A callback sets no attribute of the algorithm;
+to act, it calls a method, as `snapshots.freeze`. Callbacks run in the configured order, and later ones see the effects
+of earlier ones.
 
     on_run_start       the algorithm is built
     on_sample_request  which opponents? One callback answers, with the opponents of one request

@@ -25,8 +25,8 @@ from marl_app.store.codec import decode
 from marl_app.store.provenance import publish
 from marl_app.store.reader import FETCH_ERRORS, DirectReader
 
-Weights = dict[str, NDArray[Any]]
-"""All weights of a learner under `network/parameter`."""
+LearnerArrays = dict[str, NDArray[Any]]
+"""All weights of a learner under `network/parameter`, copies."""
 
 
 class LearnerWeights:
@@ -35,7 +35,9 @@ class LearnerWeights:
     to_play: learner's weights -> what env runners play with, if that is something else.
     """
 
-    def __init__(self, learner_group: LearnerGroup, spec: RunSpec, to_play: Callable[[Weights], Weights]) -> None:
+    def __init__(
+        self, learner_group: LearnerGroup, spec: RunSpec, to_play: Callable[[LearnerArrays], LearnerArrays]
+    ) -> None:
         self._learner_group = learner_group
         self._spec = spec
         self._to_play = to_play
@@ -43,7 +45,7 @@ class LearnerWeights:
         self._broadcasts: dict[str, Any] = {}
         self.parameters = self.broadcast_bytes = 0
 
-    def read(self, learner: str) -> Weights:
+    def read(self, learner: str) -> LearnerArrays:
         """Return copies of a learner's weights as they are now."""
         ids = self._spec.module_ids(learner)
         components = [f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}/{module_id}" for module_id in ids.values()]
