@@ -33,7 +33,8 @@ def build(config: Config) -> MatchConfig:
     with config_errors("env"):
         env = make_env(1)
     with closing(env):
-        rllib: MatchConfig = class_at(config.algorithm.rllib_config)()
+        with config_errors("algorithm"):
+            rllib: MatchConfig = class_at(config.algorithm.rllib_config)()
         rllib.check_env(env, config.algorithm)
         policies = config.policies
         with config_errors("policies"):

@@ -11,8 +11,8 @@ from marl_app.config.section import Section, key
 
 
 @dataclass
-class AlgorithmConfig(Section):
-    """Keys that all learning algorithms share. Each family adds keys, which exist only where the family is chosen.
+class AlgorithmSettings(Section):
+    """Keys that all learning algorithms share. A family adds keys; with another algorithm they are unknown keys.
 
     A family is a subclass in a module that imports neither Ray nor torch, such as `rllib/ppo/settings.py`. The options
     of `conf/algorithm` name it: `defaults: [/marl_app.rllib.ppo.settings.PPOSettings@_here_, _self_]`.
@@ -29,7 +29,7 @@ class AlgorithmConfig(Section):
     grad_clip_by: str = key("What grad_clip limits.", choices=("value", "norm", "global_norm"))
     train_batch_size_per_learner: int = key("Env steps collected per iteration, for each learner process.", at_least=1)
     minibatch_size: int = key(
-        "Rows per gradient step: agent steps in PPO, env steps in value decomposition.", at_least=1
+        "Rows per gradient step: agent steps, or env steps of a team (value decomposition).", at_least=1
     )
     death_masking: bool = key("Whether a central state has zeros in place of agents that have finished.")
     normalize_rewards: bool = key(

@@ -16,7 +16,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from marl_app.config.algorithms import AlgorithmConfig
+from marl_app.config.algorithms import AlgorithmSettings
 from marl_app.config.compose import compose_job
 from marl_app.config.section import describe_bounds
 from marl_app.config.tree import CONF, Key, algorithm_families, groups, options, schema_keys
@@ -51,7 +51,7 @@ def render() -> str:
             _table([key for key in keys if key.section is section.type and key.path != section.path], defaults)
         )
         # Each family of algorithms has its keys and defaults.
-        for option, family in algorithm_families().items() if section.type is AlgorithmConfig else ():
+        for option, family in algorithm_families().items() if section.type is AlgorithmSettings else ():
             parts.append(f"#### {section.path}: {option}\n\n{family.__doc__}\n")
             chosen = OmegaConf.to_container(compose_job([*no_local, f"{section.path}={option}"]))
             parts.append(_table([key for key in keys if key.section is family], chosen))

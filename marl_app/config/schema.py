@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from marl_app.config.algorithms import AlgorithmConfig
+from marl_app.config.algorithms import AlgorithmSettings
 from marl_app.config.errors import ConfigError
 from marl_app.config.section import Section, key
 from marl_app.config.targets import check_leaf
@@ -20,7 +20,7 @@ from marl_app.league.players import LINEAGE, MAIN_AGENT, ROLES
 
 __all__ = [
     "SHARING",
-    "AlgorithmConfig",
+    "AlgorithmSettings",
     "CheckpointConfig",
     "Config",
     "EvaluationConfig",
@@ -247,7 +247,7 @@ class Config(Section):
     run: str | None = key("A run directory that the task reads; training reads none.")
     stop: StopConfig = key("When the run ends.")
     env: Leaf = key("The environment, which follows the batched contract.")
-    algorithm: AlgorithmConfig = key("The learning algorithm.")
+    algorithm: AlgorithmSettings = key("The learning algorithm.")
     model: Leaf = key("The network.")
     policies: PoliciesConfig = key("Which network each agent acts with.")
     league: LeagueConfig = key("The league: learners, pool and matchmaking.")

@@ -10,9 +10,10 @@ from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import yaml
 from omegaconf import OmegaConf
 
-from marl_app.config.algorithms import AlgorithmConfig
+from marl_app.config.algorithms import AlgorithmSettings
 from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.flatten import flatten
 from marl_app.config.schema import Config
@@ -60,27 +61,29 @@ def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
         if is_dataclass(hint):
             assert isinstance(hint, type)
             yield from schema_keys(hint, f"{path}{item.name}.")
-            for family in algorithm_families().values() if hint is AlgorithmConfig else ():
-                yield from _added_keys(family, hint, f"{path}{item.name}.")
+            for family in algorithm_families().values() if hint is AlgorithmSettings else ():
+                yield from _added_keys(family, f"{path}{item.name}.")
         elif entry := item.metadata.get("entries"):
             yield Key(f"{path}{item.name}.<name>", entry, False, item, entry)
             yield from schema_keys(entry, f"{path}{item.name}.<name>.")
 
 
-def _added_keys(section: type, base: type, path: str) -> Iterator[Key]:
-    """Yield the keys that a section adds to those of its base."""
-    inherited = {item.name for item in fields(base)}
-    return (key for key in schema_keys(section, path) if key.field.name not in inherited)
+def _added_keys(family: type[AlgorithmSettings], path: str) -> Iterator[Key]:
+    """Yield the keys that a family declares itself, without those of the class that it is derived from."""
+    inherited = {item.name for base in family.__mro__[1:] if is_dataclass(base) for item in fields(base)}
+    return (key for key in schema_keys(family, path) if key.field.name not in inherited)
 
 
-def algorithm_families() -> dict[str, type[AlgorithmConfig]]:
-    """Return the settings classes that the options of `algorithm` begin with, by the first option of each.
+def algorithm_families() -> dict[str, type[AlgorithmSettings]]:
+    """Return option -> settings class: for each class that options of `algorithm` name, the alphabetically first.
 
     Raises ConfigError for a class that cannot be imported.
     """
-    families: dict[str, type[AlgorithmConfig]] = {}
+    families: dict[str, type[AlgorithmSettings]] = {}
     for file in sorted(_files("algorithm")):
-        named = re.search(r"^defaults: *\[ */([\w.]+)@_here_", file.read_text(encoding="utf-8"), re.MULTILINE)
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        entries = [re.fullmatch(r"/([\w.]+)@_here_", str(entry)) for entry in content.get("defaults", [])]
+        named = next(filter(None, entries), None)
         if named is None:
             continue  # an option that begins with another option, as mappo with ippo
         module, _, name = named[1].rpartition(".")
@@ -88,9 +91,12 @@ def algorithm_families() -> dict[str, type[AlgorithmConfig]]:
             family = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(f"algorithm={file.stem}: {named[1]} cannot be imported: {first_line(error)}") from error
-        if not (isinstance(family, type) and issubclass(family, AlgorithmConfig)):
-            raise ConfigError(f"algorithm={file.stem}: {named[1]} is not a subclass of AlgorithmConfig")
-        families.setdefault(file.stem, family)
+        if not (isinstance(family, type) and issubclass(family, AlgorithmSettings)):
+            raise ConfigError(f"algorithm={file.stem}: {named[1]} is not a subclass of AlgorithmSettings")
+        if "__dataclass_fields__" not in vars(family):
+            raise ConfigError(f"algorithm={file.stem}: {named[1]} is not decorated with @dataclass")
+        if family not in families.values():
+            families[file.stem] = family
     return families
 
 

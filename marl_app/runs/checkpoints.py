@@ -3,7 +3,7 @@
 A checkpoint is a directory that appears whole, by a rename, or not at all:
 
     checkpoint-00000120/
-      player-main.safetensors  weights of the learner `main`, as a player that can be loaded (see `player.py`); one each
+      player-main.safetensors  weights of the learner `main`, as a player (`players/encoding.py`); a file per learner
       learner.safetensors      optimizer and torch RNG state, and what else RLlib's learner keeps
       state.json               iteration, counters, league, RNG
       manifest.json            SHA-256 of the others; written last
@@ -43,8 +43,8 @@ class Checkpoint:
 def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes], keep: int) -> Path:
     """Write the files of a checkpoint of this iteration, with a manifest, and delete all but the newest `keep`.
 
-    Deleted too are directories that a killed writer left, and checkpoints of later iterations: the resumed run skipped
-    them, so they are damaged. Return the checkpoint's directory. Raises OSError if the disk is full.
+    Also deleted are unfinished directories of a killed writer, and checkpoints of later iterations, which a resume
+    found damaged and skipped. Return the checkpoint's directory. Raises OSError if the disk is full.
     """
     manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     files = {**files, MANIFEST: json.dumps(manifest).encode()}
@@ -52,7 +52,7 @@ def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes]
     for leftover in directory.glob(".checkpoint-*"):
         shutil.rmtree(leftover)
     name = f"checkpoint-{iteration:08d}"
-    # One from earlier in this iteration stays until the new one is there.
+    # A second checkpoint of an iteration gets a "+", so that the first one is deleted only when the second is whole.
     path, again = directory / name, directory / f"{name}+"
     if path.exists() and again.exists():
         shutil.rmtree(path)

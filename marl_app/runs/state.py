@@ -25,7 +25,7 @@ class Counters:
 
 
 @dataclass
-class Trainee:
+class LearnerTotals:
     """Totals of one learner, kept across a resume.
 
     `agent_steps`: its actions that it has trained on. `initial`: the digest of the weights that it began with, which
@@ -58,7 +58,7 @@ class RunState:
 
     iteration: int
     counters: Counters
-    trainees: dict[str, Trainee]
+    trainees: dict[str, LearnerTotals]
     turns: TurnState
     anchors: dict[str, dict[str, float]]
     exploitability: dict[str, float]
@@ -74,7 +74,7 @@ class RunState:
     def from_json(cls, state: Mapping[str, Any]) -> Self:
         """Return the state from what `to_json` gave, now or in 0.1.0. Raises KeyError if a part is missing."""
         trainees = {
-            name: Trainee(**{**totals, "reward_moments": Moments(**totals["reward_moments"])})
+            name: LearnerTotals(**{**totals, "reward_moments": Moments(**totals["reward_moments"])})
             for name, totals in state["trainees"].items()
         }
         return cls(

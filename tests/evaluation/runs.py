@@ -18,7 +18,7 @@ from marl_app.metrics.records import Records
 from marl_app.players.encoding import encode_player
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.networks import networks_for_env
-from marl_app.runs.state import Counters, RunState, Trainee, TurnState
+from marl_app.runs.state import Counters, LearnerTotals, RunState, TurnState
 from marl_app.store.disk import DiskStore
 
 ROCK, PAPER, SCISSORS = range(3)
@@ -74,7 +74,7 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
     state = RunState(
         iteration=len(lines),
         counters=Counters(trained_agent_steps=steps),
-        trainees={"main": Trainee(agent_steps=steps)},
+        trainees={"main": LearnerTotals(agent_steps=steps)},
         turns=TurnState({}, "main", 0),
         anchors={},
         exploitability={},

@@ -38,8 +38,8 @@ def gae(
     last_values: [R], the value after a row without successor: 0 where the agent's episode was terminated, the critic's
         value of the final observation where it was truncated or the fragment ended.
     blocks: (start, stop) of the rows of each step, in the order of time; together they cover all rows.
-    pending: rows whose successor is not known yet. Their advantage is 0 without meaning; their predecessors are
-        bootstrapped from their value.
+    pending: rows whose next decision is after the fragment. Their advantage is set to 0 and must be discarded; their
+        predecessors are bootstrapped from their value.
     """
     is_pending = np.zeros(len(rewards), np.bool_)
     if pending is not None:

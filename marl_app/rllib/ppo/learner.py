@@ -110,7 +110,10 @@ class MinibatchPPOLearner(PPOTorchLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: Mapping[str, Tensor], fwd_out: Mapping[str, Tensor]
     ) -> Tensor:
-        """Return RLlib's PPO loss of a minibatch: `batch` columns [R, ...], `fwd_out` distribution inputs [R, n]."""
+        """Return RLlib's PPO loss of a minibatch: `batch` columns [R, ...], `fwd_out` distribution inputs [R, n].
+
+        Sets `_terms`: each scalar is logged; `log_ratio`, `values` and `targets` [R] are read by the last hook.
+        """
         module = self.module[module_id]
         inputs, actions = fwd_out[Columns.ACTION_DIST_INPUTS], batch[Columns.ACTIONS]
         logp, entropy = logp_and_entropy(module, inputs, actions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from marl_app.config.algorithms import AlgorithmConfig, check_schedule
+from marl_app.config.algorithms import AlgorithmSettings, check_schedule
 from marl_app.config.errors import ConfigError
 from marl_app.config.section import check_number, key
 
@@ -13,7 +13,7 @@ CRITICS = ("local", "state", "agent_state")
 
 
 @dataclass
-class PPOSettings(AlgorithmConfig):
+class PPOSettings(AlgorithmSettings):
     """Proximal policy optimization (ppo, ippo, mappo), with RLlib's names and meanings."""
 
     rllib_config: ClassVar[str] = "marl_app.rllib.ppo.algorithm.LeaguePPOConfig"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from marl_app.config.algorithms import AlgorithmConfig, check_schedule
+from marl_app.config.algorithms import AlgorithmSettings, check_schedule
 from marl_app.config.errors import ConfigError
 from marl_app.config.section import key
 
 
 @dataclass
-class TeamQSettings(AlgorithmConfig):
+class TeamQSettings(AlgorithmSettings):
     """Value decomposition for a cooperative team (vdn, qmix), with the names and meanings of RLlib's DQN."""
 
     rllib_config: ClassVar[str] = "marl_app.rllib.team_q.algorithm.TeamQConfig"

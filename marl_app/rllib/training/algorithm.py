@@ -33,7 +33,7 @@ from marl_app.rllib.training.sampler import Sampler
 from marl_app.rllib.training.stats import IterationStats, share_done
 from marl_app.rllib.training.turns import Turns
 from marl_app.rllib.training.weights import LearnerArrays, LearnerWeights, Snapshots
-from marl_app.runs.state import Counters, RunState, Trainee
+from marl_app.runs.state import Counters, LearnerTotals, RunState
 from marl_app.store.traffic import Traffic
 
 STANDING_MAX_AGE_S = 5.0
@@ -46,7 +46,7 @@ class MatchAlgorithm(Algorithm):
     in this process. weights, snapshots: of the learners, and of the pool.
     counters, trainees, turns, anchors, exploitability, readings: see `RunState`, which a checkpoint keeps.
     stats, report: figures of the last iteration, as sums and under the names of `metrics/names.py`.
-    While `mid_iteration` is True these do not agree with one another, nor with the learners' weights.
+    While `mid_iteration` is True counters, league and the learners' weights are of different iterations.
     """
 
     config: MatchConfig
@@ -62,7 +62,7 @@ class MatchAlgorithm(Algorithm):
         self.records = Records(self.run_dir)
         # Totals, kept in checkpoints.
         self.counters = Counters()
-        self.trainees = {learner: Trainee() for learner in self.spec.learner_shares}
+        self.trainees = {learner: LearnerTotals() for learner in self.spec.learner_shares}
         self.turns = Turns(self.spec.learner_shares, settings.league.turn)
         self.anchors: dict[str, dict[str, float]] = {}
         self.exploitability: dict[str, float] = {}
@@ -188,7 +188,11 @@ class MatchAlgorithm(Algorithm):
         self.turns.end_iteration()
 
     def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
-        """Train a learner on its fragments: what an algorithm is."""
+        """Train a learner on its fragments. A subclass is an algorithm by this method.
+
+        It calls `learner_group.update`, aggregates the results under LEARNER_RESULTS, and adds 1 to `counters.updates`
+        and `trainees[learner].updates`. The weights are broadcast afterwards.
+        """
         raise NotImplementedError
 
     def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
@@ -277,7 +281,7 @@ class MatchAlgorithm(Algorithm):
         )
 
     def load_run_state(self, state: RunState) -> None:
-        """Go on from this state. Learners that it does not have begin new; those that only it has are left out."""
+        """Continue from this state. Learners missing in it start new; learners missing in this run are ignored."""
         self._iteration = state.iteration
         # In place: the parts of this object share both.
         vars(self.counters).update(vars(state.counters))

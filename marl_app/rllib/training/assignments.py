@@ -28,8 +28,11 @@ class RunnerAssignment:
 
 @dataclass
 class AssignmentTotals:
-    """Sums over `assignments`: seconds that the league took, bytes as messages, and the distance of each from the
-    matchmaker's distribution (total variation)."""
+    """Sums over a number of `assignments`.
+
+    seconds: time of the league. bytes: size as messages. distortion: total variation distance to the matchmaker's
+    distribution.
+    """
 
     assignments: int = 0
     seconds: float = 0.0

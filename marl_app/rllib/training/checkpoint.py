@@ -30,7 +30,9 @@ def save_checkpoint(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Pa
 
 
 def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
-    """Continue a freshly built algorithm where the checkpoint was written; learners that it does not have begin new.
+    """Continue a freshly built algorithm where the checkpoint was written.
+
+    Learners missing in the checkpoint start new; learners missing in this run are ignored.
 
     Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league or a
     learner refers to weights that the store does not have.

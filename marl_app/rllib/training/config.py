@@ -25,7 +25,7 @@ class MatchConfig(AlgorithmConfig):
         "train_batch_size_per_learner",
         "minibatch_size",
     )
-    """Keys of `algorithm` that go to RLlib's `training`, under the same names."""
+    """Keys of `algorithm` that go to RLlib's `training`, under the same names. Others are read from `settings`."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)

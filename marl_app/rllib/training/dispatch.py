@@ -11,8 +11,8 @@ from marl_app.rllib.training.events import CallbackResult, Image, RunReport, res
 class EventDispatcher:
     """Calls the hooks of all callbacks, in the order of the configuration's `callbacks`.
 
-    callbacks: of the run. arguments: keyword arguments of every hook. accept: takes over measurements of a result.
-    make_report: metrics, images, messages and whether these are of a whole iteration -> what `on_report` receives.
+    callbacks: all callbacks of the run. arguments: keyword arguments of every hook. accept: takes over the measurements
+    of a result. make_report: metrics, images, messages and whether these are of a whole iteration -> what `on_report` receives.
     """
 
     def __init__(

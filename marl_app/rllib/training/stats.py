@@ -18,7 +18,7 @@ from marl_app.store.traffic import Traffic
 class IterationStats:
     """What the last iteration did.
 
-    `seconds`: since the end of the iteration before; `wait_seconds` of it idle until enough experience had arrived.
+    `seconds`: since the end of the iteration before; `wait_seconds`: the part spent waiting for experience.
     `matches` that ended; `recorded`: matches counted in the payoff (not those that ended in a random opening).
     `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
     `learners`: who trained; one learner, unless an env runner delivered a fragment of the turn before.

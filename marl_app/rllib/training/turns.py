@@ -38,7 +38,7 @@ class Turns:
         self.passed[learner] += env_steps / self.shares[learner]
 
     def end_iteration(self) -> None:
-        """Count an iteration; after the last one of a turn the next learner's turn begins."""
+        """Count an iteration; after the last one of a turn the next turn begins."""
         self.left -= 1
         if not self.left:
             self._next()

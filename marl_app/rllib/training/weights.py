@@ -20,7 +20,7 @@ from marl_app.players.agent import player_from_bytes
 from marl_app.players.encoding import encode_player
 from marl_app.players.policy import Follower, Policy
 from marl_app.rllib.run_spec import RunSpec
-from marl_app.runs.state import Counters, Trainee
+from marl_app.runs.state import Counters, LearnerTotals
 from marl_app.store.codec import decode
 from marl_app.store.provenance import publish
 from marl_app.store.reader import FETCH_ERRORS, DirectReader
@@ -67,7 +67,7 @@ class LearnerWeights:
         self._learner_group.set_state({COMPONENT_LEARNER: {COMPONENT_RL_MODULE: modules}})
 
     def broadcast(self, learner: str) -> None:
-        """Make the learner's weights as they are now those that requests carry."""
+        """Make requests carry the learner's current weights."""
         weights = self.read(learner)
         self.parameters = sum(value.size for value in weights.values())
         self.broadcast_bytes = sum(value.nbytes for value in weights.values())
@@ -88,7 +88,7 @@ class Snapshots:
         league: League,
         weights: LearnerWeights,
         learner_group: LearnerGroup,
-        trainees: Mapping[str, Trainee],
+        trainees: Mapping[str, LearnerTotals],
         counters: Counters,
     ) -> None:
         self._spec = spec
