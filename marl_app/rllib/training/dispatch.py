@@ -12,7 +12,7 @@ class EventDispatcher:
     """Calls the hooks of all callbacks, in the order of the configuration's `callbacks`.
 
     callbacks: all callbacks of the run. arguments: keyword arguments of every hook. accept: takes over the measurements
-    of a result. make_report: metrics, images, messages and whether these are of a whole iteration -> what `on_report` receives.
+    of a result. make_report: (metrics, images, messages, whether of a whole iteration) -> what `on_report` receives.
     """
 
     def __init__(

@@ -147,7 +147,7 @@ class Snapshots:
         except FETCH_ERRORS:
             return None
 
-    def load(self, digest: str) -> Policy | Follower | None:
+    def load_player(self, digest: str) -> Policy | Follower | None:
         """Return a snapshot as a player that is ready to play; None as `fetch`."""
         data = self.fetch(digest)
         if data is None:
