@@ -76,7 +76,7 @@ def test_a_run_with_pools_per_side_is_resumed(run, tmp_path):
     load_checkpoint(again, latest_checkpoint(copy / "checkpoints"))
     assert again.league.state_dict() == algorithm.league.state_dict()
     for snapshot in algorithm.league.snapshots:
-        assert Agent(algorithm.snapshot(snapshot.digest)).metadata["side"] == snapshot.side
+        assert Agent(algorithm.snapshots.fetch(snapshot.digest)).metadata["side"] == snapshot.side
     again.stop()
 
 
@@ -107,7 +107,7 @@ def test_exact_values_in_kuhn_poker_and_exploiters_for_both_sides(tmp_path):
         algorithm.events.fire("on_run_end", status="finished")
         game = exact_game(algorithm.spec.make_env, 100_000)
         plans = {
-            snapshot.player.id: game.plans(game.behavior(Agent(algorithm.snapshot(snapshot.digest))))
+            snapshot.player.id: game.plans(game.behavior(Agent(algorithm.snapshots.fetch(snapshot.digest))))
             for snapshot in league.snapshots
         }
         first, second = (
