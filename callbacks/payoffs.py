@@ -90,7 +90,9 @@ class MeasurePayoffs(MatchCallback):
         if stake is not None and not Agent(agent).memory_size:
             game = exact_game(spec.make_env, self._max_histories)
             if game is not None:
-                self._exact = functools.partial(_exact_score, game, KnownPlans(game, algorithm.snapshots.load_player), stake)
+                self._exact = functools.partial(
+                    _exact_score, game, KnownPlans(game, algorithm.snapshots.load_player), stake
+                )
         if self._exact is None or spec.guests:
             self._simulator = ray.remote(num_cpus=0, max_restarts=-1)(Simulator).remote()
 
