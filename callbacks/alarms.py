@@ -7,7 +7,8 @@ from typing import Any
 
 from marl_app.league.alarms import Alarms, Reading
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import CallbackResult, MatchCallback
+from marl_app.rllib.training.callback import MatchCallback
+from marl_app.rllib.training.events import CallbackResult
 
 
 class WarnOfAlarms(MatchCallback):

@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.checkpoint import save_checkpoint
-from marl_app.rllib.training.events import CallbackResult, MatchCallback
+from marl_app.rllib.training.events import CallbackResult
 from marl_app.runs.references import write_run_references
 
 

@@ -19,7 +19,8 @@ from marl_app.evaluation.team import TEAM, TeamReturn, evaluate_team
 from marl_app.players.agent import Agent
 from marl_app.players.anchors import unplayable_reason
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import CallbackResult, MatchCallback
+from marl_app.rllib.training.callback import MatchCallback
+from marl_app.rllib.training.events import CallbackResult
 
 logger = logging.getLogger(__name__)
 

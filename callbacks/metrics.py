@@ -12,7 +12,8 @@ import numpy as np
 from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
 from marl_app.metrics.tensorboard import TensorBoard
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import CallbackResult, Image, MatchCallback, RunReport
+from marl_app.rllib.training.callback import MatchCallback
+from marl_app.rllib.training.events import CallbackResult, Image, RunReport
 
 
 class LogMetrics(MatchCallback):

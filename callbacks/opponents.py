@@ -6,7 +6,7 @@ from typing import Any
 
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.assignments import RunnerAssignment
-from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.callback import MatchCallback
 
 
 class SampleOpponents(MatchCallback):

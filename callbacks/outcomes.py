@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from marl_app.rllib.sampling.fragments import Fragment
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import MatchCallback
+from marl_app.rllib.training.callback import MatchCallback
 
 
 class RecordOutcomes(MatchCallback):

@@ -22,7 +22,8 @@ from marl_app.evaluation.known_plans import KnownPlans
 from marl_app.evaluation.play import play_matches
 from marl_app.players.agent import Agent, player_from_bytes
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import CallbackResult, MatchCallback
+from marl_app.rllib.training.callback import MatchCallback
+from marl_app.rllib.training.events import CallbackResult
 
 Floats = NDArray[np.float32]
 Counts = tuple[float, float, float, float]

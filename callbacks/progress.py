@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from marl_app.metrics.progress import ProgressLine
-from marl_app.rllib.training.events import MatchCallback, RunReport
+from marl_app.rllib.training.callback import MatchCallback
+from marl_app.rllib.training.events import RunReport
 
 
 class ShowProgress(MatchCallback):

@@ -7,7 +7,11 @@ import tokenize
 import tomllib
 from pathlib import Path
 
+import grimp
+import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("marl_app", "callbacks", "envs")
@@ -101,3 +105,18 @@ def test_sentences_use_the_words_of_the_field():
         if FORBIDDEN.search(text) and "FORBIDDEN" not in text
     ]
     assert not found, "\n".join(found)
+
+
+def test_there_are_no_import_circles():
+    # Lazy and type-only imports count too. A circle is a strongly connected component of more than one module.
+    graph = grimp.build_graph("marl_app", exclude_type_checking_imports=False)
+    modules = sorted(graph.modules)
+    number = {module: index for index, module in enumerate(modules)}
+    edges = [(number[a], number[b]) for a in modules for b in graph.find_modules_directly_imported_by(a)]
+    rows, columns = zip(*edges, strict=True)
+    matrix = csr_array((np.ones(len(edges)), (rows, columns)), shape=(len(modules), len(modules)))
+    _, component = connected_components(matrix, directed=True, connection="strong")
+    together = {}
+    for module, label in zip(modules, component.tolist(), strict=True):
+        together.setdefault(label, []).append(module)
+    assert [circle for circle in together.values() if len(circle) > 1] == []

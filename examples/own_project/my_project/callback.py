@@ -8,7 +8,8 @@ import numpy as np
 
 from marl_app.players.agent import Agent
 from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.rllib.training.events import CallbackResult, MatchCallback
+from marl_app.rllib.training.callback import MatchCallback
+from marl_app.rllib.training.events import CallbackResult
 
 
 class CountWinningMoves(MatchCallback):

@@ -1,35 +1,15 @@
-"""Callbacks: RLlib's, and the events that a run of matches adds.
-
-A callback answers an event with values, and the algorithm decides what becomes of them: metrics and pictures go to
-TensorBoard, messages to the terminal, measurements into the run's state. A callback sets no attribute of the algorithm;
-to act, it calls a method, as `snapshots.freeze`. Callbacks run in the configured order, and later ones see the effects
-of earlier ones.
-
-    on_run_start       the algorithm is built
-    on_sample_request  which opponents? One callback answers, with the opponents of one request
-    on_fragment        experience has arrived, and its results are in the league
-    on_train_result    RLlib's: an iteration is over
-    on_report          what the others answered, for those that show or store it
-    on_run_end         the run ends, however it ends
-"""
+"""What callbacks and the algorithm exchange at events: the results of a hook, and the report of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ray.rllib.callbacks.callbacks import RLlibCallback
 
 from marl_app.league.alarms import Reading
-from marl_app.rllib.sampling.fragments import Fragment
-from marl_app.rllib.training.assignments import RunnerAssignment
-
-if TYPE_CHECKING:
-    from marl_app.rllib.training.algorithm import MatchAlgorithm
 
 Image = NDArray[np.uint8]
 """A picture, uint8 [height, width, 3]."""
@@ -76,30 +56,6 @@ class RunReport:
     iteration: bool
     share_done: float | None
     seconds: float
-
-
-class MatchCallback(RLlibCallback):
-    """A callback of the algorithm's process. Every hook receives the algorithm, to read from."""
-
-    def on_run_start(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> Answer:
-        """After the algorithm was built, before a checkpoint is loaded."""
-
-    def on_sample_request(
-        self, *, algorithm: MatchAlgorithm, learner: str, runner: int, **kwargs: Any
-    ) -> RunnerAssignment | None:
-        """Return the opponents of this learner for the next fragment of env runner `runner`. One callback answers."""
-
-    def on_fragment(self, *, algorithm: MatchAlgorithm, fragment: Fragment, **kwargs: Any) -> Answer:
-        """After a fragment has arrived and was recorded, before it is trained on."""
-
-    def on_train_result(self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any) -> Answer:
-        """After an iteration; `result` is RLlib's."""
-
-    def on_report(self, *, algorithm: MatchAlgorithm, report: RunReport, **kwargs: Any) -> None:
-        """After other events: show or store what callbacks answered."""
-
-    def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> Answer:
-        """Once, when the run ends: `status` is finished, interrupted or failed."""
 
 
 def results_of(answer: Answer) -> Iterator[CallbackResult]:

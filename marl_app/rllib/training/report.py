@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from ray.rllib.utils.metrics import ALL_MODULES, LEARNER_RESULTS
 
+from marl_app.league.league import League
+from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.training.cached_standing import CachedStanding
+from marl_app.rllib.training.stats import IterationStats
+from marl_app.rllib.training.weights import LearnerWeights
+from marl_app.runs.state import Counters, LearnerTotals
 from marl_app.store.outbox import count_queued
-
-if TYPE_CHECKING:
-    from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.store.store import Store
+from marl_app.store.traffic import Traffic
 
 LEARNER_KEYS = {
     "policy_loss": "policy_loss",
@@ -28,12 +33,27 @@ LEARNER_KEYS = {
 """RLlib's and the learners' names -> ours. With several networks per player the mean over those that report it."""
 
 
-def iteration_report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
+class ReportedRun(Protocol):
+    """What the report reads from the run."""
+
+    iteration: Any  # RLlib's property
+    spec: RunSpec
+    league: League
+    store: Store
+    weights: LearnerWeights
+    counters: Counters
+    trainees: dict[str, LearnerTotals]
+    stats: IterationStats
+    traffic: Traffic
+    standing: CachedStanding
+
+
+def iteration_report(run: ReportedRun, result: Mapping[str, Any]) -> dict[str, float]:
     """Return the metrics of the iteration that has just ended; `result` is RLlib's."""
-    stats, counters = algorithm.stats, algorithm.counters
+    stats, counters = run.stats, run.counters
     seconds = max(stats.seconds, 1e-9)
     values = {
-        "iteration": algorithm.iteration,
+        "iteration": run.iteration,
         "seconds": counters.seconds,
         "steps/env_steps": counters.env_steps,
         "steps/trained_agent_steps": counters.trained_agent_steps,
@@ -43,8 +63,8 @@ def iteration_report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> di
         "throughput/learn_share": stats.learn_seconds / seconds,
         "learner/batch_rows": stats.rows,
         "learner/rows_per_env_step": stats.rows / stats.env_steps,
-        "policies/parameters": algorithm.weights.parameters,
-        "policies/broadcast_bytes": algorithm.weights.broadcast_bytes,
+        "policies/parameters": run.weights.parameters,
+        "policies/broadcast_bytes": run.weights.broadcast_bytes,
         "staleness/updates": stats.staleness,
         "matches/per_s": stats.matches / seconds,
         "health/env_runner_restarts": counters.restarts,
@@ -58,27 +78,27 @@ def iteration_report(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> di
         values["matches/first_side_score"] = first / matches
     if stats.recorded:
         values["league/self_play_share"] = matches / stats.recorded
-    return values | _learners(algorithm, result) | _league(algorithm) | _assigned(algorithm) | _snapshots(algorithm)
+    return values | _learners(run, result) | _league(run) | _assigned(run) | _snapshots(run)
 
 
-def _assigned(algorithm: MatchAlgorithm) -> dict[str, float]:
+def _assigned(run: ReportedRun) -> dict[str, float]:
     """Return metrics of assignments: rate, bytes, and the distortion by placement."""
-    means = algorithm.stats.assigned.means()
+    means = run.stats.assigned.means()
     distortion = means.pop("distortion", None)
     values = {f"control_plane/{name}": value for name, value in means.items()}
-    if distortion is not None and algorithm.spec.settings.league.placement_tolerance:
+    if distortion is not None and run.spec.settings.league.placement_tolerance:
         values["league/placement_distortion"] = distortion
     return values
 
 
-def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str, float]:
+def _learners(run: ReportedRun, result: Mapping[str, Any]) -> dict[str, float]:
     """Return what the learners that trained report: the main one under `learner/`, others under `learners/<name>/`.
 
     With several learners also the totals of each of them.
     """
     values: dict[str, float] = {}
-    for learner in algorithm.stats.learners:
-        prefix = "learner/" if learner == algorithm.spec.main_learner else f"learners/{learner}/"
+    for learner in run.stats.learners:
+        prefix = "learner/" if learner == run.spec.main_learner else f"learners/{learner}/"
         modules = [
             figures
             for name, figures in result.get(LEARNER_RESULTS, {}).items()
@@ -89,37 +109,37 @@ def _learners(algorithm: MatchAlgorithm, result: Mapping[str, Any]) -> dict[str,
             for theirs, ours in LEARNER_KEYS.items()
             if (found := [figures[theirs] for figures in modules if theirs in figures])
         }
-    if len(algorithm.trainees) > 1:
-        for learner, trainee in algorithm.trainees.items():
+    if len(run.trainees) > 1:
+        for learner, trainee in run.trainees.items():
             values[f"learners/{learner}/env_steps"] = trainee.env_steps
             values[f"learners/{learner}/trained_agent_steps"] = trainee.agent_steps
-            values[f"learners/{learner}/resets"] = algorithm.league.careers[learner].resets
-            values[f"learners/{learner}/snapshots"] = len(algorithm.league.view.snapshots_of(learner))
-            values |= {f"learners/{learner}/{name}": value for name, value in _strength(algorithm, learner).items()}
+            values[f"learners/{learner}/resets"] = run.league.careers[learner].resets
+            values[f"learners/{learner}/snapshots"] = len(run.league.view.snapshots_of(learner))
+            values |= {f"learners/{learner}/{name}": value for name, value in _strength(run, learner).items()}
     return values
 
 
-def _strength(algorithm: MatchAlgorithm, learner: str) -> dict[str, float]:
+def _strength(run: ReportedRun, learner: str) -> dict[str, float]:
     """Return a learner's win rates and Elo; they are omitted while undefined."""
-    league = algorithm.league
+    league = run.league
     pool = [snapshot.player.id for snapshot in league.snapshots]
     values: dict[str, float] = {}
     games = league.payoff.games(learner, pool)
     if games.sum():
         values["win_rate/pool"] = float(np.average(league.payoff.win_rates(learner, pool), weights=games))
         values |= {f"win_rate/{band}": score for band, (score, played) in league.bands(learner).items() if played}
-    if pool and learner in (ratings := algorithm.standing().ratings):
+    if pool and learner in (ratings := run.standing().ratings):
         values["elo"] = ratings[learner]
     return values
 
 
-def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
+def _snapshots(run: ReportedRun) -> dict[str, float]:
     """Return traffic of loading opponents; links that were never used in the run are omitted."""
-    stats, traffic = algorithm.stats, algorithm.stats.traffic
+    stats, traffic = run.stats, run.stats.traffic
     values: dict[str, float] = {"snapshots/runner_private_bytes": stats.private_bytes}
-    if not algorithm.league.snapshots:
+    if not run.league.snapshots:
         return values
-    for link, crossed in algorithm.traffic.count.items():
+    for link, crossed in run.traffic.count.items():
         if crossed:
             values |= {f"snapshots/{link}/bytes": traffic.bytes[link], f"snapshots/{link}/count": traffic.count[link]}
     if traffic.requests:
@@ -131,17 +151,17 @@ def _snapshots(algorithm: MatchAlgorithm) -> dict[str, float]:
         "snapshots/corrupt": traffic.corrupt,
         "snapshots/bypassed": traffic.bypassed,
         "snapshots/failed": traffic.failed,
-        "snapshots/queued": count_queued(algorithm.store),
+        "snapshots/queued": count_queued(run.store),
     }
 
 
-def _league(algorithm: MatchAlgorithm) -> dict[str, float]:
-    pool = [snapshot.player.id for snapshot in algorithm.league.snapshots]
+def _league(run: ReportedRun) -> dict[str, float]:
+    pool = [snapshot.player.id for snapshot in run.league.snapshots]
     values = {"league/pool_size": float(len(pool))}
-    strength = _strength(algorithm, algorithm.spec.main_learner)
+    strength = _strength(run, run.spec.main_learner)
     values |= {f"league/{name}": value for name, value in strength.items()}
     if pool:
-        standing = algorithm.standing()
+        standing = run.standing()
         values["league/elo_pool_mean"] = float(np.mean([standing.ratings.get(player, 0.0) for player in pool]))
         for name in ("effective_pool_size", "meta_strategy_size", "cyclic_share"):
             if (value := getattr(standing, name)) is not None:
