@@ -25,7 +25,7 @@ from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.events import CallbackResult
 
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Counts = tuple[float, float, float, float]
 """Wins, draws, losses, and the sum of the scores."""
 
@@ -39,7 +39,7 @@ class Simulator:
     def __init__(self) -> None:
         os.nice(10)
 
-    def simulate(self, lineup: Sequence[bytes], make_env: MakeEnv, games: int, seed: int, swap: bool) -> Floats:
+    def simulate(self, lineup: Sequence[bytes], make_env: MakeEnv, games: int, seed: int, swap: bool) -> Float32s:
         """Return each player's scores in `games` matches with sampled actions: float32 [games, players].
 
         With `swap` the players take the seats in every order, one order after the other; else in the lineup's order.
@@ -55,7 +55,7 @@ class Simulator:
             env.close()
 
 
-def counts_of(scores: Floats) -> Counts:
+def counts_of(scores: Float32s) -> Counts:
     """Return wins, draws, losses and the sum of the scores [games] of one player."""
     wins, losses = int((scores > 0.5 + 1e-6).sum()), int((scores < 0.5 - 1e-6).sum())
     return wins, len(scores) - wins - losses, losses, float(scores.sum(dtype=np.float64))

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Array = NDArray[Any]
 ActionSpace = spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
 
@@ -71,7 +71,7 @@ class Step(NamedTuple):
         agents that finished early.
     """
 
-    rewards: Floats
+    rewards: Float32s
     terminated: Bools
     truncated: Bools
     finished: Bools
@@ -138,7 +138,7 @@ class BatchedEnv(ABC):
         """
 
     @abstractmethod
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return the score of each side of matches that have just ended: float32 [K, sides] in [0, 1].
 
         A side with more than 0.5 has won, with 0.5 drawn. A win is 1 and a loss 0, except in zero-sum games of two
@@ -147,7 +147,7 @@ class BatchedEnv(ABC):
         the other sides beaten (a tie counts half); with a single side it is always 0.5 and carries no information.
         """
 
-    def state(self, matches: Ints) -> Floats | None:
+    def state(self, matches: Ints) -> Float32s | None:
         """Return the global state of the matches, float32 [K, *state shape]; None without a `state_space`."""
         return None
 
@@ -159,7 +159,7 @@ MakeEnv = Callable[[int], BatchedEnv]
 """Number of matches -> an environment of that many matches."""
 
 
-def scores_from_returns(returns: Floats, sides: Sequence[Sequence[int]], stake: float | None = None) -> Floats:
+def scores_from_returns(returns: Float32s, sides: Sequence[Sequence[int]], stake: float | None = None) -> Float32s:
     """Return scores [K, sides] from returns of agents [K, agents]: the share of the other sides with a lower return.
 
     The return of a side is the sum over its agents; a tie counts half; a single side scores 0.5.
@@ -172,11 +172,11 @@ def scores_from_returns(returns: Floats, sides: Sequence[Sequence[int]], stake: 
         return np.full(totals.shape, 0.5, np.float32)
     if stake is not None:
         own_minus_other = totals - totals[:, ::-1]
-        sized: Floats = np.clip(0.5 + own_minus_other / (4 * stake), 0.0, 1.0).astype(np.float32)
+        sized: Float32s = np.clip(0.5 + own_minus_other / (4 * stake), 0.0, 1.0).astype(np.float32)
         return sized
     # [K, sides, sides]: return of the first minus return of the second. Returns are float32 sums, hence the tolerance.
     # Each side also ties with itself, which the 0.5 at the end takes off.
     difference = totals[:, :, None] - totals[:, None, :]
     beaten = (difference > 1e-6).sum(axis=2) + 0.5 * (np.abs(difference) <= 1e-6).sum(axis=2) - 0.5
-    scores: Floats = (beaten / (len(sides) - 1)).astype(np.float32)
+    scores: Float32s = (beaten / (len(sides) - 1)).astype(np.float32)
     return scores

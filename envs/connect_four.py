@@ -22,7 +22,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
 
 Words = NDArray[np.uint64]
 
@@ -121,7 +121,7 @@ class ConnectFour(BatchedEnv):
         truncated = np.zeros(self.num_matches, np.bool_)
         return Step(rewards, terminated, truncated, np.stack([terminated, terminated], axis=1))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, 2]: 1 for four in a row, 0 for the other side, 0.5 for a full board."""
         mover = self._mover_discs[matches]
         # 1 if the agent to move has won, -1 if its opponent has, 0 for a draw.

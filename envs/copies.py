@@ -18,7 +18,7 @@ from marl_app.envs.batched import (
     Array,
     BatchedEnv,
     Bools,
-    Floats,
+    Float32s,
     Group,
     Ints,
     Openings,
@@ -30,7 +30,7 @@ from marl_app.envs.batched import (
 class CopyStep(NamedTuple):
     """The result of one step of one match; the fields are a row of `envs.batched.Step`."""
 
-    rewards: Floats
+    rewards: Float32s
     terminated: bool
     truncated: bool
     finished: Bools
@@ -95,7 +95,7 @@ class Copies(BatchedEnv):
         }
         # [B, agents]: who must act now, and the undiscounted returns of the running matches.
         self._acting = np.zeros((self.num_matches, len(agents)), np.bool_)
-        self._returns: Floats = np.zeros((self.num_matches, len(agents)), np.float32)
+        self._returns: Float32s = np.zeros((self.num_matches, len(agents)), np.float32)
         self._steps: Ints = np.zeros(self.num_matches, np.int64)  # of the current match, for error messages
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
@@ -185,11 +185,11 @@ class Copies(BatchedEnv):
         self._returns += result.rewards
         return result
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides], from the undiscounted returns of the sides."""
         return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
-    def state(self, matches: Ints) -> Floats | None:
+    def state(self, matches: Ints) -> Float32s | None:
         """Return the global states, float32 [K, *state shape], or None."""
         if self.state_space is None:
             return None

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step
 from marl_app.envs.grid import coordinates, draw_cells
 from marl_app.envs.legal import require_actions
 from marl_app.envs.settings import require_bool, require_field, require_integer, require_number
@@ -119,7 +119,7 @@ class Foraging(BatchedEnv):
         """Return True for all players: bool [B, players]."""
         return np.ones((self.num_matches, len(self.agents)), np.bool_)
 
-    def observe(self, matches: Ints, agents: Ints) -> Floats:
+    def observe(self, matches: Ints, agents: Ints) -> Float32s:
         """Return the observations of players: float32 [R, 3 max_num_food + 3 players], see the class."""
         # center: [R, 1, 2]; corner: the top left cell of the visible area, cut off at the edge of the grid.
         center = self.positions[matches, agents][:, None]
@@ -155,11 +155,11 @@ class Foraging(BatchedEnv):
         truncated = (self._steps >= self._limit) & ~terminated
         return Step(rewards, terminated, truncated, np.repeat(terminated[:, None], len(self.agents), axis=1))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single team."""
         return np.full((len(matches), 1), 0.5, np.float32)
 
-    def state(self, matches: Ints) -> Floats:
+    def state(self, matches: Ints) -> Float32s:
         """Return all observations of the matches, player by player: float32 [K, state size]."""
         count = len(self.agents)
         rows = self.observe(matches.repeat(count), np.tile(np.arange(count), len(matches)))
@@ -176,7 +176,7 @@ class Foraging(BatchedEnv):
         alone = (cells[:, :, None] == cells[:, None]).sum(axis=2) == 1
         self.positions = np.where(alone[..., None], target, self.positions)
 
-    def _load(self, loading: Bools) -> Floats:
+    def _load(self, loading: Bools) -> Float32s:
         """Load food with the players in `loading` (bool [B, players]); returns the rewards, float32 [B, players]."""
         delta = np.abs(self.food_positions[:, None] - self.positions[:, :, None])
         # helping: bool [B, players, food], True where a player loads a food next to it. strength: [B, food], the sum of
@@ -190,7 +190,7 @@ class Foraging(BatchedEnv):
         whole = np.maximum(strength * self.food_spawned[:, None], 1) if self._normalize else np.ones_like(strength)
         gained = np.where(loaded[:, None], worth / whole[:, None], -self._penalty) * helping
         self.food_levels[loaded] = 0
-        rewards: Floats = gained.sum(axis=2).astype(np.float32)
+        rewards: Float32s = gained.sum(axis=2).astype(np.float32)
         return np.broadcast_to(rewards.mean(axis=1, keepdims=True), rewards.shape).copy() if self._shared else rewards
 
     def _draw_food_levels(self, rng: np.random.Generator, chosen: Ints) -> Ints:
@@ -229,7 +229,7 @@ def valid_actions(position: Ints, food: Ints, levels: Ints, size: Ints) -> Bools
     return valid
 
 
-def _list_visible(where: Ints, levels: Ints, seen: Bools) -> Floats:
+def _list_visible(where: Ints, levels: Ints, seen: Bools) -> Float32s:
     """Return (row, column, level) of the visible entities first, then (-1, -1, 0) for each other: float32 [R, 3 n].
 
     where: [R, n, 2]; levels: [R, n]; seen: bool [R, n].

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step, scores_from_returns
 
 
 class MatrixGame(BatchedEnv):
@@ -26,7 +26,7 @@ class MatrixGame(BatchedEnv):
     """
 
     agents = ("player_0", "player_1")
-    payoffs: Floats
+    payoffs: Float32s
     """The payoffs of both agents for each pair of actions: float32 [n, m, 2]."""
 
     def __init__(
@@ -48,7 +48,7 @@ class MatrixGame(BatchedEnv):
                 Group("row", (0,), observation_space, spaces.Discrete(rows)),
                 Group("column", (1,), observation_space, spaces.Discrete(columns)),
             )
-        self._returns: Floats = np.zeros((num_matches, 2), np.float32)
+        self._returns: Float32s = np.zeros((num_matches, 2), np.float32)
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Start all or the given matches; `rng` is not used."""
@@ -80,7 +80,7 @@ class MatrixGame(BatchedEnv):
         terminated = np.ones(self.num_matches, np.bool_)
         return Step(self._returns.copy(), terminated, ~terminated, np.ones((self.num_matches, 2), np.bool_))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides]: in zero-sum games 0.5 + payoff / (2 * largest payoff of the table).
 
         Otherwise 1 for the higher payoff and 0.5 each for equal payoffs; always 0.5 for a team.
@@ -88,7 +88,7 @@ class MatrixGame(BatchedEnv):
         return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
 
-def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool) -> Floats:
+def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool) -> Float32s:
     """Return the payoffs of both players, float32 [n, m, 2]. Raises ValueError if `payoff` is no such table."""
     try:
         table = np.array(payoff, np.float32)

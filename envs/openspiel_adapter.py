@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, Bools, Floats, Group, Openings
+from marl_app.envs.batched import Array, Bools, Float32s, Group, Openings
 from marl_app.envs.copies import Copies, Copy, CopyStep
 
 
@@ -114,7 +114,7 @@ class OpenSpielCopy(Copy):
         # `state.rewards()` covers only the last transition, which may have been a chance move; the differences of the
         # returns so far cover all transitions of this step.
         returns = np.array(self._state.returns())
-        rewards: Floats = (returns - self._returns).astype(np.float32)
+        rewards: Float32s = (returns - self._returns).astype(np.float32)
         self._returns = returns
         over = self._state.is_terminal()
         return CopyStep(rewards, over, False, np.full(len(rewards), over))

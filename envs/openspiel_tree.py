@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step, scores_from_returns
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step, scores_from_returns
 from marl_app.envs.openspiel_adapter import OpenSpielCopy, game_stake, load_game
 
 TERMINAL, CHANCE = -4, -1  # OpenSpiel's player ids of terminal and chance nodes
@@ -90,7 +90,7 @@ class OpenSpielTree(BatchedEnv):
         finished = np.repeat(terminated[:, None], len(self.agents), axis=1)
         return Step(rewards, terminated, np.zeros(self.num_matches, np.bool_), finished)
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides], from the returns of the sides."""
         return scores_from_returns(self._tree.returns[self._nodes[matches]].astype(np.float32), self.sides, self.stake)
 
@@ -174,7 +174,7 @@ class _GameTree:
 _cached_tree = cache(_GameTree)  # one walk per process and game string: trees are never changed
 
 
-def _padded(rows: Sequence[Sequence[float]], width: int, value: float) -> Floats:
+def _padded(rows: Sequence[Sequence[float]], width: int, value: float) -> Float32s:
     """Stack rows of different lengths: [len(rows), width], filled up with `value`."""
     table = np.full((len(rows), width), value)
     for number, row in enumerate(rows):

@@ -17,29 +17,39 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from marl_app.envs.batched import ActionSpace, Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
+from marl_app.envs.batched import (
+    ActionSpace,
+    Array,
+    BatchedEnv,
+    Bools,
+    Float32s,
+    Group,
+    Ints,
+    Step,
+    scores_from_returns,
+)
 from marl_app.envs.legal import require_actions
 from marl_app.envs.settings import require_bool, require_integer
 
-Doubles = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 
 DT, DAMPING = 0.1, 0.25
 CONTACT_FORCE, CONTACT_MARGIN = 1e2, 1e-3
 ACCELERATION = 5.0
 MOVES = 5
 """Discrete: 0 nothing, 1 left, 2 right, 3 down, 4 up. Continuous: the strength of each move, in [0, 1]."""
-_DIRECTIONS: Doubles = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.float64)
+_DIRECTIONS: Float64s = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.float64)
 
 
-def pairwise_distances(first: Doubles, second: Doubles) -> Doubles:
+def pairwise_distances(first: Float64s, second: Float64s) -> Float64s:
     """Return the distances of `first` [B, n, 2] from `second` [B, m, 2]: [B, n, m]."""
     x = first[:, :, None, 0] - second[:, None, :, 0]
     y = first[:, :, None, 1] - second[:, None, :, 1]
-    lengths: Doubles = np.sqrt(x * x + y * y)
+    lengths: Float64s = np.sqrt(x * x + y * y)
     return lengths
 
 
-def contact_forces(positions: Doubles, sizes: Doubles, movable: int) -> Doubles:
+def contact_forces(positions: Float64s, sizes: Float64s, movable: int) -> Float64s:
     """Return the repulsive forces on the first `movable` bodies: [B, movable, 2].
 
     positions: [B, bodies, 2]. sizes: [bodies], the radii. The force is a softplus of the overlap: about linear where
@@ -64,7 +74,7 @@ def contact_forces(positions: Doubles, sizes: Doubles, movable: int) -> Doubles:
     return force
 
 
-def move_bodies(positions: Doubles, velocities: Doubles, force: Doubles, max_speed: Doubles | None) -> None:
+def move_bodies(positions: Float64s, velocities: Float64s, force: Float64s, max_speed: Float64s | None) -> None:
     """Move bodies of mass 1 by a time step, changing `positions` and `velocities` in place.
 
     positions, velocities, force: [B, n, 2]. max_speed: [n], or None = no limit.
@@ -79,7 +89,7 @@ def move_bodies(positions: Doubles, velocities: Doubles, force: Doubles, max_spe
         velocities *= np.where(fast, max_speed / np.where(fast, speed, 1.0), 1.0)[..., None]
 
 
-def action_directions(actions: Array, continuous: bool) -> Doubles:
+def action_directions(actions: Array, continuous: bool) -> Float64s:
     """Return the directions of moves, float64 [..., 2]; actions are int64 [...], or float32 [..., 5] if continuous."""
     if continuous:
         return np.stack([actions[..., 2] - actions[..., 1], actions[..., 4] - actions[..., 3]], -1).astype(np.float64)
@@ -127,8 +137,8 @@ class Particles(BatchedEnv):
         self.sides = tuple(tuple(side) for side in sides)
         self.state_space = observation_space(sum(len(g.agents) * g.observation_space.shape[0] for g in groups))
         count = len(agents)
-        self.positions: Doubles = np.zeros((num_matches, len(reach), 2))  # [B, bodies, 2]
-        self.velocities: Doubles = np.zeros((num_matches, count, 2))
+        self.positions: Float64s = np.zeros((num_matches, len(reach), 2))  # [B, bodies, 2]
+        self.velocities: Float64s = np.zeros((num_matches, count, 2))
         self._sizes, self._reach = np.array(sizes, np.float64), np.array(reach, np.float64)
         self._max_speed = None if max_speed is None else np.array(max_speed, np.float64)
         self._max_cycles, self._continuous = max_cycles, continuous_actions
@@ -136,7 +146,7 @@ class Particles(BatchedEnv):
         # int64 [agents, agents - 1]: for each agent the indices of the other agents, in order.
         self._others: Ints = np.array(others, np.int64)
         self._steps: Ints = np.zeros(num_matches, np.int64)
-        self._returns: Floats = np.zeros((num_matches, count), np.float32)
+        self._returns: Float32s = np.zeros((num_matches, count), np.float32)
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Put all bodies of all or the given matches at random positions, at rest."""
@@ -168,11 +178,11 @@ class Particles(BatchedEnv):
         truncated = self._steps >= self._max_cycles
         return Step(rewards, np.zeros_like(truncated), truncated, np.zeros(rewards.shape, np.bool_))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides], from the undiscounted returns of the sides."""
         return scores_from_returns(self._returns[matches], self.sides)
 
-    def state(self, matches: Ints) -> Floats:
+    def state(self, matches: Ints) -> Float32s:
         """Return all observations of the matches, agent by agent: float32 [K, state size]."""
         parts = []
         for group in self.groups:
@@ -181,21 +191,21 @@ class Particles(BatchedEnv):
         return np.concatenate(parts, axis=1)
 
     @abstractmethod
-    def _forces(self, actions: Sequence[Array]) -> Doubles:
+    def _forces(self, actions: Sequence[Array]) -> Float64s:
         """Return the forces of the actions of the agents: float64 [B, agents, 2]."""
 
     @abstractmethod
-    def _rewards(self) -> Doubles:
+    def _rewards(self) -> Float64s:
         """Return the rewards of the agents for the current positions: float64 [B, agents]."""
 
-    def _relative_positions(self, matches: Ints, agents: Ints) -> tuple[Doubles, Doubles]:
+    def _relative_positions(self, matches: Ints, agents: Ints) -> tuple[Float64s, Float64s]:
         """Return positions relative to `agents` [R]: landmarks [R, landmarks, 2], other agents [R, agents - 1, 2]."""
         positions, rows = self.positions[matches], np.arange(len(matches))
         relative = positions - positions[rows, agents][:, None]
         return relative[:, len(self.agents) :], relative[rows[:, None], self._others[agents]]
 
 
-def concatenate_parts(*parts: Array) -> Floats:
+def concatenate_parts(*parts: Array) -> Float32s:
     """Flatten and concatenate parts [R, ...] of observations: float32 [R, numbers]."""
     rows = len(parts[0])
     return np.concatenate([part.reshape(rows, math.prod(part.shape[1:])) for part in parts], 1, dtype=np.float32)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_app.envs.batched import Array, Bools, Floats
+from marl_app.envs.batched import Array, Bools, Float32s
 from marl_app.envs.copies import Copy, CopyStep
 from marl_app.envs.pettingzoo_spaces import Seat
 
@@ -75,7 +75,7 @@ class PettingZooCopy(Copy):
         died = np.array([terminations.get(name, False) for name in names], np.bool_)
         cut = np.array([truncations.get(name, False) for name in names], np.bool_) & ~died & ~self._gone
         # Some environments still reward agents that are gone; the contract forbids it.
-        paid_rewards: Floats = np.array([rewards.get(name, 0) for name in names], np.float32) * ~self._gone
+        paid_rewards: Float32s = np.array([rewards.get(name, 0) for name in names], np.float32) * ~self._gone
         self._gone |= died | cut
         if self._live():
             return CopyStep(paid_rewards, False, False, self._gone.copy())

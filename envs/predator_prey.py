@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step
 from marl_app.envs.legal import require_actions
 from marl_app.envs.settings import require_field, require_integer, require_number
 
@@ -148,17 +148,17 @@ class PredatorPrey(BatchedEnv):
         terminated: Bools = ~np.logical_and(np.any(self.alive, axis=1), np.any(self.hunting, axis=1))
         truncated = (self._steps >= self._max_cycles) & ~terminated
         count = len(self.agents)
-        rewards: Floats = np.repeat(team[:, None], count, axis=1).astype(np.float32)
+        rewards: Float32s = np.repeat(team[:, None], count, axis=1).astype(np.float32)
         return Step(rewards, terminated, truncated, np.repeat(terminated[:, None], count, axis=1))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single team."""
         return np.full((len(matches), 1), 0.5, np.float32)
 
-    def state(self, matches: Ints) -> Floats:
+    def state(self, matches: Ints) -> Float32s:
         """Return the grids without their borders: float32 [K, 2 * cells]."""
         cells = self._match_start[matches][:, None] + self._cells
-        state: Floats = self._grid[cells].reshape(len(matches), 2 * len(self._cells)).astype(np.float32)
+        state: Float32s = self._grid[cells].reshape(len(matches), 2 * len(self._cells)).astype(np.float32)
         return state
 
     def _move_predators(self, moves: Ints, order: Ints) -> None:

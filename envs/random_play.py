@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints
 
 
 def rows_by_group(env: BatchedEnv, chosen: Bools) -> Iterator[tuple[int, Ints, Ints, Ints]]:
@@ -54,11 +54,11 @@ def _random_rows(group: Group, count: int, mask: Bools | None, rng: np.random.Ge
     return np.stack([np.argmax(part, axis=1) for part in parts], axis=1)
 
 
-def _random_points(space: spaces.Box, count: int, rng: np.random.Generator) -> Floats:
+def _random_points(space: spaces.Box, count: int, rng: np.random.Generator) -> Float32s:
     """Draw [count, *shape]: uniform between finite bounds; normal and clipped where a bound is infinite."""
     size = (count, *space.shape)
     bounded = np.isfinite(space.low) & np.isfinite(space.high)
     low, high = np.where(bounded, space.low, 0.0), np.where(bounded, space.high, 0.0)
     points = np.where(bounded, rng.uniform(low, high, size), rng.standard_normal(size))
-    clipped: Floats = np.clip(points.astype(np.float32), space.low, space.high)
+    clipped: Float32s = np.clip(points.astype(np.float32), space.low, space.high)
     return clipped

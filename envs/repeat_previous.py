@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step
 from marl_app.envs.settings import require_integer
 
 
@@ -72,6 +72,6 @@ class RepeatPrevious(BatchedEnv):
         rewards = (paid / (self._length - self._delay)).astype(np.float32)[:, None]
         return Step(rewards, over, np.zeros_like(over), over[:, None].copy())
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single side."""
         return np.full((len(matches), 1), 0.5, np.float32)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from marl_app.envs.batched import Array, Floats, Group, Ints
+from marl_app.envs.batched import Array, Float32s, Group, Ints
 from marl_app.envs.particles import (
     ACCELERATION,
     MOVES,
-    Doubles,
+    Float64s,
     Particles,
     action_directions,
     action_space,
@@ -23,7 +23,7 @@ from marl_app.envs.particles import (
 )
 
 _WORDS = 3
-_COLORS: Doubles = np.array([(0.65, 0.15, 0.15), (0.15, 0.65, 0.15), (0.15, 0.15, 0.65)])
+_COLORS: Float64s = np.array([(0.65, 0.15, 0.15), (0.15, 0.65, 0.15), (0.15, 0.15, 0.65)])
 _LISTENER, _LANDMARKS = 1, 2  # indices of the bodies: the listener, and the first of three landmarks
 
 
@@ -47,7 +47,7 @@ class SimpleSpeakerListener(Particles):
         agents = ["speaker_0", "listener_0"]
         super().__init__(num_matches, groups, agents, [(0, 1)], [], [1.0] * 5, max_cycles, continuous_actions)
         self.goals: Ints = np.zeros(num_matches, np.int64)
-        self._message: Doubles = np.zeros((num_matches, _WORDS))  # the last word, one-hot; zeros in the first step
+        self._message: Float64s = np.zeros((num_matches, _WORDS))  # the last word, one-hot; zeros in the first step
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Start all or the given matches with new positions and goals."""
@@ -56,21 +56,21 @@ class SimpleSpeakerListener(Particles):
         self.goals[chosen] = rng.integers(len(_COLORS), size=self.num_matches if matches is None else len(matches))
         self._message[chosen] = 0
 
-    def observe(self, matches: Ints, agents: Ints) -> Floats:
+    def observe(self, matches: Ints, agents: Ints) -> Float32s:
         """Return the observations of speakers, float32 [R, 3], or of listeners, float32 [R, 11]."""
         if not (len(agents) and agents[0] == _LISTENER):
             return concatenate_parts(_COLORS[self.goals[matches]])
         landmarks, _ = self._relative_positions(matches, agents)
         return concatenate_parts(self.velocities[matches, agents], landmarks, self._message[matches])
 
-    def _forces(self, actions: Sequence[Array]) -> Doubles:
+    def _forces(self, actions: Sequence[Array]) -> Float64s:
         message, moves = actions
         self._message = message[:, 0].astype(np.float64) if self._continuous else np.eye(_WORDS)[message[:, 0]]
         force = np.zeros((self.num_matches, 2, 2))  # [B, agents, 2]; the speaker does not move
         force[:, _LISTENER] = action_directions(moves[:, 0], self._continuous) * ACCELERATION
         return force
 
-    def _rewards(self) -> Doubles:
+    def _rewards(self) -> Float64s:
         goal = self.positions[np.arange(self.num_matches), _LANDMARKS + self.goals]
         distance = ((self.positions[:, _LISTENER] - goal) ** 2).sum(axis=1)
         return np.stack([-distance, -distance], axis=1)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from marl_app.envs.batched import Array, Floats, Group, Ints
+from marl_app.envs.batched import Array, Float32s, Group, Ints
 from marl_app.envs.particles import (
     ACCELERATION,
     MOVES,
-    Doubles,
+    Float64s,
     Particles,
     action_directions,
     action_space,
@@ -60,21 +60,21 @@ class SimpleSpread(Particles):
         )
         self._local_ratio = local_ratio
 
-    def observe(self, matches: Ints, agents: Ints) -> Floats:
+    def observe(self, matches: Ints, agents: Ints) -> Float32s:
         """Return the observations of agents: float32 [R, 6 N], see the class."""
         landmarks, others = self._relative_positions(matches, agents)
         velocity, position = self.velocities[matches, agents], self.positions[matches, agents]
         return concatenate_parts(velocity, position, landmarks, others, np.zeros_like(others))
 
-    def _forces(self, actions: Sequence[Array]) -> Doubles:
+    def _forces(self, actions: Sequence[Array]) -> Float64s:
         return action_directions(actions[0], self._continuous) * ACCELERATION
 
-    def _rewards(self) -> Doubles:
+    def _rewards(self) -> Float64s:
         count = len(self.agents)
         agents, landmarks = self.positions[:, :count], self.positions[:, count:]
         # team: [B]. touching: [B, N], the number of other agents that an agent touches; itself, at distance 0, is
         # subtracted.
         team = -pairwise_distances(landmarks, agents).min(axis=2).sum(axis=1)
         touching = (pairwise_distances(agents, agents) < 2 * _SIZE).sum(axis=2) - 1
-        rewards: Doubles = team[:, None] * (1 - self._local_ratio) - touching * self._local_ratio
+        rewards: Float64s = team[:, None] * (1 - self._local_ratio) - touching * self._local_ratio
         return rewards

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from marl_app.envs.batched import Array, Floats, Group, Ints
+from marl_app.envs.batched import Array, Float32s, Group, Ints
 from marl_app.envs.particles import (
     MOVES,
-    Doubles,
+    Float64s,
     Particles,
     action_directions,
     action_space,
@@ -23,7 +23,7 @@ from marl_app.envs.particles import (
 from marl_app.envs.settings import require_integer
 
 
-def boundary_penalty(away: Doubles) -> Doubles:
+def boundary_penalty(away: Float64s) -> Float64s:
     """Return the penalty of a good agent per coordinate, for `away` = abs(coordinate) of any shape.
 
     0 up to 0.9, then linear up to 1 at 1.0, then exp(2 away - 2), at most 10.
@@ -87,7 +87,7 @@ class SimpleTag(Particles):
         # int64 [num_good, num_good - 1]: for each good agent, the indices of the other good agents.
         self._other_good: Ints = np.array([[other for other in prey if other != agent] for agent in prey], np.int64)
 
-    def observe(self, matches: Ints, agents: Ints) -> Floats:
+    def observe(self, matches: Ints, agents: Ints) -> Float32s:
         """Return the observations of agents of one group: float32 [R, numbers], see the class."""
         landmarks, others = self._relative_positions(matches, agents)
         velocities = self.velocities[matches]  # [R, agents, 2]: of all agents of each row's match
@@ -98,11 +98,11 @@ class SimpleTag(Particles):
             seen = velocities[:, self._hunters :]
         return concatenate_parts(velocity, position, landmarks, others, seen)
 
-    def _forces(self, actions: Sequence[Array]) -> Doubles:
+    def _forces(self, actions: Sequence[Array]) -> Float64s:
         hunters, prey = (action_directions(chosen, self._continuous) for chosen in actions)
         return np.concatenate([hunters * 3.0, prey * 4.0], axis=1)  # mpe2's accelerations
 
-    def _rewards(self) -> Doubles:
+    def _rewards(self) -> Float64s:
         hunters, prey = self.positions[:, : self._hunters], self.positions[:, self._hunters : len(self.agents)]
         touching = (
             pairwise_distances(prey, hunters) < 0.05 + 0.075

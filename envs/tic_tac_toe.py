@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Openings, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
 
 # PettingZoo numbers the cells column by column and OpenSpiel row by row. Transposing the board maps rows to columns and
 # each diagonal to itself, so the same action ids give the same lines, and the same winners, in both.
@@ -75,7 +75,7 @@ class TicTacToe(BatchedEnv):
         truncated = np.zeros(self.num_matches, np.bool_)
         return Step(rewards, terminated, truncated, np.stack([terminated, terminated], axis=1))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, 2]: 1 for a line, 0 for the other side, 0.5 for a full board."""
         line = self._has_line()[matches].astype(np.float32)
         return 0.5 + 0.5 * (line - line[:, ::-1])

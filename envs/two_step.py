@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step, scores_from_returns
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step, scores_from_returns
 
-PAYOFFS: Floats = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
+PAYOFFS: Float32s = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
 """The reward of both agents for each table (2A, 2B) and pair of actions: [2, 2, 2]."""
 
 
@@ -33,7 +33,7 @@ class TwoStep(BatchedEnv):
     def __init__(self, num_matches: int) -> None:
         self.num_matches = num_matches
         self._state_index: Ints = np.zeros(num_matches, np.int64)  # [B]: 0 first step, 1 table 2A, 2 table 2B
-        self._returns: Floats = np.zeros((num_matches, 2), np.float32)
+        self._returns: Float32s = np.zeros((num_matches, 2), np.float32)
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Start all or the given matches; `rng` is not used."""
@@ -49,9 +49,9 @@ class TwoStep(BatchedEnv):
         """Return the state of the match of each row, one-hot: float32 [R, 3]."""
         return self.state(matches)
 
-    def state(self, matches: Ints) -> Floats:
+    def state(self, matches: Ints) -> Float32s:
         """Return the state of each match, one-hot: float32 [K, 3]."""
-        states: Floats = np.eye(3, dtype=np.float32)[self._state_index[matches]]
+        states: Float32s = np.eye(3, dtype=np.float32)[self._state_index[matches]]
         return states
 
     def action_mask(self, matches: Ints, agents: Ints) -> None:
@@ -73,6 +73,6 @@ class TwoStep(BatchedEnv):
         self._returns += rewards
         return Step(rewards, over, np.zeros_like(over), np.stack([over, over], axis=1))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single side."""
         return scores_from_returns(self._returns[matches], self.sides)

@@ -17,7 +17,7 @@ import numpy as np
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.anchors import Score
 from marl_app.evaluation.play import play_matches
-from marl_app.league.payoff import Floats, wilson
+from marl_app.league.payoff import Float64s, wilson
 from marl_app.players.policy import Follower, Policy
 
 CONFIDENCE = 0.975  # of each of two intervals, so that both hold together with 95 % (Bonferroni)
@@ -53,7 +53,7 @@ def score_exploiters(
     make_env: MakeEnv,
     exploiters: Sequence[Policy],
     targets: Sequence[Policy | Follower],
-    probabilities: Floats,
+    probabilities: Float64s,
     games: int,
     batch: int,
     rng: np.random.Generator,

@@ -22,7 +22,7 @@ from scipy.stats import norm
 
 from marl_app.evaluation.results import CrossPlayResults
 from marl_app.league.meta.nash import Nash
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry, covariance
 
 PRIOR = 0.5  # wins added to both players of every pair, so that 16 wins in 16 games leave some variance
@@ -39,7 +39,7 @@ def next_pair(results: CrossPlayResults, batch: int) -> tuple[int, int]:
     return int(first[best]), int(second[best])
 
 
-def doubt_removed(results: CrossPlayResults, batch: int) -> Floats:
+def doubt_removed(results: CrossPlayResults, batch: int) -> Float64s:
     """Return the summed shares of doubt that a batch of each pair is expected to remove.
 
     float64 [n (n - 1) / 2], in the order of `np.triu_indices(n, 1)`. A doubt that is 0 already is left out.
@@ -51,7 +51,7 @@ def doubt_removed(results: CrossPlayResults, batch: int) -> Floats:
     return total
 
 
-def ranking_doubt(ratings: Floats, errors: Floats) -> float:
+def ranking_doubt(ratings: Float64s, errors: Float64s) -> float:
     """Return the Elo by which neighbors in the ranking are expected to be in the wrong order.
 
     `ratings`: Elo [n]; `errors`: their covariance [n, n].
@@ -64,7 +64,7 @@ def ranking_doubt(ratings: Floats, errors: Floats) -> float:
     return float(_expected_inversion(gaps, variance).sum())
 
 
-def _ratings(results: CrossPlayResults, batch: int) -> Iterator[tuple[float, Floats]]:
+def _ratings(results: CrossPlayResults, batch: int) -> Iterator[tuple[float, Float64s]]:
     """Yield for the ranking and for the level: the doubt, and the part of it that a batch of each pair would remove."""
     ratings = bradley_terry(results.points, PRIOR)
     errors = covariance(results.points, ratings, PRIOR)
@@ -79,7 +79,7 @@ def _ratings(results: CrossPlayResults, batch: int) -> Iterator[tuple[float, Flo
     yield float(before.sum()), (before[:, None] - after).sum(axis=0)
 
 
-def _variances(contrasts: Floats, ratings: Floats, errors: Floats, batch: int) -> tuple[Floats, Floats]:
+def _variances(contrasts: Float64s, ratings: Float64s, errors: Float64s, batch: int) -> tuple[Float64s, Float64s]:
     """Return the variance of `contrasts` [k, n] of the ratings now, [k], and after a batch of each pair, [k, pairs].
 
     A batch of pair (i, j) adds information h d d^T to the inverse covariance, with d = e_i - e_j. By Sherman and
@@ -92,11 +92,11 @@ def _variances(contrasts: Floats, ratings: Floats, errors: Floats, batch: int) -
     # Fisher information of `batch` games about the rating difference in Elo: h, [pairs]
     information = batch * score * (1 - score) / ELO_PER_LOGIT**2
     # c^T S c of each contrast, without the [k, k] matrix
-    now: Floats = np.einsum("kn,nm,km->k", contrasts, errors, contrasts)
+    now: Float64s = np.einsum("kn,nm,km->k", contrasts, errors, contrasts)
     return now, now[:, None] - information * shared**2 / (1 + information * pair_variance)
 
 
-def _meta_strategy(results: CrossPlayResults, batch: int) -> tuple[float, Floats]:
+def _meta_strategy(results: CrossPlayResults, batch: int) -> tuple[float, Float64s]:
     """Return the doubt about gains against the Nash mixture, and the part that a batch of each pair would remove."""
     mixture = results.mixture(Nash())
     first, second = np.triu_indices(len(mixture), 1)
@@ -108,12 +108,12 @@ def _meta_strategy(results: CrossPlayResults, batch: int) -> tuple[float, Floats
     return float((weight / counted).sum()), weight * (1 / counted - 1 / (counted + batch))
 
 
-def _expected_inversion(gaps: Floats, variance: Floats) -> Floats:
+def _expected_inversion(gaps: Float64s, variance: Float64s) -> Float64s:
     """Return E[max(0, -x)] in Elo for x ~ N(gaps, variance): by how much the order of two players is wrong on average.
 
     The closed form is that of expected improvement (Jones et al., 1998). `gaps` >= 0 are estimated differences.
     """
     # The lower bound avoids a division by zero for pairs of known difference.
     deviation = np.sqrt(np.maximum(variance, 1e-12))
-    elo: Floats = deviation * norm.pdf(gaps / deviation) - gaps * norm.sf(gaps / deviation)
+    elo: Float64s = deviation * norm.pdf(gaps / deviation) - gaps * norm.sf(gaps / deviation)
     return elo

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 THIRDS = ("oldest", "middle", "newest")
 
 
-def scores_against_past(halves: Floats) -> dict[str, float]:
+def scores_against_past(halves: Float64s) -> dict[str, float]:
     """Return mean scores against `past` (all snapshots), the `hardest`, and the `oldest`, `middle`, `newest` third.
 
     `halves`: float64 [2, k], the mean scores in the two halves of the matches against k snapshots, oldest first.
@@ -27,5 +27,5 @@ def scores_against_past(halves: Floats) -> dict[str, float]:
     return means
 
 
-def _mean(scores: Floats) -> float:
+def _mean(scores: Float64s) -> float:
     return float(scores.mean()) if len(scores) else np.nan

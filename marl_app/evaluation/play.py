@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Floats, Group, Ints
+from marl_app.envs.batched import Array, BatchedEnv, Float32s, Group, Ints
 from marl_app.players.policy import Follower, Policy, best_legal
 
 
 class Played(NamedTuple):
     """Results of B matches: the scores of sides, float32 [B, sides] in [0, 1], and returns of agents, [B, agents]."""
 
-    scores: Floats
-    returns: Floats
+    scores: Float32s
+    returns: Float32s
 
 
 def play_matches(
@@ -30,7 +30,7 @@ def play_matches(
     rng: np.random.Generator,
     *,
     greedy: bool,
-) -> Floats:
+) -> Float32s:
     """Play all B matches of `env` to their ends and return the scores of the sides, float32 [B, sides] in [0, 1].
 
     Arguments and errors as in `play_with_returns`.

@@ -21,7 +21,7 @@ from marl_app.evaluation.skill import Skill, openskill
 from marl_app.league import cycles
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.nash import Nash
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.ratings import bradley_terry, covariance
 
 Z = 1.96  # quantile of the normal distribution for a 95 % interval
@@ -40,15 +40,15 @@ class Ranking:
     ranking_doubt: the Elo by which neighbors are expected to be in the wrong order.
     """
 
-    elo: Floats
-    low: Floats
-    high: Floats
+    elo: Float64s
+    low: Float64s
+    high: Float64s
     skills: list[Skill]
-    nash: Floats
-    alpha_rank: Floats
+    nash: Float64s
+    alpha_rank: Float64s
     cyclic_share: float
     ladder_cyclic_share: float
-    planes: list[tuple[float, Floats]]
+    planes: list[tuple[float, Float64s]]
     ranking_doubt: float
 
 
@@ -77,7 +77,7 @@ def rank_players(results: CrossPlayResults, alpha_rank: MetaStrategy, seed: int)
     )
 
 
-def ladder_cyclic_share(elo: Floats, games: Floats, rng: np.random.Generator) -> float:
+def ladder_cyclic_share(elo: Float64s, games: Float64s, rng: np.random.Generator) -> float:
     """Return the 95th percentile of the cyclic share of simulated tables in which only ratings decide.
 
     `elo`: ratings [n]; `games`: the number of games [n, n] that each simulated table has, as the measured one.

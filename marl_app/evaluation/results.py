@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_app.envs.batched import Bools, Floats, Ints
+from marl_app.envs.batched import Bools, Float32s, Ints
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.payoff import Floats as Doubles
-from marl_app.league.payoff import wilson
+from marl_app.league.payoff import Float64s, wilson
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +21,7 @@ class Batch:
     """
 
     seats: Ints
-    scores: Floats
+    scores: Float32s
 
 
 class CrossPlayResults:
@@ -47,8 +46,8 @@ class CrossPlayResults:
         self.sides = (None,) * len(players) if sides is None else tuple(sides)
         self.mixed: Ints = np.arange(len(players)) if mixed is None else np.array(mixed, np.int64)
         size = (len(players), len(players))
-        self.points: Doubles = np.zeros(size)
-        self.games: Doubles = np.zeros(size)
+        self.points: Float64s = np.zeros(size)
+        self.games: Float64s = np.zeros(size)
         self.batches: list[Batch] = []
 
     def add_batch(self, first: int, second: int, batch: Batch) -> None:
@@ -76,17 +75,17 @@ class CrossPlayResults:
         return int(self.games.sum()) // 2
 
     @property
-    def win_rates(self) -> Doubles:
+    def win_rates(self) -> Float64s:
         """Mean score of row against column, [n, n]; 0.5 without games."""
-        rates: Doubles = np.divide(self.points, self.games, out=np.full_like(self.points, 0.5), where=self.games > 0)
+        rates: Float64s = np.divide(self.points, self.games, out=np.full_like(self.points, 0.5), where=self.games > 0)
         return rates
 
-    def mixture(self, strategy: MetaStrategy) -> Doubles:
+    def mixture(self, strategy: MetaStrategy) -> Float64s:
         """Return the probabilities [n] with which `strategy` mixes the players; NaN for players that may not be mixed.
 
         If some players play one side only, both sides must have players, else all probabilities are NaN.
         """
-        probabilities: Doubles = np.full(len(self.players), np.nan)
+        probabilities: Float64s = np.full(len(self.players), np.nan)
         # If players of either side exist, the game has two populations, each mixed against the other.
         first, second = (self.mixed[[self.sides[player] == side for player in self.mixed]] for side in (0, 1))
         if len(first) and len(second):
@@ -105,15 +104,15 @@ class CrossPlayResults:
         return apart
 
     @property
-    def intervals(self) -> Doubles:
+    def intervals(self) -> Float64s:
         """95 % Wilson intervals of `win_rates`: lower and upper end, [n, n, 2]."""
         # Scores between 0 and 1, such as draws, vary less than wins and losses, so the interval is conservative.
         return wilson(self.win_rates, self.games)
 
     @property
-    def side_scores(self) -> Doubles:
+    def side_scores(self) -> Float64s:
         """Mean score of each side over all matches, [sides]; 0.5 where a side has no advantage, NaN without matches."""
         if not self.batches:
             return np.full(1, np.nan)
-        scores: Doubles = np.concatenate([batch.scores for batch in self.batches]).mean(axis=0, dtype=np.float64)
+        scores: Float64s = np.concatenate([batch.scores for batch in self.batches]).mean(axis=0, dtype=np.float64)
         return scores

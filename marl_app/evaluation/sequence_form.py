@@ -22,9 +22,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Plans = tuple[Floats, Floats]
+Plans = tuple[Float64s, Float64s]
 """The plans of the first and the second player, float64 [sequences of that player] each."""
 
 
@@ -61,7 +61,7 @@ class Decisions:
         legal[self.states, self.actions[1:]] = True
         return legal
 
-    def plan(self, behavior: Floats) -> Floats:
+    def plan(self, behavior: Float64s) -> Float64s:
         """Return the plan of a player that takes the last action of sequence k with probability behavior[k].
 
         behavior: float64 [sequences], conditional on the information state; behavior[0] is not read.
@@ -73,7 +73,7 @@ class Decisions:
             plan[sequences] = reach * behavior[sequences]
         return plan
 
-    def best_value(self, gains: Floats) -> float:
+    def best_value(self, gains: Float64s) -> float:
         """Return the value of a best response.
 
         gains: float64 [sequences], the expected payoff (weighted by chance and the other player's plan) of the leaves
@@ -96,24 +96,24 @@ class SequenceForm:
     payoffs: float64 [L, 2], the payoff of each player there, times the probability of the chance moves on the way.
     """
 
-    def __init__(self, players: tuple[Decisions, Decisions], leaves: Ints, payoffs: Floats) -> None:
+    def __init__(self, players: tuple[Decisions, Decisions], leaves: Ints, payoffs: Float64s) -> None:
         self.players = players
         self._leaves, self._payoffs = leaves, payoffs
 
-    def values(self, plans: Plans) -> Floats:
+    def values(self, plans: Plans) -> Float64s:
         """Return the expected payoff of each player, [2]."""
         # [L] the probability that the players reach each leaf; that of chance is part of the payoffs.
-        values: Floats = (plans[0][self._leaves[:, 0]] * plans[1][self._leaves[:, 1]]) @ self._payoffs
+        values: Float64s = (plans[0][self._leaves[:, 0]] * plans[1][self._leaves[:, 1]]) @ self._payoffs
         return values
 
-    def best_values(self, plans: Plans) -> Floats:
+    def best_values(self, plans: Plans) -> Float64s:
         """Return the expected payoff of each player's best response to the other player's plan, [2]."""
         best = np.zeros(2)
         for player, decisions in enumerate(self.players):
             other_reach = plans[1 - player][self._leaves[:, 1 - player]]  # [L] probability of the other's sequence
-            expected: Floats = self._payoffs[:, player] * other_reach
+            expected: Float64s = self._payoffs[:, player] * other_reach
             # bincount sums the leaves by the player's last sequence: [sequences]
-            gains: Floats = np.bincount(self._leaves[:, player], expected, len(decisions.actions)).astype(np.float64)
+            gains: Float64s = np.bincount(self._leaves[:, player], expected, len(decisions.actions)).astype(np.float64)
             best[player] = decisions.best_value(gains)
         return best
 
@@ -122,7 +122,7 @@ class SequenceForm:
         return float((self.best_values(plans) - self.values(plans)).sum())
 
 
-def mix_plans(members: Iterable[Plans], probabilities: Floats) -> Plans:
+def mix_plans(members: Iterable[Plans], probabilities: Float64s) -> Plans:
     """Return the plans of a player that draws one of `members` before the match: the weighted average of each side."""
     first, second = np.zeros(1), np.zeros(1)  # broadcast to the shapes of the first member
     for member, probability in zip(members, probabilities.tolist(), strict=True):
@@ -130,7 +130,7 @@ def mix_plans(members: Iterable[Plans], probabilities: Floats) -> Plans:
     return first, second
 
 
-def one_shot_form(payoffs: Floats) -> SequenceForm:
+def one_shot_form(payoffs: Float64s) -> SequenceForm:
     """Return the sequence form of a payoff table, float64 [rows, columns, 2]."""
     rows, columns = payoffs.shape[:2]
     zero = np.zeros(1, np.int64)  # of the only information state: its depth, and the empty sequence as its parent

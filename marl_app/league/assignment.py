@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_app.league.matchmakers.matchmaker import Branch
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.placement import prefer_held, total_variation
 
 
@@ -44,7 +44,7 @@ class Assignment:
 
     learner: str
     opponents: tuple[Opponent, ...]
-    shares: Floats
+    shares: Float64s
     side: int | None = None
     distortion: float = 0.0
 
@@ -118,13 +118,13 @@ class Candidates:
         opponents = self._opponents_at(kept.tolist())
         return Assignment(self.learner, opponents, shares / shares.sum(), self._side, distortion)
 
-    def _sum_by_other(self, probabilities: Floats) -> Floats:
+    def _sum_by_other(self, probabilities: Float64s) -> Float64s:
         """Return the probability of each of `_others`, summed over rules."""
         entries = self._other_entries
         sums = np.bincount(self._entry_other[entries], probabilities[entries], len(self._others))
         return sums.astype(np.float64, copy=False)  # bincount of no entries is of integers
 
-    def _prefer_held(self, held: Collection[str], tolerance: float) -> Floats:
+    def _prefer_held(self, held: Collection[str], tolerance: float) -> Float64s:
         """Return the probabilities [k] with a preference for snapshots whose digests are `held`."""
         digest_held = np.zeros(len(self._digest_index), np.bool_)
         digest_held[[self._digest_index[digest] for digest in held if digest in self._digest_index]] = True
@@ -143,7 +143,7 @@ class Candidates:
         return tuple(self._opponents[entry] for entry in entries)
 
 
-def _merge(branches: Sequence[Branch]) -> tuple[list[tuple[str, str]], Floats, Floats]:
+def _merge(branches: Sequence[Branch]) -> tuple[list[tuple[str, str]], Float64s, Float64s]:
     """Return the (player, rule) pairs with a positive probability, their win rates [k] and probabilities [k].
 
     Each pair appears once, in the order of the branches; probabilities of equal pairs are added.

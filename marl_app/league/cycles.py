@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import schur
 
-from marl_app.league.payoff import Floats, Payoff
+from marl_app.league.payoff import Float64s, Payoff
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class FlowParts:
     and 0 for a flow of zeros.
     """
 
-    ratings: Floats
-    cyclic: Floats
+    ratings: Float64s
+    cyclic: Float64s
     cyclic_share: float
 
 
@@ -42,17 +42,17 @@ def decompose(payoff: Payoff, players: Sequence[str]) -> FlowParts:
     return decompose_flow(log_odds(payoff.matrix(players), games), games)
 
 
-def log_odds(scores: Floats, games: Floats) -> Floats:
+def log_odds(scores: Float64s, games: Float64s) -> Float64s:
     """Return log-odds [n, n] of mean `scores` [n, n] estimated from `games` [n, n]; 0 for pairs without games.
 
     One draw is added to each pair, which keeps the odds finite where a player won or lost all games.
     """
     won, lost = scores * games + 0.5, (1 - scores) * games + 0.5
-    flow: Floats = np.log(won / lost)
+    flow: Float64s = np.log(won / lost)
     return flow
 
 
-def decompose_flow(flow: Floats, weights: Floats | None = None) -> FlowParts:
+def decompose_flow(flow: Float64s, weights: Float64s | None = None) -> FlowParts:
     """Return the transitive and the cyclic part of an antisymmetric `flow` [n, n].
 
     `weights` [n, n], symmetric and >= 0, are those of the pairs (None: equal); the ratings are the weighted least
@@ -66,14 +66,14 @@ def decompose_flow(flow: Floats, weights: Floats | None = None) -> FlowParts:
     # The normal equations: Laplacian of the graph of games @ ratings = flow out of each player. The Laplacian is
     # singular (one constant per connected group); the pseudoinverse picks the ratings with mean 0 in each group.
     laplacian = np.diag(w.sum(axis=1)) - w
-    ratings: Floats = np.linalg.pinv(laplacian, hermitian=True) @ (w * flow).sum(axis=1)
+    ratings: Float64s = np.linalg.pinv(laplacian, hermitian=True) @ (w * flow).sum(axis=1)
     cyclic = np.where(w > 0, flow - (ratings[:, None] - ratings[None, :]), 0.0)
     total = float((w * flow**2).sum())
     share = float((w * cyclic**2).sum()) / total if total > 0 else 0.0
     return FlowParts(ratings, cyclic, min(1.0, share))
 
 
-def cyclic_share_by_chance(flow: Floats, games: Floats) -> float:
+def cyclic_share_by_chance(flow: Float64s, games: Float64s) -> float:
     """Return the expected cyclic share of noise alone, in log-odds `flow` [n, n] estimated from `games` [n, n].
 
     The log-odds of a pair have a variance of 1 / wins + 1 / losses. Weighted by games, the noise spreads about evenly
@@ -90,7 +90,7 @@ def cyclic_share_by_chance(flow: Floats, games: Floats) -> float:
     return min(1.0, max(0.0, noise / total * (1 - (players - 1) / len(pair_games))))
 
 
-def planes(cyclic: Floats) -> list[tuple[float, Floats]]:
+def planes(cyclic: Float64s) -> list[tuple[float, Float64s]]:
     """Return the cycles of an antisymmetric matrix [n, n], strongest first: (share, coordinates [n, 2]) of each plane.
 
     The real Schur decomposition: in each plane player i gains x_i y_j - y_i x_j from j, the area that the two span, so

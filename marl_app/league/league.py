@@ -29,7 +29,7 @@ from marl_app.league.matchmakers.matchmaker import Adaptive, Matchmaker, load_st
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.outcomes import Outcomes
-from marl_app.league.payoff import Floats, Payoff
+from marl_app.league.payoff import Float64s, Payoff
 from marl_app.league.players import GUEST, INITIAL, MAIN_AGENT, Guest, Learner, Player, Snapshot
 from marl_app.league.reset import Freeze, reset_to
 from marl_app.league.schedule import Schedule, StatefulSchedule, TrainingProgress
@@ -407,7 +407,7 @@ class League:
         if isinstance(self.schedule, StatefulSchedule) and state["schedule"] is not None:
             self.schedule.load_state_dict(state["schedule"])
 
-    def mixture(self, side: int | None = None) -> Floats:
+    def mixture(self, side: int | None = None) -> Float64s:
         """Return the league's meta-strategy: probabilities [k] of `view.pool(side)`, for a side of `view.sides`."""
         return self.view.mixture(self.meta_strategy, side)
 

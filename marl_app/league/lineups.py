@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 class Lineups:
@@ -52,7 +52,7 @@ class Lineups:
         """Remove the lineups that contain this player."""
         self._scores = {lineup: scores for lineup, scores in self._scores.items() if player not in lineup}
 
-    def game(self, pool: Sequence[str], pairs: Floats) -> Floats:
+    def game(self, pool: Sequence[str], pairs: Float64s) -> Float64s:
         """Return the pool as a game: mean scores [n, ..., n] of the first axis' player among those of the other axes.
 
         `pairs`, the payoff [n, n] of the pool, provides the estimates for lineups without a measurement; it is returned

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from marl_app.league.league import League, Outcomes, TrainingProgress
 from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 class Draws:
@@ -52,17 +52,17 @@ class OracleHistory:
     distinct: list[int] = field(default_factory=list)
 
 
-def best_response(scores: Floats, weights: NDArray[Any]) -> int:
+def best_response(scores: Float64s, weights: NDArray[Any]) -> int:
     """Return the pure strategy with the highest score against a mixture with `weights` [N]; the first of equal ones."""
     return int((scores @ weights).argmax())
 
 
-def strength(scores: Floats, mixture: NDArray[Any]) -> float:
+def strength(scores: Float64s, mixture: NDArray[Any]) -> float:
     """Return the score of a mixture [N] against its best response; at most 0.5, which only an equilibrium reaches."""
     return 1.0 - float((scores @ mixture).max())
 
 
-def play_pair(scores: Floats, rounds: int, draws: Draws) -> list[int]:
+def play_pair(scores: Float64s, rounds: int, draws: Draws) -> list[int]:
     """Return the agent's strategies: each round the agent responds to the opponent, then the opponent to the agent."""
     # The agent's first strategy is drawn although nothing depends on it: the draws after it then match the tutorial's.
     _, opponent = draws.strategy(len(scores)), draws.strategy(len(scores))
@@ -74,7 +74,7 @@ def play_pair(scores: Floats, rounds: int, draws: Draws) -> list[int]:
 
 
 def play_league(
-    scores: Floats,
+    scores: Float64s,
     league: League,
     meta_strategies: Mapping[str, MetaStrategy],
     rounds: int,
@@ -106,7 +106,7 @@ def play_league(
     return history
 
 
-def _meet_and_freeze(scores: Floats, league: League, current: Mapping[str, int], steps: int) -> None:
+def _meet_and_freeze(scores: Float64s, league: League, current: Mapping[str, int], steps: int) -> None:
     """Record the scores of the learners' current strategies, and freeze the learners that are due."""
     pool = {snapshot.player.id: int(snapshot.digest) for snapshot in league.snapshots}
     for learner in league.learners:
@@ -115,7 +115,7 @@ def _meet_and_freeze(scores: Floats, league: League, current: Mapping[str, int],
         league.add_snapshot(freeze.learner, str(current[freeze.learner]), steps, freeze.reason)
 
 
-def _results(scores: Floats, learner: str, strategies: Mapping[str, int]) -> Outcomes:
+def _results(scores: Float64s, learner: str, strategies: Mapping[str, int]) -> Outcomes:
     """Return the results of one match of a learner against each other player."""
     opponents = tuple(player for player in strategies if player != learner)
     # score [opponents] of the learner: 1, 0.5 or 0, each of which becomes a count of wins, draws or losses

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Outcomes:
     draws: Ints
     losses: Ints
     steps: Ints
-    scores: Floats
+    scores: Float64s
     opposing_sides: int = 1
 
     def __post_init__(self) -> None:

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 
 
-def wilson(score: ArrayLike, games: ArrayLike, confidence: float = 0.95) -> Floats:
+def wilson(score: ArrayLike, games: ArrayLike, confidence: float = 0.95) -> Float64s:
     """Return Wilson's interval (1927) of a mean score in [0, 1], as [..., 2] (low, high); [0, 1] without games.
 
     It was derived for wins and losses. With draws as half points it is conservative (too wide, never too narrow): of
@@ -61,9 +61,9 @@ class Payoff:
         # Row and column of each player. The tables have room for more players than that; unused rows are zeros.
         self._index: dict[str, int] = {}
         # Initial room for 8 players.
-        self._wins: Floats = np.zeros((8, 8))  # [row, column]: decayed wins of row against column
-        self._draws: Floats = np.zeros((8, 8))  # symmetric
-        self._excess: Floats = np.zeros((8, 8))  # antisymmetric: decayed scores beyond wins + draws / 2
+        self._wins: Float64s = np.zeros((8, 8))  # [row, column]: decayed wins of row against column
+        self._draws: Float64s = np.zeros((8, 8))  # symmetric
+        self._excess: Float64s = np.zeros((8, 8))  # antisymmetric: decayed scores beyond wins + draws / 2
 
     def record(self, home: str, away: str, wins: int, draws: int, losses: int, score: float | None = None) -> None:
         """Add a batch of results from the side of `home`; those of `away` are their mirror. Self-play is ignored.
@@ -125,32 +125,32 @@ class Payoff:
             for table in (self._wins, self._draws, self._excess)
         )
 
-    def win_rates(self, home: str, away: Sequence[str]) -> Floats:
+    def win_rates(self, home: str, away: Sequence[str]) -> Float64s:
         """Return (wins + draws / 2) / games of `home` against each of `away`, [k]; 0.5 without games."""
         points, games = self._cells([home], away)
         return _rate(points, games).ravel()
 
-    def scores(self, home: str, away: Sequence[str]) -> Floats:
+    def scores(self, home: str, away: Sequence[str]) -> Float64s:
         """Return the mean scores of `home` against each of `away`, [k]; 0.5 without games."""
         return self._scores([home], away).ravel()
 
-    def games(self, home: str, away: Sequence[str]) -> Floats:
+    def games(self, home: str, away: Sequence[str]) -> Float64s:
         """Return the effective games of `home` against each of `away`, [k]."""
         return self._cells([home], away)[1].ravel()
 
-    def intervals(self, home: str, away: Sequence[str], confidence: float = 0.95) -> Floats:
+    def intervals(self, home: str, away: Sequence[str], confidence: float = 0.95) -> Float64s:
         """Return Wilson intervals of the win rates, from the effective games, [k, 2]; [0, 1] without games."""
         points, games = self._cells([home], away)
         return wilson(_rate(points, games).ravel(), games.ravel(), confidence)
 
-    def matrix(self, players: Sequence[str], away: Sequence[str] | None = None) -> Floats:
+    def matrix(self, players: Sequence[str], away: Sequence[str] | None = None) -> Float64s:
         """Return the mean scores M of `players` against each other, [n, n], with M + M.T = 1.
 
         With `away`: of `players` against each of `away`, [n, a].
         """
         return self._scores(players, players if away is None else away)
 
-    def counts(self, players: Sequence[str]) -> tuple[Floats, Floats]:
+    def counts(self, players: Sequence[str]) -> tuple[Float64s, Float64s]:
         """Return wins (a draw is half a win) and games between `players`, [n, n] each; games = wins + wins.T."""
         return self._cells(players, players)
 
@@ -182,7 +182,7 @@ class Payoff:
             self._excess = np.pad(self._excess, (0, room))
         return index
 
-    def _scores(self, home: Sequence[str], away: Sequence[str]) -> Floats:
+    def _scores(self, home: Sequence[str], away: Sequence[str]) -> Float64s:
         """Return the mean scores [h, a] of `home` against `away`."""
         points, games = self._cells(home, away)
         h, a = self._rows(home), self._rows(away)
@@ -194,7 +194,7 @@ class Payoff:
         """Return the rows of players, -1 for players that never played."""
         return np.array([self._index.get(player, -1) for player in players], np.intp)
 
-    def _cells(self, home: Sequence[str], away: Sequence[str]) -> tuple[Floats, Floats]:
+    def _cells(self, home: Sequence[str], away: Sequence[str]) -> tuple[Float64s, Float64s]:
         """Return points (wins + draws / 2) and games of `home` against `away`, [h, a] each; 0 for unknown players."""
         h, a = self._rows(home), self._rows(away)
         draws = self._draws[np.ix_(h, a)]
@@ -205,6 +205,6 @@ class Payoff:
         return np.where(known, points, 0.0), np.where(known, points + losing_points, 0.0)
 
 
-def _rate(points: Floats, games: Floats) -> Floats:
+def _rate(points: Float64s, games: Float64s) -> Float64s:
     """Return points / games; 0.5 without games."""
     return np.divide(points, games, out=np.full_like(points, 0.5), where=games > 0)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
-def prefer_held(probabilities: Floats, held: NDArray[np.bool_], tolerance: float) -> Floats:
+def prefer_held(probabilities: Float64s, held: NDArray[np.bool_], tolerance: float) -> Float64s:
     """Return the changed distribution [k], with the same sum. `held` is bool [k], `tolerance` in [0, 1].
 
     Returned as it is if `tolerance` is 0, or if all or none of the probability is held.
@@ -27,10 +27,10 @@ def prefer_held(probabilities: Floats, held: NDArray[np.bool_], tolerance: float
     other_sum = float(probabilities @ ~held)
     if not held_sum > 0 or not tolerance * other_sum > 0:
         return probabilities
-    changed: Floats = probabilities * np.where(held, 1 + tolerance * other_sum / held_sum, 1 - tolerance)
+    changed: Float64s = probabilities * np.where(held, 1 + tolerance * other_sum / held_sum, 1 - tolerance)
     return changed
 
 
-def total_variation(first: Floats, second: Floats) -> float:
+def total_variation(first: Float64s, second: Float64s) -> float:
     """Return the total variation distance of two distributions [k]: the probability that moves between them."""
     return float(np.abs(first - second).sum()) / 2

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 ELO_PER_LOGIT = 400 / np.log(10)  # 400 points of difference are odds of 10 to 1
 PRECISION = 1e-9  # in logits: the fit stops at smaller steps
@@ -27,7 +27,7 @@ def elo_update(rating_a: float, rating_b: float, score: float, k: float = 16.0) 
     return rating_a + gain, rating_b - gain
 
 
-def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int = 100) -> Floats:
+def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int = 100) -> Float64s:
     """Return the Elo ratings [n], the lowest 0, with the highest likelihood of `wins` [n, n] (row beats column).
 
     A draw is half a win. `smoothing` wins (> 0) are added in both directions of every pair: they keep ratings finite
@@ -47,7 +47,7 @@ def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int 
     won += smoothing
     np.fill_diagonal(won, 0.0)
     games = won + won.T
-    logits: Floats = np.zeros(n)
+    logits: Float64s = np.zeros(n)
     loss = _loss(logits, won)
     for _ in range(max_iterations):
         # [n, n] expected score of row against column: the sigmoid, without overflow
@@ -63,11 +63,11 @@ def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int 
         if trial > loss or np.abs(step).max() <= PRECISION:
             break
         logits, loss = logits + step, trial
-    ratings: Floats = (logits - logits.min()) * ELO_PER_LOGIT
+    ratings: Float64s = (logits - logits.min()) * ELO_PER_LOGIT
     return ratings
 
 
-def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> Floats:
+def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> Float64s:
     """Return the covariance [n, n] in squared Elo of `ratings` [n] that `bradley_terry` fitted to `wins`.
 
     It is the inverse of the Hessian of the loss, with the same `smoothing`. Ratings are defined up to a shift, so only
@@ -81,10 +81,10 @@ def covariance(wins: ArrayLike, ratings: ArrayLike, smoothing: float = 0.01) -> 
     weight = (won + won.T) * expected * expected.T
     hessian = np.diag(weight.sum(axis=1)) - weight
     # A constant added to the singular Hessian fixes the mean, as in the fit; it cancels in differences.
-    inverse: Floats = np.linalg.inv(hessian + weight.mean()) * ELO_PER_LOGIT**2
+    inverse: Float64s = np.linalg.inv(hessian + weight.mean()) * ELO_PER_LOGIT**2
     return inverse
 
 
-def _loss(logits: Floats, won: Floats) -> float:
+def _loss(logits: Float64s, won: Float64s) -> float:
     """Return the negative log likelihood of `won` [n, n]."""
     return float((won * np.logaddexp(0.0, logits[None, :] - logits[:, None])).sum())

@@ -14,7 +14,7 @@ from scipy.special import entr
 
 from marl_app.league import cycles
 from marl_app.league.league import League
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Standing:
         return cls(league.ratings(), effective_size, mixture_size, cycles.decompose(league.payoff, pool).cyclic_share)
 
 
-def perplexity(probabilities: Floats) -> float:
+def perplexity(probabilities: Float64s) -> float:
     """Return the exponential of the entropy of probabilities [n]: n if all are equal, 1 if any is 1."""
     return float(np.exp(entr(probabilities).sum()))
 
 
-def vendi_score(scores: Floats) -> float:
+def vendi_score(scores: Float64s) -> float:
     """Return the effective number of different players, from 1 to n, by their mean scores [n, m] in [0, 1].
 
     Friedman and Dieng (2023), "The Vendi score: a diversity evaluation metric for machine learning": the exponential of

@@ -9,7 +9,7 @@ import numpy as np
 
 from marl_app.league.lineups import Lineups
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.payoff import Floats, Payoff
+from marl_app.league.payoff import Float64s, Payoff
 from marl_app.league.players import MAIN_AGENT, Learner, Snapshot
 from marl_app.league.ratings import bradley_terry
 
@@ -33,7 +33,7 @@ class Tally:
         return (self.wins + self.draws / 2) / self.games if self.games else 0.5
 
 
-Mixtures = dict[tuple[MetaStrategy, int | None], Floats]
+Mixtures = dict[tuple[MetaStrategy, int | None], Float64s]
 """Probabilities [k] of the pool of a side (None: the whole pool), by (meta-strategy, side)."""
 
 
@@ -89,7 +89,7 @@ class LeagueView:
         """Return the ids of the main agents among `learners_facing`."""
         return self.main_agents(self._opposing_side(learner))
 
-    def mixture_facing(self, learner: str, strategy: MetaStrategy) -> Floats:
+    def mixture_facing(self, learner: str, strategy: MetaStrategy) -> Float64s:
         """Return the meta-strategy of the pool that this learner may meet: probabilities [k] of `facing(learner)`."""
         return self.mixture(strategy, self._opposing_side(learner))
 
@@ -113,7 +113,7 @@ class LeagueView:
         """Return the snapshots of one lineage, oldest first."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.player.lineage == lineage)
 
-    def mixture(self, strategy: MetaStrategy, side: int | None = None) -> Floats:
+    def mixture(self, strategy: MetaStrategy, side: int | None = None) -> Float64s:
         """Return the meta-strategy of a pool: probabilities [k] of `pool(side)`; empty for an empty pool.
 
         In a league with a pool per side, each pool has a separate meta-strategy, and `side` must not be None.
@@ -123,7 +123,7 @@ class LeagueView:
             self.mixtures[strategy, side] = self._solve(strategy, side)
         return self.mixtures[strategy, side].copy()  # callers may change what they get
 
-    def _solve(self, strategy: MetaStrategy, side: int | None) -> Floats:
+    def _solve(self, strategy: MetaStrategy, side: int | None) -> Float64s:
         """Return the meta-strategy of the pool of a side; uniform while the other side has no snapshots."""
         players = [snapshot.player.id for snapshot in self.pool(side)]
         if not players:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.store.lru import Lru
 
 _COUNTED, _UNCOUNTED = 160_000, 40_000  # requests
@@ -49,7 +49,7 @@ class MissRates:
 
 
 def simulate_caches(
-    ages: Floats,
+    ages: Float64s,
     requests_per_interval: float,
     nodes: int,
     node_capacity: int | None,
@@ -83,7 +83,7 @@ def simulate_caches(
     return MissRates(*map(_estimate, missed[_UNCOUNTED:].T))
 
 
-def draw_last_requests(ages: Floats, per_node: float, nodes: int, phase: float, rng: np.random.Generator) -> Floats:
+def draw_last_requests(ages: Float64s, per_node: float, nodes: int, phase: float, rng: np.random.Generator) -> Float64s:
     """Draw the freeze intervals since each node last requested snapshot -i, [nodes, 2 pool]; infinite = never.
 
     Snapshot -i is i + `phase` intervals old; snapshots that have left the pool are included. A node's requests for it
@@ -95,11 +95,11 @@ def draw_last_requests(ages: Floats, per_node: float, nodes: int, phase: float, 
     age = np.arange(2 * pool) + phase  # [2 pool], in freeze intervals
     # [nodes, 2 pool]: Q at the age of the last request; negative: before the snapshot existed
     then = np.interp(age, np.arange(pool + 1.0), below) - rng.exponential(1 / per_node, (nodes, len(age)))
-    lag: Floats = age - np.interp(then, below, np.arange(pool + 1.0))
+    lag: Float64s = age - np.interp(then, below, np.arange(pool + 1.0))
     return np.where(then >= 0, np.maximum(lag, 0.0), np.inf)
 
 
-def most_recent(lags: Floats, capacity: int | None) -> list[int]:
+def most_recent(lags: Float64s, capacity: int | None) -> list[int]:
     """Return the most recently requested snapshots, at most `capacity`, the least recent first."""
     # `isfinite` drops the snapshots that were never requested.
     order = np.argsort(lags, kind="stable")[: np.isfinite(lags).sum()][:capacity]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 _POINTS = 8  # grid points of the integrals per freeze interval
 
@@ -44,20 +44,20 @@ def miss_rate(ages: ArrayLike, requests_per_interval: float, capacity: float | N
     return float(np.clip(np.sum((absent[1:] + absent[:-1]) / 2 * np.diff(_below(q, x))), 0.0, 1.0))
 
 
-def _cached(q: Floats, r: float, window: float) -> float:
+def _cached(q: Float64s, r: float, window: float) -> float:
     """Return the expected number of different snapshots requested within a window of `window` intervals."""
     x = _grid(len(q), window)
     present = -np.expm1(-r * (_below(q, x) - _below(q, x - window)))
     return float(np.trapezoid(present, x))
 
 
-def _below(q: Floats, x: Floats) -> Floats:
+def _below(q: Float64s, x: Float64s) -> Float64s:
     """Return Q(x), [k]: the share of requests for snapshots younger than x."""
-    below: Floats = np.interp(x, np.arange(len(q) + 1.0), np.concatenate([[0.0], np.cumsum(q)]))
+    below: Float64s = np.interp(x, np.arange(len(q) + 1.0), np.concatenate([[0.0], np.cumsum(q)]))
     return below
 
 
-def _grid(pool: int, window: float) -> Floats:
+def _grid(pool: int, window: float) -> Float64s:
     """Return the ages of the integration grid, dense where the integrand changes quickly: near 0 and near `window`."""
     whole = np.linspace(0.0, pool, _POINTS * pool + 1)
     fine = np.geomspace(1e-9, 1.0, 200)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_app.league.matchmakers.matchmaker import Matchmaker
-from marl_app.league.payoff import Floats, Payoff
+from marl_app.league.payoff import Float64s, Payoff
 from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
 from marl_app.league.view import LeagueView, Tally
 
@@ -27,7 +27,7 @@ class Opponents:
     """
 
     share: float
-    ages: Floats
+    ages: Float64s
 
 
 def opponents_by_age(matchmaker: Matchmaker, learner: str, pool_snapshots: int, elo_per_generation: float) -> Opponents:
@@ -37,7 +37,7 @@ def opponents_by_age(matchmaker: Matchmaker, learner: str, pool_snapshots: int, 
     """
     view = ladder(learner, pool_snapshots, elo_per_generation)
     age = {snapshot.player.id: age for age, snapshot in enumerate(reversed(view.snapshots))}
-    ages: Floats = np.zeros(pool_snapshots)
+    ages: Float64s = np.zeros(pool_snapshots)
     for branch in matchmaker.branches(view, learner):
         for opponent, probability in zip(branch.opponents, branch.probabilities.tolist(), strict=True):
             # All other opponents are learners: self-play.

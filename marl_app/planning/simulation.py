@@ -22,7 +22,7 @@ from itertools import count
 
 import numpy as np
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.placement import prefer_held, total_variation
 from marl_app.planning.caches import draw_last_requests, filled_cache, most_recent
 from marl_app.planning.opponents import Opponents
@@ -120,7 +120,7 @@ class _Simulation:
     ) -> None:
         self.size, self.opponents, self.design, self.rng = size, opponents, design, rng
         self.tolerance = tolerance if design in "cd" else 0.0
-        self.drawn_from: Floats = np.zeros(len(opponents.ages))  # sum of the distributions of drawn opponents
+        self.drawn_from: Float64s = np.zeros(len(opponents.ages))  # sum of the distributions of drawn opponents
         self.distortion = 0.0
         self.period = 1 / size.requests_per_s(1.0)  # time between two requests of an actor
         self.begin = WARM_UP * self.period

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from marl_app.envs.batched import BatchedEnv
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
@@ -52,7 +52,7 @@ class CentralState:
         self._mask_dead = mask_dead
         self._group_of = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}
 
-    def states_for(self, matches: Ints, agents: Ints, finished: Bools) -> Floats:
+    def states_for(self, matches: Ints, agents: Ints, finished: Bools) -> Float32s:
         """Return float32 [R, state size]: row r is the state of match `matches[r]` for agent `agents[r]`.
 
         `finished`: bool [B, agents], whether the agent's episode in the running match has ended.
@@ -61,10 +61,10 @@ class CentralState:
         unique_matches, match_index = np.unique(matches, return_inverse=True)
         state = self._env.state(unique_matches)
         if state is not None:
-            rows: Floats = state.reshape(len(unique_matches), -1)[match_index]
+            rows: Float32s = state.reshape(len(unique_matches), -1)[match_index]
             return rows
         side_of = {agent: side for side in self._env.sides for agent in side}
-        result: Floats | None = None
+        result: Float32s | None = None
         for side in {side_of[agent] for agent in np.unique(agents).tolist()}:
             side_rows = np.isin(agents, side)  # [R] bool
             state = self._joint_observations(unique_matches, side, finished)
@@ -74,9 +74,9 @@ class CentralState:
         assert result is not None
         return result
 
-    def _joint_observations(self, matches: Ints, side: Sequence[int], finished: Bools) -> Floats:
+    def _joint_observations(self, matches: Ints, side: Sequence[int], finished: Bools) -> Float32s:
         """Return the observations of a side's agents in matches [K], concatenated: float32 [K, size]."""
-        parts: dict[int, Floats] = {}  # agent -> [K, observation size]
+        parts: dict[int, Float32s] = {}  # agent -> [K, observation size]
         for group in {self._group_of[agent] for agent in side}:
             members = [agent for agent in side if self._group_of[agent] == group]
             observations = self._env.observe(matches.repeat(len(members)), np.tile(members, len(matches)))

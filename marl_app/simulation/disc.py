@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from marl_app.league.outcomes import Ints
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.ratings import ELO_PER_LOGIT
 
 
@@ -73,12 +73,12 @@ class Disc:
         position = kept * now.position + (1 - kept) * response / max(1.0, abs(response))
         return DiscState(now.agent_steps + agent_steps, position, remembered)
 
-    def log_odds(self, player: DiscState, others: Sequence[DiscState]) -> Floats:
+    def log_odds(self, player: DiscState, others: Sequence[DiscState]) -> Float64s:
         """Return the log-odds [k] of `player` winning against each of the others."""
         steps = np.array([player.agent_steps, *(other.agent_steps for other in others)])
         positions = np.array([other.position for other in others], np.complex128)
         skill = self.elo_per_doubling * np.log2(1 + steps / self.doubling_agent_steps)
         # The imaginary part of a * conj(b) is |a| |b| sin(angle of a - angle of b).
         elo = skill[0] - skill[1:] + self.cycle_elo * (player.position * positions.conj()).imag
-        odds: Floats = elo / ELO_PER_LOGIT
+        odds: Float64s = elo / ELO_PER_LOGIT
         return odds

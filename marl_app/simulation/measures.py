@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.standing import perplexity
 
 BEATEN = 0.6
@@ -41,7 +41,7 @@ class Window:
     hardest_win_rate: float
 
     @classmethod
-    def measure(cls, matches: int, met: Mapping[str, int], before: Sequence[str], win_rates: Floats) -> Window:
+    def measure(cls, matches: int, met: Mapping[str, int], before: Sequence[str], win_rates: Float64s) -> Window:
         """Make a window.
 
         met: opponent -> matches in the window. before: snapshots in the pool during the whole window. win_rates [k]:

@@ -23,7 +23,7 @@ from scipy.special import expit
 
 from marl_app.league.league import INITIAL, League, Outcomes, TrainingProgress
 from marl_app.league.outcomes import Ints
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.players import MAIN_EXPLOITER, Learner
 from marl_app.league.ratings import ELO_PER_LOGIT
 from marl_app.simulation.measures import Forgetting, IntruderHunt, Window, count_matches
@@ -43,7 +43,7 @@ class Learning(Protocol):
         """Return the state after `agent_steps` in `matches` [k] against the `opponents`."""
         ...
 
-    def log_odds(self, player: Any, others: Sequence[Any]) -> Floats:
+    def log_odds(self, player: Any, others: Sequence[Any]) -> Float64s:
         """Return the log-odds [k] of `player` winning against each of the others."""
         ...
 
@@ -226,12 +226,12 @@ class Simulation:
         rates = self._win_rates(self._now[self.watched], [self._frozen[snapshot.digest] for snapshot in pool])
         return dict(zip((snapshot.player.id for snapshot in pool), rates.tolist(), strict=True))
 
-    def _win_rates(self, player: SimulatedPlayer, others: Sequence[SimulatedPlayer]) -> Floats:
+    def _win_rates(self, player: SimulatedPlayer, others: Sequence[SimulatedPlayer]) -> Float64s:
         """Return the true win rates [k] of a player against others."""
         odds = self.learning.log_odds(player.state, [other.state for other in others])
         # [k] advantage by the trick, in [-1, 1]: it works as far as the opponent lacks knowledge of it.
         advantage = [
             player.has_trick * (1 - other.knowledge) - other.has_trick * (1 - player.knowledge) for other in others
         ]
-        rates: Floats = expit(odds + np.array(advantage) * self.trick.elo / ELO_PER_LOGIT)
+        rates: Float64s = expit(odds + np.array(advantage) * self.trick.elo / ELO_PER_LOGIT)
         return rates

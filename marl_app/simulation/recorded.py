@@ -14,7 +14,7 @@ import numpy as np
 
 from marl_app.league.cycles import log_odds
 from marl_app.league.outcomes import Ints
-from marl_app.league.payoff import Floats, Payoff
+from marl_app.league.payoff import Float64s, Payoff
 from marl_app.league.players import Player
 from marl_app.league.ratings import ELO_PER_LOGIT, bradley_terry
 from marl_app.league.schedule import TrainingProgress
@@ -28,7 +28,7 @@ class Recorded:
     frozen, increasing. Raises ValueError for fewer than two snapshots.
     """
 
-    def __init__(self, pool: Floats, agent_steps: Floats) -> None:
+    def __init__(self, pool: Float64s, agent_steps: Float64s) -> None:
         if len(agent_steps) < 2:
             raise ValueError(f"the pool of the run has {len(agent_steps)} snapshots: at least 2 are needed")
         self.pool = pool
@@ -61,19 +61,19 @@ class Recorded:
         """Return the state `agent_steps` later; the opponents make no difference."""
         return now + agent_steps
 
-    def log_odds(self, player: float, others: Sequence[float]) -> Floats:
+    def log_odds(self, player: float, others: Sequence[float]) -> Float64s:
         """Return the log-odds [k] of `player` winning against each of the others."""
-        odds: Floats = self._mixture([player])[0] @ self.pool @ self._mixture(others).T
+        odds: Float64s = self._mixture([player])[0] @ self.pool @ self._mixture(others).T
         return odds
 
-    def _mixture(self, players: Sequence[float]) -> Floats:
+    def _mixture(self, players: Sequence[float]) -> Float64s:
         """Return the weight of each snapshot in each player: [k, n], rows summing to 1."""
         last = len(self.agent_steps) - 1
         # [k] fractional index among the snapshots; interp clamps players after the last one.
         at = np.interp(np.asarray(players, np.float64), self.agent_steps, np.arange(last + 1))
         # The last snapshot is the upper end of the last interval.
         below = np.minimum(at.astype(np.intp), last - 1)
-        weights: Floats = np.zeros((len(at), last + 1))
+        weights: Float64s = np.zeros((len(at), last + 1))
         rows = np.arange(len(at))
         weights[rows, below], weights[rows, below + 1] = below + 1 - at, at - below
         return weights
@@ -82,7 +82,7 @@ class Recorded:
 class RecordedSchedule:
     """A schedule that freezes a learner when its run did, at these agent steps [n], the first of which is 0."""
 
-    def __init__(self, agent_steps: Floats) -> None:
+    def __init__(self, agent_steps: Float64s) -> None:
         self._agent_steps = agent_steps
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:

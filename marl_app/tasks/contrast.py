@@ -30,7 +30,7 @@ from marl_app.evaluation.past_selves import scores_against_past
 from marl_app.evaluation.ranking import ladder_cyclic_share
 from marl_app.evaluation.results import CrossPlayResults
 from marl_app.league import cycles
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.ratings import bradley_terry
 from marl_app.runs.members import Members
 from marl_app.tasks.contrast_report import ContrastReport, MeasuredRun
@@ -107,7 +107,7 @@ class Contrast(Section):
             halves = self._play(results, play, results.players.index(first), batch)
         return _measured_run(members, players, results, halves, np.random.default_rng(seed))
 
-    def _play(self, results: CrossPlayResults, play: Matches, newest: int, batch: int) -> Floats:
+    def _play(self, results: CrossPlayResults, play: Matches, newest: int, batch: int) -> Float64s:
         """Play every pair; return the newest player's mean scores in two halves of its matches, float64 [2, n]."""
         points = np.zeros((2, len(results.players)))
         for first, second in itertools.combinations(range(len(results.players)), 2):
@@ -118,7 +118,7 @@ class Contrast(Section):
                 results.add_batch(first, second, play(first, second, number))
                 points[number % 2] += results.points[newest] - before
                 before = results.points[newest].copy()
-        halves: Floats = 2 * points / np.maximum(results.games[newest], 1)
+        halves: Float64s = 2 * points / np.maximum(results.games[newest], 1)
         return halves
 
 
@@ -136,7 +136,11 @@ def recorded_runs(directory: Path) -> dict[Path, Members]:
 
 
 def _measured_run(
-    members: Members, players: Sequence[Contestant], results: CrossPlayResults, halves: Floats, rng: np.random.Generator
+    members: Members,
+    players: Sequence[Contestant],
+    results: CrossPlayResults,
+    halves: Float64s,
+    rng: np.random.Generator,
 ) -> MeasuredRun:
     """Return the results of one run. `halves`: see `Contrast._play`."""
     first = members.learners[0]

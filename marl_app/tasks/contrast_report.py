@@ -14,7 +14,7 @@ from rich.table import Table
 
 from marl_app.metrics.figures import bands_figure, payoff_heat_maps, write_png
 from marl_app.metrics.files import replacing, to_json
-from marl_app.tasks.seeds import Floats, interquartile_mean, interval
+from marl_app.tasks.seeds import Float64s, interquartile_mean, interval
 
 CURVE_POINTS = 20  # of the curve over ages
 PLAIN = ("by chance", "snapshots")  # columns without intervals
@@ -32,10 +32,10 @@ class MeasuredRun:
     values: dict[str, float]
     players: tuple[str, ...]
     zero: str
-    rates: Floats
-    games: Floats
-    ages: Floats
-    past: Floats
+    rates: Float64s
+    games: Float64s
+    ages: Float64s
+    past: Float64s
 
 
 class ContrastReport:
@@ -93,12 +93,12 @@ class ContrastReport:
         values = np.array([run.values.get(name, np.nan) for run in runs])
         return self._mean_and_interval(values[~np.isnan(values)])
 
-    def _mean_and_interval(self, values: Floats) -> tuple[float, float, float]:
+    def _mean_and_interval(self, values: Float64s) -> tuple[float, float, float]:
         if not len(values):
             return np.nan, np.nan, np.nan
         return interquartile_mean(values), *interval(values, self._confidence, self._rng)
 
-    def _over_ages(self, runs: Sequence[MeasuredRun]) -> tuple[Floats, Floats, Floats, Floats] | None:
+    def _over_ages(self, runs: Sequence[MeasuredRun]) -> tuple[Float64s, Float64s, Float64s, Float64s] | None:
         """Return (ages, score, low, high), each [CURVE_POINTS], at ages that all seeds cover; None without a past."""
         runs = [run for run in runs if len(run.ages)]
         if not runs:

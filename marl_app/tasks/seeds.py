@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from scipy.stats import bootstrap, trim_mean
 
-Floats = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 Result = TypeVar("Result")
 IGNORED = ("seed", "hydra.")  # prefixes of overrides that do not distinguish groups
 
@@ -57,12 +57,12 @@ def _overrides(lines: Any) -> dict[str, str]:
     return {name: value for name, _, value in parts if not name.lstrip("+").startswith(IGNORED)}
 
 
-def interquartile_mean(values: Floats) -> float:
+def interquartile_mean(values: Float64s) -> float:
     """Return the mean of the middle half of the values."""
     return float(trim_mean(values, 0.25))
 
 
-def interval(values: Floats, confidence: float, rng: np.random.Generator) -> tuple[float, float]:
+def interval(values: Float64s, confidence: float, rng: np.random.Generator) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the interquartile mean over seeds; (nan, nan) for a single seed."""
     if len(values) < 2:
         return np.nan, np.nan

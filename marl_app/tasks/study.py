@@ -22,7 +22,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
 from marl_app.metrics.figures import bands_figure, write_png
 from marl_app.metrics.files import replacing
-from marl_app.tasks.seeds import Floats, group_by_overrides, interquartile_mean, interval, runs_below
+from marl_app.tasks.seeds import Float64s, group_by_overrides, interquartile_mean, interval, runs_below
 
 STEPS, SECONDS, ROWS = "steps/env_steps", "seconds", "steps/trained_agent_steps"
 CURVE_POINTS = 200
@@ -111,7 +111,7 @@ def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd
     return group_by_overrides(found)
 
 
-def band(runs: list[pd.DataFrame], x: str) -> tuple[Floats, Floats, Floats, Floats]:
+def band(runs: list[pd.DataFrame], x: str) -> tuple[Float64s, Float64s, Float64s, Float64s]:
     """Return x, and the interquartile mean, lower and upper quartile of the runs' smoothed curves, each [CURVE_POINTS].
 
     `x` names a column of the curves; its values are those that all runs have reached.

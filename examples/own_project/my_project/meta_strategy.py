@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 class Softmax:
@@ -15,7 +15,7 @@ class Softmax:
             raise ValueError(f"temperature must be > 0, not {temperature}")
         self.temperature = temperature
 
-    def solve(self, scores: Floats) -> Floats:
+    def solve(self, scores: Float64s) -> Float64s:
         means = scores.reshape(len(scores), -1).mean(axis=1)
         weights = np.exp((means - means.max()) / self.temperature)
         return weights / weights.sum()

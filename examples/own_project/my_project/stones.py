@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Floats, Group, Ints, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step
 
 
 class Stones(BatchedEnv):
@@ -58,6 +58,6 @@ class Stones(BatchedEnv):
         self._mover = 1 - self._mover
         return Step(rewards, ended, np.zeros_like(ended), np.stack([ended, ended], axis=1))
 
-    def scores(self, matches: Ints) -> Floats:
+    def scores(self, matches: Ints) -> Float32s:
         # The mover changed after the last stone was taken: the winner is the agent that does not move now.
         return (np.arange(2) != self._mover[matches, None]).astype(np.float32)

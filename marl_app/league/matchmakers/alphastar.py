@@ -24,7 +24,7 @@ import numpy as np
 
 from marl_app.league.matchmakers.matchmaker import Branch, branches_by_win_rate, scaled, self_play
 from marl_app.league.matchmakers.pfsp import pfsp_weights
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER, Snapshot
 from marl_app.league.view import LeagueView
 
@@ -118,7 +118,7 @@ def _forgotten(line: Sequence[Snapshot], view: LeagueView, learner: str) -> Sequ
     return line[: kept_by_suffix_rule(view.payoff.win_rates(learner, _ids(line)))]
 
 
-def kept_by_suffix_rule(win_rates: Floats) -> int:
+def kept_by_suffix_rule(win_rates: Float64s) -> int:
     """Return the length of `win_rates` [k], oldest opponent first, without the longest non-increasing suffix.
 
     The first element of the suffix is kept, because it is higher than its predecessor; 0 if no element increases.

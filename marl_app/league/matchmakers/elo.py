@@ -11,16 +11,16 @@ from __future__ import annotations
 import numpy as np
 
 from marl_app.league.matchmakers.matchmaker import Branch, branches_over, self_play
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.view import LeagueView
 
 
-def proximity(differences: Floats, scale: float) -> Floats:
+def proximity(differences: Float64s, scale: float) -> Float64s:
     """Return probabilities [k] of opponents at `differences` [k] in Elo points."""
     exponents = -((np.asarray(differences, np.float64) / scale) ** 2)
     # Relative to the largest exponent, the nearest opponent has the weight 1, so not all weights can round to 0.
-    weights: Floats = np.exp(exponents - exponents.max(initial=-np.inf))
-    normalized: Floats = weights / weights.sum()
+    weights: Float64s = np.exp(exponents - exponents.max(initial=-np.inf))
+    normalized: Float64s = weights / weights.sum()
     return normalized
 
 

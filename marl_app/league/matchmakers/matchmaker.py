@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from marl_app.league.outcomes import Outcomes
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.players import Snapshot
 from marl_app.league.view import LeagueView
 
@@ -32,8 +32,8 @@ class Branch:
     rule: str
     probability: float
     opponents: tuple[str, ...]
-    win_rates: Floats
-    probabilities: Floats
+    win_rates: Float64s
+    probabilities: Float64s
 
 
 class Matchmaker(Protocol):
@@ -99,7 +99,7 @@ def self_play(view: LeagueView, learner: str) -> list[Branch]:
 
 
 def branches_over(
-    candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: str, probabilities: Floats
+    candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: str, probabilities: Float64s
 ) -> list[Branch]:
     """Return one branch over `candidates` with `probabilities` [k]; self-play if there are no candidates.
 
@@ -112,7 +112,7 @@ def branches_over(
 
 
 def branches_by_win_rate(
-    candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: str, weigh: Callable[[Floats], Floats]
+    candidates: Sequence[Snapshot], view: LeagueView, learner: str, rule: str, weigh: Callable[[Float64s], Float64s]
 ) -> list[Branch]:
     """Like `branches_over`, where `weigh` maps the learner's win rates [k] to probabilities [k]."""
     if not candidates:
@@ -122,6 +122,6 @@ def branches_by_win_rate(
     return [Branch(rule, 1.0, opponents, win_rates, weigh(win_rates))]
 
 
-def uniform(candidates: Sequence[Snapshot]) -> Floats:
+def uniform(candidates: Sequence[Snapshot]) -> Float64s:
     """Return equal probabilities [k] for k candidates."""
     return np.full(len(candidates), 1 / max(1, len(candidates)))

@@ -21,7 +21,7 @@ from scipy.special import softmax
 
 from marl_app.league.matchmakers.matchmaker import Branch, branches_over, scaled, self_play
 from marl_app.league.outcomes import Outcomes
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.view import LeagueView
 
 QUALITY_RULE = "quality"  # only matches of this rule change a quality
@@ -37,7 +37,7 @@ class OpenAIFive:
         self.eta = eta
         self._qualities: dict[str, dict[str, float]] = {}  # by learner, then by player id
 
-    def qualities(self, view: LeagueView, learner: str) -> Floats:
+    def qualities(self, view: LeagueView, learner: str) -> Float64s:
         """Return the quality [N] of each snapshot that this learner may meet."""
         # Snapshots that joined after the last record have no stored quality yet.
         known = self._qualities.get(learner, {})

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from marl_app.league.matchmakers.matchmaker import Branch, branches_by_win_rate
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.view import LeagueView
 
 # Weights by win rate x, [k] -> [k].
@@ -24,14 +24,14 @@ WEIGHTINGS = {
 }
 
 
-def pfsp_weights(win_rates: Floats, weighting: str = "squared") -> Floats:
+def pfsp_weights(win_rates: Float64s, weighting: str = "squared") -> Float64s:
     """Return probabilities [k] of opponents from the learner's `win_rates` [k] in [0, 1] against them.
 
     Uniform if all weights are 0 (all opponents are always beaten). Raises ValueError for an unknown weighting.
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"unknown PFSP weighting {weighting!r}: expected one of {', '.join(WEIGHTINGS)}")
-    weights: Floats = WEIGHTINGS[weighting](np.asarray(win_rates, np.float64))
+    weights: Float64s = WEIGHTINGS[weighting](np.asarray(win_rates, np.float64))
     total = weights.sum()
     return weights / total if total >= 1e-10 else np.full(len(weights), 1 / max(1, len(weights)))
 

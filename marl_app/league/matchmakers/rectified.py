@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from marl_app.league.matchmakers.matchmaker import Branch, branches_over
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.view import LeagueView
 
 
-def rectify(mixture: Floats, scores: Floats) -> Floats:
+def rectify(mixture: Float64s, scores: Float64s) -> Float64s:
     """Return the `mixture` [k] restricted to opponents with mean `scores` [k] >= 0.5; unchanged if nothing remains."""
-    kept: Floats = mixture * (scores >= 0.5)
+    kept: Float64s = mixture * (scores >= 0.5)
     total = kept.sum()
     return kept / total if total > 0 else mixture
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from marl_app.league.meta.meta import advantages, side_advantages
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 MIN_FIXATION = 1e-9  # lower bound of fixation probabilities with more than two sides
 
@@ -41,7 +41,7 @@ class AlphaRank:
         self.selection = selection
         self.population = population
 
-    def solve(self, scores: Floats) -> Floats:
+    def solve(self, scores: Float64s) -> Float64s:
         """Return probabilities [n], summing to 1. Raises ValueError for `scores` that `advantages` refuses."""
         payoff = advantages(scores)
         n, others = len(payoff), payoff.ndim - 1
@@ -54,7 +54,7 @@ class AlphaRank:
         probabilities = fixation((mutant_payoffs - resident_payoffs) / 2, self.selection, self.population)
         return stationary(np.maximum(probabilities, MIN_FIXATION if others > 1 else 0.0) / (n - 1))
 
-    def solve_side(self, scores: Floats) -> Floats:
+    def solve_side(self, scores: Float64s) -> Float64s:
         """Return probabilities [m], summing to 1. Raises ValueError for `scores` that `side_advantages` refuses."""
         payoff = side_advantages(scores)
         m, n = payoff.shape
@@ -68,11 +68,11 @@ class AlphaRank:
         transitions[:, columns, :, columns] = fixation(gains, self.selection, self.population)
         transitions[rows, :, rows, :] += fixation(losses, self.selection, self.population)
         pairs = stationary(transitions.reshape(m * n, m * n) / (m + n - 2))  # state = row * n + column
-        mixture: Floats = pairs.reshape(m, n).sum(axis=1)
+        mixture: Float64s = pairs.reshape(m, n).sum(axis=1)
         return mixture
 
 
-def stationary(transitions: Floats) -> Floats:
+def stationary(transitions: Float64s) -> Float64s:
     """Return the stationary distribution [n] of a chain, from its probabilities [from, to] of leaving a state."""
     n = len(transitions)
     # The stationary p solves p G = 0 and sum(p) = 1, where G is the generator; both are added into one regular system.
@@ -82,11 +82,11 @@ def stationary(transitions: Floats) -> Floats:
     generator -= np.diag(generator.sum(axis=1))
     generator /= np.abs(generator).max()
     share = np.maximum(np.linalg.solve(np.ones((n, n)) - generator.T, np.ones(n)), 0.0)
-    normalized: Floats = share / share.sum()
+    normalized: Float64s = share / share.sum()
     return normalized
 
 
-def fixation(advantage: Floats, selection: float, population: int) -> Floats:
+def fixation(advantage: Float64s, selection: float, population: int) -> Float64s:
     """Return the fixation probabilities of mutants with `advantage` (any shape) over the residents."""
     equal = np.abs(advantage) < 1e-12
     # Beyond 700 the result does not change (exp(-700) = 1e-304); the bound avoids infinities.

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 class MetaStrategy(Protocol):
@@ -25,7 +25,7 @@ class MetaStrategy(Protocol):
     The game is symmetric, or has a population per side.
     """
 
-    def solve(self, scores: Floats) -> Floats:
+    def solve(self, scores: Float64s) -> Float64s:
         """Return probabilities [n], summing to 1, of n >= 1 players with mean `scores` [n, n] of row against column.
 
         With more than two sides, `scores` has an axis per side, [n, ..., n]: the score of the first axis' player among
@@ -34,7 +34,7 @@ class MetaStrategy(Protocol):
         """
         ...
 
-    def solve_side(self, scores: Floats) -> Floats:
+    def solve_side(self, scores: Float64s) -> Float64s:
         """Return probabilities [m], summing to 1, of the m >= 1 players of one side, against n >= 1 of the other side.
 
         `scores` [m, n] are means of row against column. The mixture of the other side is that of 1 - `scores`.T.
@@ -42,7 +42,7 @@ class MetaStrategy(Protocol):
         ...
 
 
-def advantages(scores: ArrayLike) -> Floats:
+def advantages(scores: ArrayLike) -> Float64s:
     """Return the payoff float64 [n, n] (or an axis per side) of the empirical game: mean `scores` minus 0.5.
 
     Estimated scores of two sides are not exact mirrors of each other, so the payoff is half the difference of the two
@@ -55,11 +55,11 @@ def advantages(scores: ArrayLike) -> Floats:
     if not np.isfinite(means).all():
         raise ValueError("scores must be finite: some are NaN or infinite")
     # With two sides (M - M.T) / 2, in which the 0.5 cancels; with more, scores are means over all orders already.
-    payoff: Floats = (means - means.T) / 2 if means.ndim == 2 else means - 0.5
+    payoff: Float64s = (means - means.T) / 2 if means.ndim == 2 else means - 0.5
     return payoff
 
 
-def expected_payoffs(payoff: Floats, mixture: Floats) -> Floats:
+def expected_payoffs(payoff: Float64s, mixture: Float64s) -> Float64s:
     """Return each player's expected payoff [n] if all other sides of `payoff` [n, n, ...] draw from `mixture` [n]."""
     expected = payoff
     while expected.ndim > 1:
@@ -67,7 +67,7 @@ def expected_payoffs(payoff: Floats, mixture: Floats) -> Floats:
     return expected
 
 
-def side_advantages(scores: ArrayLike) -> Floats:
+def side_advantages(scores: ArrayLike) -> Float64s:
     """Return the payoff float64 [m, n] of one side against the other: mean `scores` [m, n] minus 0.5.
 
     Raises ValueError unless they are finite and [m, n] with m, n >= 1.

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from marl_app.league.meta.meta import advantages, side_advantages
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 COPY_DECIMALS = 6  # players are copies if their records agree to as many decimals
 
@@ -23,18 +23,18 @@ class Nash:
     linear program small and the result independent of the order of players.
     """
 
-    def solve(self, scores: Floats) -> Floats:
+    def solve(self, scores: Float64s) -> Float64s:
         """Return probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n], n >= 1."""
         if np.ndim(scores) > 2:
             raise ValueError("nash is for two sides: with more use regret_matching, projected_replicator or alpha_rank")
         return _maximin_of_copies(advantages(scores))
 
-    def solve_side(self, scores: Floats) -> Floats:
+    def solve_side(self, scores: Float64s) -> Float64s:
         """Return probabilities [m], summing to 1. Raises ValueError for `scores` that `side_advantages` refuses."""
         return _maximin_of_copies(side_advantages(scores))
 
 
-def _maximin_of_copies(payoff: Floats) -> Floats:
+def _maximin_of_copies(payoff: Float64s) -> Float64s:
     """Return the maximin mixture [n] of `payoff` [n, m], with equal probabilities of equal rows."""
     # `kept` [k] are the first of each group of equal rows, `copy_of` [n] the group of each row, `copies` [k] its size.
     _, kept, copy_of, copies = np.unique(
@@ -43,11 +43,11 @@ def _maximin_of_copies(payoff: Floats) -> Floats:
     # Equal columns are the same constraint: one of them is enough.
     _, columns = np.unique(payoff.round(COPY_DECIMALS), axis=1, return_index=True)
     mixture = maximin(payoff[np.ix_(kept, np.sort(columns))])
-    shared: Floats = (mixture / copies)[copy_of]
+    shared: Float64s = (mixture / copies)[copy_of]
     return shared
 
 
-def maximin(payoff: Floats) -> Floats:
+def maximin(payoff: Float64s) -> Float64s:
     """Return the mixture p float64 [n] of the rows of `payoff` [n, m] with the largest v such that p @ payoff >= v.
 
     For a zero-sum game between two populations: `maximin(payoff)` for the rows, `maximin(-payoff.T)` for the columns.
@@ -66,5 +66,5 @@ def maximin(payoff: Floats) -> Floats:
     if not result.success:
         raise ValueError(f"no Nash equilibrium found: {result.message}")
     mixture = np.maximum(result.x[:rows], 0.0)
-    normalized: Floats = mixture / mixture.sum()
+    normalized: Float64s = mixture / mixture.sum()
     return normalized

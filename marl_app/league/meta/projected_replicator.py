@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from marl_app.league.meta.meta import advantages, expected_payoffs, side_advantages
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 class ProjectedReplicator:
@@ -30,7 +30,7 @@ class ProjectedReplicator:
         self.gamma = gamma
         self.iterations = iterations
 
-    def solve(self, scores: Floats) -> Floats:
+    def solve(self, scores: Float64s) -> Float64s:
         """Return probabilities [n], summing to 1. Raises ValueError for `scores` that `advantages` refuses."""
         payoff = advantages(scores)
         # [n] the current shares of the strategies, and their sum over all steps
@@ -39,10 +39,10 @@ class ProjectedReplicator:
             payoffs = expected_payoffs(payoff, shares)
             shares = self._step(shares, payoffs - shares @ payoffs)
             visited += shares
-        average: Floats = visited / visited.sum()
+        average: Float64s = visited / visited.sum()
         return average
 
-    def solve_side(self, scores: Floats) -> Floats:
+    def solve_side(self, scores: Float64s) -> Float64s:
         """Return probabilities [m], summing to 1. Raises ValueError for `scores` that `side_advantages` refuses."""
         payoff = side_advantages(scores)
         m, n = payoff.shape
@@ -54,10 +54,10 @@ class ProjectedReplicator:
             row = self._step(row, row_payoffs - value)
             column = self._step(column, value - column_losses)
             visited += row
-        average: Floats = visited / visited.sum()
+        average: Float64s = visited / visited.sum()
         return average
 
-    def _step(self, shares: Floats, gains: Floats) -> Floats:
+    def _step(self, shares: Float64s, gains: Float64s) -> Float64s:
         """Return the shares [n] of a population `dt` later; `gains` [n] are payoffs minus their average."""
         floor = min(self.gamma, 1 / len(shares))
         shares = shares + self.dt * shares * gains
@@ -65,7 +65,7 @@ class ProjectedReplicator:
         return project(shares, floor) if shares.min() < floor else shares
 
 
-def project(point: Floats, floor: float = 0.0) -> Floats:
+def project(point: Float64s, floor: float = 0.0) -> Float64s:
     """Return the nearest point to `point` [n] with parts >= `floor` that sum to 1; `floor` <= 1 / n.
 
     The algorithm of Duchi et al. (2008): above the floor, subtract the same excess from all parts and clip at 0.
@@ -76,5 +76,5 @@ def project(point: Floats, floor: float = 0.0) -> Floats:
     # excess[k]: what to subtract if exactly the k + 1 largest parts remain positive; the last consistent k is right.
     excess = (np.cumsum(descending) - mass) / np.arange(1, n + 1)
     last = int((descending > excess).nonzero()[0].max(initial=0))
-    projected: Floats = np.maximum(point - floor - excess[last], 0.0) + floor
+    projected: Float64s = np.maximum(point - floor - excess[last], 0.0) + floor
     return projected

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from marl_app.league.meta.meta import advantages, expected_payoffs, side_advantages
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 class RegretMatching:
@@ -26,7 +26,7 @@ class RegretMatching:
             raise ValueError(f"iterations must be >= 1, not {iterations}")
         self.iterations = iterations
 
-    def solve(self, scores: Floats) -> Floats:
+    def solve(self, scores: Float64s) -> Float64s:
         """Return probabilities [n], summing to 1. Raises ValueError for `scores` that `advantages` refuses."""
         payoff = advantages(scores)
         # [n] cumulative regrets, and the sum of the strategies of all steps
@@ -36,10 +36,10 @@ class RegretMatching:
             played += strategy
             payoffs = expected_payoffs(payoff, strategy)
             regrets += payoffs - strategy @ payoffs
-        average: Floats = played / played.sum()
+        average: Float64s = played / played.sum()
         return average
 
-    def solve_side(self, scores: Floats) -> Floats:
+    def solve_side(self, scores: Float64s) -> Float64s:
         """Return probabilities [m], summing to 1. Raises ValueError for `scores` that `side_advantages` refuses."""
         payoff = side_advantages(scores)
         row_regrets, column_regrets, played = np.zeros(len(payoff)), np.zeros(payoff.shape[1]), np.zeros(len(payoff))
@@ -51,13 +51,13 @@ class RegretMatching:
             value = row @ row_payoffs
             row_regrets += row_payoffs - value
             column_regrets += value - row @ payoff
-        average: Floats = played / played.sum()
+        average: Float64s = played / played.sum()
         return average
 
 
-def _matched(regrets: Floats) -> Floats:
+def _matched(regrets: Float64s) -> Float64s:
     """Return the strategy [n] in proportion to the positive regrets [n]; uniform if none is positive."""
     positive = np.maximum(regrets, 0.0)
     total = positive.sum()
-    matched: Floats = positive / total if total > 0 else np.full(len(regrets), 1 / len(regrets))
+    matched: Float64s = positive / total if total > 0 else np.full(len(regrets), 1 / len(regrets))
     return matched

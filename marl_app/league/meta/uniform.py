@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 
 
 class UniformMixture:
     """The uniform meta-strategy."""
 
-    def solve(self, scores: Floats) -> Floats:
+    def solve(self, scores: Float64s) -> Float64s:
         """Return 1 / n for each of n players."""
         return np.full(len(scores), 1 / len(scores))
 

@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 
 from marl_app.league.meta.meta import advantages, side_advantages
 from marl_app.league.meta.nash import Nash
-from marl_app.league.payoff import Floats
+from marl_app.league.payoff import Float64s
 from marl_app.league.thinning.thinning import Drop
 from marl_app.league.view import LeagueView
 
@@ -79,7 +79,7 @@ class MetaThinning:
         return [(ranks[index], Drop(pool[index], text, costs[index]))]
 
 
-def exploitability_without(advantage: Floats, mixture: Floats, player: int) -> float:
+def exploitability_without(advantage: Float64s, mixture: Float64s, player: int) -> float:
     """Return the exploitability of the Nash mixture of a pool [m] without `player`, minus that of `mixture`; >= 0.
 
     `advantage` [m, n] is that of the pool over its opponents, which are the pool itself if it is antisymmetric; m >= 2.
@@ -95,14 +95,14 @@ def exploitability_without(advantage: Floats, mixture: Floats, player: int) -> f
     return max(0.0, float((mixture @ advantage).min() - (without @ advantage[rest]).min()))
 
 
-def distances(advantage: Floats) -> Floats:
+def distances(advantage: Float64s) -> Float64s:
     """Return the mean absolute difference [m] in score between each record and the most similar other record."""
     pairwise = cdist(advantage, advantage, "cityblock") / advantage.shape[1]  # [m, m]
     np.fill_diagonal(pairwise, np.inf)
-    nearest: Floats = pairwise.min(axis=1)
+    nearest: Float64s = pairwise.min(axis=1)
     return nearest
 
 
-def dominated(advantage: Floats) -> NDArray[np.bool_]:
+def dominated(advantage: Float64s) -> NDArray[np.bool_]:
     """Return bool [m]: True where another player does at least as well against all opponents and better against any."""
     return np.array([((advantage >= row).all(axis=1) & (advantage > row).any(axis=1)).any() for row in advantage])

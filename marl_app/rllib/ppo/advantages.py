@@ -16,20 +16,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
 def gae(
-    rewards: Floats,
-    values: Floats,
+    rewards: Float32s,
+    values: Float32s,
     successors: Ints,
-    last_values: Floats,
+    last_values: Float32s,
     blocks: Sequence[tuple[int, int]],
     gamma: float,
     lambda_: float,
     pending: Ints | None = None,
-) -> Floats:
+) -> Float32s:
     """Return advantages, float32 [R].
 
     rewards: [R], the sum from the agent's decision until its next decision (or the end).

@@ -23,7 +23,7 @@ from marl_app.rllib.ppo.sequences import sequences
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 REWARDS, SUCCESSORS, LAST_VALUES = "rewards", "successors", "last_values"
@@ -81,7 +81,7 @@ class Experience:
         self._columns[SUCCESSORS][earlier[linked]] = rows[linked]
         self._open[matches, agents] = rows
 
-    def add_rewards(self, rewards: Floats) -> None:
+    def add_rewards(self, rewards: Float32s) -> None:
         """Add the rewards of one step, float32 [B, agents], to each agent's last decision."""
         paid = (rewards != 0) & (self._open >= 0)
         if paid.any():
@@ -96,7 +96,7 @@ class Experience:
         matches, agents = (agents_mask & (self._open >= 0)).nonzero()
         return matches, agents
 
-    def close_bootstrapped(self, matches: Ints, agents: Ints, values: Floats) -> None:
+    def close_bootstrapped(self, matches: Ints, agents: Ints, values: Float32s) -> None:
         """Close open rows whose episodes continue outside of the fragment, with the critic's `values` [R] of that."""
         self._columns[LAST_VALUES][self._open[matches, agents]] = values
         self._open[matches, agents] = -1

@@ -22,7 +22,7 @@ from marl_app.rllib.sampling.opponent_slots import OpponentSlots
 from marl_app.store.reader import FETCH_ERRORS
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 TRAINEE = -1
@@ -64,7 +64,7 @@ class Matchups:
 
         # Results since the last `pop_outcomes`, one array per call of `record_results`.
         self._results: list[Ints] = []  # [4, results]: opponent index, trainee's side, 0 win | 1 draw | 2 loss, length
-        self._result_scores: list[Floats] = []  # [results]: score of the trainee
+        self._result_scores: list[Float32s] = []  # [results]: score of the trainee
 
     def set_assignment(self, assignment: Assignment, rng: np.random.Generator) -> None:
         """Use these opponents for matches that start from now on."""
@@ -172,7 +172,7 @@ class Matchups:
         """Return which of the matches [R] are still in their random opening: bool [R]."""
         return self.lengths[matches] < self._opening_moves[matches]
 
-    def record_results(self, matches: Ints, scores: Floats) -> None:
+    def record_results(self, matches: Ints, scores: Float32s) -> None:
         """Count the results of matches [K] that have ended; `scores` float32 [K, sides].
 
         A match that ended within its random opening is not counted, because no player decided anything in it.
