@@ -72,11 +72,11 @@ def test_opponents_come_through_the_cache_of_the_rack(tmp_path):
 
         # Placement uses the rack's cache: it holds more snapshots than an env runner with one slot.
         deadline = time.monotonic() + 120
-        while len(held := algorithm._dealing.held(1)) < 3:
+        while len(held := algorithm._assigner.resident(1)) < 3:
             assert time.monotonic() < deadline
             algorithm.train()
         assert held <= {snapshot.digest for snapshot in algorithm.league.snapshots}
-        while not algorithm.dealt.distortion:
+        while not algorithm.assigned.distortion:
             assert time.monotonic() < deadline
             algorithm.train()
-        assert algorithm.dealt.means()["distortion"] < 0.2
+        assert algorithm.assigned.means()["distortion"] < 0.2

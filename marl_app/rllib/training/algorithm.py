@@ -53,7 +53,8 @@ class MatchAlgorithm(Algorithm):
 
     def setup(self, config: MatchConfig) -> None:
         """Build the league and RLlib's parts."""
-        self.spec: RunSpec = config.spec
+        # RLlib copies the configuration deeply: env runners are made from `self.config`, not from the argument.
+        self.spec: RunSpec = self.config.spec
         settings = self.spec.settings
         self.run_dir, self.store = self.spec.run_dir, self.spec.store
         self.rng = np.random.default_rng(settings.seed)
