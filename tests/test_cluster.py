@@ -160,6 +160,7 @@ def test_a_run_survives_a_lost_node_and_uses_a_new_one(tmp_path):
     finally:
         if process is not None and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()  # closes its pipes
         cluster.shutdown()
 
     # No match was lost or recorded twice: iterations, steps and matches equal those of league and counters.

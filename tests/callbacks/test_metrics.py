@@ -13,6 +13,8 @@ from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
+RUN = ("env=rock_paper_scissors", "callbacks=[league,metrics]")
+
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
@@ -28,7 +30,7 @@ def curves(folder):
 
 def test_curves_and_lines_equal_the_report(tmp_path):
     reports = []
-    with running(tmp_path, "env=rock_paper_scissors", "callbacks.metrics.pictures_every_s=1000") as algorithm:
+    with running(tmp_path, *RUN, "callbacks.metrics.pictures_every_s=1000") as algorithm:
         for _ in range(4):
             algorithm.train()
             reports.append(algorithm.report)
@@ -47,7 +49,7 @@ def test_curves_and_lines_equal_the_report(tmp_path):
 
 
 def test_a_resumed_run_hides_the_points_after_its_checkpoint(tmp_path):
-    with running(tmp_path, "env=rock_paper_scissors") as algorithm:
+    with running(tmp_path, *RUN) as algorithm:
         for iteration in range(5):
             algorithm.train()
             if iteration == 2:
@@ -58,7 +60,7 @@ def test_a_resumed_run_hides_the_points_after_its_checkpoint(tmp_path):
     assert [step for step, _ in curves(tmp_path)[0]["learner/entropy"]] == [
         512 * iteration for iteration in range(1, 6)
     ]
-    with running(tmp_path, "env=rock_paper_scissors") as algorithm:
+    with running(tmp_path, *RUN) as algorithm:
         load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
         algorithm.records.truncate(algorithm.iteration)
         for _ in range(3):
