@@ -82,20 +82,22 @@ def check(overrides: Sequence[str], multirun: bool) -> None:
 
     Raises ConfigError, and Hydra's and OmegaConf's errors.
     """
+    for job in jobs(overrides, multirun):
+        to_config(job)
+
+
+def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[DictConfig]:
+    """Compose each job: a single run, or every run of a sweep (`-m`, or a sweep file).
+
+    Raises Hydra's and OmegaConf's errors.
+    """
     cfg, is_sweep = _compose_all(overrides, multirun)
-    if not is_sweep:
-        # `seed=1,2` without -m
-        ConfigLoaderImpl.validate_sweep_overrides_legal(_parse(overrides), RunMode.RUN, from_shell=True)
-        to_config(_without_hydra(cfg))
+    if is_sweep:
+        yield from map(compose_job, _expand(cfg, overrides))
         return
-    for job in _expand(cfg, overrides):
-        to_config(compose_job(job))
-
-
-def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[list[str]]:
-    """Yield the overrides of each job: of a single run, or of every run of a sweep (`-m`, or a sweep file)."""
-    cfg, is_sweep = _compose_all(overrides, multirun)
-    yield from _expand(cfg, overrides) if is_sweep else [list(overrides)]
+    # `seed=1,2` without -m
+    ConfigLoaderImpl.validate_sweep_overrides_legal(_parse(overrides), RunMode.RUN, from_shell=True)
+    yield _without_hydra(cfg)
 
 
 def _compose_all(overrides: Sequence[str], multirun: bool) -> tuple[DictConfig, bool]:

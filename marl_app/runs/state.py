@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -91,9 +91,8 @@ class RunState:
 
     @property
     def needed_digests(self) -> set[str]:
-        """The snapshots that the run may still read: the pool, and the weights that learners may be reset to."""
-        initial = {trainee.initial for trainee in self.trainees.values() if trainee.initial}
-        return initial.union(snapshot.digest for snapshot in self.snapshots)
+        """The snapshots that the run may still read."""
+        return needed_digests(self.snapshots, self.trainees)
 
     @property
     def learners(self) -> list[Learner]:
@@ -107,3 +106,9 @@ class RunState:
             Snapshot(**{**snapshot, "player": Player.parse(snapshot["player"])})
             for snapshot in self.league["snapshots"]
         ]
+
+
+def needed_digests(pool: Iterable[Snapshot], trainees: Mapping[str, LearnerTotals]) -> set[str]:
+    """Return what a run may still read from the store: the pool, and the weights that learners may be reset to."""
+    initial = {totals.initial for totals in trainees.values() if totals.initial}
+    return initial.union(snapshot.digest for snapshot in pool)

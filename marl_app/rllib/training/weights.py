@@ -20,7 +20,7 @@ from marl_app.players.agent import player_from_bytes
 from marl_app.players.encoding import encode_player
 from marl_app.players.policy import Follower, Policy
 from marl_app.rllib.run_spec import RunSpec
-from marl_app.runs.state import Counters, LearnerTotals
+from marl_app.runs.state import Counters, LearnerTotals, needed_digests
 from marl_app.store.codec import decode
 from marl_app.store.provenance import publish
 from marl_app.store.reader import FETCH_ERRORS, DirectReader
@@ -157,9 +157,8 @@ class Snapshots:
 
     @property
     def needed_digests(self) -> set[str]:
-        """The digests that the run may still read: of the pool, and of the weights that learners began with."""
-        initial = {trainee.initial for trainee in self.trainees.values() if trainee.initial}
-        return initial.union(snapshot.digest for snapshot in self._league.snapshots)
+        """The snapshots that the run may still read."""
+        return needed_digests(self._league.snapshots, self.trainees)
 
 
 def _reset_optimizers(learner: Any, *, module_ids: list[str], **kwargs: Any) -> None:
