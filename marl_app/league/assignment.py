@@ -1,6 +1,6 @@
 """Assignments: from a distribution over a pool of any size to the few opponents that fit into an env runner.
 
-An env runner holds at most `opponent_slots` opponents at a time. `Candidates.assign` picks them, and the share of
+An env runner holds at most `opponent_slots` opponents at a time. `Candidates.draw` picks them, and the share of
 matches against each, so that the probability of a match against any player equals the matchmaker's, on average over
 requests (and in every single request if the pool fits). `placement` says how far it may bend that distribution.
 """
@@ -79,7 +79,7 @@ class Candidates:
         self._other_probabilities = self._sum_by_other(self._probabilities)
         self._opponents: dict[int, Opponent] = {}  # by entry, made when an assignment first contains it
 
-    def assign(
+    def draw(
         self, opponent_slots: int, rng: np.random.Generator, held: Collection[str] = (), tolerance: float = 0.0
     ) -> Assignment:
         """Pick at most `opponent_slots` different players other than the learner, and the shares of all opponents.

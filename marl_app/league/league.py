@@ -136,7 +136,7 @@ class League:
         held: Collection[str] = (),
         tolerance: float = 0.0,
     ) -> Assignment:
-        """Return the next opponents of the learner, at most `opponent_slots` different ones; see `Candidates.assign`.
+        """Return the next opponents of the learner, at most `opponent_slots` different ones; see `Candidates.draw`.
 
         The matchmaker is called once after each change of the league, not for every assignment.
         """
@@ -145,7 +145,7 @@ class League:
             digests = {player: snapshot.digest for player, snapshot in self._pool.items()}
             branches, side = self.matchmaker.branches(self.view, learner), self.learners[learner].side
             self._candidates[learner] = Candidates(learner, branches, digests, side)
-        return self._candidates[learner].assign(opponent_slots, rng, held, tolerance)
+        return self._candidates[learner].draw(opponent_slots, rng, held, tolerance)
 
     def record(self, outcomes: Outcomes) -> None:
         """Count results. Self-play counts as matches only, because it carries no information about strength.

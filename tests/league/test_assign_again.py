@@ -67,7 +67,7 @@ def test_an_assignment_uses_the_newest_state(rule: str) -> None:
         digests = {snapshot.player.id: snapshot.digest for snapshot in made.snapshots}
         for learner in ("main", "hunter") * 2:
             fresh = made.matchmaker.branches(replace(made.view, mixtures={}, fitted_ratings={}), learner)
-            expected = Candidates(learner, fresh, digests).assign(2, np.random.default_rng(number))
+            expected = Candidates(learner, fresh, digests).draw(2, np.random.default_rng(number))
             assignment = made.assign(learner, 2, np.random.default_rng(number))
             assert assignment.opponents == expected.opponents
             assert assignment.shares.tolist() == expected.shares.tolist()

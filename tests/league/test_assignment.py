@@ -30,7 +30,7 @@ def by_key(assignment: Assignment) -> dict[tuple[str, str], float]:
 
 def test_a_pool_that_fits_gets_exact_shares() -> None:
     pool = {"main@0000": 0.7, "main@0001": 0.2, "main@0002": 0.1, "main@0003": 0.0}  # three have a positive probability
-    assignment = Candidates("main", half_self_play(pool), POOL).assign(3, np.random.default_rng(0))
+    assignment = Candidates("main", half_self_play(pool), POOL).draw(3, np.random.default_rng(0))
     assert by_key(assignment) == pytest.approx(
         {
             ("main", "self_play"): 0.5,
@@ -49,7 +49,7 @@ def test_the_mean_share_over_many_requests_is_the_matchmakers_distribution() -> 
     rng, slots, requests = np.random.default_rng(0), 3, 6000
     mean: dict[tuple[str, str], float] = defaultdict(float)
     for _ in range(requests):
-        for key, share in by_key(Candidates("main", branches, POOL).assign(slots, rng)).items():
+        for key, share in by_key(Candidates("main", branches, POOL).draw(slots, rng)).items():
             mean[key] += share / requests
     assert mean["main", "self_play"] == pytest.approx(0.5)  # exact in every request
     total = sum(weights.values())
@@ -62,11 +62,11 @@ def test_the_mean_share_over_many_requests_is_the_matchmakers_distribution() -> 
 def test_a_snapshot_of_two_rules_has_two_entries_and_one_slot() -> None:
     a, b, c = list(POOL)[:3]
     branches = [branch("x", 0.6, {a: 0.5, b: 0.5}), branch("y", 0.4, {a: 1.0})]
-    exact = by_key(Candidates("main", branches, POOL).assign(2, np.random.default_rng(0)))  # two snapshots, two slots
+    exact = by_key(Candidates("main", branches, POOL).draw(2, np.random.default_rng(0)))  # two snapshots, two slots
     assert exact == pytest.approx({(a, "x"): 0.3, (b, "x"): 0.3, (a, "y"): 0.4})
     branches = [*branches[:1], branch("y", 0.4, {a: 0.5, c: 0.5})]
     for seed in range(20):
-        shares = by_key(Candidates("main", branches, POOL).assign(1, np.random.default_rng(seed)))
+        shares = by_key(Candidates("main", branches, POOL).draw(1, np.random.default_rng(seed)))
         if (a, "x") in shares:  # one slot: if `a` is drawn, its rules share it as 0.3 to 0.2
             assert shares == pytest.approx({(a, "x"): 0.6, (a, "y"): 0.4})
         else:
@@ -81,7 +81,7 @@ def test_another_learner_takes_a_slot_and_the_learner_itself_none() -> None:
     ]
     rival_share = 0.0
     for seed in range(400):
-        assignment = Candidates("main", branches, POOL).assign(2, np.random.default_rng(seed))
+        assignment = Candidates("main", branches, POOL).draw(2, np.random.default_rng(seed))
         shares = by_key(assignment)
         assert shares["main", "self_play"] == pytest.approx(0.5)
         assert len({player for player, _ in shares} - {"main"}) <= 2
@@ -93,7 +93,7 @@ def test_another_learner_takes_a_slot_and_the_learner_itself_none() -> None:
 @given(st.integers(1, 15), st.integers(0, 2**32), st.dictionaries(st.sampled_from(list(POOL)), st.floats(0.01, 1)))
 def test_slots_and_shares_hold_always(slots: int, seed: int, pool: dict[str, float]) -> None:
     branches = half_self_play(pool) if pool else [branch("self_play", 1.0, {"main": 1.0})]
-    assignment = Candidates("main", branches, POOL).assign(slots, np.random.default_rng(seed))
+    assignment = Candidates("main", branches, POOL).draw(slots, np.random.default_rng(seed))
     assert len({o.player for o in assignment.opponents if o.digest}) <= slots
     assert assignment.shares.sum() == pytest.approx(1.0) and (assignment.shares > 0).all()
     assert by_key(assignment)["main", "self_play"] == pytest.approx(0.5 if pool else 1.0)
@@ -101,12 +101,12 @@ def test_slots_and_shares_hold_always(slots: int, seed: int, pool: dict[str, flo
 
 def test_self_play_needs_no_slot_but_a_snapshot_does() -> None:
     rng = np.random.default_rng(0)
-    assert Candidates("main", [branch("self_play", 1.0, {"main": 1.0})], POOL).assign(0, rng).shares.tolist() == [1.0]
+    assert Candidates("main", [branch("self_play", 1.0, {"main": 1.0})], POOL).draw(0, rng).shares.tolist() == [1.0]
     with pytest.raises(ValueError, match="opponent_slots is 0"):
-        Candidates("main", half_self_play({"main@0000": 1.0}), POOL).assign(0, rng)
+        Candidates("main", half_self_play({"main@0000": 1.0}), POOL).draw(0, rng)
 
 
 def test_the_same_generator_state_gives_the_same_assignment() -> None:
     branches = half_self_play(dict.fromkeys(POOL, 1.0))
-    first, second = (Candidates("main", branches, POOL).assign(4, np.random.default_rng(7)) for _ in range(2))
+    first, second = (Candidates("main", branches, POOL).draw(4, np.random.default_rng(7)) for _ in range(2))
     assert first.opponents == second.opponents and first.shares.tolist() == second.shares.tolist()

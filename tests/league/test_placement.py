@@ -74,7 +74,7 @@ def test_assignments_move_snapshots_only(slots: int) -> None:
     held, rng, requests = set(list(POOL.values())[:3]), np.random.default_rng(0), 4000
     shares_by_kind = {"self_play": 0.0, "mains": 0.0, "held": 0.0, "other": 0.0}
     for _ in range(requests):
-        placed = candidates.assign(slots, rng, held, 0.4)
+        placed = candidates.draw(slots, rng, held, 0.4)
         assert placed.distortion == pytest.approx(0.4 * 0.75 * 0.5) and placed.shares.sum() == pytest.approx(1.0)
         for opponent, share in zip(placed.opponents, placed.shares.tolist(), strict=True):
             kind = opponent.rule if opponent.digest is None else "held" if opponent.digest in held else "other"
@@ -89,9 +89,9 @@ def test_assignments_move_snapshots_only(slots: int) -> None:
 
 def test_without_tolerance_held_snapshots_have_no_preference() -> None:
     candidates = Candidates("main", [MINE, UNIFORM], POOL)
-    plain = candidates.assign(3, np.random.default_rng(1))
+    plain = candidates.draw(3, np.random.default_rng(1))
     for held, tolerance in ((set(POOL.values()), 0.5), ({"else"}, 0.5), (set(list(POOL.values())[:2]), 0.0)):
-        placed = candidates.assign(3, np.random.default_rng(1), held, tolerance)
+        placed = candidates.draw(3, np.random.default_rng(1), held, tolerance)
         assert placed.opponents == plain.opponents and placed.shares.tolist() == plain.shares.tolist()
         assert placed.distortion == 0.0
 
@@ -99,7 +99,7 @@ def test_without_tolerance_held_snapshots_have_no_preference() -> None:
 def test_at_tolerance_1_only_held_snapshots_take_slots() -> None:
     held = set(list(POOL.values())[:2])
     for slots in (3, 20):
-        placed = Candidates("main", [UNIFORM], POOL).assign(slots, np.random.default_rng(0), held, 1.0)
+        placed = Candidates("main", [UNIFORM], POOL).draw(slots, np.random.default_rng(0), held, 1.0)
         assert {opponent.digest for opponent in placed.opponents} <= held
 
 
@@ -108,7 +108,7 @@ def test_two_snapshots_with_the_same_weights_are_held_together() -> None:
     twins = {"main@0000": "a", "main@0001": "a", "main@0002": "b"}
     names, thirds = tuple(twins), np.full(3, 1 / 3)
     branches = [Branch("x", 0.5, names, thirds, thirds), Branch("y", 0.5, names[:1], thirds[:1], np.ones(1))]
-    placed = Candidates("main", branches, twins).assign(5, np.random.default_rng(0), {"a"}, 0.5)
+    placed = Candidates("main", branches, twins).draw(5, np.random.default_rng(0), {"a"}, 0.5)
     shares = {(o.player, o.rule): float(s) for o, s in zip(placed.opponents, placed.shares, strict=True)}
     # "b" has 1/6 of the total; half of it moves to "a", whose 5/6 grow by a tenth.
     assert shares == pytest.approx(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from marl_app.league.players import Player
+from marl_app.rllib.training.assignments import fresh_slots
 from marl_app.store.codec import decode
 from tests.rllib.runs import blob_weights, equal, matches, running, watch
 
@@ -182,14 +183,10 @@ def test_different_spaces_through_an_adapter(tmp_path):
         assert len(algorithm.league.snapshots) == 1 and algorithm.league.matches == 0
 
 
-def test_the_number_of_new_opponents_per_request(tmp_path):
-    with running(tmp_path, "env=tic_tac_toe", "runtime.opponent_slots=4") as algorithm:
-        for pool, fresh in ((3, 4), (4, 4), (5, 2), (50, 2)):
-            while len(algorithm.league.snapshots) < pool:
-                algorithm.league.add_snapshot("main", "0" * 64, 0, "")
-            # All slots if the pool fits, else half: in the other half matches against earlier opponents finish.
-            assert algorithm.fresh_slots == fresh
-        assert algorithm.spec.settings.runtime.opponent_slots == 4
+@pytest.mark.parametrize(("opponents", "fresh"), [(3, 4), (4, 4), (5, 2), (50, 2)])
+def test_the_number_of_new_opponents_per_request(opponents, fresh):
+    # All four slots if the opponents fit, else half: in the other half matches against earlier opponents finish.
+    assert fresh_slots(4, opponents) == fresh
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_resident_snapshots_are_assigned_more_often():
     rng, requests, share = np.random.default_rng(0), 3000, {1: 0.0, 2: 0.0}
     for runner in share:
         for _ in range(requests):
-            assignment = assigner.assign("main", runner, 2, rng).assignment
+            assignment = assigner.assign_to_runner("main", runner, 2, rng).assignment
             mask = np.array([opponent.digest in resident for opponent in assignment.opponents])
             share[runner] += float(assignment.shares[mask].sum()) / requests
     slack = 4 * np.sqrt(0.25 / 2 / requests)
@@ -70,14 +70,14 @@ def test_a_prefetched_assignment_is_played_one_request_later():
     rng = np.random.default_rng(0)
     for runner in (1, 2):
         del made[:]
-        answers = [assigner.assign("main", runner, 2, rng) for _ in range(4)]
+        answers = [assigner.assign_to_runner("main", runner, 2, rng) for _ in range(4)]
         # The first request plays its assignment; each later request plays the assignment of the request before.
         assert [answer.assignment for answer in answers] == [made[0], *made[:-1]]
         for answer, assignment in zip(answers, made, strict=True):
             assert set(answer.prefetch_digests) == {opponent.digest for opponent in assignment.opponents}
     # In another learner's turn the prefetched assignment is dropped.
-    assert assigner.assign("other", 1, 2, rng).assignment is made[-1]
-    plain = Assigner(uniform_league(50), dict, 0.0, prefetching=False).assign("other", 1, 2, rng)
+    assert assigner.assign_to_runner("other", 1, 2, rng).assignment is made[-1]
+    plain = Assigner(uniform_league(50), dict, 0.0, prefetching=False).assign_to_runner("other", 1, 2, rng)
     assert plain.assignment.learner == "other" and plain.prefetch_digests == ()
 
 

@@ -7,6 +7,7 @@ from marl_app.envs.matrix_game import MatrixGame
 from marl_app.envs.simple_spread import SimpleSpread
 from marl_app.moments import Moments
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
+from marl_app.rllib.training.requests import make_request
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import RPS
@@ -71,10 +72,10 @@ def test_a_run_learns_the_scale_and_a_checkpoint_keeps_it(tmp_path):
     sizes = ("algorithm.train_batch_size_per_learner=512", "runtime.num_envs_per_env_runner=32")
     overrides = ("env=simple_spread", "league/matchmaker=latest", "algorithm.normalize_rewards=true", *sizes)
     with running(tmp_path, *overrides) as algorithm:
-        assert algorithm._make_request(0).reward_scale == 1
+        assert make_request(algorithm, 0).reward_scale == 1
         for _ in range(2):
             algorithm.train()
-        moments, request = algorithm.trainees["main"].reward_moments, algorithm._make_request(0)
+        moments, request = algorithm.trainees["main"].reward_moments, make_request(algorithm, 0)
         assert moments.count == 2 * 512 * 3  # three agents
         assert request.reward_scale == moments.scale != 1
         save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)

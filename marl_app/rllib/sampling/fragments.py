@@ -5,7 +5,7 @@ A request carries all that an env runner needs to play, so an env runner that ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,3 +87,11 @@ class Failure:
     """The answer of an env runner that raised an exception: its traceback, as text."""
 
     traceback: str
+
+
+def by_learner(fragments: Iterable[Fragment]) -> dict[str, list[Fragment]]:
+    """Return the fragments of each learner."""
+    grouped: dict[str, list[Fragment]] = {}
+    for fragment in fragments:
+        grouped.setdefault(fragment.learner, []).append(fragment)
+    return grouped

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from marl_app.league.alarms import Reading
 from marl_app.league.reset import RESET_PROBABILITY
 from marl_app.metrics.records import Records
 from marl_app.rllib.run_spec import RunSpec
-from marl_app.rllib.sampling.fragments import Fragment, Request
-from marl_app.rllib.training.assignments import Assigner, AssignmentTotals, RunnerAssignment
+from marl_app.rllib.sampling.fragments import Fragment, by_learner
+from marl_app.rllib.training.assignments import Assigner, AssignmentTotals, RunnerAssignment, fresh_slots
 from marl_app.rllib.training.cached_standing import CachedStanding
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.rllib.training.disk_errors import DiskErrors
 from marl_app.rllib.training.dispatch import EventDispatcher
 from marl_app.rllib.training.events import CallbackResult, Image, RunReport
 from marl_app.rllib.training.report import iteration_report
+from marl_app.rllib.training.requests import make_request
 from marl_app.rllib.training.sampler import Sampler
 from marl_app.rllib.training.stats import IterationStats, share_done
 from marl_app.rllib.training.turns import Turns
@@ -86,7 +88,7 @@ class MatchAlgorithm(Algorithm):
         )
         self._sampler = Sampler(
             self.env_runner_group,
-            self._make_request,
+            partial(make_request, self),
             self._restart_env_runners,
             runtime.no_progress_timeout_s,
             batch_steps=config.total_train_batch_size,
@@ -112,7 +114,7 @@ class MatchAlgorithm(Algorithm):
     def training_step(self) -> None:
         """Collect a batch for the learner whose turn it is, and train it. The steps are those of `marl_app.rllib`."""
         self.mid_iteration = True
-        # 1. and 2. Request fragments (`_make_request`) and wait until env runners have played a batch.
+        # 1. and 2. Request fragments (`training/requests.py`) and wait until env runners have played a batch.
         began = time.perf_counter()
         fragments = self._sampler.collect()
         wait_seconds = time.perf_counter() - began
@@ -129,42 +131,12 @@ class MatchAlgorithm(Algorithm):
             self.weights.broadcast(learner)  # requests carry the new weights from now on
         self.stats.learn_seconds = time.perf_counter() - began
 
-    def _make_request(self, runner: int) -> Request:
-        """Return the request for the next fragment of env runner `runner`: all that it needs to play."""
-        learner = self.turns.current
-        answers = list(filter(None, self.events.answers("on_sample_request", learner=learner, runner=runner)))
-        if len(answers) != 1:
-            raise ValueError(
-                f"{len(answers)} callbacks named opponents (on_sample_request), and it must be one: add `league` to "
-                "callbacks, or leave one out"
-            )
-        assigned: RunnerAssignment = answers[0]
-        # Opponents that are learners have no snapshot: their current weights come with the request.
-        opponents = {opponent.player for opponent in assigned.assignment.opponents} - {learner}
-        return Request(
-            learner=learner,
-            weights=self.weights.broadcasted(learner),
-            weights_version=self.trainees[learner].updates,
-            seed=int(self.rng.integers(2**63)),
-            assignment=assigned.assignment,
-            reward_scale=self.trainees[learner].reward_moments.scale,
-            learner_opponents={name: self.weights.broadcasted(name) for name in opponents & self.trainees.keys()},
-            prefetch_digests=assigned.prefetch_digests,
-            runner=runner,
-        )
-
     def assign_opponents(self, learner: str, runner: int) -> RunnerAssignment:
         """Return the opponents that the league's matchmaker assigns to a learner in env runner `runner`."""
-        return self._assigner.assign(learner, runner, self.fresh_slots, self.rng)
-
-    @property
-    def fresh_slots(self) -> int:
-        """How many new opponents a request may bring: all slots of an env runner if the pool fits, otherwise half.
-
-        Running matches are finished in the other half.
-        """
-        slots, players = self.spec.settings.runtime.opponent_slots, len(self.league.snapshots) + len(self.trainees) - 1
-        return slots if players <= slots else max(1, slots // 2)
+        slots = fresh_slots(
+            self.spec.settings.runtime.opponent_slots, len(self.league.snapshots) + len(self.trainees) - 1
+        )
+        return self._assigner.assign_to_runner(learner, runner, slots, self.rng)
 
     def _record(self, fragments: list[Fragment]) -> None:
         """Count fragments, record their results in the league, and tell the callbacks."""
@@ -295,11 +267,3 @@ class MatchAlgorithm(Algorithm):
         self.rng.bit_generator.state = state.rng
         for learner in self.trainees:
             self.weights.broadcast(learner)
-
-
-def by_learner(fragments: list[Fragment]) -> dict[str, list[Fragment]]:
-    """Return the fragments of each learner."""
-    grouped: dict[str, list[Fragment]] = {}
-    for fragment in fragments:
-        grouped.setdefault(fragment.learner, []).append(fragment)
-    return grouped

@@ -84,7 +84,9 @@ class Assigner:
         rack, digests = self._runner_digests.get(runner, ("", ()))
         return self._rack_digests.get(rack, frozenset()).union(digests)
 
-    def assign(self, learner: str, runner: int, opponent_slots: int, rng: np.random.Generator) -> RunnerAssignment:
+    def assign_to_runner(
+        self, learner: str, runner: int, opponent_slots: int, rng: np.random.Generator
+    ) -> RunnerAssignment:
         """Return what env runner `runner` plays next for a learner, with at most `opponent_slots` snapshots."""
         resident = self.resident(runner) if self._tolerance else frozenset()
         began = time.perf_counter()
@@ -105,3 +107,11 @@ class Assigner:
         """Return the sums since the last call."""
         totals, self._totals = self._totals, AssignmentTotals()
         return totals
+
+
+def fresh_slots(slots: int, opponents: int) -> int:
+    """Return how many new opponents a request may bring: all `slots` of an env runner if the opponents fit, else half.
+
+    Running matches are finished in the other half.
+    """
+    return slots if opponents <= slots else max(1, slots // 2)

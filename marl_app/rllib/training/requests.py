@@ -1,0 +1,53 @@
+"""Requests to env runners: all that one needs to play its next fragment."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from marl_app.rllib.sampling.fragments import Request
+from marl_app.rllib.training.assignments import RunnerAssignment
+from marl_app.rllib.training.dispatch import EventDispatcher
+from marl_app.rllib.training.turns import Turns
+from marl_app.rllib.training.weights import LearnerWeights
+from marl_app.runs.state import LearnerTotals
+
+
+class RequestingRun(Protocol):
+    """What a request needs of the run."""
+
+    turns: Turns
+    events: EventDispatcher
+    weights: LearnerWeights
+    trainees: dict[str, LearnerTotals]
+    rng: np.random.Generator
+
+
+def make_request(run: RequestingRun, runner: int) -> Request:
+    """Return the next request for env runner `runner`, for the learner whose turn it is.
+
+    Raises ValueError unless exactly one callback names opponents.
+    """
+    learner = run.turns.current
+    answers = list(filter(None, run.events.answers("on_sample_request", learner=learner, runner=runner)))
+    if len(answers) != 1:
+        raise ValueError(
+            f"{len(answers)} callbacks named opponents (on_sample_request), and it must be one: add `league` to "
+            "callbacks, or leave one out"
+        )
+    assigned: RunnerAssignment = answers[0]
+    # Opponents that are learners have no snapshot: their current weights come with the request.
+    opponents = {opponent.player for opponent in assigned.assignment.opponents} - {learner}
+    trainee = run.trainees[learner]
+    return Request(
+        learner=learner,
+        weights=run.weights.broadcasted(learner),
+        weights_version=trainee.updates,
+        seed=int(run.rng.integers(2**63)),
+        assignment=assigned.assignment,
+        reward_scale=trainee.reward_moments.scale,
+        learner_opponents={name: run.weights.broadcasted(name) for name in sorted(opponents & run.trainees.keys())},
+        prefetch_digests=assigned.prefetch_digests,
+        runner=runner,
+    )
