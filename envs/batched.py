@@ -14,7 +14,7 @@ Shapes: B matches, R rows (a match and an agent each), K chosen matches, n_group
         masks = env.action_mask(matches, agents)
         ...                                                 # choose one action per row
         step = env.step(actions, rng)                       # actions: one array [B, n_group, ...] per group
-        ended = (step.terminated | step.truncated).nonzero()[0]
+        ended = step.over.nonzero()[0]
         scores = env.scores(ended)                          # before the reset
         env.reset(rng, ended)
 
@@ -35,6 +35,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Float32s = NDArray[np.float32]
 Array = NDArray[Any]
+LARGEST_REWARD = 1e9
+"""A larger reward is taken for an error of the environment: in a running variance it would drown all others."""
 ActionSpace = spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
 
 
@@ -63,18 +65,35 @@ class Group(NamedTuple):
 class Step(NamedTuple):
     """The result of one step of all B matches.
 
+    An episode belongs to an agent: it may end before the match does. Its flags are True in the step in which it ends,
+    and only then; never both. Afterwards the agent is not rewarded and does not act, unless it comes back in the same
+    match with a new episode.
+
     rewards: float32 [B, agents], of each agent, acting or not.
-    terminated: bool [B], the match has ended by its rules.
-    truncated: bool [B], the match was cut off (a time limit); never True together with terminated.
-    finished: bool [B, agents], the episode of this agent has ended by the rules: it will neither act nor be rewarded
-        again in this match. True for every agent of a terminated match; in a running match, True (from then on) for
-        agents that finished early.
+    terminated: bool [B, agents], the agent's episode has ended by the rules. Its value is 0 from here on.
+    truncated: bool [B, agents], the agent's episode was cut off (a time limit). Its value is bootstrapped from what
+        `observe` returns for it now.
+    over: bool [B], the match has ended. The episodes of all its agents have ended, in this step or before.
     """
 
     rewards: Float32s
     terminated: Bools
     truncated: Bools
-    finished: Bools
+    over: Bools
+
+    @classmethod
+    def of_matches(cls, rewards: Float32s, terminated: Bools, truncated: Bools) -> Step:
+        """Return the step of a game whose agents all end with their match.
+
+        terminated, truncated: bool [B], the match has ended by its rules, or was cut off; never both.
+        """
+        shape = rewards.shape
+        return cls(
+            rewards,
+            np.broadcast_to(terminated[:, None], shape),
+            np.broadcast_to(truncated[:, None], shape),
+            terminated | truncated,
+        )
 
 
 class Openings(NamedTuple):
@@ -121,8 +140,9 @@ class BatchedEnv(ABC):
     def observe(self, matches: Ints, agents: Ints) -> Array:
         """Return rows [R, *observation shape] in the dtype of the space: what `agents[r]` sees of `matches[r]` now.
 
-        All agents must belong to one group. They need not be acting: the value of a truncated match is bootstrapped
-        from its last observation, before the reset. Later steps must not change the returned array.
+        All agents must belong to one group. They need not be acting: the value of an agent that was truncated in the
+        last step is bootstrapped from its last observation, before the reset. Later steps must not change the returned
+        array.
         """
 
     @abstractmethod
@@ -145,6 +165,7 @@ class BatchedEnv(ABC):
         sides whose payoffs differ in size (poker): there a score is 0.5 + payoff / (2 * largest payoff), so that mean
         scores rank players as mean payoffs do. With two sides a row sums to 1; with more sides a score is the share of
         the other sides beaten (a tie counts half); with a single side it is always 0.5 and carries no information.
+        A side that did not take part in the match has the score NaN, and counts as no other's opponent.
         """
 
     def state(self, matches: Ints) -> Float32s | None:
@@ -159,24 +180,39 @@ MakeEnv = Callable[[int], BatchedEnv]
 """Number of matches -> an environment of that many matches."""
 
 
-def scores_from_returns(returns: Float32s, sides: Sequence[Sequence[int]], stake: float | None = None) -> Float32s:
+def scores_from_returns(
+    returns: NDArray[np.floating[Any]],
+    sides: Sequence[Sequence[int]],
+    stake: float | None = None,
+    participants: Bools | None = None,
+) -> Float32s:
     """Return scores [K, sides] from returns of agents [K, agents]: the share of the other sides with a lower return.
 
-    The return of a side is the sum over its agents; a tie counts half; a single side scores 0.5.
+    The return of a side is the sum over its agents; a tie counts half; a single side scores 0.5. Returns are equal if
+    they differ by at most a millionth of their size in float32, a billionth in float64: sums of rounded rewards.
 
     stake: for two sides whose returns have a constant sum, (highest - lowest possible return of a side) / 2. The score
     then depends on how much was won: 0.5 + (return of the side - return of the other side) / (4 * stake).
+    participants: bool [K, agents], who took part; None: all. The score is NaN for a side without a participant, and for
+    one without an opponent.
     """
-    totals = np.stack([returns[:, list(side)].sum(axis=1) for side in sides], axis=1)
+    precision = 1e-6 if returns.dtype == np.float32 else 1e-9
+    totals = np.stack([returns[:, list(side)].sum(axis=1, dtype=np.float64) for side in sides], axis=1)
     if len(sides) == 1:
         return np.full(totals.shape, 0.5, np.float32)
+    present = np.ones(totals.shape, np.bool_)
+    if participants is not None:
+        present = np.stack([participants[:, list(side)].any(axis=1) for side in sides], axis=1)
     if stake is not None:
         own_minus_other = totals - totals[:, ::-1]
-        sized: Float32s = np.clip(0.5 + own_minus_other / (4 * stake), 0.0, 1.0).astype(np.float32)
-        return sized
-    # [K, sides, sides]: return of the first minus return of the second. Returns are float32 sums, hence the tolerance.
-    # Each side also ties with itself, which the 0.5 at the end takes off.
-    difference = totals[:, :, None] - totals[:, None, :]
-    beaten = (difference > 1e-6).sum(axis=2) + 0.5 * (np.abs(difference) <= 1e-6).sum(axis=2) - 0.5
-    scores: Float32s = (beaten / (len(sides) - 1)).astype(np.float32)
-    return scores
+        scores = np.clip(0.5 + own_minus_other / (4 * stake), 0.0, 1.0)
+        return np.where(present.all(axis=1, keepdims=True), scores, np.nan).astype(np.float32)
+    # [K, sides, sides]: the return of the first side and of the second.
+    own, other = totals[:, :, None], totals[:, None, :]
+    tied = np.abs(own - other) <= precision * np.maximum(1, np.maximum(np.abs(own), np.abs(other)))
+    points = np.where(tied, 0.5, own > other) * present[:, None, :]
+    # Each side has also been compared with itself: a tie, which is taken off.
+    beaten, opponents = points.sum(axis=2) - 0.5, present.sum(axis=1, keepdims=True) - 1
+    scores = np.divide(beaten, opponents, out=np.full(totals.shape, np.nan), where=present & (opponents > 0))
+    result: Float32s = scores.astype(np.float32)
+    return result

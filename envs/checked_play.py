@@ -27,7 +27,9 @@ class CheckedPlay:
         self._chooser = np.random.default_rng(seed)
         self._rng = np.random.default_rng(seed + 1)
         self._lengths: Ints = np.zeros(env.num_matches, np.int64)
-        self._finished = np.zeros((env.num_matches, len(env.agents)), np.bool_)
+        # [B, agents]: the agent has acted, and its episode has not ended yet.
+        self._in_episode = np.zeros((env.num_matches, len(env.agents)), np.bool_)
+        self._finished = self._in_episode.copy()  # [B, agents]: its episode has ended, and no new one has begun
         env.reset(self._rng)
 
     def step(self) -> None:
@@ -44,17 +46,21 @@ class CheckedPlay:
         step = env.step(actions, self._rng)
         unchanged = all(np.array_equal(a, b) for a, b in zip(observations, kept, strict=True))
         require(unchanged, "a step changed observations returned before it: observe() must return a new array")
+        self._in_episode |= acting
+        self._finished &= ~acting
         self._check_step(step)
         self._lengths += 1
-        self._finished = step.finished.copy()
-        ended = (step.terminated | step.truncated).nonzero()[0]
+        ended_episodes = step.terminated | step.truncated
+        self._in_episode &= ~ended_episodes
+        self._finished |= ended_episodes
+        ended = step.over.nonzero()[0]
         self.trace += [acting, *kept, *step]
         if len(ended):
-            self._check_end(ended, step)
+            self._check_end(ended)
             self.ended_matches += len(ended)
             self.ended_steps += int(self._lengths[ended].sum())
             self._lengths[ended] = 0
-            self._finished[ended] = False
+            self._in_episode[ended] = self._finished[ended] = False
             env.reset(self._rng, ended)
 
     def _check_acting(self, acting: Bools) -> None:
@@ -62,7 +68,6 @@ class CheckedPlay:
         require_array("acting()", acting, (env.num_matches, len(env.agents)), np.bool_)
         idle = np.flatnonzero(acting.sum(axis=1) == 0)
         require(not len(idle), f"no agent acts in running match {', '.join(map(str, idle[:1]))}")
-        require(not (acting & self._finished).any(), f"a finished agent acts: {_first(env, acting & self._finished)}")
         several = bool(acting.sum(axis=1).max() > 1)
         require(
             not (several and env.openings),
@@ -106,32 +111,32 @@ class CheckedPlay:
         env = self.env
         size = (env.num_matches, len(env.agents))
         require_array("step().rewards", step.rewards, size, np.float32)
-        require_array("step().terminated", step.terminated, size[:1], np.bool_)
-        require_array("step().truncated", step.truncated, size[:1], np.bool_)
-        require_array("step().finished", step.finished, size, np.bool_)
+        require_array("step().terminated", step.terminated, size, np.bool_)
+        require_array("step().truncated", step.truncated, size, np.bool_)
+        require_array("step().over", step.over, size[:1], np.bool_)
         bad = ~np.isfinite(step.rewards)
         require(not bad.any(), f"a reward is not finite: {_first(env, bad)}")
         bad = (step.rewards != 0) & self._finished
-        require(not bad.any(), f"a finished agent is rewarded: {_first(env, bad)}")
-        bad = self._finished & ~step.finished
-        require(not bad.any(), f"a finished agent is no longer finished: {_first(env, bad)}")
-        require(not (step.terminated & step.truncated).any(), "a match is both terminated and truncated")
-        bad = step.terminated[:, None] & ~step.finished
-        require(not bad.any(), f"an agent of a terminated match is not finished: {_first(env, bad)}")
+        require(not bad.any(), f"an agent is rewarded after the end of its episode: {_first(env, bad)}")
+        bad = step.terminated & step.truncated
+        require(not bad.any(), f"an agent is both terminated and truncated: {_first(env, bad)}")
+        bad = self._in_episode & ~(step.terminated | step.truncated) & step.over[:, None]
+        require(not bad.any(), f"a match is over, but the episode of an agent is not: {_first(env, bad)}")
+        # Values of truncated agents are bootstrapped from their last observations: these must exist.
+        for index, matches, agents, _ in rows_by_group(env, step.truncated):
+            self._observe(env.groups[index], matches, agents)
 
-    def _check_end(self, ended: Ints, step: Step) -> None:
+    def _check_end(self, ended: Ints) -> None:
         env = self.env
         scores = env.scores(ended)
         require_array("scores()", scores, (len(ended), len(env.sides)), np.float32)
-        require(bool(((scores >= 0) & (scores <= 1)).all()), f"scores outside [0, 1]: {scores.tolist()}")
+        absent = np.isnan(scores)
+        require(bool((((scores >= 0) & (scores <= 1)) | absent).all()), f"scores outside [0, 1]: {scores.tolist()}")
         if len(env.sides) == 1:
             require(bool((scores == 0.5).all()), f"the scores of a single side must be 0.5, not {scores.tolist()}")
         if len(env.sides) == 2:
-            require(np.allclose(scores.sum(axis=1), 1), f"the scores of two sides must sum to 1: {scores.tolist()}")
-        cut = step.truncated[:, None] & ~step.finished
-        # Their values are bootstrapped from the last observations, so these must exist although the agents do not act.
-        for index, matches, agents, _ in rows_by_group(env, cut):
-            self._observe(env.groups[index], matches, agents)
+            sums = scores[~absent.any(axis=1)].sum(axis=1)
+            require(np.allclose(sums, 1), f"the scores of two sides must sum to 1: {scores.tolist()}")
 
 
 def require(condition: bool, message: str) -> None:

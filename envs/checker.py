@@ -93,7 +93,7 @@ def check_reset(env: BatchedEnv, seed: int) -> None:
     rng = np.random.default_rng(seed)
     env.reset(rng)
     step = env.step(random_actions(env, rng), rng)
-    ended = (step.terminated | step.truncated).nonzero()[0]
+    ended = step.over.nonzero()[0]
     if len(ended):
         env.reset(rng, ended)
     # All matches are one step into a match now, or at its beginning where it ended in that step.
@@ -131,7 +131,7 @@ def check_batch_size(make: MakeEnv, num_matches: int, steps: int, seed: int) -> 
                 return
             same = all(np.array_equal(a[:1], b) for a, b in zip(step, alone, strict=True))
             for env, result in ((batch, step), (single, alone)):
-                env.reset(rng, (result.terminated | result.truncated).nonzero()[0])
+                env.reset(rng, result.over.nonzero()[0])
             same = same and _equal(_visible_state(batch), _visible_state(single), slice(1))
             require(same, "a match depends on the other matches of the batch")
     finally:

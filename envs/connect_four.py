@@ -119,7 +119,7 @@ class ConnectFour(BatchedEnv):
         self._mover ^= 1
         terminated = won | (self._occupied == _FULL)
         truncated = np.zeros(self.num_matches, np.bool_)
-        return Step(rewards, terminated, truncated, np.stack([terminated, terminated], axis=1))
+        return Step.of_matches(rewards, terminated, truncated)
 
     def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, 2]: 1 for four in a row, 0 for the other side, 0.5 for a full board."""

@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from marl_app.envs.batched import (
+    LARGEST_REWARD,
     ActionSpace,
     Array,
     BatchedEnv,
@@ -26,14 +28,16 @@ from marl_app.envs.batched import (
     scores_from_returns,
 )
 
+Float64s = NDArray[np.float64]
+
 
 class CopyStep(NamedTuple):
-    """The result of one step of one match; the fields are a row of `envs.batched.Step`."""
+    """The result of one step of one match; the fields are a row of `envs.batched.Step`, the rewards in float64."""
 
-    rewards: Float32s
-    terminated: bool
-    truncated: bool
-    finished: Bools
+    rewards: Float64s
+    terminated: Bools
+    truncated: Bools
+    over: bool
 
 
 class Copy(ABC):
@@ -58,6 +62,10 @@ class Copy(ABC):
     @abstractmethod
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Play the actions of the acting agents (agent -> action)."""
+
+    def participants(self) -> Bools | None:
+        """Return which agents take part in the match: bool [agents]; None: all."""
+        return None
 
     def state(self) -> Array:
         """Return the global state, if the adapter has a `state_space`."""
@@ -95,7 +103,7 @@ class Copies(BatchedEnv):
         }
         # [B, agents]: who must act now, and the undiscounted returns of the running matches.
         self._acting = np.zeros((self.num_matches, len(agents)), np.bool_)
-        self._returns: Float32s = np.zeros((self.num_matches, len(agents)), np.float32)
+        self._returns: Float64s = np.zeros((self.num_matches, len(agents)))
         self._steps: Ints = np.zeros(self.num_matches, np.int64)  # of the current match, for error messages
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
@@ -106,7 +114,7 @@ class Copies(BatchedEnv):
             try:
                 self._copies[match].reset(rng)
             except Exception as error:
-                raise RuntimeError(f"{self._where(match)}: reset failed: {_describe(error)}") from error
+                raise RuntimeError(f"{self._where(match)}: reset failed: {describe(error)}") from error
             self._set_acting(match)
 
     def acting(self) -> Bools:
@@ -124,7 +132,7 @@ class Copies(BatchedEnv):
             try:
                 observation = self._copies[match].observe(agent)
             except Exception as error:
-                raise RuntimeError(f"{self._where(match, agent)}: observing failed: {_describe(error)}") from error
+                raise RuntimeError(f"{self._where(match, agent)}: observing failed: {describe(error)}") from error
             if observation.shape != space.shape:
                 raise ValueError(
                     f"{self._where(match, agent)}: the observation's shape is {observation.shape}, not {space.shape}"
@@ -144,7 +152,10 @@ class Copies(BatchedEnv):
             return None
         masks = np.ones((len(matches), size), np.bool_)  # rows stay True where a copy has no mask
         for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
-            mask = self._copies[match].mask(agent)
+            try:
+                mask = self._copies[match].mask(agent)
+            except Exception as error:
+                raise RuntimeError(f"{self._where(match, agent)}: its action mask: {describe(error)}") from error
             if mask is None:
                 continue
             if mask.shape != (size,) or not mask.any():
@@ -156,8 +167,9 @@ class Copies(BatchedEnv):
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
         """Step every copy. Raises ValueError for an illegal action or a bad reward, RuntimeError if a copy fails."""
         size = (self.num_matches, len(self.agents))
-        ended = np.zeros((2, self.num_matches), np.bool_)  # terminated, truncated
-        result = Step(np.zeros(size, np.float32), ended[0], ended[1], np.zeros(size, np.bool_))
+        rewards: Float64s = np.zeros(size)
+        terminated, truncated = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
+        over = np.zeros(self.num_matches, np.bool_)
         for match, copy in enumerate(self._copies):
             # 1. Collect and check the actions of the acting agents.
             chosen = {}
@@ -172,21 +184,30 @@ class Copies(BatchedEnv):
                 copy_step = copy.step(chosen, rng)
             except Exception as error:
                 played = ", ".join(f"{self.agents[agent]}: {action}" for agent, action in chosen.items())
-                raise RuntimeError(f"{self._where(match)}, actions {{{played}}}: {_describe(error)}") from error
+                raise RuntimeError(f"{self._where(match)}, actions {{{played}}}: {describe(error)}") from error
             # 3. Check the rewards, and write the row of the match.
-            if not np.isfinite(copy_step.rewards).all():
-                agent = int(np.argmin(np.isfinite(copy_step.rewards)))
-                raise ValueError(f"{self._where(match, agent)}: the reward is {copy_step.rewards[agent]}")
-            result.rewards[match], result.finished[match] = copy_step.rewards, copy_step.finished
-            result.terminated[match], result.truncated[match] = copy_step.terminated, copy_step.truncated
+            fits = np.abs(copy_step.rewards) <= LARGEST_REWARD  # False for NaN
+            if not fits.all():
+                agent = int(np.argmin(fits))
+                raise ValueError(
+                    f"{self._where(match, agent)}: the reward is {copy_step.rewards[agent]}, and must be finite and at "
+                    f"most {LARGEST_REWARD:g} in size"
+                )
+            rewards[match], over[match] = copy_step.rewards, copy_step.over
+            terminated[match], truncated[match] = copy_step.terminated, copy_step.truncated
             self._steps[match] += 1
             self._set_acting(match)
         # Returns are kept until the reset, so that `scores` can be called after the end of a match.
-        self._returns += result.rewards
-        return result
+        self._returns += rewards
+        return Step(rewards.astype(np.float32), terminated, truncated, over)
 
     def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides], from the undiscounted returns of the sides."""
+        present = [self._copies[match].participants() for match in matches.tolist()]
+        if any(agents is not None for agents in present):
+            everyone = np.ones(len(self.agents), np.bool_)
+            stacked = np.stack([everyone if agents is None else agents for agents in present])
+            return scores_from_returns(self._returns[matches], self.sides, self.stake, stacked)
         return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
     def state(self, matches: Ints) -> Float32s | None:
@@ -235,6 +256,6 @@ def _is_legal(space: ActionSpace, action: Array, mask: Bools | None) -> bool:
     return inside and (mask is None or bool(mask[np.cumsum(space.nvec) - space.nvec + action].all()))
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Return the type and text of the error in a single line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -153,7 +153,7 @@ class Foraging(BatchedEnv):
         self._steps += 1
         terminated: Bools = np.all(self.food_levels == 0, axis=1)
         truncated = (self._steps >= self._limit) & ~terminated
-        return Step(rewards, terminated, truncated, np.repeat(terminated[:, None], len(self.agents), axis=1))
+        return Step.of_matches(rewards, terminated, truncated)
 
     def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single team."""

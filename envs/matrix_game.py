@@ -78,7 +78,7 @@ class MatrixGame(BatchedEnv):
             )
         self._returns = self.payoffs[chosen[:, 0], chosen[:, 1]]
         terminated = np.ones(self.num_matches, np.bool_)
-        return Step(self._returns.copy(), terminated, ~terminated, np.ones((self.num_matches, 2), np.bool_))
+        return Step.of_matches(self._returns.copy(), terminated, ~terminated)
 
     def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides]: in zero-sum games 0.5 + payoff / (2 * largest payoff of the table).

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, Bools, Float32s, Group, Openings
+from marl_app.envs.batched import Array, Bools, Group, Openings
 from marl_app.envs.copies import Copies, Copy, CopyStep
 
 
@@ -114,10 +114,9 @@ class OpenSpielCopy(Copy):
         # `state.rewards()` covers only the last transition, which may have been a chance move; the differences of the
         # returns so far cover all transitions of this step.
         returns = np.array(self._state.returns())
-        rewards: Float32s = (returns - self._returns).astype(np.float32)
-        self._returns = returns
+        rewards, self._returns = returns - self._returns, returns
         over = self._state.is_terminal()
-        return CopyStep(rewards, over, False, np.full(len(rewards), over))
+        return CopyStep(rewards, np.full(len(rewards), over), np.zeros(len(rewards), np.bool_), over)
 
     def _play_chance(self, rng: np.random.Generator) -> None:
         while self._state.is_chance_node():

@@ -87,8 +87,7 @@ class OpenSpielTree(BatchedEnv):
         # Differences of the returns so far: they include what chance moves paid.
         rewards = (tree.returns[self._nodes] - tree.returns[before]).astype(np.float32)
         terminated = tree.players[self._nodes] == TERMINAL
-        finished = np.repeat(terminated[:, None], len(self.agents), axis=1)
-        return Step(rewards, terminated, np.zeros(self.num_matches, np.bool_), finished)
+        return Step.of_matches(rewards, terminated, np.zeros_like(terminated))
 
     def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides], from the returns of the sides."""

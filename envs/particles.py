@@ -146,7 +146,7 @@ class Particles(BatchedEnv):
         # int64 [agents, agents - 1]: for each agent the indices of the other agents, in order.
         self._others: Ints = np.array(others, np.int64)
         self._steps: Ints = np.zeros(num_matches, np.int64)
-        self._returns: Float32s = np.zeros((num_matches, count), np.float32)
+        self._returns = np.zeros((num_matches, count), np.float32)
 
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
         """Put all bodies of all or the given matches at random positions, at rest."""
@@ -176,7 +176,7 @@ class Particles(BatchedEnv):
         self._returns += rewards
         self._steps += 1
         truncated = self._steps >= self._max_cycles
-        return Step(rewards, np.zeros_like(truncated), truncated, np.zeros(rewards.shape, np.bool_))
+        return Step.of_matches(rewards, np.zeros_like(truncated), truncated)
 
     def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides], from the undiscounted returns of the sides."""

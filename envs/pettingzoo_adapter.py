@@ -1,7 +1,7 @@
 """PettingZoo environments as batched environments, by the path of the module: B copies, stepped in a loop.
 
-Uses the Parallel interface if the module has one (`parallel_env`), otherwise AEC (`env`). `pettingzoo_spaces` converts
-spaces, `pettingzoo_copy` defines how matches end. Agents are the `possible_agents` of the environment, in its order.
+Uses the Parallel interface if the module has one (`parallel_env`) that works, otherwise AEC (`env`). Agents are the
+`possible_agents` of the environment, in its order. `pettingzoo_copy` plays one match, `pettingzoo_spaces` converts.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import fnmatch
 import importlib
 import os
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from gymnasium import spaces
 
 from marl_app.envs.batched import Openings
-from marl_app.envs.copies import Copies
+from marl_app.envs.copies import Copies, describe
 from marl_app.envs.pettingzoo_copy import AecCopy, ParallelCopy
 from marl_app.envs.pettingzoo_spaces import group_seats, make_seat, to_float32
 
@@ -29,7 +30,8 @@ class PettingZoo(Copies):
     kwargs: passed to the environment.
     sides: lists of agent names or patterns, e.g. [["adversary_*"], ["agent_*"]], or [["*"]] for one team;
         None: each agent is a side.
-    openings: only for environments without a Parallel interface.
+    openings: only for environments that are used through AEC.
+    interface: "parallel", "aec", or None: Parallel where the environment has it and is parallelizable, else AEC.
 
     Raises ImportError for a module that cannot be imported and ValueError for any other unsupported setting or space,
     both naming the key (`env.name`, ...).
@@ -42,22 +44,24 @@ class PettingZoo(Copies):
         kwargs: Mapping[str, Any] | None = None,
         sides: Sequence[Sequence[str]] | None = None,
         openings: Openings | None = None,
+        interface: str | None = None,
     ) -> None:
-        make, parallel = _find(name)
+        envs, parallel = _make(name, kwargs or {}, num_matches, interface)
         if parallel and openings is not None:
             raise ValueError(
-                f"env.openings: set null, because env.name={name!r} has a Parallel interface and is not turn-based"
+                f"env.openings: set null, because env.name={name!r} is used through its Parallel interface, in which "
+                "agents act together; or set env.interface=aec if it is turn-based"
             )
-        try:
-            envs = [make(**(kwargs or {})) for _ in range(num_matches)]
-        except TypeError as error:
-            raise ValueError(f"env.kwargs={dict(kwargs or {})}: {name} does not accept them ({error})") from error
-        agents = getattr(envs[0], "possible_agents", None)
-        if not agents:
+        possible = getattr(envs[0], "possible_agents", None)
+        if not possible:
             raise ValueError(f"env.name={name!r}: the environment has no possible_agents, so its agents are unknown")
+        agents = [str(agent) for agent in possible]
+        if len(set(agents)) < len(agents):
+            raise ValueError(f"env.name={name!r}: two of the possible_agents have the same name: {possible}")
         try:
             seats = [
-                make_seat(agent, envs[0].observation_space(agent), envs[0].action_space(agent)) for agent in agents
+                make_seat(agent, _space(envs[0], "observation_space", agent), _space(envs[0], "action_space", agent))
+                for agent in possible
             ]
         except ValueError as error:
             raise ValueError(f"env.name={name!r}: {error}") from error
@@ -96,22 +100,68 @@ def resolve_sides(agents: Sequence[str], sides: Sequence[Sequence[str]] | None) 
     return [tuple(side) for side in resolved]
 
 
-def _find(name: str) -> tuple[Callable[..., Any], bool]:
-    """Import the module; returns the function that makes the environment, and whether it has the Parallel interface."""
+def _make(name: str, kwargs: Mapping[str, Any], count: int, interface: str | None) -> tuple[list[Any], bool]:
+    """Make `count` environments of a module. Return them, and whether they have the Parallel interface."""
+    module = _import(name)
+    functions = {"parallel": "parallel_env", "aec": "env"}
+    if interface not in (None, *functions):
+        raise ValueError(f"env.interface={interface!r}: use null, parallel or aec")
+    if interface is not None and not hasattr(module, functions[interface]):
+        raise ValueError(f"env.interface={interface}: the module {name} has no {functions[interface]}()")
+    if interface == "parallel" or (interface is None and hasattr(module, "parallel_env")):
+        try:
+            return [_call(name, module.parallel_env, kwargs) for _ in range(count)], True
+        except AssertionError as error:
+            # PettingZoo's template gives every module `parallel_env`, and its conversion refuses turn-based games.
+            if "is_parallelizable" not in str(error):
+                raise
+            if interface == "parallel" or not hasattr(module, "env"):
+                raise ValueError(
+                    f"env.name={name!r} is turn-based (its metadata lack is_parallelizable); use env.interface=aec"
+                ) from error
+    if hasattr(module, "env"):
+        return [_call(name, module.env, kwargs) for _ in range(count)], False
+    raise ValueError(f"env.name={name!r} has neither parallel_env nor env; give the module of an environment")
+
+
+def _call(name: str, make: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    """Make an environment. Raises ValueError, naming `env.kwargs` or `env.name`, with the cause if it fails."""
+    try:
+        return make(**kwargs)
+    except AssertionError as error:
+        if "is_parallelizable" in str(error):
+            raise
+        cause: Exception = error
+    except Exception as error:
+        cause = error
+    text = describe(cause)
+    # A TypeError of the call itself names an argument; any other is the environment's own.
+    named = re.search(r"unexpected keyword argument '(\w+)'", text)
+    missing = "missing" in text and "required" in text and isinstance(cause, TypeError)
+    if isinstance(cause, TypeError) and ((named and named[1] in kwargs) or missing):
+        raise ValueError(f"env.kwargs={dict(kwargs)}: {name} does not accept them ({cause})") from cause
+    raise ValueError(f"env.name={name!r}: making the environment failed: {text}") from cause
+
+
+def _space(env: Any, method: str, agent: Hashable) -> Any:
+    """Return a space of an agent. Raises ValueError if the environment does not say which."""
+    try:
+        return getattr(env, method)(agent)
+    except Exception as error:
+        hint = f"{method} must be a method that takes an agent" if isinstance(error, TypeError) else describe(error)
+        raise ValueError(f"agent {agent}: the environment does not give its {method}: {hint}") from error
+
+
+def _import(name: str) -> Any:
     # Without these, Butterfly's environments open a pygame window and print a banner.
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ImportError as error:
         # The name of the missing module is a prefix of `name` if that path is wrong; otherwise a dependency is missing.
         hint = _hint(name) if error.name and name.startswith(error.name) else "install the missing package"
         raise ImportError(f"env.name={name!r} cannot be imported ({error}); {hint}") from error
-    if hasattr(module, "parallel_env"):
-        return module.parallel_env, True
-    if hasattr(module, "env"):
-        return module.env, False
-    raise ValueError(f"env.name={name!r} has neither parallel_env nor env; give the module of an environment")
 
 
 def _hint(name: str) -> str:

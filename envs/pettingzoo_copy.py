@@ -1,22 +1,23 @@
 """PettingZoo's AEC and Parallel interfaces as an `envs.copies.Copy`: one environment that plays one match at a time.
 
-PettingZoo has terminations and truncations of agents, the contract of matches. Here a match ends when no agent is left
-to act. It is *truncated* if an agent was truncated but not terminated in its last step, otherwise *terminated*. An
-agent that is truncated while others continue counts as finished, because the contract can bootstrap values only at the
-end of a match.
+Terminations, truncations, observations and rewards are those of each agent, as PettingZoo's API documents them. A match
+is over when no agent is left. What the environment hands out is converted when it is taken and never kept, so an
+environment may use its arrays again. What breaks the API is a ValueError that names the agent.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from marl_app.envs.batched import Array, Bools, Float32s
-from marl_app.envs.copies import Copy, CopyStep
-from marl_app.envs.pettingzoo_spaces import Seat
+from marl_app.envs.batched import Array, Bools
+from marl_app.envs.copies import Copy, CopyStep, Float64s
+from marl_app.envs.pettingzoo_spaces import Seat, shown
+
+OLD_API = "this is the API of PettingZoo before 1.22 (2022): port the environment, or wrap it with shimmy"
 
 
 class PettingZooCopy(Copy):
@@ -25,29 +26,29 @@ class PettingZooCopy(Copy):
     def __init__(self, env: Any, seats: Sequence[Seat]) -> None:
         self._env = env
         self._seats = seats
-        self._index = {seat.agent: index for index, seat in enumerate(seats)}
-        self._gone = np.zeros(len(seats), np.bool_)  # [agents]: terminated or truncated in this match
+        self._index: dict[Hashable, int] = {seat.agent: index for index, seat in enumerate(seats)}
+        # The newest observation and mask of each agent in this match; none for an agent that has not joined.
+        self._seen: dict[int, tuple[Array, Bools | None]] = {}
+        self._participants = np.zeros(len(seats), np.bool_)  # [agents]: has been live in this match
+
+    def participants(self) -> Bools:
+        """Return which agents have been live in this match: bool [agents]."""
+        return self._participants.copy()
 
     def observe(self, agent: int) -> Array:
-        """Return the observation, flattened if it is structured; zeros for an agent that has not joined or has left."""
-        seat, raw = self._seats[agent], self._raw(agent)
-        if raw is None:
+        """Return the newest observation, flattened if it is structured; zeros for an agent that has not joined."""
+        if agent not in self._seen:
+            seat = self._seats[agent]
             return np.zeros(seat.observation_space.shape, seat.observation_space.dtype)
-        return seat.encode_observation(raw)
+        return self._seen[agent][0]
 
     def mask(self, agent: int) -> Bools | None:
         """Return the action mask of the observation, or else of the info; None if neither has a mask."""
-        raw = self._raw(agent)
-        mask = raw.get("action_mask") if isinstance(raw, dict) else None
-        if mask is None:
-            mask = self._info(agent).get("action_mask")
-        if isinstance(mask, tuple):  # a mask for each part of a MultiDiscrete
-            mask = np.concatenate([np.ravel(part) for part in mask])
-        return None if mask is None else np.asarray(mask, np.bool_)
+        return self._seen[agent][1]
 
     def state(self) -> Array:
         """Return the `state()` of the environment as float32."""
-        return np.asarray(self._env.state(), np.float32)
+        return np.array(self._env.state(), np.float32)
 
     def close(self) -> None:
         """Close the environment."""
@@ -55,32 +56,64 @@ class PettingZooCopy(Copy):
 
     @abstractmethod
     def _raw(self, agent: int) -> Any:
-        """Return the raw observation of the agent now, or None."""
+        """Return the raw observation of the agent now. Raises ValueError if there is none."""
 
     @abstractmethod
-    def _info(self, agent: int) -> Mapping[str, Any]:
+    def _info(self, agent: int) -> Any:
         """Return the info dict of the agent now."""
 
-    def _live(self) -> list[int]:
-        """Return the agents that are still in the match, in the order of the seats."""
-        present = [self._index[name] for name in self._env.agents]
-        return sorted(agent for agent in present if not self._gone[agent])
+    def _take(self, agents: Collection[int]) -> None:
+        """Convert and keep what these agents observe now."""
+        for agent in agents:
+            self._seen[agent] = self._seats[agent].encode(self._raw(agent), self._info(agent))
 
-    def _to_copy_step(
-        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool]
-    ) -> CopyStep:
-        """Convert the results of a step and update `_gone`; the module docstring defines how a match ends."""
-        names = [seat.agent for seat in self._seats]
-        # bool [agents]: terminated in this step; truncated in this step.
-        died = np.array([terminations.get(name, False) for name in names], np.bool_)
-        cut = np.array([truncations.get(name, False) for name in names], np.bool_) & ~died & ~self._gone
-        # Some environments still reward agents that are gone; the contract forbids it.
-        paid_rewards: Float32s = np.array([rewards.get(name, 0) for name in names], np.float32) * ~self._gone
-        self._gone |= died | cut
-        if self._live():
-            return CopyStep(paid_rewards, False, False, self._gone.copy())
-        truncated = bool(cut.any())
-        return CopyStep(paid_rewards, not truncated, truncated, ~cut)
+    def _live(self) -> list[int]:
+        """Return the agents that the environment lists as live, in the order of the seats, and count them in."""
+        try:
+            live = sorted(self._index[name] for name in self._env.agents)
+        except KeyError as error:
+            raise ValueError(
+                f"env.agents has {error.args[0]!r}, which is not in possible_agents {self._names()}"
+            ) from None
+        self._participants[live] = True
+        return live
+
+    def _names(self) -> str:
+        return f"({', '.join(map(str, self._index))})"
+
+    def _by_agent(self, what: str, values: Any, needed: Collection[int]) -> dict[int, Any]:
+        """Return `values`, a dict of the environment by agent, by index.
+
+        Raises ValueError if it is no dict, has a key that is not an agent, or lacks one of the agents `needed`.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{what} is {shown(values)}, not a dict by agent")
+        unknown = [key for key in values if key not in self._index]
+        if unknown:
+            hint = "; PettingZoo has a flag for each agent" if unknown == ["__all__"] else ""
+            raise ValueError(f"{what} has {unknown[0]!r}, which is not one of the agents {self._names()}{hint}")
+        missing = [agent for agent in sorted(needed) if self._seats[agent].agent not in values]
+        if missing:
+            raise ValueError(f"{what} lacks agent {self._seats[missing[0]].agent!r}")
+        return {self._index[key]: value for key, value in values.items()}
+
+    def _flags(self, what: str, values: Any, needed: Collection[int]) -> Bools:
+        """Return terminations or truncations: bool [agents], False for agents that have none."""
+        flags = np.zeros(len(self._seats), np.bool_)
+        for agent, value in self._by_agent(what, values, needed).items():
+            flags[agent] = bool(value)
+        return flags
+
+    def _number(self, what: str, agent: int, value: Any) -> float:
+        """Return a reward. Raises ValueError, naming the agent, if it is not one number."""
+        if np.ndim(value) or not isinstance(value, int | float | np.number | np.bool_ | np.ndarray):
+            hint = (
+                "; an environment with several objectives needs a wrapper that weights them"
+                if np.size(value) > 1
+                else ""
+            )
+            raise ValueError(f"{what} of agent {self._seats[agent].agent!r} is {shown(value)}, not a number{hint}")
+        return float(value)
 
 
 class ParallelCopy(PettingZooCopy):
@@ -88,60 +121,158 @@ class ParallelCopy(PettingZooCopy):
 
     def reset(self, rng: np.random.Generator) -> None:
         """Start a new match with a seed drawn from `rng`."""
-        self._gone[:] = False
-        self._observations, self._infos = self._env.reset(seed=int(rng.integers(2**31)))
+        self._seen.clear()
+        self._lingering: set[int] = set()  # agents in env.agents whose episode has ended
+        self._participants[:] = False
+        result = self._env.reset(seed=int(rng.integers(2**31)))
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ValueError(f"reset() returned {shown(result)}, not (observations, infos); {OLD_API}")
+        self._acting = self._live()
+        if not self._acting:
+            raise ValueError("no agent is live after reset(): env.agents is empty")
+        self._set_results(*result, needed=self._acting)
+        self._take(self._acting)
 
     def acting(self) -> Sequence[int]:
         """Return all live agents."""
-        return self._live()
+        return self._acting
 
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Step the environment with the actions of all live agents."""
         decoded = {self._seats[agent].agent: self._seats[agent].decode_action(actions[agent]) for agent in actions}
-        observations, rewards, terminations, truncations, self._infos = self._env.step(decoded)
-        # Agents that are gone keep their last observation: values of truncated agents are bootstrapped from it.
-        self._observations = {**self._observations, **observations}
-        return self._to_copy_step(rewards, terminations, truncations)
+        result = self._env.step(decoded)
+        if not (isinstance(result, tuple) and len(result) == 5):
+            kind = f"{len(result)} values" if isinstance(result, tuple) else shown(result)
+            raise ValueError(
+                f"step() returned {kind}, not (observations, rewards, terminations, truncations, infos); {OLD_API}"
+            )
+        observations, rewards, terminations, truncations, infos = result
+        acted, live = set(actions), self._live()
+        terminated = self._flags("terminations", terminations, acted)
+        truncated = self._flags("truncations", truncations, acted) & ~terminated
+        ended = terminated | truncated
+        left = [agent for agent in sorted(acted.difference(live)) if not ended[agent]]
+        if left:
+            name = self._seats[left[0]].agent
+            raise ValueError(f"agent {name!r} is not in env.agents any more, but is neither terminated nor truncated")
+        # Some environments keep agents that have ended in env.agents: these have not come back.
+        self._lingering = {agent for agent in live if ended[agent] or agent in self._lingering}
+        self._acting = [agent for agent in live if agent not in self._lingering]
+        # Only agents that acted have an episode that can end.
+        others = np.ones(len(self._seats), np.bool_)
+        others[list(acted)] = False
+        terminated[others] = truncated[others] = False
+        needed = set(np.flatnonzero(truncated).tolist()).union(self._acting)
+        self._set_results(observations, infos, needed)
+        self._take(sorted(needed.union(agent for agent in acted if self._observations.get(agent) is not None)))
+        # Some environments still reward agents whose episode has ended before; the contract forbids it.
+        paid = np.zeros(len(self._seats))
+        for agent, reward in self._by_agent("rewards", rewards, acted).items():
+            paid[agent] = self._number("the reward", agent, reward) if agent in acted else 0.0
+        return CopyStep(paid, terminated, truncated, not self._acting)
+
+    def _set_results(self, observations: Any, infos: Any, needed: Collection[int]) -> None:
+        self._observations = self._by_agent("observations", observations, needed)
+        self._infos = self._by_agent("infos", infos, ())
 
     def _raw(self, agent: int) -> Any:
-        return self._observations.get(self._seats[agent].agent)
+        return self._observations[agent]
 
-    def _info(self, agent: int) -> Mapping[str, Any]:
-        return self._infos.get(self._seats[agent].agent) or {}
+    def _info(self, agent: int) -> Any:
+        return self._infos.get(agent)
 
 
 class AecCopy(PettingZooCopy):
-    """A copy with the AEC interface: a single agent acts in every step."""
+    """A copy with the AEC interface: a single agent acts in every step.
+
+    An agent receives what `last()` would give: its reward since its last action, when its next turn comes or when it is
+    removed. So `_cumulative_rewards` count, as the API says, and not `rewards`, which are those of one step.
+    Raises ValueError at the end of a match in which only `rewards` had values: the environment forgot to add them up.
+    """
 
     def reset(self, rng: np.random.Generator) -> None:
         """Start a new match with a seed drawn from `rng`."""
-        self._gone[:] = False
-        self._seen: dict[str, Any] = {}  # observations of this step by agent name: each is requested at most once
+        self._seen.clear()
+        self._fresh: set[int] = set()  # agents whose entry in `_seen` is of this step
+        self._had_rewards = self._had_cumulative = False
+        self._participants[:] = False
         self._env.reset(seed=int(rng.integers(2**31)))
+        if not self._live():
+            raise ValueError("no agent is live after reset(): env.agents is empty")
+        self._acting = [self._selected()]
 
     def acting(self) -> Sequence[int]:
         """Return the agent that the environment has selected; empty after the end of the match."""
-        return [self._index[self._env.agent_selection]] if self._live() else []
+        return self._acting
+
+    def observe(self, agent: int) -> Array:
+        """Return the observation now, of an agent that is in the match; else the last one, or zeros."""
+        self._refresh(agent)
+        return super().observe(agent)
+
+    def mask(self, agent: int) -> Bools | None:
+        """Return the action mask of the agent now; None if there is none."""
+        self._refresh(agent)
+        return super().mask(agent)
 
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Step the selected agent, then take the empty steps by which PettingZoo removes agents that are gone."""
         [(agent, action)] = actions.items()
         env = self._env
-        self._seen = {}
         env.step(self._seats[agent].decode_action(action))
-        # `env.rewards` are those of this step only, for all agents, as in PettingZoo's `aec_to_parallel`.
-        step = self._to_copy_step(env.rewards, env.terminations, env.truncations)
-        # After the last step agents are not removed, so that the last observations can still be read.
-        if not (step.terminated or step.truncated):
-            while self._gone[self._index[env.agent_selection]]:
-                env.step(None)
-        return step
+        self._fresh.clear()
+        self._had_rewards |= any(map(np.any, env.rewards.values()))
+        size = len(self._seats)
+        rewards: Float64s = np.zeros(size)
+        terminated, truncated = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
+        # The values of truncated agents are bootstrapped from what they observe now; empty steps remove the agents.
+        for index in np.flatnonzero(self._flags("truncations", env.truncations, ())):
+            self._refresh(int(index))
+        removals = 0
+        while self._live():
+            selected = self._selected()
+            dead, cut = self._flag("terminations", selected), self._flag("truncations", selected)
+            rewards[selected] += self._cumulative_reward(selected)
+            if not (dead or cut):
+                self._acting = [selected]
+                return CopyStep(rewards, terminated, truncated, False)
+            terminated[selected], truncated[selected] = dead, not dead
+            removals += 1
+            if removals > size:
+                name = self._seats[selected].agent
+                raise ValueError(f"step(None) does not remove agent {name!r}, whose episode has ended")
+            env.step(None)
+        if self._had_rewards and not self._had_cumulative:
+            raise ValueError(
+                "rewards had values, but _cumulative_rewards, which last() returns, stayed 0: call "
+                "self._accumulate_rewards() at the end of step()"
+            )
+        self._acting = []
+        return CopyStep(rewards, terminated, truncated, True)
+
+    def _refresh(self, agent: int) -> None:
+        """Take the observation of an agent that is in the match, once per step."""
+        if agent not in self._fresh and self._seats[agent].agent in self._env.agents:
+            self._take([agent])
+            self._fresh.add(agent)
+
+    def _selected(self) -> int:
+        name = self._env.agent_selection
+        if name not in self._index:
+            raise ValueError(f"agent_selection is {name!r}, which is not one of the agents {self._names()}")
+        return self._index[name]
+
+    def _flag(self, what: str, agent: int) -> bool:
+        return bool(self._flags(what, getattr(self._env, what), (agent,))[agent])
+
+    def _cumulative_reward(self, agent: int) -> float:
+        values = self._by_agent("_cumulative_rewards", self._env._cumulative_rewards, (agent,))
+        reward = self._number("the cumulative reward", agent, values[agent])
+        self._had_cumulative |= reward != 0
+        return reward
 
     def _raw(self, agent: int) -> Any:
-        name = self._seats[agent].agent
-        if name not in self._seen and name in self._env.agents:
-            self._seen[name] = self._env.observe(name)
-        return self._seen.get(name)
+        return self._env.observe(self._seats[agent].agent)
 
-    def _info(self, agent: int) -> Mapping[str, Any]:
-        return self._env.infos.get(self._seats[agent].agent) or {}
+    def _info(self, agent: int) -> Any:
+        return self._env.infos.get(self._seats[agent].agent)

@@ -4,36 +4,78 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import ActionSpace, Array, Group
+from marl_app.envs.batched import ActionSpace, Array, Bools, Group
 
 
 @dataclass(frozen=True)
 class Seat:
     """An agent and its spaces: those of the environment (`raw_*`) and those of the contract."""
 
-    agent: str
+    agent: Hashable
+    """As the environment names it: usually a string."""
     raw_observation_space: spaces.Space[Any]
     """Without the action mask."""
     raw_action_space: spaces.Space[Any]
     observation_space: spaces.Box
     action_space: ActionSpace
 
-    def encode_observation(self, raw: Any) -> Array:
-        """Convert an observation of the environment to an array of `observation_space`, without the action mask."""
+    def encode(self, raw: Any, info: Any = None) -> tuple[Array, Bools | None]:
+        """Convert an observation of the environment: a new array of `observation_space`, and the action mask.
+
+        The mask is that of the observation, else that of the info dict; None if neither has one.
+        Raises ValueError, naming the agent, for an observation or a mask that does not fit.
+        """
+        mask = None
         # PettingZoo's classic games have {"observation": ..., "action_mask": ...}.
-        if isinstance(raw, dict) and "action_mask" in raw:
+        if isinstance(raw, Mapping) and "action_mask" in raw:
+            mask = raw["action_mask"]
             rest = {key: value for key, value in raw.items() if key != "action_mask"}
             raw = rest["observation"] if list(rest) == ["observation"] else rest
+        if mask is None and isinstance(info, Mapping):
+            mask = info.get("action_mask")
+        return self.encode_observation(raw), None if mask is None else self.encode_mask(mask)
+
+    def encode_observation(self, raw: Any) -> Array:
+        """Convert an observation without the action mask. Raises ValueError if a value would be changed."""
         if not isinstance(self.raw_observation_space, spaces.Box):
-            raw = spaces.flatten(self.raw_observation_space, raw)
-        return np.asarray(raw, self.observation_space.dtype)
+            try:
+                raw = spaces.flatten(self.raw_observation_space, raw)
+            except Exception as error:
+                raise ValueError(
+                    f"the observation {shown(raw)} of agent {self.agent!r} is not in {self.raw_observation_space}"
+                ) from error
+        array = np.asarray(raw)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"the observation of agent {self.agent!r} is {shown(raw)}, not an array of numbers")
+        if array.shape == () != self.observation_space.shape == (1,):
+            array = array.reshape(1)
+        dtype = np.dtype(self.observation_space.dtype)
+        with np.errstate(invalid="ignore", over="ignore"):
+            converted = array.astype(dtype)
+        # Rounding to float32 is expected; a change of integers is an error of the environment's space.
+        if dtype.kind != "f" and array.dtype != dtype and not np.array_equal(converted, array):
+            value = array.ravel()[np.argmax((converted != array).ravel())]
+            raise ValueError(
+                f"the observation of agent {self.agent!r} has the value {value}, which its space of dtype "
+                f"{self.raw_observation_space.dtype} cannot hold: give the space the dtype of the observations"
+            )
+        return converted
+
+    def encode_mask(self, mask: Any) -> Bools:
+        """Convert an action mask: an array or a list; for MultiDiscrete also one for each part. bool [mask_size]."""
+        if isinstance(mask, tuple | list) and mask and np.ndim(mask[0]):
+            mask = np.concatenate([np.ravel(part) for part in mask])
+        array = np.asarray(mask)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"the action mask of agent {self.agent!r} is {shown(mask)}, not an array of 0 and 1")
+        return array.astype(np.bool_)
 
     def decode_action(self, action: Array) -> Any:
         """Convert an action of `action_space` to an action of the environment."""
@@ -47,7 +89,7 @@ class Seat:
         return np.clip(action.astype(space.dtype), space.low, space.high)
 
 
-def make_seat(agent: str, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:
+def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:
     """Convert the spaces of an agent. Raises ValueError, naming the agent, for spaces that the contract excludes."""
     if isinstance(observation_space, spaces.Dict) and "action_mask" in observation_space.spaces:
         rest = {key: space for key, space in observation_space.items() if key != "action_mask"}
@@ -55,19 +97,42 @@ def make_seat(agent: str, observation_space: spaces.Space[Any], action_space: sp
     seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
     if not isinstance(seen, spaces.Box):
         raise ValueError(f"agent {agent}: the observation space {observation_space} has no fixed size")
-    # Integer observations (images, boards) keep their dtype, which saves memory; float64 becomes float32.
-    if seen.dtype == np.float64:
-        seen = to_float32(seen)
+    if seen.dtype is None or seen.dtype.kind not in "biuf":
+        raise ValueError(f"agent {agent}: the observation space {observation_space} is not of numbers")
+    # Integer observations (images, boards) keep their dtype, which saves memory, unless torch lacks operations on it.
+    seen = to_dtype(seen, _DTYPES.get(seen.dtype.name, seen.dtype))
+    if seen.shape == ():
+        seen = spaces.Box(seen.low.reshape(1), seen.high.reshape(1), dtype=np.dtype(seen.dtype).type)  # type: ignore[arg-type]
     return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space))
+
+
+_DTYPES: dict[str, Any] = {
+    "float16": np.dtype(np.float32),
+    "float64": np.dtype(np.float32),
+    "uint16": np.dtype(np.int32),
+    "uint32": np.dtype(np.int64),
+    "uint64": np.dtype(np.int64),
+}
+"""dtype of an environment's observations -> ours, where these differ. uint64: values from 2^63 on are refused."""
+
+
+def to_dtype(box: spaces.Box, dtype: Any) -> spaces.Box:
+    """Return the same Box in another dtype; bounds beyond the dtype's become its largest value, or infinite."""
+    if box.dtype == dtype:
+        return box
+    low, high = box.low, box.high
+    if dtype.kind != "f":
+        high = np.minimum(high, high.dtype.type(np.iinfo(dtype).max))
+    with np.errstate(over="ignore"):  # the largest float64, used as "unbounded", becomes infinity
+        return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)
 
 
 def to_float32(box: spaces.Box) -> spaces.Box:
     """Return the same Box in float32."""
-    with np.errstate(over="ignore"):  # the largest float64, used as "unbounded", becomes infinity
-        return spaces.Box(box.low.astype(np.float32), box.high.astype(np.float32), dtype=np.float32)
+    return to_dtype(box, np.dtype(np.float32))
 
 
-def _to_action_space(agent: str, space: spaces.Space[Any]) -> ActionSpace:
+def _to_action_space(agent: Hashable, space: spaces.Space[Any]) -> ActionSpace:
     """Return the space of the same actions with integers from 0, or in float32."""
     if isinstance(space, spaces.Discrete):
         return spaces.Discrete(int(space.n))
@@ -94,7 +159,7 @@ def group_seats(seats: Sequence[Seat]) -> list[Group]:
             members.append([index])
     names: list[str] = []
     for group in members:
-        name = base = _shared_name([seats[index].agent for index in group])
+        name = base = _shared_name([str(seats[index].agent) for index in group])
         count = 1
         while name in names:
             count += 1
@@ -112,3 +177,9 @@ def _shared_name(agents: Sequence[str]) -> str:
     prefix = os.path.commonprefix(list(agents))
     name = re.sub(r"\W", "_", re.sub(r"[\W\d_]+$", "", prefix))
     return name if name.isidentifier() else "agents"
+
+
+def shown(value: Any) -> str:
+    """Return a value, or its type if it is long, for an error message."""
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 40 else f"a {type(value).__name__}"

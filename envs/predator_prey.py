@@ -147,9 +147,8 @@ class PredatorPrey(BatchedEnv):
         self._steps += 1
         terminated: Bools = ~np.logical_and(np.any(self.alive, axis=1), np.any(self.hunting, axis=1))
         truncated = (self._steps >= self._max_cycles) & ~terminated
-        count = len(self.agents)
-        rewards: Float32s = np.repeat(team[:, None], count, axis=1).astype(np.float32)
-        return Step(rewards, terminated, truncated, np.repeat(terminated[:, None], count, axis=1))
+        rewards: Float32s = np.repeat(team[:, None], len(self.agents), axis=1).astype(np.float32)
+        return Step.of_matches(rewards, terminated, truncated)
 
     def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single team."""

@@ -70,7 +70,7 @@ class RepeatPrevious(BatchedEnv):
         self._steps += 1
         over = self._steps == self._length
         rewards = (paid / (self._length - self._delay)).astype(np.float32)[:, None]
-        return Step(rewards, over, np.zeros_like(over), over[:, None].copy())
+        return Step.of_matches(rewards, over, np.zeros_like(over))
 
     def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single side."""

@@ -73,7 +73,7 @@ class TicTacToe(BatchedEnv):
         self._mover ^= 1
         terminated = won | np.all(np.any(self._marks, axis=1), axis=1)
         truncated = np.zeros(self.num_matches, np.bool_)
-        return Step(rewards, terminated, truncated, np.stack([terminated, terminated], axis=1))
+        return Step.of_matches(rewards, terminated, truncated)
 
     def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, 2]: 1 for a line, 0 for the other side, 0.5 for a full board."""

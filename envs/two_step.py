@@ -71,7 +71,7 @@ class TwoStep(BatchedEnv):
         self._state_index = np.where(over, self._state_index, 1 + chosen[:, 0])
         rewards = np.stack([paid, paid], axis=1)
         self._returns += rewards
-        return Step(rewards, over, np.zeros_like(over), np.stack([over, over], axis=1))
+        return Step.of_matches(rewards, over, np.zeros_like(over))
 
     def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single side."""

@@ -187,8 +187,8 @@ class ConnectFourLoop(BareLoop):
     def _step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self._to_env[:] = actions[:, None]
         step = self._env.step([self._to_env], self._rng)
-        self._env.reset(self._rng, np.flatnonzero(step.terminated))
-        return step.rewards[self._matches, self._movers], step.terminated
+        self._env.reset(self._rng, np.flatnonzero(step.over))
+        return step.rewards[self._matches, self._movers], step.over
 
     def _transitions(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """Subtract the reward of the opponent's reply from each reward: the game is zero-sum.
@@ -223,11 +223,11 @@ class SimpleSpreadLoop(BareLoop):
         """Step and reset; the reward of a truncated match includes gamma * the value of its last observation."""
         env = self._env
         step = env.step([actions.reshape(env.num_matches, -1)], self._rng)
-        rewards, ended = step.rewards.ravel(), step.truncated.repeat(len(env.agents))
+        rewards, ended = step.rewards.ravel(), step.truncated.ravel()
         if ended.any():
             final = torch.from_numpy(env.observe(*(seats[ended] for seats in self._seats)))
             rewards[ended] += self._settings["gamma"] * self._critic(final).squeeze(1).numpy()
-            env.reset(self._rng, np.flatnonzero(step.truncated))
+            env.reset(self._rng, np.flatnonzero(step.over))
         return rewards, ended
 
     def _transitions(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:

@@ -79,13 +79,12 @@ def play_with_returns(
         moves = [_moves(env, group, acting, turns, players, memories, rng, greedy) for group in env.groups]
         step = env.step(moves, rng)
         returns[running] += step.rewards[running]
-        ended = step.terminated | step.truncated
         # Only a match's first end counts. Scores must be read before the reset.
-        counted = (ended & running).nonzero()[0]
+        counted = (step.over & running).nonzero()[0]
         scores[counted] = env.scores(counted)
-        running &= ~ended
-        if ended.any():
-            env.reset(rng, ended.nonzero()[0])
+        running &= ~step.over
+        if step.over.any():
+            env.reset(rng, step.over.nonzero()[0])
     return Played(scores, returns)
 
 

@@ -119,25 +119,25 @@ class NoAgentActs(TicTacToe):
 class BothKindsOfEnd(TicTacToe):
     def step(self, actions, rng):
         step = super().step(actions, rng)
-        return step._replace(truncated=step.terminated.copy())
+        return step._replace(truncated=step.terminated)
 
 
-class EndWithoutFinish(TicTacToe):
+class EndOfTheMatchAlone(TicTacToe):
     def step(self, actions, rng):
         step = super().step(actions, rng)
-        return step._replace(finished=np.zeros_like(step.finished))
+        return step._replace(terminated=np.zeros_like(step.terminated))
 
 
-class FinishedAgentActs(TicTacToe):
+class EndOfMatchesWhoseAgentsEnd(TicTacToe):
+    """`over` has the shape of the agents' flags."""
+
     def step(self, actions, rng):
         step = super().step(actions, rng)
-        return step._replace(finished=step.finished | [True, False])
+        return step._replace(over=step.terminated)
 
 
-class TogglingFinish(MatrixGame):
-    """A game that never ends; the second agent does not act, and is finished in every other step only."""
-
-    steps = 0
+class RewardAfterTheEnd(MatrixGame):
+    """A game that never ends; the second agent's episode ends in the first step, and it is paid on."""
 
     def __init__(self, num_matches):
         super().__init__(num_matches, [[0]])
@@ -147,18 +147,8 @@ class TogglingFinish(MatrixGame):
 
     def step(self, actions, rng):
         step = super().step(actions, rng)
-        self.steps += 1
-        finished = np.zeros_like(step.finished)
-        finished[:, 1] = self.steps % 2 == 1
-        return step._replace(terminated=np.zeros_like(step.terminated), finished=finished)
-
-
-class FinishedAgentIsRewarded(TogglingFinish):
-    def step(self, actions, rng):
-        step = super().step(actions, rng)
-        finished = np.zeros_like(step.finished)
-        finished[:, 1] = True
-        return step._replace(finished=finished, rewards=np.ones_like(step.rewards))
+        terminated = step.terminated & [False, True]
+        return step._replace(terminated=terminated, over=np.zeros_like(step.over), rewards=np.ones_like(step.rewards))
 
 
 class InfiniteReward(TicTacToe):
@@ -193,8 +183,8 @@ class SingleSideThatWins(TicTacToe):
 class NeverEnds(TicTacToe):
     def step(self, actions, rng):
         step = super().step(actions, rng)
-        self.reset(rng, step.terminated.nonzero()[0])
-        return step._replace(terminated=np.zeros_like(step.terminated), finished=np.zeros_like(step.finished))
+        self.reset(rng, step.over.nonzero()[0])
+        return step._replace(terminated=np.zeros_like(step.terminated), over=np.zeros_like(step.over))
 
 
 class UnseededRandomness(MatrixGame):
@@ -252,10 +242,9 @@ class StateWithoutState(TicTacToe):
         (WrongMaskShape, r"action_mask\(\) of group player has shape \(6, 8\), not \(6, 9\)"),
         (NoAgentActs, "no agent acts in running match 2"),
         (BothKindsOfEnd, "both terminated and truncated"),
-        (EndWithoutFinish, "an agent of a terminated match is not finished: agent player_"),
-        (FinishedAgentActs, "a finished agent acts: agent player_1 in match 0"),
-        (TogglingFinish, "a finished agent is no longer finished: agent player_1 in match 0"),
-        (FinishedAgentIsRewarded, "a finished agent is rewarded: agent player_1 in match 0"),
+        (EndOfTheMatchAlone, "a match is over, but the episode of an agent is not: agent player_"),
+        (EndOfMatchesWhoseAgentsEnd, r"step\(\).over has shape \(6, 2\), not \(6,\)"),
+        (RewardAfterTheEnd, "an agent is rewarded after the end of its episode: agent player_1 in match 0"),
         (InfiniteReward, "a reward is not finite"),
         (WrongRewardDtype, r"step\(\).rewards has dtype float64, not float32"),
         (ScoresOutOfRange, r"scores outside \[0, 1\]"),

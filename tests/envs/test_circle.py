@@ -54,7 +54,7 @@ def test_rewards_and_scores_of_the_environment_are_the_table(n):
     assert step.rewards[:, 0].tolist() == (2 * scores - 1).tolist()  # a win pays 1, a draw 0, a loss -1
     assert step.rewards[:, 1].tolist() == (1 - 2 * scores).tolist()
     assert env.scores(np.arange(n * n))[:, 0].tolist() == scores.tolist()
-    assert step.terminated.all()
+    assert step.over.all()
 
 
 @pytest.mark.parametrize("n", [4, 30, 31])

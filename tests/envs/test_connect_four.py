@@ -64,10 +64,10 @@ def test_thousands_of_random_games_equal_openspiel():
         step = env.step(actions, rng)
         for match, state in enumerate(states):
             state.apply_action(int(actions[0][match, agents[match]]))
-        assert step.terminated.tolist() == [state.is_terminal() for state in states]
+        assert step.over.tolist() == [state.is_terminal() for state in states]
         # OpenSpiel's connect_four pays only at the end, +1, -1 or 0: rewards() is the reward of the last move.
         assert step.rewards.tolist() == [state.rewards() for state in states]
-        ended = step.terminated.nonzero()[0]
+        ended = step.over.nonzero()[0]
         returns = np.array([states[match].returns() for match in ended]).reshape(-1, 2)
         np.testing.assert_array_equal(env.scores(ended), (returns + 1) / 2)
         env.reset(rng, ended)
@@ -103,14 +103,14 @@ def test_observations_masks_and_rewards_equal_pettingzoo():
             np.testing.assert_array_equal(masks[match], original.observe(mover)["action_mask"])
             original.step(int(actions[0][match, agents[match]]))
             assert step.rewards[match].tolist() == [original.rewards[name] for name in env.agents]
-            assert step.terminated[match] == all(original.terminations.values())
-        running &= ~step.terminated
-        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
+            assert step.over[match] == all(original.terminations.values())
+        running &= ~step.over
+        env.reset(rng, step.over.nonzero()[0])  # ended matches play on, but are not compared any more
 
 
 def test_the_winner_gets_one_and_the_loser_minus_one():
     step = play(env := ConnectFour(1), [0, 1, 0, 1, 0, 1, 0])  # player_0 stacks four in column 0
-    assert step.terminated.tolist() == [True]
+    assert step.over.tolist() == [True]
     assert step.rewards.tolist() == [[1, -1]]
     assert env.scores(np.array([0])).tolist() == [[1, 0]]
 
@@ -130,7 +130,7 @@ def test_a_full_board_is_a_draw():
         state.apply_action(column)
     assert state.is_terminal() and state.returns() == [0, 0]
     step = play(env := ConnectFour(1), columns)
-    assert step.terminated.tolist() == [True]
+    assert step.over.tolist() == [True]
     assert step.rewards.tolist() == [[0, 0]]
     assert env.scores(np.array([0])).tolist() == [[0.5, 0.5]]
 

@@ -40,11 +40,11 @@ def compare_replay(settings: dict, matches: list[dict[str, np.ndarray]]) -> None
         for index in running:
             match = matches[index]
             np.testing.assert_allclose(step.rewards[index], match["rewards"][time], rtol=1e-6)
-            ended = bool(step.terminated[index] | step.truncated[index])
+            ended = bool(step.over[index])
             assert ended == match["done"][time]
             # lbforaging has only `done`: the match was truncated if food is left.
-            assert step.terminated[index] == (not env.food_levels[index].any())
-            assert (step.finished[index] == step.terminated[index]).all()
+            assert (step.terminated[index] == (not env.food_levels[index].any())).all()
+            assert (step.truncated[index] == (ended and env.food_levels[index].any())).all()
         running = [index for index in running if not matches[index]["done"][time]]
         time += 1
     assert time <= settings["max_episode_steps"]
@@ -134,10 +134,10 @@ def play(env: Foraging, *actions: int):
 def test_two_weak_players_load_food_that_neither_can_load_alone():
     env = start([(3, 2), (3, 4), (7, 7)], [1, 2, 2], (3, 3), 3, penalty=0.5)
     step = play(env, 5, 0, 0)  # alone: too weak
-    assert step.rewards.tolist() == [[-0.5, 0, 0]] and not step.terminated[0]
+    assert step.rewards.tolist() == [[-0.5, 0, 0]] and not step.over[0]
     step = play(env, 5, 5, 0)
     np.testing.assert_allclose(step.rewards, [[1 / 3, 2 / 3, 0]], rtol=1e-6)
-    assert step.terminated[0] and not step.truncated[0]
+    assert step.terminated.all() and not step.truncated.any()
 
 
 def test_only_players_that_load_are_rewarded():

@@ -16,7 +16,7 @@ def test_zero_sum_pays_the_column_player_the_negative():
     step = env.step([every_pair], rng)
     assert step.rewards[:, 0].tolist() == [0, -1, 1, 1, 0, -1, -1, 1, 0]  # the table, row by row
     assert step.rewards[:, 1].tolist() == [0, 1, -1, -1, 0, 1, 1, -1, 0]
-    assert step.terminated.all() and step.finished.all() and not step.truncated.any()
+    assert step.terminated.all() and step.over.all() and not step.truncated.any()
     # Rock meets paper (match 1): the column player has won.
     assert env.scores(np.array([0, 1, 2])).tolist() == [[0.5, 0.5], [0, 1], [1, 0]]
 

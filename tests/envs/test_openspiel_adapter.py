@@ -29,7 +29,7 @@ def mean_returns(game: str, matches: int) -> np.ndarray:
     while ended < matches:
         step = env.step(random_actions(env, rng), rng)
         running += step.rewards
-        over = step.terminated.nonzero()[0]
+        over = step.over.nonzero()[0]
         totals += running[over].sum(axis=0)
         running[over] = 0
         ended += len(over)
@@ -110,11 +110,11 @@ def test_games_without_chance_equal_the_original_step_for_step(game):
             else:
                 state.apply_action(int(actions[match, state.current_player()]))
             np.testing.assert_allclose(step.rewards[match], state.rewards(), atol=1e-6)
-            assert step.terminated[match] == state.is_terminal()
-            assert step.finished[match].all() == state.is_terminal()
+            assert step.over[match] == state.is_terminal()
+            assert (step.terminated[match] == state.is_terminal()).all()
             if state.is_terminal():
                 running.discard(match)
-        env.reset(rng, step.terminated.nonzero()[0])
+        env.reset(rng, step.over.nonzero()[0])
 
 
 def test_matching_pennies_pays_the_matcher():
@@ -133,11 +133,11 @@ def test_scores_of_poker_are_its_chips():
     seen, running = set(), np.ones(200, np.bool_)
     while running.any():
         step = env.step(random_actions(env, rng), rng)
-        ended = np.flatnonzero(step.terminated & running)
+        ended = np.flatnonzero(step.over & running)
         np.testing.assert_array_equal(env.scores(ended), 0.5 + step.rewards[ended] / 4)
         seen |= set(env.scores(ended).ravel().tolist())
         running[ended] = False
-        env.reset(rng, np.flatnonzero(step.terminated))
+        env.reset(rng, np.flatnonzero(step.over))
     assert seen == {0.0, 0.25, 0.75, 1.0}
 
 

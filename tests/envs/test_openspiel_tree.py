@@ -56,7 +56,7 @@ def test_matches_have_the_distribution_of_the_adapter(game):
             step = env.step([random_actions(env, rng)], rng)
             total += step.rewards
             length += 1
-            ended = np.flatnonzero(step.terminated)
+            ended = np.flatnonzero(step.over)
             returns += total[ended].tolist()
             lengths += length[ended].tolist()
             assert (env.scores(ended).sum(axis=1) == pytest.approx(1.0)) and not step.truncated.any()

@@ -50,10 +50,10 @@ def test_turn_based_games_equal_the_original_step_for_step(module):
             np.testing.assert_array_equal(masks[row], mask)
             original.step(int(actions[match, agents[row]]))
             assert step.rewards[match].tolist() == [original.rewards[agent] for agent in env.agents]
-            assert step.terminated[match] == all(original.terminations.values())
-            assert not step.truncated[match]
-        running &= ~step.terminated
-        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
+            assert step.over[match] == all(original.terminations.values())
+            assert step.terminated[match].all() == step.over[match] and not step.truncated[match].any()
+        running &= ~step.over
+        env.reset(rng, step.over.nonzero()[0])  # ended matches play on, but are not compared any more
 
 
 @pytest.mark.parametrize("module", [mpe2.simple_spread_v3, mpe2.simple_tag_v3], ids=lambda m: m.__name__)
@@ -79,8 +79,8 @@ def test_simultaneous_games_equal_the_original_step_for_step(module):
             moves = {name: int(chosen[agent][match]) for agent, name in enumerate(env.agents)}
             expected[match], rewards, _, _, _ = original.step(moves)
             np.testing.assert_allclose(step.rewards[match], [rewards[name] for name in env.agents], rtol=1e-6)
-        # MPE ends only by its time limit: no agent has finished, and the last observations can still be read.
-        assert (step.truncated == (cycle == 4)).all() and not step.terminated.any() and not step.finished.any()
+        # MPE ends only by its time limit, and the last observations can still be read.
+        assert (step.truncated == (cycle == 4)).all() and not step.terminated.any()
     for agent, name in enumerate(env.agents):
         observed = env.observe(all_matches, np.full(batch, agent))
         np.testing.assert_allclose(observed, np.stack([observation[name] for observation in expected]))
@@ -104,10 +104,10 @@ def test_agents_that_die_early_in_a_real_environment():
     early = False
     while True:
         step = env.step(random_actions(env, rng), rng)
-        if (step.terminated | step.truncated).any():
+        if step.over.any():
             break
-        early = early or bool(step.finished.any())
-        assert not (env.acting() & step.finished).any()
+        early = early or bool(step.terminated.any())
+        assert not (env.acting() & step.terminated).any()
     assert early
     env.close()
 
@@ -195,6 +195,8 @@ class RelayRace(AECEnv):
         self.turn += 1
         self.rewards = dict.fromkeys(self.agents, 0.5)
         self.rewards[agent] = float(np.sum(action))
+        self._cumulative_rewards[agent] = 0
+        self._accumulate_rewards()
         self.terminations[agent] = agent == "a_0" and self.turn > 3
         if self.turn == 8:
             self.truncations = {other: not self.terminations[other] for other in self.agents}
@@ -220,7 +222,7 @@ def test_late_joiners_early_deaths_and_a_mixed_end(small):
     assert env.observe(zero, np.array([2])).tolist() == [[0, 0]]  # y_0 has not joined
 
     step = env.step([np.array([[0, 0]]), np.array([[[0, 0]]])], rng)  # x_0 terminates
-    assert step.finished.tolist() == [[False, True, False]] and not step.terminated[0]
+    assert step.terminated.tolist() == [[False, True, False]] and not step.over[0]
     assert env.acting().tolist() == [[True, False, False]]
     assert env.action_mask(zero, zero).tolist() == [[True, True]]
 
@@ -232,12 +234,12 @@ def test_late_joiners_early_deaths_and_a_mixed_end(small):
 
     step = env.step([np.array([[1, 0]]), np.array([[[1, 2]]])], rng)
     assert step.rewards.tolist() == [[1, 0, 5]]  # (1, 2) is (2, 3) in the environment: its actions start from 1
-    assert step.finished.tolist() == [[False, True, False]]
+    assert not step.terminated.any()
 
     step = env.step([np.array([[0, 0]]), np.array([[[0, 0]]])], rng)
-    # x_1 was truncated, so the match was truncated; y_0 terminated, so it has finished.
-    assert step.truncated.tolist() == [True] and step.terminated.tolist() == [False]
-    assert step.finished.tolist() == [[False, True, True]]
+    # x_1 was truncated, y_0 terminated; x_0 had terminated before.
+    assert step.truncated.tolist() == [[True, False, False]]
+    assert step.terminated.tolist() == [[False, False, True]] and step.over.tolist() == [True]
     assert env.observe(zero, zero).tolist() == [[4, 0]]  # the value of x_1 is bootstrapped from this
     # Returns: x_1 0+1+1+0, x_0 0, y_0 5+2. y_0 beats both, x_1 beats x_0.
     assert env.scores(zero).tolist() == [[0.5, 0, 1]]
@@ -255,23 +257,24 @@ def test_turns_dead_steps_and_rewards_between_turns(small):
     zero = np.array([0])
     assert env.action_mask(zero, np.array([2])) is None  # Box actions have no mask
     pairs, boat = np.array([[[1, 2], [0, 1]]]), np.array([[[0.5, 0.25]]], np.float32)
-    # For each turn: the acting agent, and the rewards of a_0, a_1 and boat. a_0 leaves at turn 4 and then gets 0.
+    # In each turn the acting agent is paid for its action (3, 1, 0.75) and each other one 0.5. An agent receives the
+    # sum since its last action when its next turn comes, or when it leaves: a_0 at turn 4, the others at turn 8.
     expected = [
-        (0, [3, 0.5, 0.5]),
-        (1, [0.5, 1, 0.5]),
-        (2, [0.5, 0.5, 0.75]),
-        (0, [3, 0.5, 0.5]),
-        (1, [0, 1, 0.5]),
-        (2, [0, 0.5, 0.75]),
-        (1, [0, 1, 0.5]),
-        (2, [0, 0.5, 0.75]),
+        (0, [0, 0.5, 0]),
+        (1, [0, 0, 1]),
+        (2, [4, 0, 0]),
+        (0, [3, 2, 0]),
+        (1, [0, 0, 1.75]),
+        (2, [0, 1.5, 0]),
+        (1, [0, 0, 1.25]),
+        (2, [0, 1.5, 0.75]),
     ]
     for turn, (agent, rewards) in enumerate(expected):
         assert env.acting().nonzero()[1].tolist() == [agent]
         step = env.step([pairs, boat], rng)
         assert step.rewards.tolist() == [rewards]
-        assert step.finished.tolist() == [[turn >= 3, False, False]]
-        assert step.truncated.tolist() == [turn == 7]
+        assert step.terminated.tolist() == [[turn == 3, False, False]]
+        assert step.truncated.tolist() == [[False, turn == 7, turn == 7]] and step.over.tolist() == [turn == 7]
     assert env.observe(zero, np.array([1])).tolist() == [[0] * 8 + [1, 1]]  # turn 8 as one-hot, and its number
 
 

@@ -26,7 +26,7 @@ def test_the_mask_is_taken_out_of_the_observation():
     seat = make_seat("a", spaces.Dict({"observation": board, "action_mask": mask}), MOVES)
     assert seat.observation_space == board
     raw = {"observation": np.ones((3, 3), np.int8), "action_mask": np.ones(3, np.int8)}
-    np.testing.assert_array_equal(seat.encode_observation(raw), raw["observation"])
+    np.testing.assert_array_equal(seat.encode(raw)[0], raw["observation"])
 
 
 def test_structured_observations_are_flattened_in_gymnasiums_order():

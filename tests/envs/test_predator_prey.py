@@ -149,14 +149,16 @@ def test_matches_equal_the_plain_implementation(settings, legal):
         for match in running:
             team = plain[match].step(actions[match], predator_order[match], prey_order[match], points[match])
             np.testing.assert_allclose(step.rewards[match], team, rtol=1e-6)
-            assert step.terminated[match] == plain[match].over()
-            assert step.truncated[match] == (cycle + 1 == complete["max_cycles"] and not plain[match].over())
+            assert step.terminated[match].tolist() == [plain[match].over()] * len(env.agents)
+            assert step.truncated[match].all() == (cycle + 1 == complete["max_cycles"] and not plain[match].over())
             seen["caught"] += team > 0
             seen["alone"] += team < 0
             seen["over"] += plain[match].over()
-        assert (step.finished == step.terminated[:, None]).all()
+        assert (step.over[:, None] == step.terminated | step.truncated).all()
         running = np.array([match for match in running if not plain[match].over()], int)
-        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
+        env.reset(
+            rng, np.flatnonzero(step.terminated.all(axis=1))
+        )  # ended matches play on, but are not compared any more
         if not len(running):
             break
     assert seen["alone"] and (seen["caught"] or settings.get("prey") == 4)
@@ -186,10 +188,10 @@ def two_next_to_a_prey(penalty: float = 1.5) -> PredatorPrey:
 def test_two_predators_catch_and_a_single_one_is_penalized():
     rng = np.random.default_rng(0)
     step = two_next_to_a_prey(2.0).step([np.array([[CATCH, 4, CATCH]])], rng)  # the third has no prey next to it
-    assert step.rewards.tolist() == [[-2, -2, -2]] and not step.terminated[0]
+    assert step.rewards.tolist() == [[-2, -2, -2]] and not step.over[0]
     env = two_next_to_a_prey()
     step = env.step([np.array([[CATCH, CATCH, 4]])], rng)
-    assert step.rewards.tolist() == [[10, 10, 10]] and step.terminated[0] and not step.truncated[0]
+    assert step.rewards.tolist() == [[10, 10, 10]] and step.terminated.all() and not step.truncated.any()
     assert env.hunting.tolist() == [[False, False, True]]
     assert env.scores(np.array([0])).tolist() == [[0.5]]
 

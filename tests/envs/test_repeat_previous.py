@@ -16,9 +16,9 @@ def play(env, rng, choose):
         step = env.step([choose(shown)[:, None]], rng)
         rewards.append(step.rewards[:, 0])
         if step.terminated.any():
-            assert step.terminated.all() and step.finished.all() and not step.truncated.any()
+            assert step.terminated.all() and step.over.all() and not step.truncated.any()
             return np.array(shown), np.array(rewards)
-        assert not step.finished.any()
+        assert not step.over.any()
 
 
 @pytest.mark.parametrize(("num_symbols", "delay", "length"), [(4, 2, 16), (2, 1, 2), (3, 5, 9)])

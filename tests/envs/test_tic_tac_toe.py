@@ -36,11 +36,11 @@ def test_random_games_equal_openspiel_and_pettingzoo():
             original.step(action)
             state.apply_action(action)
             assert step.rewards[match].tolist() == [original.rewards[name] for name in env.agents] == state.rewards()
-            assert step.terminated[match] == state.is_terminal() == all(original.terminations.values())
+            assert step.over[match] == state.is_terminal() == all(original.terminations.values())
             if state.is_terminal():
                 assert env.scores(np.array([match])).tolist() == [[(r + 1) / 2 for r in state.returns()]]
-        running &= ~step.terminated
-        env.reset(rng, step.terminated.nonzero()[0])  # ended matches play on, but are not compared any more
+        running &= ~step.over
+        env.reset(rng, step.over.nonzero()[0])  # ended matches play on, but are not compared any more
 
 
 @pytest.mark.parametrize(("cell", "why"), [(-1, "not one of 0..8"), (9, "not one of 0..8"), (4, "taken")])

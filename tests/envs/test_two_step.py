@@ -19,11 +19,11 @@ def test_every_pair_of_moves():
         matches = np.arange(4)
         assert (env.state(matches) == [1, 0, 0]).all()
         step = env.step([firsts], RNG)
-        assert not step.rewards.any() and not step.terminated.any() and not step.finished.any()
+        assert not step.rewards.any() and not step.terminated.any() and not step.over.any()
         assert env.observe(matches, matches * 0).tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
         step = env.step([np.tile(second, (4, 1))], RNG)
         assert step.rewards.tolist() == [[left, left], [left, left], [right, right], [right, right]]
-        assert step.terminated.all() and step.finished.all() and not step.truncated.any()
+        assert step.terminated.all() and step.over.all() and not step.truncated.any()
         assert (env.scores(matches) == 0.5).all()
     env.reset(RNG, np.array([2]))
     assert env.state(np.array([2])).tolist() == [[1, 0, 0]]

@@ -47,9 +47,7 @@ class Countdown(BatchedEnv):
         assert (self.left > 0).all() and (actions[1] == 1).all()
         self.left -= 1
         ended = self.left == 0
-        return Step(
-            np.zeros((self.num_matches, 2), np.float32), ended, np.zeros_like(ended), np.stack([ended] * 2, axis=1)
-        )
+        return Step.of_matches(np.zeros((self.num_matches, 2), np.float32), ended, np.zeros_like(ended))
 
     def scores(self, matches):
         assert (self.left[matches] == 0).all()

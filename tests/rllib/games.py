@@ -15,11 +15,12 @@ RPS = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
 
 
 class Relay(BatchedEnv):
-    """A game that draws at random which agents act, are rewarded and finish early, and how a match ends.
+    """A game that draws at random which agents act and are rewarded, and how their episodes and a match end.
 
     Two `scout`s with MultiDiscrete actions and masks, one `tank` with Box actions; scout_0 and the tank are one side.
-    A match is truncated after `LIMIT` steps. The game keeps to the contract of BatchedEnv and gives nothing beyond it,
-    so a collector that is correct here relies on the contract alone.
+    An agent may die, be cut off while others go on, and come back later. A match is cut off after `LIMIT` steps. The
+    game keeps to the contract of BatchedEnv and gives nothing beyond it, so a collector that is correct here relies on
+    the contract alone.
     """
 
     LIMIT = 7
@@ -76,16 +77,24 @@ class Relay(BatchedEnv):
         rewards = np.where(self._finished | (rng.random(size) < 0.3), 0, rng.normal(size=size)).astype(np.float32)
         self._returns += rewards
         self._steps += 1
-        self._finished |= rng.random(size) < 0.1
-        terminated = self._finished.all(axis=1) | (rng.random(self.num_matches) < 0.05)
-        self._finished[terminated] = True
-        truncated = ~terminated & (self._steps >= self.LIMIT)
-        finished = self._finished.copy()
-        running = np.flatnonzero(~terminated)
+        # [matches, agents]: the ends of episodes of single agents, of both kinds.
+        before = self._finished.copy()
+        ends, cut = ~before & (rng.random(size) < 0.15), rng.random(size) < 0.5
+        self._finished |= ends
+        # Ends of matches: by their rules, with every agent; or by the limit, which cuts the others off.
+        died = self._finished.all(axis=1) | (rng.random(self.num_matches) < 0.05)
+        limit = ~died & (self._steps >= self.LIMIT)
+        terminated = (ends & ~cut) | (died[:, None] & ~before & ~ends)
+        truncated = (ends & cut) | (limit[:, None] & ~before & ~ends)
+        over = died | limit
+        self._finished[over] = True
+        self._finished &= ~(before & (rng.random(size) < 0.1) & ~over[:, None])  # agents that come back
+        running = np.flatnonzero(~over)
         if len(running):
             self._move_on(rng, running)
-        self._acting[truncated] = False
-        return Step(rewards, terminated, truncated, finished)
+        # What a truncated agent sees is drawn anew: a value of an older observation would be a wrong one.
+        self._seen[over] = rng.uniform(-1, 1, (int(over.sum()), 3, 4))
+        return Step(rewards, terminated, truncated, over)
 
     def _check(self, actions):
         for place, agent in enumerate((0, 2)):
@@ -123,7 +132,7 @@ class Names(MatrixGame):
         self._left -= 1
         over = self._left == 0
         rewards = np.where(over[:, None], step.rewards, 0)
-        return Step(rewards.astype(np.float32), over, np.zeros_like(over), np.stack([over, over], axis=1))
+        return Step.of_matches(rewards.astype(np.float32), over, np.zeros_like(over))
 
 
 class Crowd(BatchedEnv):
@@ -152,7 +161,7 @@ class Crowd(BatchedEnv):
     def step(self, actions, rng):
         self._said = actions[0].astype(np.float32)
         over = np.ones(self.num_matches, np.bool_)
-        return Step(self._said, over, ~over, np.ones((self.num_matches, 3), np.bool_))
+        return Step.of_matches(self._said, over, ~over)
 
     def scores(self, matches):
         return scores_from_returns(self._said[matches], self.sides)
@@ -191,7 +200,7 @@ class Throws(BatchedEnv):
         self._steps += 1
         over = self._steps == 4
         rewards = np.zeros((self.num_matches, 2), np.float32)
-        return Step(rewards, over, np.zeros_like(over), np.stack([over, over], axis=1))
+        return Step.of_matches(rewards, over, np.zeros_like(over))
 
     def scores(self, matches):
         return scores_from_returns(self._sums[matches], self.sides)

@@ -25,9 +25,10 @@ class Match:
     masks: list = field(default_factory=list)
     actions: list = field(default_factory=list)
     rewards: list = field(default_factory=list)
-    finished: list = field(default_factory=list)
-    terminated: bool = False
-    truncated: bool = False
+    terminated: list = field(default_factory=list)  # [agents] bool: the agent's episode ended in this step
+    truncated: list = field(default_factory=list)
+    seen_when_cut: dict = field(default_factory=dict)  # (step, agent) -> the observation after that step
+    over: bool = False
     scores: np.ndarray | None = None
     slot: int = -1
     side: int = 0
@@ -35,6 +36,13 @@ class Match:
     @property
     def length(self):
         return len(self.rewards)
+
+    def finished(self, step, agent):
+        """Return whether the agent's last episode had ended before this step, and no new one has begun."""
+        for earlier in reversed(range(step)):
+            if self.terminated[earlier][agent] or self.truncated[earlier][agent]:
+                return not any(self.acting[later][agent] for later in range(earlier + 1, min(step + 1, self.length)))
+        return False
 
 
 class Recorder(BatchedEnv):
@@ -107,9 +115,13 @@ class Recorder(BatchedEnv):
         self.steps += 1
         for b, match in enumerate(self.running):
             match.rewards.append(result.rewards[b].copy())
-            match.finished.append(result.finished[b].copy())
-            match.terminated, match.truncated = bool(result.terminated[b]), bool(result.truncated[b])
-            if match.terminated or match.truncated:
+            match.terminated.append(result.terminated[b].copy())
+            match.truncated.append(result.truncated[b].copy())
+            match.over = bool(result.over[b])
+            for agent in np.flatnonzero(result.truncated[b]):
+                row = self.observe(np.array([b]), np.array([agent]))[0]
+                match.seen_when_cut[match.length - 1, int(agent)] = row
+            if match.over:
                 match.seen.append([self.observe(np.array([b]), np.array([a]))[0] for a in range(len(self.agents))])
                 match.scores = self.inner.scores(np.array([b]))[0]
         return result
@@ -162,14 +174,16 @@ def plain_advantages(match, agent, bounds, value, gamma, lambda_):
         rows = []
         for t, following in zip(decisions, [*decisions[1:], None], strict=True):
             stop = last if following is None else following
-            ends = [s for s in range(t, stop) if match.finished[s][agent]]
+            ends = [s for s in range(t, stop) if match.terminated[s][agent] or match.truncated[s][agent]]
             stop = ends[0] + 1 if ends else stop
             reward = sum(float(match.rewards[s][agent]) for s in range(t, stop))
-            if ends:
+            if ends and match.terminated[ends[0]][agent]:
                 rows.append((reward, 0.0, False))
+            elif ends:
+                rows.append((reward, value(fragment, match.seen_when_cut[ends[0], agent]), False))
             elif following is not None:
                 rows.append((reward, decision_value(following), True))
-            elif (match.truncated and stop == match.length) or acts_next(match, stop, agent):
+            elif acts_next(match, stop, agent):
                 rows.append((reward, value(fragment, match.seen[stop][agent]), False))
             else:
                 held = t

@@ -52,7 +52,7 @@ def positions(count, seed=0):
         mover = env.acting().argmax(axis=1)
         moves = np.array([rng.choice(np.flatnonzero(mask)) for mask in env.action_mask(rows, mover)])
         step = env.step([np.stack([moves, moves], axis=1)], rng)
-        env.reset(rng, np.flatnonzero(step.terminated | (rng.random(count) < 0.05)))
+        env.reset(rng, np.flatnonzero(step.over | (rng.random(count) < 0.05)))
     # Every second match gets a full column, so that it has an illegal action.
     mover = env.acting().argmax(axis=1)
     observations, masks = env.observe(rows, mover), env.action_mask(rows, mover).copy()
@@ -312,7 +312,7 @@ def test_a_memory_carried_through_a_match_equals_training(cell, critic):
         played[seat].append(agent.probabilities(observation, mask, memory=memories[seat]))
         move, memories[seat] = agent.act(observation, mask, rng=rng, memory=memories[seat])
         assert type(move) is int and mask[move]
-        if env.step([np.full((1, 2), move)], rng).terminated:
+        if env.step([np.full((1, 2), move)], rng).over:
             break
     for seat in (0, 1):
         assert len(seen[seat]) >= 2

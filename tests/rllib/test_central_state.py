@@ -121,7 +121,10 @@ def test_values_come_from_the_state_before_the_decision(tmp_path, critic, death_
         runner._player_networks.set_trainee_weights(weights[fragment])
         parts = []
         for other in side_of[agent]:
-            dead = step > 0 and match.finished[step - 1][other]
+            dead = match.finished(step, other)
+            # The last observation of an agent that was cut off is of the step in which it lived.
+            if step and match.truncated[step - 1][agent]:
+                dead = match.finished(step - 1, other) or match.terminated[step - 1][other]
             parts.append(np.zeros(sizes[other], np.float32) if dead and death_masking else match.seen[step][other])
         state = torch.from_numpy(np.concatenate(parts)[None])
         module = runner._player_networks.modules[network_of[agent].name]

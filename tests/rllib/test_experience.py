@@ -103,7 +103,7 @@ def test_every_decision_is_trained_on_once(recording):
     for match, step, agent in map(env.where, missing):
         assert match in env.running
         assert step == max(t for t, a in decisions(recording, match) if a == agent)
-        assert not match.finished[-1][agent]
+        assert not match.finished(match.length, agent)
     turn_based = not isinstance(env.inner, MatrixGame)
     assert bool(missing) == turn_based  # else this test has not seen a row that waits
 
@@ -148,7 +148,16 @@ def test_advantages_equal_the_reference(recording):
     if not isinstance(env.inner, MatrixGame):
         assert held_over > 10
     if isinstance(env.inner, Relay):
-        assert sum(match.truncated for match in env.matches) > 10
+        # Agents that were cut off while others went on, and agents that came back after the end of an episode.
+        cut = [(m, step) for m in env.matches for step, _ in m.seen_when_cut if step + 1 < m.length]
+        assert len(cut) > 10
+        back = [
+            m
+            for m in env.matches
+            for a in range(3)
+            if any(m.finished(s, a) < m.finished(s - 1, a) for s in range(1, m.length))
+        ]
+        assert len(back) > 5
 
 
 def test_rows_hold_observation_mask_action_and_its_probability(recording):
@@ -191,7 +200,7 @@ def test_the_fragments_count_what_happened(recording):
     for number, fragment in enumerate(recording.fragments):
         ended = [
             m for m in env.matches
-            if (m.terminated or m.truncated) and number * steps < m.start + m.length <= (number + 1) * steps
+            if m.over and number * steps < m.start + m.length <= (number + 1) * steps
         ]  # fmt: skip
         assert fragment.env_steps == 12 * steps
         assert fragment.rows == len(list(rows(recording, number)))

@@ -115,7 +115,7 @@ def test_guests_act_as_elsewhere(tmp_path, model, cache):
                 assert not losses
             if name == "other":
                 assert not wins
-    for match in (match for match in env.matches if match.terminated):
+    for match in (match for match in env.matches if match.over):
         moves = [int(actions[1 - match.side]) for actions in match.actions]
         assert {int(actions[match.side]) for actions in match.actions} == {ME}
         fits = [name for name in plays if moves == [plays[name](t) for t in range(len(moves))]]

@@ -50,7 +50,7 @@ class Club:
         return collect(self.runner, self.me, assignment, seed=seed)
 
     def ended(self):
-        return [match for match in self.env.matches if match.terminated]
+        return [match for match in self.env.matches if match.over]
 
     def names(self, match):
         """Return the names of both agents in each round of a match."""
@@ -181,7 +181,7 @@ def test_a_match_that_ends_within_its_random_opening_has_no_result(tmp_path):
         lambda n: TicTacToe(n, Openings(1.0, 5, 9)), DiskStore(tmp_path / "s"), matches=50, steps=40
     )
     fragment = collect(runner, random_weights(runner, 0))
-    ended = [match for match in env.matches if match.terminated]
+    ended = [match for match in env.matches if match.over]
     trained = [match for match in ended if any(step.any() for step in match.learned)]
     assert fragment.matches == len(ended)
     assert 0 < fragment.outcomes.matches == len(trained) < len(ended)

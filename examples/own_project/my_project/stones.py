@@ -56,7 +56,7 @@ class Stones(BatchedEnv):
         rewards[rows, self._mover] = ended
         rewards[rows, 1 - self._mover] = -ended.astype(np.float32)
         self._mover = 1 - self._mover
-        return Step(rewards, ended, np.zeros_like(ended), np.stack([ended, ended], axis=1))
+        return Step.of_matches(rewards, ended, np.zeros_like(ended))
 
     def scores(self, matches: Ints) -> Float32s:
         # The mover changed after the last stone was taken: the winner is the agent that does not move now.

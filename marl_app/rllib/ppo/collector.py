@@ -35,12 +35,12 @@ class RowCollector:
         self._experience[index].add_decisions(matches, agents, columns)
 
     def add_step(self, step: Step, rewards: Array) -> None:
-        """Credit rewards, and close the rows of agents that finished or were cut off."""
+        """Credit rewards, and close the rows of agents whose episodes were terminated or truncated."""
         for experience in self._experience:
             experience.add_rewards(rewards)
-            experience.close_finished(step.finished)
+            experience.close_terminated(step.terminated)
         if step.truncated.any():
-            self._bootstrap(np.broadcast_to(step.truncated[:, None], step.finished.shape))
+            self._bootstrap(step.truncated)
 
     def _bootstrap(self, agents_mask: Array) -> None:
         """Close the open rows of agents, bool [B, agents], with the critic's value of what they observe now."""

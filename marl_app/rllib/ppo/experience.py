@@ -87,9 +87,9 @@ class Experience:
         if paid.any():
             self._columns[REWARDS][self._open[paid]] += rewards[paid]
 
-    def close_finished(self, finished: Bools) -> None:
-        """Close the rows of agents, bool [B, agents], that will neither act nor be rewarded again: their value is 0."""
-        self._open[finished] = -1
+    def close_terminated(self, terminated: Bools) -> None:
+        """Close the rows of agents, bool [B, agents], whose episodes were terminated: the value after them is 0."""
+        self._open[terminated] = -1
 
     def open_rows(self, agents_mask: Bools) -> tuple[Ints, Ints]:
         """Return (matches [R], agents [R]) of the agents in bool [B, agents] whose last row is open."""

@@ -64,7 +64,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     _index_in_group: Ints  # [agents]: position of the agent in its group
 
     # Set by `_start_all_matches`.
-    finished: Bools  # [B, agents]: the agent's episode has ended within its running match
+    finished: Bools  # [B, agents]: the agent's episode has ended within its running match, and no new one has begun
+    _acting: Bools  # [B, agents]: must act in the next step
     _learner: str
     _matchups: Matchups
     _collector: Collector
@@ -202,6 +203,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             torch.zeros(*shape, module.memory_size, device=self._device) if module.memory_size else None
             for module in self._player_networks.modules.values()
         ]
+        self._acting = env.acting()
         self.finished = np.zeros(shape, np.bool_)
         self._returns = np.zeros(shape, np.float32)
         self._discounted = np.zeros(shape, np.float32)
@@ -221,7 +223,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             for group in env.groups
         ]
         moves = []  # per network: (matches [R], agents [R], actions [R, ...])
-        matches, agents = env.acting().nonzero()  # [rows of all networks]
+        matches, agents = self._acting.nonzero()  # [rows of all networks]
         for index, network in enumerate(self.networks):
             if len(self.networks) == 1:
                 rows: Any = slice(None)  # all rows, without copying them
@@ -238,12 +240,16 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._env_seconds += time.perf_counter() - began
         self._matchups.lengths += 1
         self._returns += step.rewards
-        self.finished |= step.finished
-        # The collector reads the last observations of ended matches: call it before they are reset.
+        self.finished |= step.terminated
+        # The collector reads the last observations of truncated agents: before these count as finished, and before
+        # their matches are reset.
         self._collector.add_step(step, self._scale_rewards(step.rewards))
-        ended = np.flatnonzero(step.terminated | step.truncated)
+        self.finished |= step.truncated
+        ended = np.flatnonzero(step.over)
         if len(ended):
             self._end_matches(ended, rng)
+        self._acting = env.acting()
+        self.finished &= ~self._acting  # agents that come back within their match
 
     def _scale_rewards(self, rewards: Array) -> Array:
         """Return rewards [B, agents] scaled for training, and update the moments that the scale is estimated from.

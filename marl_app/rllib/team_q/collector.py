@@ -67,8 +67,10 @@ class TeamCollector:
     def add_step(self, step: Step, rewards: Array) -> None:
         """Add rewards and terminations, and a closing row to matches that were truncated."""
         self._note(self._parts, TEAM, Columns.REWARDS, rewards.mean(axis=1).astype(np.float32))
-        ended = step.terminated | step.truncated
-        final = step.terminated if self._runner.config.settings.bootstrap_truncated else ended
+        ended = step.over
+        # A match of which an agent was cut off goes on beyond its last step, as far as values are concerned.
+        cut = step.truncated.any(axis=1) & self._runner.config.settings.bootstrap_truncated
+        final = ended & ~cut
         self._note(self._parts, TEAM, Columns.TERMINATEDS, final.copy())
         self._ended.append(ended)
         self._close(np.flatnonzero(ended & ~final))
