@@ -80,7 +80,7 @@ tb: setup       ## TensorBoard of all runs
 check-env: setup ## check an environment against the contract: make check-env ENV=tic_tac_toe
 	$(BIN)/python -m marl_app.envs.checker $(ENV) $(ARGS)
 
-bench: setup    ## training speed beside RLlib's own env runner and a bare loop
+bench: setup    ## training speed next to RLlib's own env runner and a bare loop
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 wheel: setup    ## dist/marl_app-VERSION.whl, what `pip install` needs outside the checkout

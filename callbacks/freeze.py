@@ -21,7 +21,7 @@ class FreezeAndPublish(MatchCallback):
         self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
     ) -> Iterator[CallbackResult]:
         """Carry out the schedule's decisions."""
-        steps = {learner: trainee.agent_steps for learner, trainee in algorithm.trainees.items()}
+        steps = {learner: trainee.agent_steps for learner, trainee in algorithm.totals.items()}
         for decision in algorithm.league.tick(TrainingProgress(steps, algorithm.iteration), algorithm.rng):
             snapshot = None
             with algorithm.disk_errors.postpone(f"freezing {decision.learner}"):

@@ -56,7 +56,8 @@ class Simulator:
 
 
 def counts_of(scores: Float32s) -> Counts:
-    """Return wins, draws, losses and the sum of the scores [games] of one player."""
+    """Return wins, draws, losses and the sum of the scores [games] of one player; NaN: it took no part."""
+    scores = scores[~np.isnan(scores)]
     wins, losses = int((scores > 0.5 + 1e-6).sum()), int((scores < 0.5 - 1e-6).sum())
     return wins, len(scores) - wins - losses, losses, float(scores.sum(dtype=np.float64))
 
@@ -138,7 +139,8 @@ class MeasurePayoffs(MatchCallback):
                 home, away = lineup
                 algorithm.league.record_measured_pair(home, away, *counts_of(scores[:, 0]))
             else:
-                algorithm.league.record_measured_lineup(lineup, scores.mean(axis=0, dtype=np.float64).tolist())
+                means: list[float] = np.asarray(np.nanmean(scores, axis=0, dtype=np.float64)).tolist()
+                algorithm.league.record_measured_lineup(lineup, means)
         except RayError as error:
             cause = first_line(getattr(error, "cause", error))
             text = f"measuring {', '.join(lineup)} failed, and is tried again: {cause}"

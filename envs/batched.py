@@ -124,9 +124,11 @@ class BatchedEnv(ABC):
     openings: Openings | None = None
     """Random openings for training, or None. Only turn-based games can have them."""
     openspiel_game: str | None = None
-    """The OpenSpiel game string with the same moves under the same action ids, or None."""
+    """The OpenSpiel game string with the same moves under the same action ids, and as many of them; or None."""
     stake: float | None = None
-    """If scores depend on how much was won: (highest - lowest possible return of a side) / 2; else None."""
+    """If scores depend on how much was won: (highest - lowest possible return of a side) / 2; else None.
+
+    Payoffs and exact exploitability use it to turn scores back into returns."""
 
     @abstractmethod
     def reset(self, rng: np.random.Generator, matches: Ints | None = None) -> None:
@@ -154,7 +156,8 @@ class BatchedEnv(ABC):
         """Advance all B matches by one step.
 
         `actions` has one array [B, n_group, *action shape] per group (int64, or float32 for Box); entries of agents
-        that are not acting are ignored. The caller must reset a match that has ended before the next step.
+        that are not acting are ignored. The caller must reset a match that has ended before the next step. Raises
+        ValueError for an illegal action of an acting agent.
         """
 
     @abstractmethod
@@ -162,9 +165,10 @@ class BatchedEnv(ABC):
         """Return the score of each side of matches that have just ended: float32 [K, sides] in [0, 1].
 
         A side with more than 0.5 has won, with 0.5 drawn. A win is 1 and a loss 0, except in zero-sum games of two
-        sides whose payoffs differ in size (poker): there a score is 0.5 + payoff / (2 * largest payoff), so that mean
-        scores rank players as mean payoffs do. With two sides a row sums to 1; with more sides a score is the share of
-        the other sides beaten (a tie counts half); with a single side it is always 0.5 and carries no information.
+        sides in which one can win more or less (poker, or points over several rounds): there a score is 0.5 + return /
+        (2 * stake), so that mean scores rank players as mean returns do; see `scores_from_returns`. With two sides a
+        row sums to 1; with more sides a score is the share of the other sides beaten (a tie counts half); with a single
+        side it is always 0.5 and carries no information.
         A side that did not take part in the match has the score NaN, and counts as no other's opponent.
         """
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Group, Ints, Step
+from marl_app.envs.batched import Array, BatchedEnv, Bools, Group, Ints, Step, scores_from_returns
 from marl_app.envs.random_play import random_actions, rows_by_group
 
 
@@ -27,6 +27,7 @@ class CheckedPlay:
         self._chooser = np.random.default_rng(seed)
         self._rng = np.random.default_rng(seed + 1)
         self._lengths: Ints = np.zeros(env.num_matches, np.int64)
+        self._returns = np.zeros((env.num_matches, len(env.agents)))
         # [B, agents]: the agent has acted, and its episode has not ended yet.
         self._in_episode = np.zeros((env.num_matches, len(env.agents)), np.bool_)
         self._finished = self._in_episode.copy()  # [B, agents]: its episode has ended, and no new one has begun
@@ -50,6 +51,7 @@ class CheckedPlay:
         self._finished &= ~acting
         self._check_step(step)
         self._lengths += 1
+        self._returns += step.rewards
         ended_episodes = step.terminated | step.truncated
         self._in_episode &= ~ended_episodes
         self._finished |= ended_episodes
@@ -59,7 +61,7 @@ class CheckedPlay:
             self._check_end(ended)
             self.ended_matches += len(ended)
             self.ended_steps += int(self._lengths[ended].sum())
-            self._lengths[ended] = 0
+            self._lengths[ended] = self._returns[ended] = 0
             self._in_episode[ended] = self._finished[ended] = False
             env.reset(self._rng, ended)
 
@@ -137,6 +139,12 @@ class CheckedPlay:
         if len(env.sides) == 2:
             sums = scores[~absent.any(axis=1)].sum(axis=1)
             require(np.allclose(sums, 1), f"the scores of two sides must sum to 1: {scores.tolist()}")
+            if env.stake is not None:
+                expected = scores_from_returns(self._returns[ended], env.sides, env.stake)
+                require(
+                    np.allclose(scores, expected, atol=1e-4, equal_nan=True),
+                    f"with a stake of {env.stake:g} scores must be {expected.tolist()}, not {scores.tolist()}",
+                )
 
 
 def require(condition: bool, message: str) -> None:

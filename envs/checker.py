@@ -22,6 +22,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
 from marl_app.envs.checked_play import CheckedPlay, require
+from marl_app.envs.openspiel_adapter import load_game
 from marl_app.envs.random_play import random_actions, rows_by_group
 
 
@@ -79,6 +80,12 @@ def check_structure(env: BatchedEnv, num_matches: int) -> None:
         require(
             isinstance(group.action_space, known),
             f"group {group.name}: action_space {group.action_space} is not Discrete, MultiDiscrete or Box",
+        )
+    if env.openspiel_game is not None:
+        actions = load_game(env.openspiel_game).num_distinct_actions()
+        require(
+            all(group.mask_size == actions for group in env.groups),
+            f"openspiel_game={env.openspiel_game} has {actions} actions, which is not the size of every action space",
         )
     if env.openings is not None:
         probability, low, high = env.openings

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, RuntimeConfig, available_cores
 
 NAMESPACE = "marl_app"
@@ -64,4 +65,10 @@ def _start(runtime: RuntimeConfig, settings: dict[str, Any]) -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     needed = runtime.num_env_runners + runtime.num_learners + 1
     cpus = max(needed, runtime.num_cpus or available_cores())
-    ray.init(address="local", num_cpus=cpus, include_dashboard=False, **settings)
+    try:
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **settings)
+    except Exception as error:  # Ray raises Exception itself where a process of its does not start in time
+        line = " ".join(str(error).split()).partition(". ")[0]
+        raise ConfigError(
+            f"Ray does not start: {line}: the machine may be too busy, or out of memory, shared memory or disk space"
+        ) from error

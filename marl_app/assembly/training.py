@@ -35,7 +35,7 @@ def build(config: Config) -> MatchConfig:
     with closing(env):
         with config_errors("algorithm"):
             rllib: MatchConfig = class_at(config.algorithm.rllib_config)()
-        rllib.check_env(env, config.algorithm)
+        rllib.check_supported(env, config.algorithm)
         policies = config.policies
         with config_errors("policies"):
             networks = networks_for_env(

@@ -15,7 +15,8 @@ class AlgorithmSettings(Section):
     """Keys that all learning algorithms share. A family adds keys; with another algorithm they are unknown keys.
 
     A family is a subclass in a module that imports neither Ray nor torch, such as `rllib/ppo/settings.py`. The options
-    of `conf/algorithm` name it: `defaults: [/marl_app.rllib.ppo.settings.PPOSettings@_here_, _self_]`.
+    of `conf/algorithm` name it, and give a value to every key, the inherited ones included:
+    `defaults: [/marl_app.rllib.ppo.settings.PPOSettings@_here_, _self_]`.
     """
 
     path: ClassVar[str] = "algorithm"
@@ -23,6 +24,8 @@ class AlgorithmSettings(Section):
     """The path of the `MatchConfig` that trains with these settings."""
     max_learners: ClassVar[int | None] = None
     """Learner processes that the algorithm can use; None = any number."""
+    on_policy_only: ClassVar[bool] = False
+    """Whether the loss is right only for experience of the current weights, so that `runtime.pipeline` is refused."""
     lr: float = key("Learning rate of Adam.", above=0)
     gamma: float = key("Discount factor from an agent's action to its next action.", at_least=0, at_most=1)
     grad_clip: float | None = key("Limit of the gradient, see grad_clip_by; null = no clipping.", above=0)

@@ -276,6 +276,12 @@ class Config(Section):
                 f"give runtime.num_learners={most} or 0"
             )
 
+        if self.algorithm.on_policy_only and self.runtime.pipeline:
+            raise ConfigError(
+                "runtime.pipeline=true: this algorithm learns only from experience of its current weights, and with a "
+                "pipeline it is one update old: give runtime.pipeline=false"
+            )
+
     def _check_batch(self) -> None:
         """Raise ConfigError unless a batch is a whole number of steps of all matches that are stepped together."""
         steps = max(1, self.runtime.num_env_runners) * self.runtime.num_envs_per_env_runner

@@ -54,7 +54,9 @@ def evaluate_anchor(
         # [games, sides] index into (*policies, opponent); the modulo maps every side to a single policy
         seats = np.where(evaluated, np.arange(sides) % len(policies), len(policies))
         scores = play_matches(env, (*policies, opponent), seats, rng, greedy=greedy)
-        score = float(scores[np.arange(games), evaluated_side].mean(dtype=np.float64))
+        own = scores[np.arange(games), evaluated_side]
+        own = own[~np.isnan(own)]  # without matches in which its side took no part
+        score, games = float(own.mean(dtype=np.float64)), len(own)
     finally:
         env.close()
     low, high = wilson(score, games)

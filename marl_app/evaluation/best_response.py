@@ -84,8 +84,10 @@ def score_exploiters(
             seats = np.where(exploited, np.arange(sides) % len(exploiters), len(exploiters) + target[:, None])
             players = (*(_Greedy(policy) if greedy else policy for policy in exploiters), *targets)
             scores = play_matches(env, players, seats, rng, greedy=False)
-            total += float(scores[np.arange(batch), exploiter_side].sum(dtype=np.float64))
-            played += batch
+            own = scores[np.arange(batch), exploiter_side]
+            own = own[~np.isnan(own)]  # without matches in which its side took no part
+            total += float(own.sum(dtype=np.float64))
+            played += len(own)
     low, high = wilson(total / played, played, CONFIDENCE)
     return Score(total / played, float(low), float(high), played)
 

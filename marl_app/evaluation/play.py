@@ -17,7 +17,10 @@ from marl_app.players.policy import Follower, Policy, best_legal
 
 
 class Played(NamedTuple):
-    """Results of B matches: the scores of sides, float32 [B, sides] in [0, 1], and returns of agents, [B, agents]."""
+    """Results of B matches: the scores of sides, float32 [B, sides] in [0, 1], and returns of agents, [B, agents].
+
+    The score of a side that took no part in a match is NaN.
+    """
 
     scores: Float32s
     returns: Float32s
@@ -31,7 +34,7 @@ def play_matches(
     *,
     greedy: bool,
 ) -> Float32s:
-    """Play all B matches of `env` to their ends and return the scores of the sides, float32 [B, sides] in [0, 1].
+    """Play all B matches of `env` to their ends and return the scores of the sides, as in `Played`.
 
     Arguments and errors as in `play_with_returns`.
     """

@@ -61,12 +61,14 @@ class CrossPlayResults:
         alone = np.where(is_first.sum(axis=1) == 1, is_first.argmax(axis=1), (~is_first).argmax(axis=1))
         rows = np.arange(len(alone))
         score = batch.scores[rows, alone].astype(np.float64)
+        counted = ~np.isnan(score)  # the single side took part
         # Where `second` plays the single side, `first` gets 1 - its score.
-        points = float(np.where(batch.seats[rows, alone] == first, score, 1.0 - score).sum())
+        points = float(np.where(batch.seats[rows, alone] == first, score, 1.0 - score)[counted].sum())
+        games = int(counted.sum())
         self.points[first, second] += points
-        self.points[second, first] += len(alone) - points
-        self.games[first, second] += len(alone)
-        self.games[second, first] += len(alone)
+        self.points[second, first] += games - points
+        self.games[first, second] += games
+        self.games[second, first] += games
         self.batches.append(batch)
 
     @property
@@ -114,5 +116,7 @@ class CrossPlayResults:
         """Mean score of each side over all matches, [sides]; 0.5 where a side has no advantage, NaN without matches."""
         if not self.batches:
             return np.full(1, np.nan)
-        scores: Float64s = np.concatenate([batch.scores for batch in self.batches]).mean(axis=0, dtype=np.float64)
+        scores: Float64s = np.nanmean(
+            np.concatenate([batch.scores for batch in self.batches]), axis=0, dtype=np.float64
+        )
         return scores

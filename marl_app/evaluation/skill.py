@@ -9,6 +9,7 @@ takes part as several teams, and its new rating is the mean of theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,10 @@ def openskill(batches: Sequence[Batch], players: int, zero: int, rng: np.random.
     matches = [match for batch in batches for match in zip(batch.seats.tolist(), batch.scores.tolist(), strict=True)]
     for index in rng.permutation(len(matches)):
         seats, scores = matches[index]
+        present = [place for place, score in enumerate(scores) if not math.isnan(score)]
+        if len(present) < 2:
+            continue
+        seats, scores = [seats[place] for place in present], [scores[place] for place in present]
         # Every side is a team of one player. Equal scores are ties, higher scores are better ranks.
         teams = [[model.rating(*skills[player])] for player in seats]
         rated = [team[0] for team in model.rate(teams, scores=scores)]

@@ -20,7 +20,7 @@ class Outcomes:
     learner (for self-play: of that side); `steps`, env steps of these matches together. `scores`, float64 [k], sums the
     learner's scores, each in [0, 1]: wins plus half the draws, unless payoffs have sizes.
 
-    `opposing_sides` is the number of sides that the learner meets in a match. A match has one result for each of them;
+    `opposing_sides` is the mean number of sides that the learner meets in a match. A match has one result for each;
     with more than one, it is a win if the learner was placed higher. Each result has the steps of the whole match.
 
     Raises ValueError for columns of different lengths and for negative numbers.
@@ -35,7 +35,7 @@ class Outcomes:
     losses: Ints
     steps: Ints
     scores: Float64s
-    opposing_sides: int = 1
+    opposing_sides: float = 1.0
 
     def __post_init__(self) -> None:
         arrays = (self.sides, self.wins, self.draws, self.losses, self.steps, self.scores)
@@ -51,4 +51,9 @@ class Outcomes:
     @property
     def matches(self) -> int:
         """The number of matches in all rows."""
-        return int(self.wins.sum() + self.draws.sum() + self.losses.sum()) // self.opposing_sides
+        return round(self.results / self.opposing_sides)
+
+    @property
+    def results(self) -> int:
+        """The number of results in all rows: of each match one per opposing side."""
+        return int(self.wins.sum() + self.draws.sum() + self.losses.sum())

@@ -110,7 +110,7 @@ class LeagueView:
         return tuple(snapshot for snapshot in self.snapshots if snapshot.side in (None, side))
 
     def snapshots_of(self, lineage: str) -> tuple[Snapshot, ...]:
-        """Return the snapshots of one lineage, oldest first."""
+        """Return the snapshots of one lineage, oldest first. A learner's id is the name of its lineage."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.player.lineage == lineage)
 
     def mixture(self, strategy: MetaStrategy, side: int | None = None) -> Float64s:

@@ -36,7 +36,7 @@ METRICS = (
     Metric("throughput/sample_wait_share", "Share of the iteration spent waiting for env runners' samples.", "share"),
     Metric("throughput/learn_share", "Share of the iteration spent in learner updates.", "share"),
     # Updates of the first learner; learners/ has the same for the others.
-    Metric("learner/policy_loss", "Clipped surrogate loss of PPO in the last minibatch.", "1"),
+    Metric("learner/policy_loss", "Policy loss in the last minibatch; of PPO the clipped surrogate loss.", "1"),
     Metric("learner/vf_loss", "Loss of the value function, without its coefficient.", "squared return"),
     Metric("learner/total_loss", "The minimized loss: sum of the policy, value and entropy terms.", "1"),
     Metric("learner/entropy", "Mean entropy of the trained policy over its legal actions.", "nat"),
@@ -128,7 +128,11 @@ METRICS = (
         "Win rate of the main agent against a third of the pool by age: oldest, middle or newest.",
         "share",
     ),
-    Metric("league/self_play_share", "Share of the matches in which the trainee played against itself.", "share"),
+    Metric(
+        "league/self_play_share",
+        "Share of the results (one per match and opposing side) that the trainee had against itself.",
+        "share",
+    ),
     Metric(
         "league/placement_distortion",
         "Mean total variation distance between the matchmaker's distribution and the distribution of assignments, "

@@ -34,7 +34,7 @@ def unplayable_reason(env: BatchedEnv, anchor: str) -> str | None:
     if simulations_of_anchor(anchor) is None:
         return None
     if env.openspiel_game is None:
-        return "the environment names no OpenSpiel game with the same moves (openspiel_game)"
+        return "the environment names no OpenSpiel game with the same moves (its `openspiel_game`)"
     pyspiel = _pyspiel()
     game = pyspiel.load_game(env.openspiel_game).get_type()
     requirements = (

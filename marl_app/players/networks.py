@@ -87,6 +87,7 @@ def networks_for_env(
         for agent in group.agents:
             members.setdefault(_network_name(env.agents[agent], group.name, share, mapping), []).append(agent)
     groups = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}  # agent -> group
+    names = _identifiers(members)
     # 2. Make the networks; agents of one network must be of one group, because its spaces are the group's.
     networks = []
     for name, agents in members.items():
@@ -100,7 +101,7 @@ def networks_for_env(
         group = env.groups[groups[agents[0]]]
         networks.append(
             Network(
-                name,
+                names[name],
                 tuple(agents),
                 groups[agents[0]],
                 group.observation_space,
@@ -123,6 +124,19 @@ def _network_name(agent: str, group: str, share: str, mapping: Mapping[str, str]
     raise ValueError(
         f"policies.mapping: no network for agent {agent!r}; add e.g. {{{agent}: shared}} or {{'*': shared}}"
     )
+
+
+def _identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Return name -> a different name that weights and RLlib's modules can have: letters, digits, _ and -."""
+    result: dict[str, str] = {}
+    for name in names:
+        identifier = plain = re.sub(r"[^\w-]", "_", name) or "_"
+        count = 1
+        while identifier in result.values():
+            count += 1
+            identifier = f"{plain}_{count}"
+        result[name] = identifier
+    return result
 
 
 def role_from_name(agent: str) -> str:

@@ -83,7 +83,7 @@ def latest_checkpoint(directory: Path) -> Checkpoint | None:
             manifest = _manifest(path)
             data = {name: _verified(path, name, manifest) for name in manifest}
             state = RunState.from_json(json.loads(data[STATE]))
-            players = {name: data[PLAYER.format(name)] for name in state.trainees}
+            players = {name: data[PLAYER.format(name)] for name in state.totals}
             return Checkpoint(path, players, data[LEARNER], state)
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)

@@ -28,7 +28,7 @@ class Members:
         self.state = checkpoint.state
         self.learners = [learner.lineage for learner in self.state.learners]
         steps = {snapshot.player: snapshot.agent_steps for snapshot in self.state.snapshots}
-        steps |= {Player(lineage): self.state.trainees[lineage].agent_steps for lineage in self.learners}
+        steps |= {Player(lineage): self.state.totals[lineage].agent_steps for lineage in self.learners}
         self.steps = {player.id: steps[player] for player in sorted(steps)}
 
     def matching(self, pattern: str, snapshots: int) -> list[str]:

@@ -52,13 +52,14 @@ class TurnState:
 class RunState:
     """All that a run needs to go on, besides weights and optimizers.
 
-    anchors: anchor -> the latest score of the main learner against it. exploitability: agent or meta_strategy -> value.
+    totals: of each learner. anchors: anchor -> the latest score of the main learner against it.
+    exploitability: agent or meta_strategy -> value.
     readings: of the league over time, oldest first. league: `League.state_dict()`. rng: of the driver's Generator.
     """
 
     iteration: int
     counters: Counters
-    trainees: dict[str, LearnerTotals]
+    totals: dict[str, LearnerTotals]
     turns: TurnState
     anchors: dict[str, dict[str, float]]
     exploitability: dict[str, float]
@@ -68,19 +69,20 @@ class RunState:
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON types."""
-        return asdict(self)
+        state = asdict(self)
+        return {"trainees": state.pop("totals"), **state}  # the name of 0.1.0, which that version reads
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
         """Return the state from what `to_json` gave, now or in 0.1.0. Raises KeyError if a part is missing."""
-        trainees = {
-            name: LearnerTotals(**{**totals, "reward_moments": Moments(**totals["reward_moments"])})
-            for name, totals in state["trainees"].items()
+        totals = {
+            name: LearnerTotals(**{**values, "reward_moments": Moments(**values["reward_moments"])})
+            for name, values in state["trainees"].items()
         }
         return cls(
             iteration=state["iteration"],
             counters=Counters(**state["counters"]),
-            trainees=trainees,
+            totals=totals,
             turns=TurnState(**state["turns"]),
             anchors=state["anchors"],
             exploitability=state.get("exploitability", {}),  # runs before 0.1.0 have neither of these two
@@ -92,7 +94,7 @@ class RunState:
     @property
     def needed_digests(self) -> set[str]:
         """The snapshots that the run may still read."""
-        return needed_digests(self.snapshots, self.trainees)
+        return needed_digests(self.snapshots, self.totals)
 
     @property
     def learners(self) -> list[Learner]:
@@ -108,7 +110,7 @@ class RunState:
         ]
 
 
-def needed_digests(pool: Iterable[Snapshot], trainees: Mapping[str, LearnerTotals]) -> set[str]:
+def needed_digests(pool: Iterable[Snapshot], totals: Mapping[str, LearnerTotals]) -> set[str]:
     """Return what a run may still read from the store: the pool, and the weights that learners may be reset to."""
-    initial = {totals.initial for totals in trainees.values() if totals.initial}
+    initial = {learner.initial for learner in totals.values() if learner.initial}
     return initial.union(snapshot.digest for snapshot in pool)

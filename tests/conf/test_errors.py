@@ -3,10 +3,20 @@
 The table runs in this process; test_front_door.py runs a few of its lines in a new process, as users do.
 """
 
+from pathlib import Path
+
 import pytest
 
 from marl_app.__main__ import prepare
 from marl_app.config.explain import explain
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def options(group):
+    """The options of a group, as messages list them."""
+    return ", ".join(sorted(file.stem for file in (CONF / group).glob("*.yaml")))
+
 
 BAD = [  # (command line, part of the message)
     # Unknown keys.
@@ -14,7 +24,7 @@ BAD = [  # (command line, part of the message)
     ("algoritm.lr=1", "Did you mean algorithm.lr?"),
     ("minibatch_size=64", "Did you mean algorithm.minibatch_size?"),
     ("stop.steps=5", "Did you mean stop.env_steps?"),
-    ("algorithm.learning_rate=1", "The keys of algorithm: bootstrap_truncated, clip_param,"),
+    ("algorithm.learning_rate=1", "The keys of algorithm: "),
     ("foo=bar", "foo: unknown key. The keys of the configuration: algorithm,"),
     ("+algorithm.foo=1", "algorithm.foo: unknown key."),
     ("+foo=1", "foo: unknown key."),
@@ -24,19 +34,19 @@ BAD = [  # (command line, part of the message)
     ("~foo", "~foo: unknown key, which cannot be deleted"),
     ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
     # Unknown groups and options, and choices in the wrong form.
-    ("env=conect_four", "Did you mean connect_four?\nOptions: biased_rps, circle, climbing, connect_four,"),
-    ("+experiment=leage", "Did you mean league?\nOptions: alphastar, circle, circle_schemes, fsp,"),
-    ("league/matchmaker=pfspp", "Did you mean pfsp?\nOptions: age_rank, alphastar,"),
+    ("env=conect_four", f"Did you mean connect_four?\nOptions: {options('env')}"),
+    ("+experiment=leage", f"Did you mean league?\nOptions: {options('experiment')}"),
+    ("league/matchmaker=pfspp", f"Did you mean pfsp?\nOptions: {options('league/matchmaker')}"),
     ("league/matchmakr=pfsp", "Did you mean league/matchmaker?"),
     ("callbacks=[metrics,foo]", "callbacks=foo: unknown option."),
     ("hydra/launcher=foo", "hydra/launcher=foo: unknown option."),
     (
         "experiment=league",
-        "+experiment=... with a plus. Options: alphastar, circle, circle_schemes, fsp, ippo, league, mappo,",
+        f"+experiment=... with a plus. Options: {options('experiment')}",
     ),
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),
-    ("league.matchmaker=pfsp", "choose an option with league/matchmaker=...: age_rank,"),
+    ("league.matchmaker=pfsp", f"choose an option with league/matchmaker=...: {options('league/matchmaker')}"),
     ("league=null", "write group=option, not null"),
     ("~env", "env has no value: give env=..."),
     # Values of the wrong type.
@@ -74,14 +84,14 @@ BAD = [  # (command line, part of the message)
     ("env=openspiel", "env.game has no value: give env.game=..."),
     ("env=pettingzoo", "env.name has no value: give env.name=..."),
     ("league.pool_limit=0", "league.pool_limit=0 is not allowed: give a value >= 1"),
-    ("league/meta=nahs", "Did you mean nash?\nOptions: alpha_rank, nash,"),
-    ("league.meta=nash", "choose an option with league/meta=...: alpha_rank, nash,"),
+    ("league/meta=nahs", f"Did you mean nash?\nOptions: {options('league/meta')}"),
+    ("league.meta=nash", f"choose an option with league/meta=...: {options('league/meta')}"),
     ("algorithm.critic=global", "algorithm.critic=global is not allowed: give one of local, state, agent_state"),
     ("algorithm.huber_delta=0", "algorithm.huber_delta=0.0 is not allowed: give a value > 0"),
     ("policies.share=all", "policies.share=all is not allowed: give one of spaces, role, none"),
     ("policies=custom", "policies.mapping has no value: give policies.mapping=..."),
     ("policies=per_rol", "Did you mean per_role?\nOptions: custom, independent, per_role, shared"),
-    ("model=rnn", "Options: cnn, gru, lstm, mlp"),
+    ("model=rnn", f"Options: {options('model')}"),
     ("+league.guests.main=random", "league.guests.main has the name of a learner: give another name"),
     ("+league.guests.Bot=random", "league.guests.Bot is not allowed: give a name that matches"),
     # Keys that the chosen algorithm does not have.

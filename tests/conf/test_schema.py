@@ -6,6 +6,7 @@ from marl_app.config import schema
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.config.tree import schema_keys
+from marl_app.rllib.ppo.settings import PPOSettings
 
 
 def test_inclusive_and_exclusive_bounds():
@@ -74,3 +75,11 @@ def test_kinds_of_keys():
     assert kinds["runtime.pipeline"] == ("true or false", False)
     assert kinds["policies.mapping"] == ("a mapping", True)
     assert kinds["stop"] == ("a group of keys", False)
+
+
+def test_an_algorithm_that_is_on_policy_only_refuses_the_pipeline(monkeypatch):
+    # None of the options in conf/ is: PPO corrects for older weights, QMIX learns from a replay buffer.
+    monkeypatch.setattr(PPOSettings, "on_policy_only", True)
+    assert not load(["runtime.pipeline=false"]).runtime.pipeline
+    with pytest.raises(ConfigError, match="give runtime.pipeline=false"):
+        load(["runtime.pipeline=true"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from marl_app.envs.batched import Group, Openings
+from marl_app.envs.batched import Group, Openings, scores_from_returns
 from marl_app.envs.checker import check_env, instantiate, main, read_config
 from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.matrix_game import MatrixGame
@@ -219,6 +219,21 @@ class DependsOnOtherMatches(MatrixGame):
         return step._replace(rewards=step.rewards + np.float32(actions[0].sum()))
 
 
+class WrongStake(MatrixGame):
+    """Points of 2 with the scores of a stake of 1: mean scores would not turn back into mean returns."""
+
+    def __init__(self, num_matches):
+        super().__init__(num_matches, [[2, -2], [-2, 2]])
+        self.stake = 4.0
+
+    def scores(self, matches):
+        return scores_from_returns(self._returns[matches], self.sides, 2.0)
+
+
+class OtherActions(TicTacToe):
+    openspiel_game = "connect_four"
+
+
 class StateWithoutState(TicTacToe):
     state_space = spaces.Box(0, 1, (9,))
 
@@ -255,6 +270,8 @@ class StateWithoutState(TicTacToe):
         (ResetsAllMatches, "resetting match 0 changed another match"),
         (IgnoresAnEmptyReset, "resetting no match changed something"),
         (DependsOnOtherMatches, "a match depends on the other matches of the batch"),
+        (WrongStake, "with a stake of 4 scores must be "),
+        (OtherActions, "openspiel_game=connect_four has 7 actions, which is not the size of every action space"),
         (StateWithoutState, r"the environment has a state_space, but state\(\) returned None"),
     ],
 )

@@ -74,7 +74,7 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
     state = RunState(
         iteration=len(lines),
         counters=Counters(trained_agent_steps=steps),
-        trainees={"main": LearnerTotals(agent_steps=steps)},
+        totals={"main": LearnerTotals(agent_steps=steps)},
         turns=TurnState({}, "main", 0),
         anchors={},
         exploitability={},

@@ -92,7 +92,7 @@ class Relay(BatchedEnv):
         running = np.flatnonzero(~over)
         if len(running):
             self._move_on(rng, running)
-        # What a truncated agent sees is drawn anew: a value of an older observation would be a wrong one.
+        # What truncated agents observe is drawn again: the value of an older observation would be wrong.
         self._seen[over] = rng.uniform(-1, 1, (int(over.sum()), 3, 4))
         return Step(rewards, terminated, truncated, over)
 

@@ -13,14 +13,13 @@ from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.dispatch import EventDispatcher
 from marl_app.store.codec import decode
 
-SMALL = (
+SMALL_RUN = (
     "+experiment=league",
     "stop.minutes=null",
     "model.hidden=[16]",
     "model.precision=float32",
     "algorithm.train_batch_size_per_learner=512",
     "algorithm.minibatch_size=128",
-    "algorithm.num_epochs=1",
     "league.schedule.agent_steps=1000",
     "league/matchmaker=latest_past",
     "runtime.num_cpus=4",
@@ -31,6 +30,9 @@ SMALL = (
     "callbacks=[league,metrics]",
 )
 """512 env steps per update, played by the driver; a snapshot every 1,000 agent steps, about every third update."""
+
+SMALL = (*SMALL_RUN, "algorithm.num_epochs=1")
+"""The same with PPO, in one epoch."""
 
 
 SMALL_TEAM = (

@@ -68,10 +68,10 @@ def test_a_learner_changes_only_in_its_turns_and_resets(run):
 
 def test_env_steps_follow_the_shares(run):
     *_, algorithm = run
-    steps = {name: trainee.env_steps for name, trainee in algorithm.trainees.items()}
+    steps = {name: trainee.env_steps for name, trainee in algorithm.totals.items()}
     assert steps == {"main": 12 * 512, "me": 12 * 512, "le": 6 * 512}  # 2 : 2 : 1
     assert sum(steps.values()) == algorithm.counters.env_steps
-    agents = sum(trainee.agent_steps for trainee in algorithm.trainees.values())
+    agents = sum(trainee.agent_steps for trainee in algorithm.totals.values())
     assert agents == algorithm.counters.trained_agent_steps
 
 
@@ -95,7 +95,7 @@ def test_an_exploiter_is_frozen_and_then_reset(run):
 
 def test_initial_weights_for_resets_are_in_the_store_and_needed(run):
     *_, algorithm = run
-    notes, initial = algorithm.store.notes(FACTS), {name: algorithm.trainees[name].initial for name in TRAINEES}
+    notes, initial = algorithm.store.notes(FACTS), {name: algorithm.totals[name].initial for name in TRAINEES}
     assert initial.pop("main") == "" and {name: notes[digest]["player"] for name, digest in initial.items()} == {
         "me": "me", "le": "le",
     }  # fmt: skip
@@ -109,7 +109,7 @@ def test_initial_weights_for_resets_are_in_the_store_and_needed(run):
 def test_a_learner_is_not_reset_while_its_initial_weights_cannot_be_fetched(run, monkeypatch):
     *_, algorithm = run
     before, resets = algorithm.weights.read("me"), algorithm.league.careers["me"].resets
-    monkeypatch.setattr(algorithm.trainees["me"], "initial", "0" * 64)
+    monkeypatch.setattr(algorithm.totals["me"], "initial", "0" * 64)
     algorithm.snapshots.reset("me", INITIAL)
     assert equal(algorithm.weights.read("me"), before) and algorithm.league.careers["me"].resets == resets
 
@@ -136,7 +136,7 @@ def test_two_continuations_of_a_checkpoint_are_equal(run, tmp_path):
             for learner in TRAINEES:
                 assert equal(resumed.weights.read(learner), algorithm.weights.read(learner))
                 assert gradient_steps(resumed, learner) == gradient_steps(algorithm, learner)
-            assert resumed.trainees == algorithm.trainees and resumed.turns == algorithm.turns
+            assert resumed.totals == algorithm.totals and resumed.turns == algorithm.turns
             assert resumed.league.careers == algorithm.league.careers
             for _ in range(4):
                 resumed.train()
@@ -151,12 +151,12 @@ def test_learners_are_added_and_removed_at_a_resume(run, tmp_path):
     learners = ("~league.learners.me", "+league.learners.late={role: league_exploiter, reset_to: main}")
     with running(tmp_path, *ROLES, *learners, f"store.path={folder}/snapshots") as resumed:
         load_checkpoint(resumed, latest_checkpoint(folder / "checkpoints"))
-        assert list(resumed.trainees) == ["main", "le", "late"]
+        assert list(resumed.totals) == ["main", "le", "late"]
         assert equal(resumed.weights.read("le"), algorithm.weights.read("le"))
         assert resumed.league.snapshots == algorithm.league.snapshots  # the snapshots of `me` stay
         for _ in range(5):
             resumed.train()
-        assert resumed.trainees["late"].env_steps > 0
+        assert resumed.totals["late"].env_steps > 0
         assert resumed.league.view.snapshots_of("late") and not resumed.league.payoff.games("me", ["main"]).any()
 
 

@@ -75,10 +75,10 @@ def test_a_run_learns_the_scale_and_a_checkpoint_keeps_it(tmp_path):
         assert make_request(algorithm, 0).reward_scale == 1
         for _ in range(2):
             algorithm.train()
-        moments, request = algorithm.trainees["main"].reward_moments, make_request(algorithm, 0)
+        moments, request = algorithm.totals["main"].reward_moments, make_request(algorithm, 0)
         assert moments.count == 2 * 512 * 3  # three agents
         assert request.reward_scale == moments.scale != 1
         save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
     with running(tmp_path, *overrides) as algorithm:
         load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
-        assert algorithm.trainees["main"].reward_moments == moments
+        assert algorithm.totals["main"].reward_moments == moments

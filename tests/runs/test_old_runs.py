@@ -55,7 +55,7 @@ def test_a_run_resumes_where_it_stopped(old_run, name, learners):
     before = latest_checkpoint(directory / "checkpoints").state
     resume(directory, "stop.iterations=4", "evaluation.anchors=[]", "runtime.num_env_runners=0")
     after = latest_checkpoint(directory / "checkpoints").state
-    assert (before.iteration, after.iteration) == (3, 4) and len(after.trainees) == learners
+    assert (before.iteration, after.iteration) == (3, 4) and len(after.totals) == learners
     assert after.counters.env_steps == before.counters.env_steps + 2048
     # The pool of the old run is the beginning of the new one, byte for byte.
     assert after.snapshots[: len(before.snapshots)] == before.snapshots

@@ -23,7 +23,7 @@ SELF_PLAY = "self_play"
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """One rule of a matchmaker: with `probability`, `rule` picks `opponents[i]` with `probabilities[i]`.
+    """One rule of a matchmaker: with `probability` > 0, `rule` picks `opponents[i]` with `probabilities[i]`.
 
     `opponents` are k >= 1 player ids; `win_rates` float64 [k] are the learner's against them; `probabilities` float64
     [k] sum to 1.

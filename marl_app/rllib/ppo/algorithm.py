@@ -1,4 +1,4 @@
-"""Proximal policy optimization (Schulman et al., 2017), IPPO and MAPPO: the learners of a league train on their rows.
+"""Proximal policy optimization (Schulman et al., 2017), IPPO and MAPPO: each learner trains on its own decisions.
 
 IPPO (de Witt et al., 2020) and MAPPO (Yu et al., 2022) are PPO with other settings: `conf/algorithm`. In this folder:
 settings (keys), collector, experience, advantages and sequences (env runner: rows -> columns), learner (loss, steps).
@@ -104,7 +104,7 @@ class LeaguePPO(MatchAlgorithm):
             )
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.counters.updates += 1
-        self.trainees[learner].updates += 1
+        self.totals[learner].updates += 1
 
 
 def standardized(advantages: NDArray[np.float32]) -> NDArray[np.float32]:

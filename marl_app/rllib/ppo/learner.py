@@ -112,17 +112,14 @@ class MinibatchPPOLearner(PPOTorchLearner):
     ) -> Tensor:
         """Return RLlib's PPO loss of a minibatch: `batch` columns [R, ...], `fwd_out` distribution inputs [R, n].
 
-        Sets `_terms`: each scalar is logged; `log_ratio`, `values` and `targets` [R] are read by the last hook.
+        Sets `_terms`: each scalar is logged; `log_ratio`, `values` and `targets` [R] are read by the last hook, so an
+        override has to set them, too. To change only how the policy learns, override `policy_loss`.
         """
         module = self.module[module_id]
         inputs, actions = fwd_out[Columns.ACTION_DIST_INPUTS], batch[Columns.ACTIONS]
         logp, entropy = logp_and_entropy(module, inputs, actions)
-        # Policy: the clipped surrogate objective (Schulman et al., 2017).
         log_ratio = logp - batch[Columns.ACTION_LOGP]
-        ratio = log_ratio.exp()
-        advantages = batch[Columns.ADVANTAGES]
-        clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
-        policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
+        policy_loss = self.policy_loss(config, batch[Columns.ADVANTAGES], logp, log_ratio)
         # Value: squared or Huber error, in the value head's units.
         values, targets = module.compute_values(batch, fwd_out.get(Columns.EMBEDDINGS)), batch[Columns.VALUE_TARGETS]
         huber_delta = config.settings.huber_delta
@@ -145,6 +142,16 @@ class MinibatchPPOLearner(PPOTorchLearner):
         self._terms = {name: term.detach() for name, term in {**terms, "total_loss": loss}.items()}
         self._terms |= {"values": values.detach(), "targets": targets}
         return loss
+
+    def policy_loss(self, config: Any, advantages: Tensor, logp: Tensor, log_ratio: Tensor) -> Tensor:
+        """Return the negative clipped surrogate objective (Schulman et al., 2017), a scalar.
+
+        The arguments are of a minibatch's rows, [R] each. `log_ratio`: the log-probability of the action now, `logp`,
+        minus that when it was chosen. Keys of the algorithm's own are in `config.settings`.
+        """
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
+        return -torch.min(advantages * ratio, advantages * clipped).mean()
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Log the terms of the last minibatch, and include the batch in running statistics of observations.

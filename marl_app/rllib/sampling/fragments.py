@@ -18,7 +18,7 @@ from marl_app.moments import Moments
 from marl_app.store.traffic import Traffic
 
 Weights = Mapping[str, NDArray[Any]]
-"""All weights of a player's networks, under `network/parameter`."""
+"""The state of a player's networks by `network/name`: parameters, and buffers such as running statistics."""
 
 
 @dataclass(frozen=True)

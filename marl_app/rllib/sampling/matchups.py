@@ -65,6 +65,7 @@ class Matchups:
         # Results since the last `pop_outcomes`, one array per call of `record_results`.
         self._results: list[Ints] = []  # [4, results]: opponent index, trainee's side, 0 win | 1 draw | 2 loss, length
         self._result_scores: list[Float32s] = []  # [results]: score of the trainee
+        self._recorded_matches = 0
 
     def set_assignment(self, assignment: Assignment, rng: np.random.Generator) -> None:
         """Use these opponents for matches that start from now on."""
@@ -173,33 +174,37 @@ class Matchups:
         return self.lengths[matches] < self._opening_moves[matches]
 
     def record_results(self, matches: Ints, scores: Float32s) -> None:
-        """Count the results of matches [K] that have ended; `scores` float32 [K, sides].
+        """Count the results of matches [K] that have ended; `scores` float32 [K, sides], NaN for absent sides.
 
-        A match that ended within its random opening is not counted, because no player decided anything in it.
+        A match that ended within its random opening is not counted, because no player decided anything in it; nor is
+        one without the trainee's side. An opponent whose side was absent gets no result.
         """
         played = self.lengths[matches] > self._opening_moves[matches]
         matches, scores = matches[played], scores[played]
         if self._num_sides == 1 or not len(matches):
             return
         trainee_scores = np.take_along_axis(scores, self.sides[matches, None], axis=1)  # [K, 1]
+        other_scores = np.take_along_axis(scores, self._other_sides(matches), axis=1)  # [K, sides - 1]
+        met = ~(np.isnan(trainee_scores) | np.isnan(other_scores))  # [K, sides - 1]
         if self._num_sides > 2:
             # [K, sides - 1]: 1, 0.5 or 0 against each other side. A side's score grows with the number of sides that it
             # beats, so the higher score is the better place. Rounding makes equal float32 scores a draw.
-            other_scores = np.take_along_axis(scores, self._other_sides(matches), axis=1)
             trainee_scores = (1 + np.sign((trainee_scores - other_scores).round(5))) / 2
-        # From here on one result per match and other side, [K * (sides - 1)].
-        flat_scores = trainee_scores.ravel()
+        # From here on one result per match and other side that it met: [results].
+        flat_scores = trainee_scores[met]
         results = np.where(flat_scores > 0.5 + 1e-6, 0, np.where(flat_scores < 0.5 - 1e-6, 2, 1))  # win, loss, draw
-        sides = np.repeat(self.sides[matches], self._num_sides - 1)
-        lengths = np.repeat(self.lengths[matches], self._num_sides - 1)
-        self._results.append(np.stack([self._opponent_index[matches].ravel(), sides, results, lengths]))
+        rows = met.nonzero()[0]
+        sides, lengths = self.sides[matches[rows]], self.lengths[matches[rows]]
+        self._results.append(np.stack([self._opponent_index[matches][met], sides, results, lengths]))
         self._result_scores.append(flat_scores)
+        self._recorded_matches += int(met.any(axis=1).sum())
 
     def pop_outcomes(self) -> tuple[Outcomes, tuple[Opponent, ...]]:
         """Return the results since the last call, and the opponent (with the reason for its choice) of each row."""
         results = np.concatenate(self._results, axis=1) if self._results else np.zeros((4, 0), np.int64)
         scores = np.concatenate(self._result_scores) if self._result_scores else np.zeros(0)
-        self._results, self._result_scores = [], []
+        opposing_sides = len(scores) / max(1, self._recorded_matches)
+        self._results, self._result_scores, self._recorded_matches = [], [], 0
         opponent_indices, sides, result_codes, lengths = results
         # Pack (opponent, side) into one integer to group by both. Since side < num_sides, / and % unpack it exactly.
         keys, rows = np.unique(opponent_indices * self._num_sides + sides, return_inverse=True)
@@ -216,7 +221,7 @@ class Matchups:
             losses=counts[:, 2],
             steps=np.bincount(rows, lengths, len(keys)).astype(np.int64),
             scores=np.bincount(rows, scores, len(keys)).astype(np.float64),
-            opposing_sides=max(1, self._num_sides - 1),
+            opposing_sides=opposing_sides or 1.0,
         )
         self._drop_unused_opponents()
         return outcomes, opponents

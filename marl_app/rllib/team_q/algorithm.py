@@ -64,7 +64,7 @@ class TeamQConfig(MatchConfig):
         learner = self.spec.main_learner
         return f"{learner}.{TEAM}" if name == TEAM else self.spec.module_ids(learner)[name]
 
-    def check_env(self, env: BatchedEnv, settings: Any) -> None:
+    def check_supported(self, env: BatchedEnv, settings: Any) -> None:
         """Raise ConfigError unless the environment is one team of agents with discrete actions that act every step."""
         env.reset(np.random.default_rng(0))
         if len(env.sides) > 1:
@@ -153,4 +153,4 @@ class TeamQ(MatchAlgorithm):
         )
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.counters.updates += 1
-        self.trainees[learner].updates += 1
+        self.totals[learner].updates += 1

@@ -46,7 +46,7 @@ class MatchAlgorithm(Algorithm):
 
     spec, store: of the run. league: the control plane, one value in this process. rng: the source of all randomness
     in this process. weights, snapshots: of the learners, and of the pool.
-    counters, trainees, turns, anchors, exploitability, readings: see `RunState`, which a checkpoint keeps.
+    counters, totals, turns, anchors, exploitability, readings: see `RunState`, which a checkpoint keeps.
     stats, report: figures of the last iteration, as sums and under the names of `metrics/names.py`.
     While `mid_iteration` is True counters, league and the learners' weights are of different iterations.
     """
@@ -65,7 +65,7 @@ class MatchAlgorithm(Algorithm):
         self.records = Records(self.run_dir)
         # Totals, kept in checkpoints.
         self.counters = Counters()
-        self.trainees = {learner: LearnerTotals() for learner in self.spec.learner_shares}
+        self.totals = {learner: LearnerTotals() for learner in self.spec.learner_shares}
         self.turns = Turns(self.spec.learner_shares, settings.league.turn)
         self.anchors: dict[str, dict[str, float]] = {}
         self.exploitability: dict[str, float] = {}
@@ -95,10 +95,8 @@ class MatchAlgorithm(Algorithm):
             fragment_steps=config.get_rollout_fragment_length() * config.num_envs_per_env_runner,
         )
         self.weights = LearnerWeights(self.learner_group, self.spec, self.weights_to_play)
-        self.snapshots = Snapshots(
-            self.spec, self.league, self.weights, self.learner_group, self.trainees, self.counters
-        )
-        for learner, trainee in self.trainees.items():
+        self.snapshots = Snapshots(self.spec, self.league, self.weights, self.learner_group, self.totals, self.counters)
+        for learner, trainee in self.totals.items():
             self.weights.broadcast(learner)
             if self.league.learners[learner].role in RESET_PROBABILITY:
                 trainee.initial = self.snapshots.publish(self.snapshots.encode(learner))
@@ -134,13 +132,13 @@ class MatchAlgorithm(Algorithm):
     def assign_opponents(self, learner: str, runner: int) -> RunnerAssignment:
         """Return the opponents that the league's matchmaker assigns to a learner in env runner `runner`."""
         slots = fresh_slots(
-            self.spec.settings.runtime.opponent_slots, len(self.league.snapshots) + len(self.trainees) - 1
+            self.spec.settings.runtime.opponent_slots, len(self.league.snapshots) + len(self.totals) - 1
         )
         return self._assigner.assign_to_runner(learner, runner, slots, self.rng)
 
     def _record(self, fragments: list[Fragment]) -> None:
         """Count fragments, record their results in the league, and tell the callbacks."""
-        updates = {learner: trainee.updates for learner, trainee in self.trainees.items()}
+        updates = {learner: trainee.updates for learner, trainee in self.totals.items()}
         self.stats = IterationStats.from_fragments(fragments, updates)
         self.stats.assigned = self._assigner.pop_totals()
         self.assigned.accumulate(self.stats.assigned)
@@ -151,7 +149,7 @@ class MatchAlgorithm(Algorithm):
         self.counters.matches += self.stats.matches
         self.counters.failures += self._sampler.pop_failures()
         for fragment in fragments:
-            trainee = self.trainees[fragment.learner]
+            trainee = self.totals[fragment.learner]
             trainee.env_steps += fragment.env_steps
             trainee.agent_steps += fragment.rows
             trainee.reward_moments.merge(fragment.reward_moments)
@@ -164,7 +162,7 @@ class MatchAlgorithm(Algorithm):
         """Train a learner on its fragments. A subclass is an algorithm by this method.
 
         It calls `learner_group.update`, aggregates the results under LEARNER_RESULTS, and adds 1 to `counters.updates`
-        and `trainees[learner].updates`. The weights are broadcast afterwards.
+        and `totals[learner].updates`. The weights are broadcast afterwards.
         """
         raise NotImplementedError
 
@@ -244,7 +242,7 @@ class MatchAlgorithm(Algorithm):
         return RunState(
             iteration=self.iteration,
             counters=self.counters,
-            trainees=self.trainees,
+            totals=self.totals,
             turns=self.turns.state(),
             anchors=self.anchors,
             exploitability=self.exploitability,
@@ -258,12 +256,12 @@ class MatchAlgorithm(Algorithm):
         self._iteration = state.iteration
         # In place: the parts of this object share both.
         vars(self.counters).update(vars(state.counters))
-        self.trainees.update({name: trainee for name, trainee in state.trainees.items() if name in self.trainees})
+        self.totals.update({name: trainee for name, trainee in state.totals.items() if name in self.totals})
         self.turns = Turns.from_state(self.spec.learner_shares, self.spec.settings.league.turn, state.turns)
         self.anchors, self.exploitability = dict(state.anchors), dict(state.exploitability)
         self.readings = list(state.readings)
         self.league.load_state_dict(state.league)
         self.league.invite(self.spec.guests)
         self.rng.bit_generator.state = state.rng
-        for learner in self.trainees:
+        for learner in self.totals:
             self.weights.broadcast(learner)

@@ -1,9 +1,10 @@
 """Callbacks: RLlib's, and the events that a run of matches adds.
 
 A callback answers an event with values, and the algorithm decides what becomes of them: metrics and pictures go to
-TensorBoard, messages to the terminal, measurements into the run's state. A callback sets no attribute of the algorithm;
-to act, it calls a method, as `snapshots.freeze`. Callbacks run in the configured order, and later ones see the effects
-of earlier ones.
+TensorBoard, messages to the terminal, measurements into the run's state. A callback sets no attribute of the
+algorithm; to act, it calls a method, as `snapshots.freeze`. At each event callbacks run in the configured order, and
+later ones see the effects of earlier ones: a callback after `league` sees the freezes of the iteration. `on_report`
+comes after all other events of an iteration, so that what a callback answers is logged wherever it stands.
 
     on_run_start       the algorithm is built
     on_sample_request  which opponents? One callback answers, with the opponents of one request

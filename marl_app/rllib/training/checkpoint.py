@@ -22,7 +22,7 @@ def save_checkpoint(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Pa
     """
     arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
     files = {
-        **{PLAYER.format(learner): algorithm.snapshots.encode(learner) for learner in algorithm.trainees},
+        **{PLAYER.format(learner): algorithm.snapshots.encode(learner) for learner in algorithm.totals},
         LEARNER: encode(arrays, plain),
         STATE: json.dumps(algorithm.run_state().to_json(), allow_nan=False).encode(),
     }
@@ -38,7 +38,7 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     learner refers to weights that the store does not have.
     """
     state = checkpoint.state
-    players = {name: decode(data)[0] for name, data in checkpoint.players.items() if name in algorithm.trainees}
+    players = {name: decode(data)[0] for name, data in checkpoint.players.items() if name in algorithm.totals}
     current = algorithm.weights.read(algorithm.spec.main_learner)
     for weights in players.values():
         # Parameters that only one of the two has; if there are none, those of another shape.
@@ -52,8 +52,8 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     for snapshot in state.snapshots:
         if not algorithm.store.has(snapshot.digest):
             raise KeyError(f"{checkpoint.path} refers to {snapshot.player.id}, which the store does not have")
-    for name, trainee in state.trainees.items():
-        if name in algorithm.trainees and trainee.initial and not algorithm.store.has(trainee.initial):
+    for name, trainee in state.totals.items():
+        if name in algorithm.totals and trainee.initial and not algorithm.store.has(trainee.initial):
             raise KeyError(f"{checkpoint.path} refers to the initial weights of {name}, which the store does not have")
     for learner, weights in players.items():
         algorithm.weights.write(learner, weights)

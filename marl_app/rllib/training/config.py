@@ -53,8 +53,11 @@ class MatchConfig(AlgorithmConfig):
     def build_module_to_env_connector(self, *args: Any, **kwargs: Any) -> None:
         """Return None: the env runner takes arrays from its networks itself."""
 
-    def check_env(self, env: BatchedEnv, settings: Any) -> None:
-        """Raise ConfigError, naming the key of `algorithm`, if the algorithm cannot be used in this environment."""
+    def check_supported(self, env: BatchedEnv, settings: Any) -> None:
+        """Raise ConfigError, naming the key of `algorithm`, if the algorithm cannot be used in this environment.
+
+        settings: the section `algorithm`. Called before `for_run`, so `self.spec` is not set yet.
+        """
 
     def for_run(self, spec: RunSpec) -> Self:
         """Set the run, RLlib's settings that follow from it, and one module per learner and network."""
@@ -75,7 +78,8 @@ class MatchConfig(AlgorithmConfig):
         )
         self.debugging(seed=spec.settings.seed, log_level="ERROR")
         ids = [module_id for learner in spec.learner_shares for module_id in spec.module_ids(learner).values()]
-        self.multi_agent(policies=set(ids), policy_mapping_fn=_unused_mapping)
+        # A tuple: in the order of a set the networks would get other initial weights in each process.
+        self.multi_agent(policies=tuple(ids), policy_mapping_fn=_unused_mapping)
         self.rl_module(rl_module_spec=multi_module_spec(spec.learner_shares, spec.networks, spec.architecture))
         return self
 

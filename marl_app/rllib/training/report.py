@@ -42,7 +42,7 @@ class ReportedRun(Protocol):
     store: Store
     weights: LearnerWeights
     counters: Counters
-    trainees: dict[str, LearnerTotals]
+    totals: dict[str, LearnerTotals]
     stats: IterationStats
     traffic: Traffic
     standing: CachedStanding
@@ -73,11 +73,11 @@ def iteration_report(run: ReportedRun, result: Mapping[str, Any]) -> dict[str, f
     if stats.matches:
         values["matches/length"] = stats.match_length
         values["matches/return"] = stats.returns / stats.matches
-    matches, first = stats.self_play
-    if matches:
-        values["matches/first_side_score"] = first / matches
-    if stats.recorded:
-        values["league/self_play_share"] = matches / stats.recorded
+    of_self_play, first = stats.self_play
+    if of_self_play:
+        values["matches/first_side_score"] = first / of_self_play
+    if stats.results:
+        values["league/self_play_share"] = of_self_play / stats.results
     return values | _learners(run, result) | _league(run) | _assigned(run) | _snapshots(run)
 
 
@@ -109,8 +109,8 @@ def _learners(run: ReportedRun, result: Mapping[str, Any]) -> dict[str, float]:
             for theirs, ours in LEARNER_KEYS.items()
             if (found := [figures[theirs] for figures in modules if theirs in figures])
         }
-    if len(run.trainees) > 1:
-        for learner, trainee in run.trainees.items():
+    if len(run.totals) > 1:
+        for learner, trainee in run.totals.items():
             values[f"learners/{learner}/env_steps"] = trainee.env_steps
             values[f"learners/{learner}/trained_agent_steps"] = trainee.agent_steps
             values[f"learners/{learner}/resets"] = run.league.careers[learner].resets

@@ -20,7 +20,7 @@ class RequestingRun(Protocol):
     turns: Turns
     events: EventDispatcher
     weights: LearnerWeights
-    trainees: dict[str, LearnerTotals]
+    totals: dict[str, LearnerTotals]
     rng: np.random.Generator
 
 
@@ -39,7 +39,7 @@ def make_request(run: RequestingRun, runner: int) -> Request:
     assigned: RunnerAssignment = answers[0]
     # Opponents that are learners have no snapshot: their current weights come with the request.
     opponents = {opponent.player for opponent in assigned.assignment.opponents} - {learner}
-    trainee = run.trainees[learner]
+    trainee = run.totals[learner]
     return Request(
         learner=learner,
         weights=run.weights.broadcasted(learner),
@@ -47,7 +47,7 @@ def make_request(run: RequestingRun, runner: int) -> Request:
         seed=int(run.rng.integers(2**63)),
         assignment=assigned.assignment,
         reward_scale=trainee.reward_moments.scale,
-        learner_opponents={name: run.weights.broadcasted(name) for name in sorted(opponents & run.trainees.keys())},
+        learner_opponents={name: run.weights.broadcasted(name) for name in sorted(opponents & run.totals.keys())},
         prefetch_digests=assigned.prefetch_digests,
         runner=runner,
     )

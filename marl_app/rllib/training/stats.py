@@ -19,8 +19,9 @@ class IterationStats:
     """What the last iteration did.
 
     `seconds`: since the end of the iteration before; `wait_seconds`: the part spent waiting for experience.
-    `matches` that ended; `recorded`: matches counted in the payoff (not those that ended in a random opening).
-    `self_play`: matches of the trainee against itself, and the sum of the first side's scores in them.
+    `matches` that ended; `results`: counted in the payoff, one per match and opposing
+    side (none of matches that ended in a random opening).
+    `self_play`: results of the trainee against itself, and the sum of the first side's scores in them.
     `learners`: who trained; one learner, unless an env runner delivered a fragment of the turn before.
     `sample_seconds` and `traffic` of all env runners; `slot_bytes` and `private_bytes` of the largest.
     `assigned`: assignments made since the last iteration.
@@ -30,7 +31,7 @@ class IterationStats:
     rows: int = 0
     matches: int = 0
     match_length: float = 0.0
-    recorded: int = 0
+    results: int = 0
     returns: float = 0.0
     wait_seconds: float = 0.0
     learn_seconds: float = 0.0
@@ -57,7 +58,7 @@ class IterationStats:
             rows=sum(fragment.rows for fragment in fragments),
             matches=matches,
             match_length=sum(fragment.match_steps for fragment in fragments) / max(1, matches),
-            recorded=sum(fragment.outcomes.matches for fragment in fragments),
+            results=sum(fragment.outcomes.results for fragment in fragments),
             returns=sum(fragment.returns for fragment in fragments),
             staleness=float(np.mean([updates[fragment.learner] - fragment.weights_version for fragment in fragments])),
             self_play=(

@@ -26,7 +26,7 @@ from marl_app.store.provenance import publish
 from marl_app.store.reader import FETCH_ERRORS, DirectReader
 
 LearnerArrays = dict[str, NDArray[Any]]
-"""All weights of a learner under `network/parameter`, copies."""
+"""The state of a learner's networks by `network/name`, copies: parameters, and buffers such as running statistics."""
 
 
 class LearnerWeights:
@@ -46,7 +46,7 @@ class LearnerWeights:
         self.parameters = self.broadcast_bytes = 0
 
     def read(self, learner: str) -> LearnerArrays:
-        """Return copies of a learner's weights as they are now."""
+        """Return copies of the state of a learner's networks as it is now."""
         ids = self._spec.module_ids(learner)
         components = [f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}/{module_id}" for module_id in ids.values()]
         modules = self._learner_group.get_state(components=components)[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
@@ -88,14 +88,14 @@ class Snapshots:
         league: League,
         weights: LearnerWeights,
         learner_group: LearnerGroup,
-        trainees: Mapping[str, LearnerTotals],
+        totals: Mapping[str, LearnerTotals],
         counters: Counters,
     ) -> None:
         self._spec = spec
         self._league = league
         self._weights = weights
         self._learner_group = learner_group
-        self.trainees = trainees
+        self.totals = totals
         self.counters = counters
         self._reader = DirectReader(spec.store)
 
@@ -104,7 +104,7 @@ class Snapshots:
         spec = self._spec
         facts = {
             "player": learner,
-            "agent_steps": self.trainees[learner].agent_steps,
+            "agent_steps": self.totals[learner].agent_steps,
             "env_steps": self.counters.env_steps,
             "app_version": __version__,
             "side": self._league.learners[learner].side,
@@ -121,7 +121,7 @@ class Snapshots:
         learner = decision.learner
         player = self._league.next_snapshot(learner)
         digest = self.publish(self.encode(learner, player=player.id, parent=self._league.careers[learner].origin))
-        return self._league.add_snapshot(learner, digest, self.trainees[learner].agent_steps, decision.reason)
+        return self._league.add_snapshot(learner, digest, self.totals[learner].agent_steps, decision.reason)
 
     def reset(self, learner: str, to: str) -> str:
         """Start a learner again from the weights of `to`, with a new optimizer. Return what happened, as a message.
@@ -129,13 +129,13 @@ class Snapshots:
         If the store does not have these weights now, the learner goes on as it is.
         """
         digests = {snapshot.player.id: snapshot.digest for snapshot in self._league.snapshots}
-        data = self.fetch(self.trainees[learner].initial if to == INITIAL else digests[to])
+        data = self.fetch(self.totals[learner].initial if to == INITIAL else digests[to])
         if data is None:
             return f"{learner} goes on as it is: the weights of {to} cannot be had"
         self._weights.write(learner, decode(data)[0])
         ids = list(self._spec.module_ids(learner).values())
         self._learner_group.foreach_learner(_reset_optimizers, module_ids=ids)
-        self.trainees[learner].reward_moments = Moments()
+        self.totals[learner].reward_moments = Moments()
         self._league.reset(learner, to)
         self._weights.broadcast(learner)
         return f"{learner} starts again from {to}"
@@ -158,7 +158,7 @@ class Snapshots:
     @property
     def needed_digests(self) -> set[str]:
         """The snapshots that the run may still read."""
-        return needed_digests(self._league.snapshots, self.trainees)
+        return needed_digests(self._league.snapshots, self.totals)
 
 
 def _reset_optimizers(learner: Any, *, module_ids: list[str], **kwargs: Any) -> None:
