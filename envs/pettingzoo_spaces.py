@@ -121,7 +121,7 @@ def to_dtype(box: spaces.Box, dtype: Any) -> spaces.Box:
     if box.dtype == dtype:
         return box
     low, high = box.low, box.high
-    if dtype.kind != "f":
+    if dtype.kind != "f" and np.iinfo(high.dtype).max > np.iinfo(dtype).max:
         high = np.minimum(high, high.dtype.type(np.iinfo(dtype).max))
     with np.errstate(over="ignore"):  # the largest float64, used as "unbounded", becomes infinity
         return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)

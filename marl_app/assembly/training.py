@@ -6,6 +6,7 @@ Everything is built once in the driver before Ray starts, so that a wrong argume
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -19,7 +20,8 @@ from marl_app.config.schema import Config
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import MAIN_AGENT, Guest
-from marl_app.players.networks import networks_for_env
+from marl_app.players.modules.actor_critic import Architecture
+from marl_app.players.networks import Network, networks_for_env
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.training.config import MatchConfig
 
@@ -47,6 +49,7 @@ def build(config: Config) -> MatchConfig:
     architecture = leaf("model", config.model)
     with config_errors("model"):
         for network in networks:
+            check_size(network, architecture)
             network.spec(architecture).build()
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
@@ -92,3 +95,16 @@ def _check_league(
     if len(sides) > 2 and config.league.sims_per_entry is not None:
         with config_errors("league.meta"):
             league.meta_strategy.solve(np.full((1,) * len(sides), 0.5))
+
+
+def check_size(network: Network, architecture: Architecture) -> None:
+    """Raise ConfigError if a network, with its gradients and the two moments of Adam, needs half of the memory."""
+    with torch.device("meta"):  # allocates nothing
+        weights = sum(parameter.numel() for parameter in network.spec(architecture).build().parameters())
+    needed, available = 4 * weights * 4, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available / 2:
+        raise ConfigError(
+            f"model: network {network.name} has {weights:,} weights for observations of shape "
+            f"{network.observation_space.shape}; training it takes {needed / 2**30:.0f} GiB of the "
+            f"{available / 2**30:.0f} here: give smaller layers, model=cnn for images, or smaller observations"
+        )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marl_app.envs.batched import BatchedEnv
+from marl_app.players.modules.scale import scaling_of
 
 Bools = NDArray[np.bool_]
 Float32s = NDArray[np.float32]
@@ -43,13 +44,16 @@ def central_state_size(env: BatchedEnv, agents: Sequence[int]) -> int:
 class CentralState:
     """The global states of an environment's matches, as inputs of centralized critics.
 
+    scale: observations, or the environment's state, are scaled by the bounds of their space (`modules/scale.py`).
     mask_dead: observations of agents that have finished are replaced by zeros ("death masking" of Yu et al., 2022).
     This holds for concatenated observations, not for the environment's global state.
     """
 
-    def __init__(self, env: BatchedEnv, mask_dead: bool) -> None:
+    def __init__(self, env: BatchedEnv, mask_dead: bool, scale: bool) -> None:
         self._env = env
         self._mask_dead = mask_dead
+        self._state_scaling = scaling_of(env.state_space) if scale and env.state_space is not None else None
+        self._scalings = [scaling_of(group.observation_space) if scale else None for group in env.groups]
         self._group_of = {agent: index for index, group in enumerate(env.groups) for agent in group.agents}
 
     def states_for(self, matches: Ints, agents: Ints, finished: Bools) -> Float32s:
@@ -61,6 +65,8 @@ class CentralState:
         unique_matches, match_index = np.unique(matches, return_inverse=True)
         state = self._env.state(unique_matches)
         if state is not None:
+            if self._state_scaling is not None:
+                state = self._state_scaling(state)
             rows: Float32s = state.reshape(len(unique_matches), -1)[match_index]
             return rows
         side_of = {agent: side for side in self._env.sides for agent in side}
@@ -80,8 +86,10 @@ class CentralState:
         for group in {self._group_of[agent] for agent in side}:
             members = [agent for agent in side if self._group_of[agent] == group]
             observations = self._env.observe(matches.repeat(len(members)), np.tile(members, len(matches)))
-            # [K, members, observation size]; astype copies: the zeros below do not change the environment's array.
-            observations = observations.reshape(len(matches), len(members), -1).astype(np.float32)
+            scaling = self._scalings[group]
+            # Both copy: the zeros below do not change the environment's array.
+            observations = observations.astype(np.float32) if scaling is None else scaling(observations)
+            observations = observations.reshape(len(matches), len(members), -1)  # [K, members, observation size]
             if self._mask_dead:
                 observations[finished[matches][:, members]] = 0.0
             parts |= {agent: observations[:, index] for index, agent in enumerate(members)}

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from marl_app.config.renamed import current_path
 from marl_app.players.modules.actor_critic import ActorCritic, Architecture
+from marl_app.players.modules.cnn import is_image_shape
+from marl_app.players.modules.scale import scaling_of
 from marl_app.players.networks import Network
 from marl_app.store.codec import encode
 
@@ -76,17 +78,39 @@ def has_same_architecture(metadata: Mapping[str, Any], other: Mapping[str, Any])
 
     Metadata without networks counts as equal; then the shapes of the weights are checked when they are loaded.
     """
-    return "networks" not in metadata or _policy_settings(metadata) == _policy_settings(other)
+    return difference(metadata, other) is None
 
 
-def _policy_settings(metadata: Mapping[str, Any]) -> list[Any]:
+def difference(metadata: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """Return how the policies of two players differ besides their weights: "key: value, not value"; None: equal."""
+    if "networks" not in metadata:
+        return None
+    first, second = _policy_settings(metadata), _policy_settings(other)
+    for key in {**first, **second}:
+        if first.get(key) != second.get(key):
+            return f"{key}: {first.get(key)}, not {second.get(key)}"
+    return None
+
+
+def _policy_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that determines a policy except its weights."""
-    settings = {key: value for key, value in metadata["model_config"].items() if key not in TRAINING_ONLY_MODEL_KEYS}
-    networks = [
-        {key: value for key, value in network.items() if key not in ("state_size", "critic_sees_observation")}
-        for network in metadata["networks"]
-    ]
-    return [registered_name(metadata["module_class"]), settings, networks]
+    config = metadata["model_config"]
+    left_out = (*TRAINING_ONLY_MODEL_KEYS, "scale_observations", "image_filters")
+    settings = {f"model.{key}": value for key, value in config.items() if key not in left_out}
+    settings["model"] = registered_name(metadata["module_class"])
+    for network in metadata["networks"]:
+        settings |= {
+            f"{network['name']}.{key}": value
+            for key, value in network.items()
+            if key not in ("state_size", "critic_sees_observation")
+        }
+        # Two settings that are new in 0.3.0 and have no effect on most spaces: a player without them is the same there.
+        space = _space_from_json(network["observation_space"])
+        if config.get("scale_observations", False) and isinstance(space, spaces.Box) and scaling_of(space) is not None:
+            settings["model.scale_observations"] = True
+        if config.get("image_filters") is not None and is_image_shape(space.shape or ()):
+            settings["model.image_filters"] = config["image_filters"]
+    return settings
 
 
 def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:

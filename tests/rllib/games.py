@@ -206,6 +206,42 @@ class Throws(BatchedEnv):
         return scores_from_returns(self._sums[matches], self.sides)
 
 
+class Bright(BatchedEnv):
+    """A team of one: which half of an image of 0 and 255 is bright? The return is 1 for the right answer, else 0."""
+
+    agents = ("player",)
+    groups = (Group("player", (0,), spaces.Box(0, 255, (4, 4, 1), np.uint8), spaces.Discrete(2)),)
+    sides = ((0,),)
+
+    def __init__(self, num_matches: int) -> None:
+        self.num_matches = num_matches
+        self._right = np.zeros(num_matches, np.bool_)
+
+    def reset(self, rng, matches=None):
+        matches = np.arange(self.num_matches) if matches is None else matches
+        self._right[matches] = rng.random(len(matches)) < 0.5
+
+    def acting(self):
+        return np.ones((self.num_matches, 1), np.bool_)
+
+    def observe(self, matches, agents):
+        image = np.zeros((len(matches), 4, 4, 1), np.uint8)
+        image[:, :, :2][~self._right[matches]] = 255
+        image[:, :, 2:][self._right[matches]] = 255
+        return image
+
+    def action_mask(self, matches, agents):
+        return None
+
+    def step(self, actions, rng):
+        rewards = (actions[0] == self._right[:, None]).astype(np.float32)
+        over = np.ones(self.num_matches, np.bool_)
+        return Step.of_matches(rewards, over, ~over)
+
+    def scores(self, matches):
+        return np.full((len(matches), 1), 0.5, np.float32)
+
+
 class Faulty(MatrixGame):
     """Rock-paper-scissors with the fault that the file `folder/fault` names, while that file exists.
 

@@ -51,14 +51,14 @@ NONE_FINISHED = np.zeros((4, 5), np.bool_)  # [matches, agents]
 
 
 def test_the_environments_own_state_comes_first():
-    central = CentralState(WithState(), mask_dead=True)
+    central = CentralState(WithState(), mask_dead=True, scale=False)
     rows = central.states_for(np.array([2, 0, 2]), np.array([4, 0, 1]), ~NONE_FINISHED)  # no agent's end matters
     assert rows.tolist() == [[2, 2.5, 2, 2.5], [0, 0.5, 0, 0.5], [2, 2.5, 2, 2.5]]
     assert central_state_size(WithState(), (0, 4)) == 4
 
 
 def test_the_observations_of_a_side_in_the_order_of_its_agents():
-    central = CentralState(Interleaved(), mask_dead=True)
+    central = CentralState(Interleaved(), mask_dead=True, scale=False)
     # Agents of one group, as in calls of networks.
     rows = central.states_for(np.array([3, 0, 3]), np.array([2, 2, 0]), NONE_FINISHED)
     # Match 3: a0 sees 30 30, b0 31, a1 32 32, b1 33.
@@ -72,7 +72,7 @@ def test_the_observations_of_a_side_in_the_order_of_its_agents():
 def test_finished_agents_are_zeros_with_death_masking(mask_dead):
     finished = NONE_FINISHED.copy()
     finished[3, [0, 3]] = True
-    rows = CentralState(Interleaved(), mask_dead).states_for(np.array([3, 1]), np.array([2, 2]), finished)
+    rows = CentralState(Interleaved(), mask_dead, scale=False).states_for(np.array([3, 1]), np.array([2, 2]), finished)
     assert rows[0].tolist() == ([0, 0, 31, 32, 32, 0] if mask_dead else [30, 30, 31, 32, 32, 33])
     assert rows[1].tolist() == [10, 10, 11, 12, 12, 13]
 

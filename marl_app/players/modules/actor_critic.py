@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from marl_app.players.modules.epsilon_greedy import ILLEGAL, log_epsilon_greedy
 from marl_app.players.modules.heads import Head, Memory, Normalize, ValueHead, initialize, orthogonal
 from marl_app.players.modules.precision import PRECISIONS
+from marl_app.players.modules.scale import Scale, scaling_of
 
 ACTION_MASK = "action_mask"
 """Legal actions: bool [R, n]."""
@@ -110,6 +111,9 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         self.epsilon_greedy = config.get("epsilon_greedy", False)
         if self.epsilon_greedy:
             self.register_buffer("epsilon", torch.zeros(()))
+        # Players of before 0.3.0 lack the key, and see their observations as they are.
+        scaling = scaling_of(self.observation_space) if config.get("scale_observations", False) else None
+        self.scale = None if scaling is None else Scale(scaling)
         self.shared = (config["vf_share_layers"] or self.epsilon_greedy) and not self.central
         # 1. The action distribution, and the size of the policy head's output.
         space = self.action_space
@@ -124,7 +128,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         else:
             raise ValueError(f"actions must be Discrete, MultiDiscrete or Box, not {space}")
         # 2. The policy: encoder, memory (if the model has one), head.
-        encoder, features = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape)
+        encoder, features = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape, self.scale)
         memory = None
         if "cell" in config:
             memory = Memory(config["cell"], features, config["memory"], config["orthogonal_init"])
@@ -140,7 +144,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
             input_size = config["state_size"] + config["critic_sees_observation"] * observation_size
             value_encoder, features = self._prepare_encoder(*self.make_state_encoder(input_size), (input_size,))
         elif not self.shared:
-            value_encoder, _ = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape)
+            value_encoder, _ = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape, self.scale)
         self.value_head = ValueHead(value_encoder, features, **common)
         if config["orthogonal_init"]:
             orthogonal(self.policy_head.linear, 0.01)
@@ -150,13 +154,16 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         """Return a new encoder of a centralized critic's input [R, size], and the number of its output features."""
         return dense(size, self.model_config["hidden"], self.activation)
 
-    def _prepare_encoder(self, encoder: nn.Module, features: int, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
-        """Initialize an encoder, and put normalization of its inputs [R, *shape] in front if configured."""
+    def _prepare_encoder(
+        self, encoder: nn.Module, features: int, shape: tuple[int, ...], scale: Scale | None = None
+    ) -> tuple[nn.Module, int]:
+        """Initialize an encoder; put scaling and normalization of its inputs [R, *shape] in front if configured."""
         if self.model_config["orthogonal_init"]:
             initialize(encoder)
+        before: list[nn.Module] = [] if scale is None else [scale]
         if self.model_config["normalize_observations"]:
-            encoder = nn.Sequential(Normalize(shape), encoder)
-        return encoder, features
+            before.append(Normalize(shape))
+        return nn.Sequential(*before, encoder) if before else encoder, features
 
     # Playing.
 
@@ -212,14 +219,16 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         return self.value_head.value(features, agents)
 
     def _critic_input(self, observations: Tensor, state: Tensor | None) -> Tensor:
-        """Return the input of the critic's encoder [R, ...]: observations, global states, or both concatenated."""
+        """Return the input of the critic's encoder [R, ...]: observations, global states, or both concatenated.
+
+        States are scaled already (`CentralState`).
+        """
         if not self.central:
             return observations
-        return (
-            torch.cat([state, observations.flatten(1).float()], 1)
-            if self.model_config["critic_sees_observation"]
-            else state
-        )
+        if not self.model_config["critic_sees_observation"]:
+            return state
+        seen = observations if self.scale is None else self.scale(observations)
+        return torch.cat([state, seen.flatten(1).float()], 1)
 
     # Training.
 
@@ -253,10 +262,18 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         if not self.model_config["normalize_observations"]:
             return
         with torch.no_grad():
-            # The first layer of an encoder is the `Normalize` of `_prepare_encoder`.
-            self.policy_head.encoder[0].update(batch[Columns.OBS])
+            _update_normalization(self.policy_head.encoder, batch[Columns.OBS])
             if not self.shared:
-                self.value_head.encoder[0].update(self._critic_input(batch[Columns.OBS], batch.get(STATE)))
+                inputs = self._critic_input(batch[Columns.OBS], batch.get(STATE))
+                _update_normalization(self.value_head.encoder, inputs)
+
+
+def _update_normalization(encoder: nn.Sequential, inputs: Tensor) -> None:
+    """Update the `Normalize` that `_prepare_encoder` put in front of an encoder, after a `Scale` if there is one."""
+    for layer in encoder:
+        if isinstance(layer, Normalize):
+            return layer.update(inputs)
+        inputs = layer(inputs)
 
 
 class Flatten(nn.Module):
@@ -283,6 +300,7 @@ class Architecture:
     activation: relu | tanh | silu.
     vf_share_layers: one encoder for policy and value, or one each; a centralized critic always has a separate one.
     precision: of the encoders: auto | bfloat16 | float32.
+    scale_observations: map numbers with large bounds to [0, 1] or [-1, 1] (`scale.py`).
     normalize_observations: by running mean and standard deviation.
     orthogonal_init: orthogonal weights, with small ones in the policy head.
 
@@ -293,6 +311,7 @@ class Architecture:
     activation: str = "relu"
     vf_share_layers: bool = True
     precision: str = "auto"
+    scale_observations: bool = True
     normalize_observations: bool = False
     orthogonal_init: bool = True
     module_class: ClassVar[type[ActorCritic]]

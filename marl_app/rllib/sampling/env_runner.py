@@ -97,7 +97,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self.env = self._open_env = spec.make_env(self.config.num_envs_per_env_runner)
         self.networks = spec.networks
         self.steps = self.config.get_rollout_fragment_length(worker_index=self.worker_index)
-        self.central_state = CentralState(self.env, spec.settings.algorithm.death_masking)
+        self.central_state = CentralState(
+            self.env, spec.settings.algorithm.death_masking, spec.architecture.scale_observations
+        )
         self._network_of_agent = np.empty(len(self.env.agents), np.int64)
         self._index_in_group = np.empty(len(self.env.agents), np.int64)
         for index, network in enumerate(self.networks):

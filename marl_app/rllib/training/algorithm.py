@@ -21,6 +21,7 @@ from ray.tune.trainable import Trainable
 from marl_app.league.alarms import Reading
 from marl_app.league.reset import RESET_PROBABILITY
 from marl_app.metrics.records import Records
+from marl_app.players.modules.scale import description
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.fragments import Fragment, by_learner
 from marl_app.rllib.training.assignments import Assigner, AssignmentTotals, RunnerAssignment, fresh_slots
@@ -102,6 +103,9 @@ class MatchAlgorithm(Algorithm):
                 trainee.initial = self.snapshots.publish(self.snapshots.encode(learner))
         self._iteration_ended = time.monotonic()
         self.events.fire("on_run_start")
+        for network in self.spec.networks:
+            if self.spec.architecture.scale_observations and (text := description(network.observation_space)):
+                self.events.message(f"observations of {network.name} are scaled {text} (model.scale_observations)")
 
     def _setup_logdir(self) -> None:
         """Use the run's directory; RLlib would make an empty one in ~/ray_results."""

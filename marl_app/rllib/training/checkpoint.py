@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from ray.rllib.core.learner.learner import Learner
 
+from marl_app.players.encoding import difference, player_metadata
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, write_checkpoint
 from marl_app.store.codec import decode, encode
@@ -37,9 +38,10 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league or a
     learner refers to weights that the store does not have.
     """
-    state = checkpoint.state
-    players = {name: decode(data)[0] for name, data in checkpoint.players.items() if name in algorithm.totals}
-    current = algorithm.weights.read(algorithm.spec.main_learner)
+    state, spec = checkpoint.state, algorithm.spec
+    decoded = {name: decode(data) for name, data in checkpoint.players.items() if name in algorithm.totals}
+    players = {name: weights for name, (weights, _) in decoded.items()}
+    current = algorithm.weights.read(spec.main_learner)
     for weights in players.values():
         # Parameters that only one of the two has; if there are none, those of another shape.
         misfit = set(weights.keys() ^ current.keys()) or {
@@ -49,6 +51,11 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
             raise ValueError(
                 f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`"
             )
+    # Settings that change what the same weights compute, such as the activation.
+    wanted = player_metadata(spec.networks, spec.agents, spec.architecture)
+    for _, metadata in decoded.values():
+        if found := difference(metadata, wanted):
+            raise ValueError(f"{checkpoint.path} holds another model ({found}); resume with the run's own `model`")
     for snapshot in state.snapshots:
         if not algorithm.store.has(snapshot.digest):
             raise KeyError(f"{checkpoint.path} refers to {snapshot.player.id}, which the store does not have")
