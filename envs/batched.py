@@ -125,6 +125,8 @@ class BatchedEnv(ABC):
     """Random openings for training, or None. Only turn-based games can have them."""
     openspiel_game: str | None = None
     """The OpenSpiel game string with the same moves under the same action ids, and as many of them; or None."""
+    raw_spaces: tuple[tuple[spaces.Space[Any], spaces.Space[Any]], ...] | None = None
+    """Of an adapter: (observation, action) space of each agent in the original, if they differ from the groups'."""
     stake: float | None = None
     """If scores depend on how much was won: (highest - lowest possible return of a side) / 2; else None.
 

@@ -75,6 +75,8 @@ class PettingZoo(Copies):
             openings,
             to_float32(state_space) if isinstance(state_space, spaces.Box) else None,
         )
+        if any(seat.translates for seat in seats):
+            self.raw_spaces = tuple((seat.raw_observation_space, seat.raw_action_space) for seat in seats)
 
 
 def resolve_sides(agents: Sequence[str], sides: Sequence[Sequence[str]] | None) -> list[tuple[int, ...]]:

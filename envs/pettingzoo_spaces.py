@@ -26,6 +26,17 @@ class Seat:
     observation_space: spaces.Box
     action_space: ActionSpace
 
+    @property
+    def translates(self) -> bool:
+        """Whether observations or actions differ from the environment's, besides the precision of observations."""
+        raw, action = self.raw_observation_space, self.raw_action_space
+        return (
+            not isinstance(raw, spaces.Box)
+            or raw.shape != self.observation_space.shape
+            or (isinstance(action, spaces.Discrete | spaces.MultiDiscrete) and bool(np.any(action.start)))
+            or (isinstance(action, spaces.Box) and action.dtype != self.action_space.dtype)
+        )
+
     def encode(self, raw: Any, info: Any = None) -> tuple[Array, Bools | None]:
         """Convert an observation of the environment: a new array of `observation_space`, and the action mask.
 
@@ -86,7 +97,7 @@ class Seat:
             return (action + space.start).astype(space.dtype)
         assert isinstance(space, spaces.Box)
         # A float32 bound, converted to float64, can be slightly outside of the float64 bound.
-        return np.clip(action.astype(space.dtype), space.low, space.high)
+        return np.asarray(np.clip(action.astype(space.dtype), space.low, space.high), space.dtype)
 
 
 def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:

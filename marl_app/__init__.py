@@ -19,14 +19,15 @@ __version__ = "0.2.0"
 
 
 def load_agent(run: str | Path, player: str | None = None, store: Store | None = None) -> Agent:
-    """The agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
+    """Return the agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
 
-    The agent takes and gives numpy arrays, for one observation or a stack of them: `agent.act(observation,
-    action_mask)`, `agent.probabilities(observation, action_mask)`. Ray does not run.
+    The agent takes what the environment gives, one observation or a stack of them, and returns actions of the
+    environment's space: `agent.act(observation, action_mask)`, `agent.probabilities(observation, action_mask)`. Ray
+    does not run.
     store: where the run kept its snapshots, if not in its directory; e.g. a `store.object_store.ObjectStore`.
     Raises FileNotFoundError if `run` holds no checkpoint, KeyError for a player that it does not have.
     """
-    from marl_app.players.agent import Agent
+    from marl_app.players.native_agent import NativeAgent
     from marl_app.runs.load import load_bytes
 
-    return Agent(load_bytes(run, player, store))
+    return NativeAgent(load_bytes(run, player, store))

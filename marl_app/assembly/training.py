@@ -22,6 +22,7 @@ from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import MAIN_AGENT, Guest
 from marl_app.players.modules.actor_critic import Architecture
 from marl_app.players.networks import Network, networks_for_env
+from marl_app.players.saved_spaces import space_to_json
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.training.config import MatchConfig
 
@@ -46,6 +47,7 @@ def build(config: Config) -> MatchConfig:
         store = leaf("store", config.store)
         members = guests(config, env, store)
         agents, sides = env.agents, env.sides
+        raw_spaces = None if env.raw_spaces is None else [list(map(space_to_json, pair)) for pair in env.raw_spaces]
     architecture = leaf("model", config.model)
     with config_errors("model"):
         for network in networks:
@@ -67,6 +69,7 @@ def build(config: Config) -> MatchConfig:
             architecture=architecture,
             agents=tuple(agents),
             networks=networks,
+            raw_spaces=raw_spaces,
             guests=members,
         )
     )

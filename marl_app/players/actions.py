@@ -8,6 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from marl_app.players.modules.scale import LARGEST_BOUND
+
 Array = NDArray[Any]
 
 CERTAIN_LOGIT = 1e4  # of an action that is always sampled; the logits of all others are 0
@@ -17,16 +19,23 @@ CERTAIN_LOG_STD = -20.0  # of a continuous action that is always sampled: deviat
 def to_space(actions: Array, space: spaces.Space[Any]) -> Array:
     """Return a policy's actions [R, ...] in the environment's units.
 
-    Box actions in [-1, 1] are scaled to the bounds and clipped, as by RLlib's `normalize_actions`; dimensions without
-    bounds, and all other spaces, are not changed.
+    Box actions in [-1, 1] are scaled to the bounds and clipped, as by RLlib's `normalize_actions`; dimensions whose
+    bounds are not finite, or too large to mean anything, are clipped only, and all other spaces are not changed.
     """
     if not isinstance(space, spaces.Box):
         return actions
     actions = actions.reshape(len(actions), *space.shape)
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)  # [*action shape]
-    low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)  # finite: no 0 * inf
+    low, high, bounded = _bounds(space)
     scaled = low + (np.clip(actions, -1.0, 1.0) + 1.0) * 0.5 * (high - low)
-    return np.where(bounded, scaled, np.clip(actions, space.low, space.high)).astype(space.dtype)
+    # The last clip is for rounding to float32.
+    result: Array = np.clip(np.where(bounded, scaled, actions).astype(space.dtype), space.low, space.high)
+    return result
+
+
+def _bounds(space: spaces.Box) -> tuple[Array, Array, Array]:
+    """Return (low, high, bounded), each [*action shape]; low is -1 and high 1 where the space is not bounded."""
+    bounded = np.maximum(np.abs(space.low), np.abs(space.high)) <= LARGEST_BOUND  # False for infinity
+    return np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0), bounded
 
 
 def deterministic_inputs(actions: Array, space: spaces.Space[Any]) -> NDArray[np.float32]:
@@ -34,9 +43,9 @@ def deterministic_inputs(actions: Array, space: spaces.Space[Any]) -> NDArray[np
     actions = np.asarray(actions)
     if isinstance(space, spaces.Box):
         # The inverse of `to_space`, which maps means in [-1, 1] to the bounds. Without bounds: low -1, high 1.
-        bounded = np.isfinite(space.low) & np.isfinite(space.high)
-        low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
-        means = ((actions.reshape(-1, *space.shape) - low) / (high - low) * 2.0 - 1.0).reshape(len(actions), -1)
+        low, high, _ = _bounds(space)
+        span = np.where(high > low, high - low, 1.0)  # an action that cannot vary has the mean -1
+        means = ((actions.reshape(-1, *space.shape) - low) / span * 2.0 - 1.0).reshape(len(actions), -1)
         return np.concatenate([means, np.full_like(means, CERTAIN_LOG_STD)], axis=1).astype(np.float32)
     assert isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
     sizes = [int(space.n)] if isinstance(space, spaces.Discrete) else [int(size) for size in space.nvec]

@@ -156,7 +156,13 @@ class Agent:
         shape = (actions,) if rows is None else (rows, actions)
         if mask.shape != shape:
             raise ValueError(f"an action mask must be of shape {shape} here, not {mask.shape}")
-        return torch.from_numpy(mask.reshape(-1, actions).astype(np.bool_))
+        legal = mask.reshape(-1, actions).astype(np.bool_)
+        for part in np.split(legal, _split_points(module.action_space), axis=1):
+            if not part.any(axis=1).all():
+                raise ValueError(
+                    "the action mask allows no action: it must allow at least one, of each part of an action"
+                )
+        return torch.from_numpy(legal)
 
     def _agent_indices(self, agent: Any) -> Array:
         """Return the indices of the agents, int64 [R] or [1]."""

@@ -10,7 +10,6 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from marl_app.players.modules.actor_critic import ActorCritic, Architecture
 from marl_app.players.modules.cnn import is_image_shape
 from marl_app.players.modules.scale import scaling_of
 from marl_app.players.networks import Network
+from marl_app.players.saved_spaces import space_from_json, space_to_json
 from marl_app.store.codec import encode
 
 FORMAT = 3
@@ -59,8 +59,8 @@ def player_metadata(networks: Sequence[Network], agents: Sequence[str], architec
                 "name": network.name,
                 "agents": list(network.agents),
                 **network.model_config,
-                "observation_space": _space_to_json(network.observation_space),
-                "action_space": _space_to_json(network.action_space),
+                "observation_space": space_to_json(network.observation_space),
+                "action_space": space_to_json(network.action_space),
             }
             for network in networks
         ],
@@ -105,7 +105,7 @@ def _policy_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
             if key not in ("state_size", "critic_sees_observation")
         }
         # Two settings that are new in 0.3.0 and have no effect on most spaces: a player without them is the same there.
-        space = _space_from_json(network["observation_space"])
+        space = space_from_json(network["observation_space"])
         if config.get("scale_observations", False) and isinstance(space, spaces.Box) and scaling_of(space) is not None:
             settings["model.scale_observations"] = True
         if config.get("image_filters") is not None and is_image_shape(space.shape or ()):
@@ -133,8 +133,8 @@ def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, An
     for network in metadata["networks"]:
         with torch.device("meta"):  # allocates and draws no initial weights
             module = module_class(
-                observation_space=_space_from_json(network["observation_space"]),
-                action_space=_space_from_json(network["action_space"]),
+                observation_space=space_from_json(network["observation_space"]),
+                action_space=space_from_json(network["action_space"]),
                 model_config=metadata["model_config"] | {key: network[key] for key in NETWORK_KEYS if key in network},
             )
         prefix = f"{network['name']}/"
@@ -144,35 +144,3 @@ def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, An
         module.to_empty(device="cpu").load_state_dict(parameters)
         modules[network["name"]] = module.requires_grad_(False).eval()
     return modules
-
-
-def _space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
-    if isinstance(space, spaces.Discrete):
-        return {"discrete": int(space.n)}
-    if isinstance(space, spaces.MultiDiscrete):
-        return {"multi_discrete": space.nvec.tolist()}
-    assert isinstance(space, spaces.Box)
-    bounds = [_bound(space.low), _bound(space.high)]
-    return {"box": bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
-
-
-def _bound(values: NDArray[Any]) -> Any:
-    """Return a box's bound as JSON: one value if all are equal, else all; as text, because JSON has no infinities."""
-    texts = [repr(value) for value in values.ravel().tolist()]
-    return texts[0] if len(set(texts)) == 1 else texts
-
-
-def _space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
-    if "discrete" in value:
-        return spaces.Discrete(value["discrete"])
-    if "multi_discrete" in value:
-        return spaces.MultiDiscrete(value["multi_discrete"])
-    dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
-    # A bound is one text or a list of them: broadcast to all dimensions.
-    low, high = (
-        np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), int(np.prod(shape)))
-        .reshape(shape)
-        .astype(dtype)
-        for bound in ([text] if isinstance(text, str) else text for text in value["box"])
-    )
-    return spaces.Box(low, high, shape, dtype.type)

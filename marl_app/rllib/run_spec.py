@@ -25,6 +25,7 @@ class RunSpec:
     settings: the configuration; its keys are read here and are restated nowhere else.
     make_env: number of matches -> environment. make_league: a new league, without results.
     architecture, networks, agents: the networks of every player, and the names of the environment's agents.
+    raw_spaces: of each agent in an adapted environment, as JSON; None if they are those of the networks.
     guests: members of the pool from the beginning; their bytes are in the store.
     """
 
@@ -36,6 +37,7 @@ class RunSpec:
     architecture: Architecture
     agents: tuple[str, ...]
     networks: tuple[Network, ...]
+    raw_spaces: list[Any] | None = None
     guests: tuple[Guest, ...] = ()
 
     @property

@@ -83,7 +83,7 @@ def test_rows_with_memories_come_in_order_and_once(case):
                     current[match, agent] = chains[-1]
                 current[match, agent].append(int(row))
             over = np.repeat(np.array(ends)[:, None], 2, axis=1)
-            experience.close_finished(over)
+            experience.close_terminated(over)
             current = {key: chain for key, chain in current.items() if not ends[key[0]]}
         batch = experience.pop_batch(0.9, 0.9)
         if not batch:

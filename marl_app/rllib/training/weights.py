@@ -108,6 +108,7 @@ class Snapshots:
             "env_steps": self.counters.env_steps,
             "app_version": __version__,
             "side": self._league.learners[learner].side,
+            **({} if spec.raw_spaces is None else {"raw_spaces": spec.raw_spaces}),
             **facts,
         }
         return encode_player(self._weights.read(learner), spec.networks, spec.agents, spec.architecture, facts)

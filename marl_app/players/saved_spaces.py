@@ -1,0 +1,93 @@
+"""Spaces of a saved player as JSON, and back. Sizes are checked before anything is allocated: a file may be foreign."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+MOST_NUMBERS = 100_000_000
+"""Numbers of an observation, or choices of an action, beyond which a file is refused."""
+DTYPES = (
+    "bool",
+    "float16",
+    "float32",
+    "float64",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
+
+
+def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
+    """Return a space as JSON types. Raises ValueError for a space without a fixed size."""
+    if isinstance(space, spaces.Discrete):
+        start = {"start": int(space.start)} if space.start else {}
+        return {"discrete": int(space.n), **start}
+    if isinstance(space, spaces.MultiDiscrete):
+        start = {"start": space.start.tolist()} if space.start.any() else {}
+        return {"multi_discrete": space.nvec.tolist(), **start}
+    if isinstance(space, spaces.MultiBinary):
+        return {"multi_binary": list(space.shape)}
+    if isinstance(space, spaces.Tuple):
+        return {"tuple": [space_to_json(part) for part in space.spaces]}
+    if isinstance(space, spaces.Dict):
+        return {"dict": [[key, space_to_json(part)] for key, part in space.spaces.items()]}
+    if not isinstance(space, spaces.Box):
+        raise ValueError(f"a player with the space {space} cannot be saved")
+    bounds = [_bound(space.low), _bound(space.high)]
+    return {"box": bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+
+
+def _bound(values: NDArray[Any]) -> Any:
+    """Return a box's bound as JSON: one value if all are equal, else all; as text, because JSON has no infinities."""
+    texts = [repr(value) for value in values.ravel().tolist()]
+    return texts[0] if len(set(texts)) == 1 else texts
+
+
+def space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
+    """Return the space that `space_to_json` wrote. Raises ValueError for anything else, and for absurd sizes."""
+    try:
+        return _space_from_json(value)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"a space of this player is malformed: {type(error).__name__}: {error}") from error
+
+
+def _space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
+    if "discrete" in value:
+        return spaces.Discrete(_count(value["discrete"]), start=int(value.get("start", 0)))
+    if "multi_discrete" in value:
+        sizes = np.array(value["multi_discrete"], np.int64)
+        _count(int(sizes.sum()))
+        if not sizes.size or (sizes < 1).any():
+            raise ValueError(f"actions of sizes {sizes.tolist()}")
+        start = value.get("start")
+        return spaces.MultiDiscrete(sizes, start=None if start is None else np.array(start, np.int64))
+    if "multi_binary" in value:
+        return spaces.MultiBinary([_count(size) for size in value["multi_binary"]])
+    if "tuple" in value:
+        return spaces.Tuple([_space_from_json(part) for part in value["tuple"]])
+    if "dict" in value:
+        return spaces.Dict(OrderedDict((str(key), _space_from_json(part)) for key, part in value["dict"]))
+    if value["dtype"] not in DTYPES:
+        raise ValueError(f"the dtype {value['dtype']!r}")
+    dtype, shape = np.dtype(value["dtype"]), tuple(int(size) for size in value["shape"])
+    if any(size < 0 for size in shape) or math.prod(shape) > MOST_NUMBERS:
+        raise ValueError(f"the shape {shape}")
+    # A bound is one text or a list of them: broadcast to all dimensions.
+    low, high = (
+        np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), math.prod(shape))
+        .reshape(shape)
+        .astype(dtype)
+        for bound in ([text] if isinstance(text, str) else text for text in value["box"])
+    )
+    return spaces.Box(low, high, shape, dtype.type)
+
+
+def _count(number: Any) -> int:
+    if not isinstance(number, int) or not 1 <= number <= MOST_NUMBERS:
+        raise ValueError(f"the size {number}")
+    return number
