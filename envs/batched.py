@@ -35,6 +35,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Float32s = NDArray[np.float32]
 Array = NDArray[Any]
+LARGEST_BOUND = 1e6
+"""Larger bounds of a Box are placeholders, and treated as if there were none."""
 LARGEST_REWARD = 1e9
 """A larger reward is taken for an error of the environment: in a running variance it would drown all others."""
 ActionSpace = spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box

@@ -3,6 +3,7 @@
     python -m marl_app.envs.checker connect_four                                      # an option of conf/env
     python -m marl_app.envs.checker pettingzoo name=pettingzoo.classic.go_v5          # with a key changed
     python -m marl_app.envs.checker my_package.games.MyGame board_size=9              # any class that is a BatchedEnv
+    python -m marl_app.envs.checker my_package.games.MyGame --max-steps=100000        # if a match takes that long
 
 Prints a summary of what was checked, or one line that names the violated promise (exit status 1).
 """
@@ -22,6 +23,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
 from marl_app.envs.checked_play import CheckedPlay, require
+from marl_app.envs.copies import describe
 from marl_app.envs.openspiel_adapter import load_game
 from marl_app.envs.random_play import random_actions, rows_by_group
 
@@ -38,11 +40,17 @@ class CheckReport(NamedTuple):
     """Env steps per second, including observations, masks and checks."""
 
 
-def check_env(make: MakeEnv, num_matches: int = 6, steps: int = 300, seed: int = 0) -> CheckReport:
+MAX_STEPS = 20_000
+"""Steps within which a match must end by random play."""
+
+
+def check_env(
+    make: MakeEnv, num_matches: int = 6, steps: int = 300, seed: int = 0, max_steps: int = MAX_STEPS
+) -> CheckReport:
     """Play random legal moves and check every promise of the contract.
 
     make: makes the environment with the given number of matches; called several times.
-    steps: number of steps of all matches; at least one match must end within them.
+    steps: number of steps of all matches. Long matches are played on until one has ended, for at most `max_steps`.
 
     Raises AssertionError with one line that names the violated promise; errors of the environment pass through.
     """
@@ -52,17 +60,22 @@ def check_env(make: MakeEnv, num_matches: int = 6, steps: int = 300, seed: int =
         check_structure(env, num_matches)
         begin = time.perf_counter()
         play = CheckedPlay(env, seed)
-        for _ in range(steps):
+        played = 0
+        while played < steps or (not play.ended_matches and played < max_steps):
             play.step()
+            played += 1
         seconds = time.perf_counter() - begin
-        require(play.ended_matches > 0, f"no match ended within {steps} steps")
+        require(
+            play.ended_matches > 0,
+            f"no match ended within {played} steps: give it a time limit, or allow more (--max-steps=N)",
+        )
         check_reset(env, seed)
     finally:
         env.close()
     check_same_seed(make, num_matches, min(steps, 50), seed)
     check_batch_size(make, num_matches, min(steps, 50), seed)
     length = play.ended_steps / play.ended_matches
-    return CheckReport(env.agents, env.groups, env.sides, play.ended_matches, length, steps * num_matches / seconds)
+    return CheckReport(env.agents, env.groups, env.sides, play.ended_matches, length, played * num_matches / seconds)
 
 
 def check_structure(env: BatchedEnv, num_matches: int) -> None:
@@ -131,10 +144,12 @@ def check_batch_size(make: MakeEnv, num_matches: int, steps: int, seed: int) -> 
         # Match 0 of the batch and the single match get the same actions, so all their results must be equal.
         chooser = np.random.default_rng(seed)
         for _ in range(steps):
+            if rng.bit_generator.state != fresh:
+                return
             actions = random_actions(batch, chooser)
             step = batch.step(actions, rng)
             alone = single.step([array[:1] for array in actions], rng)
-            if rng.bit_generator.state != fresh:
+            if rng.bit_generator.state != fresh:  # before the comparison: results may differ by chance now
                 return
             same = all(np.array_equal(a[:1], b) for a, b in zip(step, alone, strict=True))
             for env, result in ((batch, step), (single, alone)):
@@ -225,11 +240,14 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments:
         print(__doc__)
         return 1
+    limits = [argument for argument in arguments if argument.startswith("--max-steps=")]
+    overrides = [argument for argument in arguments[1:] if argument not in limits]
     try:
-        config = read_config(arguments[0], arguments[1:])
-        report = check_env(lambda num_matches: instantiate(config, num_matches))
+        config = read_config(arguments[0], overrides)
+        max_steps = int(limits[-1].partition("=")[2]) if limits else MAX_STEPS
+        report = check_env(lambda num_matches: instantiate(config, num_matches), max_steps=max_steps)
     except Exception as error:
-        print(f"{arguments[0]}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{arguments[0]}: {describe(error)}", file=sys.stderr)
         return 1
     print(f"{arguments[0]}: every check passed")
     print(f"  agents   {', '.join(report.agents)}")

@@ -29,6 +29,7 @@ class OpenSpiel(Copies):
     """
 
     def __init__(self, num_matches: int, game: str, openings: Openings | None = None) -> None:
+        game = str(game)
         loaded = load_game(game)
         if openings is not None and loaded.get_type().dynamics != _pyspiel().GameType.Dynamics.SEQUENTIAL:
             raise ValueError(
@@ -62,11 +63,8 @@ class OpenSpielCopy(Copy):
 
     def __init__(self, game: Any) -> None:
         self._game = game
-        # An information state has the history of an agent, so a policy needs no memory.
         self._from_information_state = game.get_type().provides_information_state_tensor
-        self.shape = tuple(
-            game.information_state_tensor_shape() if self._from_information_state else game.observation_tensor_shape()
-        )
+        self.shape = tensor_shape(game)
         self._invalid = _pyspiel().INVALID_ACTION
 
     def reset(self, rng: np.random.Generator) -> None:
@@ -126,6 +124,16 @@ class OpenSpielCopy(Copy):
             self._state.apply_action(outcomes[min(int(drawn), len(outcomes) - 1)])
 
 
+def tensor_shape(game: Any) -> tuple[int, ...]:
+    """Return the shape of observations: of information states if the game has tensors of them.
+
+    An information state has the history of an agent, so a policy needs no memory.
+    """
+    if game.get_type().provides_information_state_tensor:
+        return tuple(game.information_state_tensor_shape())
+    return tuple(game.observation_tensor_shape())
+
+
 def _pyspiel() -> Any:
     """Import OpenSpiel when a game is made, because its import is slow and other environments do not need it."""
     return importlib.import_module("pyspiel")
@@ -140,9 +148,10 @@ def game_stake(game: Any) -> float | None:
     return float(stake) if 0 < stake < np.inf else None
 
 
-def load_game(game: str) -> Any:
-    """Load a game. Raises ValueError, naming `env.game`, with the reason in one line if it cannot be played here."""
+def load_game(game: str | int) -> Any:
+    """Load a game; a name may be a number (2048). Raises ValueError, naming `env.game`, if it cannot be played here."""
     pyspiel = _pyspiel()
+    game = str(game)
     name = game.split("(")[0]
     if name not in pyspiel.registered_names():
         near = difflib.get_close_matches(name, pyspiel.registered_names(), n=3)
@@ -150,8 +159,11 @@ def load_game(game: str) -> Any:
         raise ValueError(f"env.game={game!r}: OpenSpiel has no game {name!r}; {hint}")
     try:
         loaded = pyspiel.load_game(game)
-    except pyspiel.SpielError as error:
-        raise ValueError(f"env.game={game!r}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # SpielError, or what C++ raises for a missing parameter: "map::at"
+        kinds = {kind.short_name: kind for kind in pyspiel.registered_games()}
+        parameters = ", ".join(sorted(kinds[name].parameter_specification))
+        needed = f"; its parameters: {parameters}" if parameters else ""
+        raise ValueError(f"env.game={game!r} cannot be loaded: {' '.join(str(error).split())}{needed}") from error
     # Games that load, but that the contract cannot represent or whose matches a seed cannot reproduce.
     kind = loaded.get_type()
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
@@ -160,4 +172,8 @@ def load_game(game: str) -> Any:
         raise ValueError(f"env.game={game!r} draws chance outcomes inside the game, so no seed can reproduce a match")
     if not (kind.provides_information_state_tensor or kind.provides_observation_tensor):
         raise ValueError(f"env.game={game!r} has no observations as tensors")
+    try:
+        tensor_shape(loaded)
+    except pyspiel.SpielError as error:
+        raise ValueError(f"env.game={game!r} has no observations as tensors: {' '.join(str(error).split())}") from error
     return loaded

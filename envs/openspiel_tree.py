@@ -19,6 +19,8 @@ from marl_app.envs.openspiel_adapter import OpenSpielCopy, game_stake, load_game
 
 TERMINAL, CHANCE = -4, -1  # OpenSpiel's player ids of terminal and chance nodes
 MAX_HISTORIES = 1_000_000
+MAX_BYTES = 2**28
+"""Size of the table up to which a tree is enumerated: chess has few thousand nodes within it, and is refused soon."""
 
 
 class OpenSpielTree(BatchedEnv):
@@ -28,15 +30,15 @@ class OpenSpielTree(BatchedEnv):
 
     Observation: float32, the information state tensor of the game if it has one, else its observation tensor. Action:
     OpenSpiel's action id. Where we differ from the adapter: an agent that is not to move observes zeros. Raises
-    ValueError, naming `env.game`, for a game that does not exist, is not turn-based or has more than MAX_HISTORIES
-    histories.
+    ValueError, naming `env.game`, for a game that does not exist, is not turn-based, or has more than MAX_HISTORIES
+    histories or a table of more than MAX_BYTES.
     """
 
     def __init__(self, num_matches: int, game: str, openings: Openings | None = None) -> None:
         self.num_matches = num_matches
         self.openings = openings
-        self.openspiel_game = game
-        self._tree = _cached_tree(game)
+        self.openspiel_game = str(game)
+        self._tree = _cached_tree(str(game))
         players = range(self._tree.returns.shape[1])
         self.agents = tuple(f"player_{player}" for player in players)
         self.sides = tuple((player,) for player in players)
@@ -126,11 +128,15 @@ class _GameTree:
         observation_rows: list[int] = []
         # (state, node of its parent, index of the branch from there): a stack, so the walk is depth-first.
         waiting = [(loaded.new_initial_state(), -1, -1)]
+        size = 0  # bytes of the table so far
         while waiting:
             state, parent, branch = waiting.pop()
             number = len(players)
-            if number >= MAX_HISTORIES:
-                raise ValueError(f"env.game={game!r} has more than {MAX_HISTORIES:,} histories: use env=openspiel")
+            if number >= MAX_HISTORIES or size > MAX_BYTES:
+                limit = (
+                    f"{MAX_HISTORIES:,} histories" if number >= MAX_HISTORIES else f"{MAX_BYTES >> 20} MiB of histories"
+                )
+                raise ValueError(f"env.game={game!r} has more than {limit}, too many for a table: use env=openspiel")
             if parent >= 0:
                 (outcomes if players[parent] == CHANCE else children)[parent][branch] = number
             players.append(TERMINAL if state.is_terminal() else int(state.current_player()))
@@ -146,6 +152,7 @@ class _GameTree:
                 waiting += [(state.child(move), number, place) for place, move in enumerate(moves)]
             elif players[-1] >= 0:
                 seen.append(self.copy.observe_state(state, players[-1]))
+                size += seen[-1].nbytes + 8 * self._actions
                 waiting += [(state.child(move), number, move) for move in state.legal_actions()]
         seen.append(np.zeros_like(seen[0]))  # what chance and terminal nodes show
         self.players, self.returns = np.array(players), np.array(returns)

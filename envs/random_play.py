@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints
+from marl_app.envs.batched import LARGEST_BOUND, Array, BatchedEnv, Bools, Float32s, Group, Ints
 
 
 def rows_by_group(env: BatchedEnv, chosen: Bools) -> Iterator[tuple[int, Ints, Ints, Ints]]:
@@ -55,9 +55,9 @@ def _random_rows(group: Group, count: int, mask: Bools | None, rng: np.random.Ge
 
 
 def _random_points(space: spaces.Box, count: int, rng: np.random.Generator) -> Float32s:
-    """Draw [count, *shape]: uniform between finite bounds; normal and clipped where a bound is infinite."""
+    """Draw [count, *shape]: uniform between bounds; normal and clipped where a bound is infinite or a placeholder."""
     size = (count, *space.shape)
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    bounded = np.maximum(np.abs(space.low), np.abs(space.high)) <= LARGEST_BOUND
     low, high = np.where(bounded, space.low, 0.0), np.where(bounded, space.high, 0.0)
     points = np.where(bounded, rng.uniform(low, high, size), rng.standard_normal(size))
     clipped: Float32s = np.clip(points.astype(np.float32), space.low, space.high)

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from marl_app.players.modules.scale import LARGEST_BOUND
+from marl_app.envs.batched import LARGEST_BOUND
 
 Array = NDArray[Any]
 

@@ -44,6 +44,8 @@ def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
 
 def _bound(values: NDArray[Any]) -> Any:
     """Return a box's bound as JSON: one value if all are equal, else all; as text, because JSON has no infinities."""
+    if values.dtype == np.bool_:
+        values = values.astype(np.int8)
     texts = [repr(value) for value in values.ravel().tolist()]
     return texts[0] if len(set(texts)) == 1 else texts
 

@@ -265,7 +265,7 @@ class StateWithoutState(TicTacToe):
         (ScoresOutOfRange, r"scores outside \[0, 1\]"),
         (ScoresDoNotSum, "the scores of two sides must sum to 1"),
         (SingleSideThatWins, "the scores of a single side must be 0.5"),
-        (NeverEnds, "no match ended within 80 steps"),
+        (NeverEnds, "no match ended within 100 steps: give it a time limit"),
         (UnseededRandomness, "the same seed gave different matches"),
         (ResetsAllMatches, "resetting match 0 changed another match"),
         (IgnoresAnEmptyReset, "resetting no match changed something"),
@@ -277,7 +277,7 @@ class StateWithoutState(TicTacToe):
 )
 def test_a_violation_is_reported_in_one_line(broken, message):
     with pytest.raises(AssertionError, match=message) as caught:
-        check_env(broken, steps=80)
+        check_env(broken, steps=80, max_steps=100)
     assert "\n" not in str(caught.value)
 
 

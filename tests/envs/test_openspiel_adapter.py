@@ -5,6 +5,7 @@ import pyspiel
 import pytest
 
 from marl_app.envs.batched import Openings
+from marl_app.envs.checker import check_env
 from marl_app.envs.openspiel_adapter import OpenSpiel
 from marl_app.envs.random_play import random_actions
 
@@ -184,12 +185,23 @@ def test_stepping_a_match_that_has_ended_is_an_error():
         ("kuhn_poker(cards=3)", "Unknown parameter 'cards'"),
         ("mfg_garnet", "mean-field"),
         ("negotiation", "draws chance outcomes inside the game"),
+        ("nfg_game", "cannot be loaded: map::at; its parameters: filename"),
+        ("crossword", "has no observations as tensors: ObservationTensorShape unimplemented"),
     ],
 )
 def test_an_unsupported_game_is_a_one_line_error_that_names_the_key(game, message):
     with pytest.raises(ValueError, match="env.game=") as caught:
         OpenSpiel(1, game)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_name_of_a_game_may_be_a_number():
+    assert OpenSpiel(1, 2048).openspiel_game == "2048"  # what YAML makes of env.game=2048
+
+
+def test_games_whose_root_is_a_chance_node_pass_the_checker():
+    # The batch and the single match draw different deals from one generator: there is nothing to compare then.
+    check_env(lambda count: OpenSpiel(count, "euchre"), steps=20)
 
 
 def test_openings_need_a_turn_based_game():

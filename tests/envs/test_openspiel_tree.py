@@ -89,6 +89,13 @@ def test_a_game_without_a_small_tree_is_an_error(game, what, monkeypatch):
         OpenSpielTree(1, game)
 
 
+def test_a_table_of_too_many_bytes_is_refused_early(monkeypatch):
+    # A node of chess has 4,674 actions, 37 kB: the limit of histories alone would allow 40 GB.
+    monkeypatch.setattr("marl_app.envs.openspiel_tree.MAX_BYTES", 2**22)
+    with pytest.raises(ValueError, match="env.game='chess' has more than 4 MiB of histories"):
+        OpenSpielTree(1, "chess")
+
+
 def test_an_illegal_action_names_the_match():
     env, rng = OpenSpielTree(3, "leduc_poker"), np.random.default_rng(0)
     env.reset(rng)

@@ -15,12 +15,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from marl_app.envs.batched import LARGEST_BOUND
+
 Float32s = NDArray[np.float32]
 
 LARGEST_UNSCALED = {"integer": 1.0, "float": 10.0}
 """Bounds up to this size are left alone: one-hot boards, angles, velocities."""
-LARGEST_BOUND = 1e6
-"""Larger bounds are placeholders: divided by them, real observations would all be 0."""
 
 
 class Scaling(NamedTuple):
