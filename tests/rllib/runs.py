@@ -27,7 +27,7 @@ SMALL_RUN = (
     "runtime.num_envs_per_env_runner=32",
     "runtime.opponent_slots=4",
     "runtime.pipeline=false",
-    "callbacks=[league,metrics]",
+    "callbacks=[league]",
 )
 """512 env steps per update, played by the driver; a snapshot every 1,000 agent steps, about every third update."""
 
@@ -52,7 +52,7 @@ SMALL_TEAM = (
     "runtime.num_env_runners=0",
     "runtime.num_envs_per_env_runner=32",
     "runtime.pipeline=false",
-    "callbacks=[league,metrics]",
+    "callbacks=[league]",
 )
 """Each iteration: one two-step match in each of 32 environments, eight gradient steps, all actions at random."""
 

@@ -33,6 +33,7 @@ from torch.nn.functional import huber_loss, log_softmax
 
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.rllib.gradients import clip_and_step
+from marl_app.rllib.seeding import seed_learner
 
 
 class MinibatchPPOLearner(PPOTorchLearner):
@@ -46,6 +47,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
     def build(self) -> None:
         """As RLlib, on one thread: processes with several threads each run several times slower on a few cores."""
         torch.set_num_threads(1)
+        seed_learner(self.config)
         super().build()
 
     def _make_modules_ddp_if_necessary(self) -> None:

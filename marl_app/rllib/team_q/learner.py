@@ -26,6 +26,7 @@ from marl_app.players.modules.actor_critic import ACTION_MASK, LENGTHS, MEMORY, 
 from marl_app.players.modules.epsilon_greedy import ILLEGAL
 from marl_app.players.networks import Network
 from marl_app.rllib.gradients import clip_and_step
+from marl_app.rllib.seeding import seed_learner
 from marl_app.rllib.team_q.collector import CLOSING, PER_SEGMENT, TEAM
 
 Batch = Mapping[str, Mapping[str, Tensor]]
@@ -41,6 +42,7 @@ class TeamLearner(TorchLearner):
     def build(self) -> None:
         """As RLlib, on one thread (see `MinibatchPPOLearner`), and copy the networks as targets."""
         torch.set_num_threads(1)
+        seed_learner(self.config)
         self._mixer_id = self.config.module_id(TEAM)
         self._network_ids = [(network, self.config.module_id(network.name)) for network in self.config.spec.networks]
         self._all_ids = [self._mixer_id, *(network_id for _, network_id in self._network_ids)]

@@ -76,7 +76,7 @@ class MatchConfig(AlgorithmConfig):
             restart_failed_env_runners=True,
             delay_between_env_runner_restarts_s=runtime.env_runner_restart_delay_s,
         )
-        self.debugging(seed=spec.settings.seed, log_level="ERROR")
+        self.debugging(seed=None, log_level="ERROR")  # `seed_learner` uses the run's seed
         ids = [module_id for learner in spec.learner_shares for module_id in spec.module_ids(learner).values()]
         # A tuple: in the order of a set the networks would get other initial weights in each process.
         self.multi_agent(policies=tuple(ids), policy_mapping_fn=_unused_mapping)
