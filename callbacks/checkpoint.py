@@ -35,6 +35,10 @@ class SaveCheckpoints(MatchCallback):
                 return self._save(algorithm)
         return None
 
+    def on_stop(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> CallbackResult | None:
+        """Save the last weights before they are evaluated, which may take long."""
+        return self.on_run_end(algorithm=algorithm, status=status)
+
     def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> CallbackResult | None:
         """Save the end of the run, unless it failed or was interrupted in the middle of an iteration."""
         if status != "failed" and not algorithm.mid_iteration:

@@ -20,6 +20,7 @@ from marl_app import __version__
 from marl_app.config.compose import check, compose_job, to_config
 from marl_app.config.errors import ConfigError
 from marl_app.config.explain import explain
+from marl_app.config.record import prepare_record
 from marl_app.config.register import register
 from marl_app.config.resume import expand
 from marl_app.config.search_path import with_search_path
@@ -33,6 +34,7 @@ def main(cfg: DictConfig) -> float:
     """Run one job and return its objective, which sweepers compare."""
     try:
         config = to_config(cfg)
+        prepare_record(cfg)
         from marl_app.run import run
 
         return run(config)

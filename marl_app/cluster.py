@@ -42,10 +42,14 @@ def join_cluster(config: Config, **settings: Any) -> None:
             "hydra.run.dir: the run directory is in the job's copy of the working directory, which Ray may delete: "
             'set MARL_RUNS to a permanent folder (--runtime-env-json \'{"env_vars": {"MARL_RUNS": "/shared/runs"}}\')'
         )
-    # RAY_ADDRESS takes the place of `auto`, as in Ray itself; here it is checked before `ray.init` waits for it.
+    # RAY_ADDRESS takes the place of `auto`, as in Ray itself; here it is required, and checked before `ray.init` waits.
     address = config.runtime.address or AUTO
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS") or AUTO
+    if address == AUTO:
+        raise ConfigError(
+            f"runtime.address=auto: no cluster is named, and any Ray on this machine may be another person's: {_FIX}"
+        )
     key = f"runtime.address={config.runtime.address}" + (f" (RAY_ADDRESS={address})" if address != AUTO else "")
     _check_reachable(address, key)
     try:
@@ -54,7 +58,6 @@ def join_cluster(config: Config, **settings: Any) -> None:
         line = str(error).strip().partition("\n")[0].rstrip(".")
         token = "; a cluster with token authentication needs RAY_AUTH_MODE=token here" if address != AUTO else ""
         raise ConfigError(f"{key}: {line or type(error).__name__}: {_FIX}{token}") from error
-    # `auto` joins any Ray on this machine, even that of another run: log which one.
     gcs_address = ray.get_runtime_context().gcs_address
     logger.info("joined the Ray cluster at %s with %d nodes", gcs_address, len(_alive()))
     for warning in cluster_warnings(config):
@@ -65,9 +68,7 @@ _FIX = "start a cluster with `ray start --head`, give RAY_ADDRESS=host:port of i
 
 
 def _check_reachable(address: str, key: str) -> None:
-    """Raise ConfigError if `address` is not host:port, or nothing listens there. `auto` is not checked."""
-    if address == AUTO:
-        return
+    """Raise ConfigError if `address` is not host:port, or nothing listens there."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
         raise ConfigError(

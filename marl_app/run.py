@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from marl_app.config.errors import ConfigError
+from marl_app.config.record import write_record
 from marl_app.config.schema import Config, RuntimeConfig, available_cores
 
 NAMESPACE = "marl_app"
@@ -23,7 +24,10 @@ def run(config: Config) -> float:
 
     random.seed(config.seed)
     np.random.seed(config.seed)
-    return task(config)(config)
+    made = task(config)
+    if not getattr(getattr(made, "func", made), "accepts_job", False):  # training decides later whether it accepts
+        write_record()
+    return made(config)
 
 
 @contextmanager

@@ -53,6 +53,13 @@ def test_an_unreachable_cluster_is_an_error_within_seconds(tmp_path, monkeypatch
         assert time.monotonic() - began < 5
 
 
+def test_a_cluster_that_nobody_named_is_not_joined(tmp_path, monkeypatch):
+    # Ray itself would join whatever runs on this machine.
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ConfigError, match="runtime.address=auto: no cluster is named"):
+        join_cluster(load(["runtime=cluster"], output_dir=str(tmp_path)))
+
+
 def test_a_run_directory_that_is_deleted_with_the_job_is_refused(tmp_path):
     config = load(["runtime=cluster"], output_dir=str(tmp_path / "_ray_pkg_0123" / "runs" / "league"))
     with pytest.raises(ConfigError, match="hydra.run.dir.*MARL_RUNS"):

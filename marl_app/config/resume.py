@@ -10,7 +10,7 @@ they no longer compose to the recorded configuration; the recorded values are th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,31 @@ def _inherited(overrides: Sequence[str], parsed: Sequence[Override], run: Overri
 
 
 def _merged(recorded: Sequence[str], overrides: Sequence[str], parsed: Sequence[Override]) -> dict[str, str]:
-    """Return recorded and given overrides by key; for the same key the later one replaces the earlier."""
+    """Return recorded and given overrides by key; for the same key the later one replaces the earlier.
+
+    A deletion (`~key`) takes back what recorded overrides have added at or below the key; if there was nothing else, it
+    is dropped, because Hydra refuses to delete what does not exist.
+    """
     merged: dict[str, str] = {}
+    added: set[str] = set()  # keys of `merged` whose override adds them
     for line, override in [*zip(recorded, _parse(recorded), strict=True), *zip(overrides, parsed, strict=True)]:
-        merged[_name(override)] = str(line)
+        name = _name(override)
+        if override.is_delete():
+            below = {other for other in added if other == name or other.startswith(f"{name}.")}
+            for other in below:
+                del merged[other]
+            added -= below
+            if below and not _exists(name, merged.values()):
+                continue
+        elif override.is_add() or override.is_force_add():
+            added.add(name)
+        merged[name] = str(line)
     return merged
+
+
+def _exists(key: str, overrides: Iterable[str]) -> bool:
+    """Return whether the configuration that these overrides compose to has a key."""
+    return OmegaConf.select(compose_job([*overrides]), key) is not None
 
 
 def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:

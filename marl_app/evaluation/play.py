@@ -15,6 +15,13 @@ from gymnasium import spaces
 from marl_app.envs.batched import Array, BatchedEnv, Float32s, Group, Ints
 from marl_app.players.policy import Follower, Policy, best_legal
 
+MAX_MATCH_STEPS = 20_000
+"""Env steps after which a match counts as endless. Random games of chess take up to a few thousand."""
+
+
+class MatchTooLongError(RuntimeError):
+    """Matches do not end under the players that are measured."""
+
 
 class Played(NamedTuple):
     """Results of B matches: the scores of sides, float32 [B, sides] in [0, 1], and returns of agents, [B, agents].
@@ -53,7 +60,7 @@ def play_with_returns(
 
     seats: int64 [B, sides], the index into `players` of the player on each side of each match.
     greedy: passed to the policies; followers ignore it.
-    Raises ValueError for seats of another shape.
+    Raises ValueError for seats of another shape, MatchTooLongError if a match has not ended after 20,000 steps.
     """
     if seats.shape != (env.num_matches, len(env.sides)):
         raise ValueError(f"seats must be [{env.num_matches}, {len(env.sides)}], not {list(seats.shape)}")
@@ -72,9 +79,16 @@ def play_with_returns(
         if not isinstance(player, Follower) and player.memory_size
     }
     running = np.ones(env.num_matches, np.bool_)  # [B] True until a match's first end
+    steps = 0
     scores = np.zeros(seats.shape, np.float32)
     returns = np.zeros(player_of.shape, np.float32)
     while running.any():
+        if steps == MAX_MATCH_STEPS:
+            raise MatchTooLongError(
+                f"{int(running.sum())} of {env.num_matches} matches have not ended after {steps:,} steps: these "
+                "players may go on forever; give the environment a limit of steps"
+            )
+        steps += 1
         # All matches step together, so a match that ended is reset and steps on; its agents take idle actions and its
         # rewards and scores are ignored.
         acting = env.acting()

@@ -11,6 +11,7 @@ from typing import Any
 
 from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
+from marl_app.config.record import write_record
 from marl_app.config.schema import Config
 from marl_app.evaluation.team import TEAM
 from marl_app.metrics.summary import write_summary
@@ -38,9 +39,12 @@ def train(config: Config) -> float:
     if not config.resume and checkpoints.has_checkpoints(directory / "checkpoints"):
         raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
     rllib = build(config)
+    if saved is None:
+        write_record()
     with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
         if saved is not None:
             _continue(algorithm, saved)
+            write_record()
         # What lies behind the checkpoint is played again; without one, what a run left that died before its first.
         algorithm.records.truncate(algorithm.iteration)
         status = FAILED
@@ -49,11 +53,15 @@ def train(config: Config) -> float:
         except KeyboardInterrupt:
             status = INTERRUPTED
         finally:
+            stop["ending"] = True
             _end(algorithm, status, directory)
     if status == INTERRUPTED or stop["requested"]:  # at the last moment, it did not interrupt the run
         raise KeyboardInterrupt  # so that a sweep ends too
     team = algorithm.anchors.get(TEAM)
     return team["agent_return"] if team else _elo(algorithm) or 0.0
+
+
+train.accepts_job = True  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -86,11 +94,14 @@ def _iterate(algorithm: MatchAlgorithm, stop: dict[str, bool]) -> str:
 
 @contextmanager
 def _stop_requests() -> Iterator[dict[str, bool]]:
-    """`["requested"]` becomes True at Ctrl-C or SIGTERM; the iteration is finished first. A second interrupts it."""
-    stop = {"requested": False}
+    """`["requested"]` becomes True at Ctrl-C or SIGTERM; the iteration is finished first. A second interrupts it.
+
+    While the run is ending (`["ending"]`), the first one interrupts what takes long: the last evaluation.
+    """
+    stop = {"requested": False, "ending": False}
 
     def request(number: int, frame: Any) -> None:
-        if stop["requested"]:
+        if stop["requested"] or stop["ending"]:
             raise KeyboardInterrupt
         stop["requested"] = True
         print("\nstopping after this iteration; once more to stop at once", flush=True)
@@ -106,6 +117,7 @@ def _stop_requests() -> Iterator[dict[str, bool]]:
 def _end(algorithm: MatchAlgorithm, status: str, directory: Path) -> None:
     """Callbacks, `summary.json` (even if a callback fails), and the last lines."""
     try:
+        algorithm.events.fire("on_stop", status=status)  # saves; the end of a run may take long
         algorithm.events.fire("on_run_end", status=status)
         algorithm.records.flush()
     finally:

@@ -15,12 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 DRIVER = """
 import atexit, dataclasses, json, runpy, sys, types
 from marl_app.config.errors import ConfigError
+from marl_app.config.record import write_record
 
 def run(config):
     if config.name == "late":
         raise ConfigError("env.sides: player_1 is on no side")
     if config.name == "broken":
         raise RuntimeError("the simulation exploded")
+    write_record()
     print("RUN", json.dumps(dataclasses.asdict(config)))
     return 1.0
 
@@ -156,6 +158,23 @@ def test_resume_continues_in_the_same_directory_and_a_bad_value_changes_nothing(
     assert (config["name"], config["seed"], config["output_dir"]) == ("self_play", 4, directory)
     assert config["stop"]["iterations"] == 5 and config["resume"] == directory
     assert len(list((tmp_path / "runs" / "self_play").iterdir())) == 1
+
+
+def test_a_refused_command_leaves_every_byte_of_a_run(tmp_path):
+    # Another network, as `model.hidden=[32]`, is refused after the configuration has been composed and checked.
+    directory = Path(runs(call(tmp_path, "+experiment=self_play"))[0]["output_dir"])
+
+    def content():
+        return {path: path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+    before = content()
+    assert len(before) >= 3
+    assert call(tmp_path, f"resume={directory}", "name=late").returncode == 2
+    assert call(tmp_path, "+experiment=league", "name=late", f"hydra.run.dir={directory}").returncode == 2
+    assert content() == before
+    # Accepted, the command is recorded.
+    assert call(tmp_path, f"resume={directory}", "seed=5").returncode == 0
+    assert content().keys() == before.keys() and content() != before
 
 
 def test_flags_may_be_anywhere(tmp_path):

@@ -89,6 +89,17 @@ def test_recorded_values_replace_those_of_a_changed_conf(recorded):
     )  # the override given now replaces both
 
 
+def test_what_was_added_can_be_taken_away(recorded):
+    directory = recorded(["+experiment=league", "+league.guests.r=random", "+league.learners.spy.role=main_exploiter"])
+    config, lines = resumed(directory, "~league.guests.r", "~league.learners.spy")
+    assert not config.league.guests and list(config.league.learners) == ["main"]
+    assert not [line for line in lines if "guests" in line or "spy" in line]
+    # A key that conf/ has, and that an override has changed, is deleted; one that nothing has is still an error.
+    directory = recorded(["+experiment=league", "callbacks.alarms.thresholds.cycling.rise=0.5"])
+    config, lines = resumed(directory, "~callbacks.alarms.thresholds.cycling")
+    assert "cycling" not in config.callbacks["alarms"]["thresholds"] and "~callbacks" in "".join(lines)
+
+
 def test_an_unchanged_conf_needs_no_extra_overrides(recorded):
     _, lines = resumed(recorded(["+experiment=league"]))
     assert not [line for line in lines if line.startswith("++")]

@@ -6,7 +6,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import BatchedEnv, Group, Step
 from marl_app.envs.connect_four import ConnectFour
-from marl_app.evaluation.play import play_matches
+from marl_app.evaluation.play import MatchTooLongError, play_matches
 from marl_app.players.policy import RandomPolicy
 
 
@@ -53,6 +53,20 @@ class Countdown(BatchedEnv):
         assert (self.left[matches] == 0).all()
         won = ((matches < self.num_matches // 2) & (self.starts[matches] == 1)).astype(np.float32)
         return np.stack([won, 1 - won], axis=1)
+
+
+class Endless(Countdown):
+    """The same, but no match ends."""
+
+    def step(self, actions, rng):
+        self.left += 1
+        return super().step(actions, rng)
+
+
+def test_matches_that_do_not_end_are_an_error(monkeypatch):
+    monkeypatch.setattr("marl_app.evaluation.play.MAX_MATCH_STEPS", 50)
+    with pytest.raises(MatchTooLongError, match="4 of 4 matches have not ended after 50 steps.*a limit of steps"):
+        play_matches(Endless(4), [Recorder()], np.zeros((4, 2), np.int64), np.random.default_rng(0), greedy=True)
 
 
 class Recorder:

@@ -11,6 +11,7 @@ comes after all other events of an iteration, so that what a callback answers is
     on_fragment        experience has arrived, and its results are in the league
     on_train_result    RLlib's: an iteration is over
     on_report          what the others answered, for those that show or store it
+    on_stop            training is over: save first what the end of the run could lose
     on_run_end         the run ends, however it ends
 """
 
@@ -45,6 +46,9 @@ class MatchCallback(RLlibCallback):
 
     def on_report(self, *, algorithm: MatchAlgorithm, report: RunReport, **kwargs: Any) -> None:
         """After other events: show or store what callbacks answered."""
+
+    def on_stop(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> Answer:
+        """Once, after training and before `on_run_end`: `status` is finished, interrupted or failed."""
 
     def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> Answer:
         """Once, when the run ends: `status` is finished, interrupted or failed."""
