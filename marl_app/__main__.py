@@ -25,6 +25,7 @@ from marl_app.config.register import register
 from marl_app.config.resume import expand
 from marl_app.config.search_path import with_search_path
 from marl_app.config.tree import CONF
+from marl_app.lasting_stream import LastingStream
 
 register()
 
@@ -104,6 +105,7 @@ def command_line() -> None:
         return
     if not sys.flags.safe_path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra catches errors, prints them and exits with 1
     try:
         sys.argv[1:] = prepare(sys.argv[1:])
@@ -111,8 +113,9 @@ def command_line() -> None:
         fail(error)
     try:
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)  # the shell's code for Ctrl-C; the run has saved its state
+    except KeyboardInterrupt as interrupt:
+        # The shell's code for the signal, 130 for Ctrl-C; the run has saved its state.
+        sys.exit(128 + (interrupt.args[0] if interrupt.args else 2))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from marl_app.metrics.files import replacing, to_json
 
 KEYS = {
-    "status": "How the run ended: finished, interrupted or failed.",
+    "status": "How the run ended: finished, interrupted, failed, or killed (its process ended without warning).",
     "seconds": "Wall-clock seconds in training, including those before a resume.",
     "iterations": "Number of finished iterations.",
     "env_steps": "Total env steps.",

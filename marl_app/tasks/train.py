@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,12 @@ from marl_app.rllib.training.checkpoint import load_checkpoint
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.run import ray_session
 from marl_app.runs import checkpoints
+from marl_app.runs.lock import RunInUseError, run_lock
 from marl_app.store.outbox import count_queued
+from marl_app.watch import watched
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C; a machine or a cluster that stops; a closed terminal."""
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 
 
@@ -39,8 +43,18 @@ def train(config: Config) -> float:
     if not config.resume and checkpoints.has_checkpoints(directory / "checkpoints"):
         raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
     rllib = build(config)
-    if saved is None:
-        write_record()
+    with ExitStack() as contexts:
+        try:
+            contexts.enter_context(run_lock(directory))
+        except RunInUseError as error:
+            raise ConfigError(f"hydra.run.dir: {error}") from error
+        if saved is None:
+            write_record()
+        contexts.enter_context(watched(directory))
+        return _train(config, rllib, saved, directory)
+
+
+def _train(config: Config, rllib: MatchConfig, saved: checkpoints.Checkpoint | None, directory: Path) -> float:
     with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
         if saved is not None:
             _continue(algorithm, saved)
@@ -56,7 +70,7 @@ def train(config: Config) -> float:
             stop["ending"] = True
             _end(algorithm, status, directory)
     if status == INTERRUPTED or stop["requested"]:  # at the last moment, it did not interrupt the run
-        raise KeyboardInterrupt  # so that a sweep ends too
+        raise KeyboardInterrupt(stop["signal"])  # so that a sweep ends too
     team = algorithm.anchors.get(TEAM)
     return team["agent_return"] if team else _elo(algorithm) or 0.0
 
@@ -84,7 +98,7 @@ def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint) -> None:
     algorithm.events.message(f"continues {saved.path} at iteration {algorithm.iteration}")
 
 
-def _iterate(algorithm: MatchAlgorithm, stop: dict[str, bool]) -> str:
+def _iterate(algorithm: MatchAlgorithm, stop: dict[str, Any]) -> str:
     while (algorithm.share_done() or 0.0) < 1.0:
         if stop["requested"]:
             return INTERRUPTED
@@ -93,20 +107,21 @@ def _iterate(algorithm: MatchAlgorithm, stop: dict[str, bool]) -> str:
 
 
 @contextmanager
-def _stop_requests() -> Iterator[dict[str, bool]]:
-    """`["requested"]` becomes True at Ctrl-C or SIGTERM; the iteration is finished first. A second interrupts it.
+def _stop_requests() -> Iterator[dict[str, Any]]:
+    """`["requested"]` becomes True at one of `STOP_SIGNALS`; the iteration is finished first. A second interrupts it.
 
     While the run is ending (`["ending"]`), the first one interrupts what takes long: the last evaluation.
     """
-    stop = {"requested": False, "ending": False}
+    stop: dict[str, Any] = {"requested": False, "ending": False, "signal": signal.SIGINT}
 
     def request(number: int, frame: Any) -> None:
+        stop["signal"] = number
         if stop["requested"] or stop["ending"]:
             raise KeyboardInterrupt
         stop["requested"] = True
         print("\nstopping after this iteration; once more to stop at once", flush=True)
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request) for number in STOP_SIGNALS}
     try:
         yield stop
     finally:

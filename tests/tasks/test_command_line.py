@@ -76,7 +76,8 @@ def check_books(folder):
 def test_a_league_writes_all_its_files(tmp_path):
     folder = tmp_path / "run"
     out, err = finish(start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}"))
-    assert "Traceback" not in out + err and "\x1b" not in out  # no control characters in a pipe
+    assert "Traceback" not in out and "\x1b" not in out  # no control characters in a pipe
+    assert not err  # nothing of Ray's or of another library
     assert "finished after" in out and str(folder) in out
 
     ended = summary(folder)
@@ -166,7 +167,12 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     runners = [number for number, command in processes(process.pid).items() if "MatchEnvRunner" in command]
     assert len(runners) == 1
     process.kill()
-    process.communicate()
+    _, err = process.communicate()
+    assert (
+        f"ended without warning (killed, or Ray died); continue at iteration {iteration()} with resume={folder}" in err
+    )
+    ended = summary(folder)
+    assert ended["status"] == "killed" and ended["iterations"] >= iteration()
     killed_at = latest_checkpoint(checkpoints).state.to_json()
     wait_for_end(runners)  # env runners end with the driver
 

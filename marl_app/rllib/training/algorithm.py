@@ -29,6 +29,7 @@ from marl_app.rllib.training.cached_standing import CachedStanding
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.rllib.training.disk_errors import DiskErrors
 from marl_app.rllib.training.dispatch import EventDispatcher
+from marl_app.rllib.training.env_runner_group import config_by_value
 from marl_app.rllib.training.events import CallbackResult, Image, RunReport
 from marl_app.rllib.training.report import iteration_report
 from marl_app.rllib.training.requests import make_request
@@ -80,7 +81,8 @@ class MatchAlgorithm(Algorithm):
         self.mid_iteration = False
         self.standing = CachedStanding(self.league, STANDING_MAX_AGE_S)
         self._caches = self.spec.cache.start(self.store)  # before env runners read; held as long as the run lasts
-        super().setup(config)  # builds the env runners, the learner group and the callbacks
+        with config_by_value():
+            super().setup(config)  # builds the env runners, the learner group and the callbacks
         self.events = EventDispatcher(self.callbacks, {"algorithm": self}, self._accept, self._make_report)
         self.disk_errors = DiskErrors(self.counters, self.events.message)
         runtime = settings.runtime
@@ -115,12 +117,12 @@ class MatchAlgorithm(Algorithm):
 
     def training_step(self) -> None:
         """Collect a batch for the learner whose turn it is, and train it. The steps are those of `marl_app.rllib`."""
-        self.mid_iteration = True
         # 1. and 2. Request fragments (`training/requests.py`) and wait until env runners have played a batch.
         began = time.perf_counter()
         fragments = self._sampler.collect()
         wait_seconds = time.perf_counter() - began
         # 3. Count the fragments, record their results in the league, and end the turn of the learner if it is over.
+        self.mid_iteration = True
         self._record(fragments)
         self.stats.wait_seconds = wait_seconds
         # 4. With runtime.pipeline env runners play the next batch while the learner trains, with the weights of now.

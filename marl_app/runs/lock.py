@@ -1,0 +1,55 @@
+"""A lock on a run directory: two processes that write to one run would mix their records and checkpoints.
+
+The lock is the kernel's (`flock`), so it ends with its process, however that ends, and is never stale. Over NFS Linux
+asks the server; a file system without locks is told to the user, and not locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+FILE = ".lock"
+
+
+class RunInUseError(RuntimeError):
+    """Another process trains in this directory; the message says which."""
+
+
+@contextmanager
+def run_lock(directory: Path) -> Iterator[None]:
+    """Hold the lock of a run directory. Raises RunInUseError if another process holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / FILE, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunInUseError(
+                f"{directory} is in use by {_owner(directory)}: stop it, or wait until it ends"
+            ) from None
+        except OSError as error:
+            logger.warning(
+                "%s cannot be locked (%s): make sure that no other process trains in it", directory, error.strerror
+            )
+        file.truncate(0)
+        json.dump({"host": socket.gethostname(), "pid": os.getpid(), "start": time.strftime("%Y-%m-%d %H:%M:%S")}, file)
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def _owner(directory: Path) -> str:
+    try:
+        owner = json.loads((directory / FILE).read_text(encoding="utf-8"))
+        return f"process {owner['pid']} on {owner['host']}, which started at {owner['start']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

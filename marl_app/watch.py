@@ -1,0 +1,82 @@
+"""Notices that a run's process has ended without a word: kill -9, out of memory, or Ray, which ends its driver itself.
+
+A small process waits for the end of the run's process. If that did not say goodbye, it writes `summary.json` with the
+status "killed", and a line that says how to go on. Python code in the run's own process could not do that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+GOODBYE = b"."
+
+
+@contextmanager
+def watched(directory: Path) -> Iterator[None]:
+    """Have this process watched until the context ends; then `summary.json` must have been written."""
+    command = [sys.executable, "-m", __name__, str(directory)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # In a session of its own, because a signal to the group of the run must not end it.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+    assert process.stdin is not None
+    try:
+        yield
+    finally:
+        try:
+            process.stdin.write(GOODBYE)
+            process.stdin.close()
+            process.wait(10)
+        except (OSError, subprocess.TimeoutExpired):
+            process.kill()  # the watcher itself was killed, or hangs: the run goes on
+            process.wait()
+
+
+def main(directory: Path) -> None:
+    """Wait for the end of standard input; without a goodbye before it, write the summary and say how to go on."""
+    if sys.stdin.buffer.read().endswith(GOODBYE):
+        return
+    from marl_app.metrics.summary import KEYS, write_summary
+    from marl_app.runs.checkpoints import latest_checkpoint
+
+    summary: dict[str, Any] = dict.fromkeys(KEYS)
+    checkpoint = latest_checkpoint(directory / "checkpoints")
+    summary |= {"anchors": {}, "exploitability": {}, "status": "killed", **_progress(directory)}
+    summary["checkpoint"] = None if checkpoint is None else str(checkpoint.path)
+    write_summary(directory / "summary.json", summary)
+    if checkpoint is None:
+        how = "it has no checkpoint yet: start it again"
+    else:
+        how = f"continue at iteration {checkpoint.state.iteration} with resume={directory}"
+    print(f"marl_app: the run's process ended without warning (killed, or Ray died); {how}", file=sys.stderr)
+
+
+def _progress(directory: Path) -> dict[str, Any]:
+    """Return what the last whole line of `progress.jsonl` says of the run's totals."""
+    try:
+        lines = (directory / "progress.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            values = json.loads(line)
+            return {
+                "seconds": values["seconds"],
+                "iterations": int(values["iteration"]),
+                "env_steps": int(values["steps/env_steps"]),
+                "trained_agent_steps": int(values["steps/trained_agent_steps"]),
+                "pool_size": int(values["league/pool_size"]),
+            }
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that was cut short
+    return {}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

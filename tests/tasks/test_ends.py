@@ -1,0 +1,141 @@
+"""How runs end in practice: signals, closed pipes, kills, and a second process in the directory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from marl_app.runs.lock import RunInUseError, run_lock
+from marl_app.tasks.train import STOP_SIGNALS, _stop_requests
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def python(code, *arguments, **settings):
+    """The finished process of some code."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        timeout=60,
+        capture_output=True,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_the_first_signal_requests_a_stop_and_the_second_interrupts(number, capsys):
+    with pytest.raises(KeyboardInterrupt), _stop_requests() as stop:
+        os.kill(os.getpid(), number)
+        assert stop["requested"] and stop["signal"] == number
+        assert "stopping after this iteration" in capsys.readouterr().out
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # as before
+
+
+def test_while_a_run_ends_the_first_signal_interrupts():
+    with pytest.raises(KeyboardInterrupt), _stop_requests() as stop:
+        stop["ending"] = True  # the last evaluation may never end
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_exit_codes_are_those_of_the_shell(number, code):
+    driver = f"""
+import sys, types
+def run(config):
+    raise KeyboardInterrupt({int(number)})
+sys.modules["marl_app.run"] = types.ModuleType("marl_app.run")
+sys.modules["marl_app.run"].run = run
+sys.argv = ["marl_app", "hydra.run.dir=" + sys.argv[1]]
+from marl_app.__main__ import command_line
+command_line()
+"""
+    assert python(driver, "/tmp").returncode == code
+
+
+def test_output_outlasts_its_reader(tmp_path):
+    # As `python -m marl_app ... | head -1`: the pipe is closed while the run goes on.
+    code = """
+import sys, time
+from marl_app.lasting_stream import LastingStream
+sys.stdout = LastingStream(sys.stdout)
+for number in range(2000):
+    print("line", number, flush=True)
+    time.sleep(0.0002)
+open(sys.argv[1], "w").write("the run went on")
+"""
+    command = f"{sys.executable} -c '{code}' {tmp_path}/end | head -1; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (tmp_path / "end").read_text() == "the run went on"
+    assert (result.returncode, result.stdout, result.stderr) == (0, "line 0\n", "")
+
+
+def test_a_directory_is_locked_against_a_second_process(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from marl_app.runs.lock import run_lock
+with run_lock(Path(sys.argv[1])):
+    print("locked")
+"""
+    with run_lock(tmp_path):
+        refused = python(code, tmp_path)
+        assert refused.returncode == 1 and not refused.stdout
+        assert f"{tmp_path} is in use by process {os.getpid()} on " in refused.stderr
+        with pytest.raises(RunInUseError), run_lock(tmp_path):
+            pass
+    assert python(code, tmp_path).stdout == "locked\n"
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from marl_app.runs.lock import run_lock
+with run_lock(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert python(code, tmp_path).returncode == -signal.SIGKILL
+    assert json.loads((tmp_path / ".lock").read_text())["pid"]  # what it wrote is still there
+    with run_lock(tmp_path):
+        pass
+
+
+WATCHED = """
+import os, signal, sys
+from pathlib import Path
+from marl_app.watch import watched
+with watched(Path(sys.argv[1])):
+    if sys.argv[2] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if sys.argv[2] == "exit":
+        os._exit(1)  # as Ray ends a driver whose raylet has died
+"""
+
+
+@pytest.mark.parametrize("end", ["kill", "exit"])
+def test_a_process_that_ends_without_warning_gets_a_summary(tmp_path, end):
+    line = {
+        "seconds": 3.0,
+        "iteration": 7,
+        "steps/env_steps": 700,
+        "steps/trained_agent_steps": 1400,
+        "league/pool_size": 2,
+    }
+    (tmp_path / "progress.jsonl").write_text(json.dumps(line) + '\n{"seconds": 4.0, "iter')
+    # The watcher inherits standard error: the pipe is closed when it has written its line.
+    result = python(WATCHED, tmp_path, end)
+    assert "ended without warning (killed, or Ray died); it has no checkpoint yet" in result.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["iterations"], summary["env_steps"]) == ("killed", 7, 700)
+
+
+def test_a_process_that_ends_as_it_should_is_left_alone(tmp_path):
+    result = python(WATCHED, tmp_path, "no")
+    assert result.returncode == 0 and not result.stderr
+    assert not (tmp_path / "summary.json").exists()
