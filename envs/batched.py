@@ -37,8 +37,8 @@ Float32s = NDArray[np.float32]
 Array = NDArray[Any]
 LARGEST_BOUND = 1e6
 """Larger bounds of a Box are placeholders, and treated as if there were none."""
-LARGEST_REWARD = 1e9
-"""A larger reward is taken for an error of the environment: in a running variance it would drown all others."""
+LARGEST_REWARD = LARGEST_OBSERVATION = 1e9
+"""Larger numbers are taken for errors of the environment: in a running variance one would drown all others."""
 ActionSpace = spaces.Discrete[np.int64] | spaces.MultiDiscrete | spaces.Box
 
 

@@ -11,6 +11,13 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
+MOST_SKIPPED = 100
+"""Gradient steps in a row that may be skipped."""
+
+
+class NonFiniteGradientError(RuntimeError):
+    """Training does nothing any more; the message says why."""
+
 
 def clip_gradients(parameters: Sequence[Tensor], bound: float | None, by: str) -> Tensor:
     """Clip the gradients by RLlib's `grad_clip` and `grad_clip_by`. Return their global norm before clipping, []."""
@@ -31,11 +38,23 @@ def clip_gradients(parameters: Sequence[Tensor], bound: float | None, by: str) -
 def clip_and_step(optimizer: Any, parameters: Sequence[Tensor], bound: float | None, by: str, module_id: str) -> Tensor:
     """Clip the gradients and make the optimizer's step. Return the global norm before clipping, [].
 
-    A gradient that is not finite would destroy the weights: that step is skipped, with a warning.
+    A gradient that is not finite would destroy the weights: that step is skipped, with a warning. `optimizer.skipped`
+    counts such steps since the last good one.
+
+    Raises NonFiniteGradientError after MOST_SKIPPED of them in a row.
     """
     norm = clip_gradients(parameters, bound, by)
     if torch.isfinite(norm):
         optimizer.step()
-    else:
+        optimizer.skipped = 0
+        return norm
+    optimizer.skipped = getattr(optimizer, "skipped", 0) + 1
+    if optimizer.skipped == 1:
         logger.warning("the gradient of %s is not finite: this step is skipped", module_id)
+    if optimizer.skipped >= MOST_SKIPPED:
+        raise NonFiniteGradientError(
+            f"{MOST_SKIPPED} gradients of {module_id} in a row were not finite, so that nothing is learned: lower "
+            "algorithm.lr, or look for rewards or observations of extreme size (algorithm.normalize_rewards, "
+            "model.normalize_observations); the last checkpoint has the weights before"
+        )
     return norm

@@ -1,8 +1,8 @@
 """A store that may be unavailable for a while: publishes wait in a folder until they can be delivered.
 
-Every blob and note is first written durably to the folder, and removed from it once the store has it. So a publish
-neither fails nor is lost while the store is down or if this process dies: the next process that opens the folder
-delivers it. If the folder has no room, the publish goes directly to the store; it fails only if that fails as well.
+Every blob and note is first written durably to the folder, and removed from it once the store gives it back. So a
+publish neither fails nor is lost while the store is down or if this process dies: the next process that opens the
+folder delivers it. If the folder has no room, the publish goes directly to the store; it fails only if that fails too.
 """
 
 from __future__ import annotations
@@ -124,8 +124,13 @@ class Outbox:
                 except (KeyError, CorruptBlob) as error:  # delivered by another process, or quarantined
                     logger.error("cannot deliver %s: %s", digest, error)
                     continue
-                # Remove the file only after the store has the blob; a crash in between only repeats the put.
+                # Remove the file only after the store has the blob; a crash in between only repeats the put. A store
+                # may accept a put and not keep it, so the blob is read back once, and its digest checked.
                 self.store.put(blob)
+                try:
+                    self.store.get(digest)
+                except (KeyError, CorruptBlob) as error:
+                    raise Unavailable(f"the store accepted snapshot {digest} and does not have it") from error
                 (self._folder.path / digest).unlink(missing_ok=True)
             for kind in KINDS:
                 for name, content in self._folder.notes(kind).items():

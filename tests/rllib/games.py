@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import BatchedEnv, Group, Openings, Step, scores_from_returns
 from marl_app.envs.matrix_game import MatrixGame
+from marl_app.envs.two_step import TwoStep
 
 RPS = [[0, -1, 1], [1, 0, -1], [-1, 1, 0]]
 
@@ -266,6 +267,39 @@ class Faulty(MatrixGame):
         if fault is not None:
             raise RuntimeError("the simulation exploded")
         return super().step(actions, rng)
+
+
+class BadNumbers(MatrixGame):
+    """Rock-paper-scissors that hands out one bad number: `what` is reward, observation or scores."""
+
+    def __init__(self, num_matches: int, what: str, value: float) -> None:
+        super().__init__(num_matches, RPS)
+        self._what, self._value = what, value
+
+    def observe(self, matches, agents):
+        seen = super().observe(matches, agents)
+        if self._what == "observation":
+            seen[-1] = self._value
+        return seen
+
+    def step(self, actions, rng):
+        step = super().step(actions, rng)
+        if self._what == "reward":
+            step.rewards[1, 0] = self._value
+        return step
+
+    def scores(self, matches):
+        scores = super().scores(matches)
+        if self._what == "scores":
+            scores[0, 1] = self._value
+        return scores
+
+
+class Leaves(TwoStep):
+    """The two-step game, whose second agent need not act in the second step."""
+
+    def acting(self):
+        return super().acting() & ((self._state_index == 0)[:, None] | [True, False])
 
 
 class Uneven(MatrixGame):

@@ -28,7 +28,6 @@ NESTED = spaces.Dict(
 OBSERVATIONS = {
     "scalar": spaces.Box(0, 1, (), np.float32),
     "bool": spaces.Box(0, 1, (3,), np.bool_),
-    "empty": spaces.Box(0, 1, (0,), np.float32),
     "uint16": spaces.Box(0, 100, (3,), np.uint16),
     "discrete": spaces.Discrete(4, start=1),
     "multi_binary": spaces.MultiBinary([2, 3]),

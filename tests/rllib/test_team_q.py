@@ -42,6 +42,11 @@ def test_qmix_solves_the_two_step_game_and_vdn_cannot(tmp_path, mixer, best, see
         assert abs(algorithm.report["matches/return"] - 5) < 2  # expected return of random actions: (7 + 2.5) / 2
 
 
+def test_agents_that_leave_are_refused_at_the_start(tmp_path):
+    with pytest.raises(ConfigError, match=r"algorithm.mixer=qmix: .* some leave or join later: use algorithm=mappo"):
+        build(load([*SMALL_TEAM, "env._target_=tests.rllib.games.Leaves"], output_dir=str(tmp_path)))
+
+
 @pytest.mark.parametrize("choice", ["policies=independent", "model=gru", "env=lbf_8x8_2p_2f_coop"])
 def test_networks_memories_and_masks(tmp_path, choice):
     sizes = ["runtime.num_envs_per_env_runner=8", "algorithm.train_batch_size_per_learner=480"]

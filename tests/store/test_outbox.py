@@ -28,6 +28,17 @@ def wait_until(condition, seconds=20):
         time.sleep(0.05)
 
 
+def test_a_store_that_accepts_a_put_and_does_not_keep_it(object_store, tmp_path, monkeypatch):
+    forgets, put = [True], ObjectStore.put
+    monkeypatch.setattr(ObjectStore, "put", lambda self, data: "0" * 64 if forgets[0] else put(self, data))
+    outbox = Outbox(object_store, tmp_path / "outbox", first_pause_s=0.05)
+    digest = publish(outbox, BLOB, {})
+    assert outbox.queued == 1 and outbox.get(digest) == BLOB  # still in the folder
+    forgets[0] = False
+    wait_until(lambda: not outbox.queued)
+    assert object_store.get(digest) == BLOB
+
+
 def test_nothing_is_queued_while_the_store_answers(object_store, tmp_path):
     outbox = Outbox(object_store, tmp_path / "outbox")
     digest = publish(outbox, BLOB, {"seed": 3})

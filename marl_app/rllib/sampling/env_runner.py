@@ -33,6 +33,7 @@ from marl_app.players.actions import to_space
 from marl_app.players.central_state import CentralState
 from marl_app.players.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY, STATE
 from marl_app.players.networks import Network, module_id
+from marl_app.rllib.sampling.accepted import check_observations, check_rewards, check_scores
 from marl_app.rllib.sampling.acting import Observed, PlayerNetworks
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Failure, Fragment, Request
@@ -240,6 +241,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         began = time.perf_counter()
         step = env.step(actions, rng)
         self._env_seconds += time.perf_counter() - began
+        check_rewards(env, step.rewards, self._matchups.lengths)
         self._matchups.lengths += 1
         self._returns += step.rewards
         self.finished |= step.terminated
@@ -272,6 +274,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """
         network, memory = self.networks[index], self._memory[index]
         columns = {Columns.OBS: self.env.observe(matches, agents)}
+        check_observations(self.env, columns[Columns.OBS], matches, agents, self._matchups.lengths)
         if network.num_agents:
             columns[AGENT_ID] = agents
         if network.state_size:
@@ -346,7 +349,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             if memory is not None:
                 memory[ended] = 0.0
         # Scores are read before the reset, which clears them.
-        self._matchups.record_results(ended, self.env.scores(ended))
+        scores = self.env.scores(ended)
+        check_scores(self.env, scores, ended)
+        self._matchups.record_results(ended, scores)
         self.env.reset(rng, ended)
         self._start_matches(ended, rng)
 

@@ -21,6 +21,7 @@ from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFET
 
 from marl_app.config.errors import ConfigError
 from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.random_play import random_actions
 from marl_app.players.central_state import central_state_size
 from marl_app.players.networks import multi_module_spec
 from marl_app.rllib.run_spec import RunSpec
@@ -73,6 +74,8 @@ class TeamQConfig(MatchConfig):
             problem = "discrete actions, which this environment does not have: use"
         elif not env.acting().all():
             problem = "agents that move simultaneously, and here they take turns: use"
+        elif not _all_act(env):
+            problem = "agents that act until the end of a match, and here some leave or join later: use"
         else:
             return
         raise ConfigError(f"algorithm.mixer={settings.mixer}: value decomposition needs {problem} algorithm=mappo")
@@ -154,3 +157,14 @@ class TeamQ(MatchAlgorithm):
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.counters.updates += 1
         self.totals[learner].updates += 1
+
+
+def _all_act(env: BatchedEnv) -> bool:
+    """Return whether all agents act in every step of 200 of random play."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        if not env.acting().all():
+            return False
+        step = env.step(random_actions(env, rng), rng)
+        env.reset(rng, step.over.nonzero()[0])
+    return True

@@ -82,13 +82,34 @@ class TeamCollector:
         for index, network in enumerate(self._runner.networks):
             rows, agents = matches.repeat(len(network.agents)), np.tile(network.agents, len(matches))
             seen, _ = self._runner.observe(index, rows, agents)
-            mask = self._runner.env.action_mask(rows, agents)
+            mask = self._closing_mask(rows, agents)
             columns = {Columns.OBS: seen[Columns.OBS], Columns.ACTIONS: np.zeros(len(rows), np.int64)}
             for name, values in (columns if mask is None else {**columns, ACTION_MASK: mask}).items():
                 self._note(self._closed, network.name, name, self._per_match(values, len(network.agents)))
         if self._runner.config.mixer_class.needs_state:
             self._note(self._closed, TEAM, STATE, self._state(matches))
         self._closings.append((np.full(len(matches), len(self._ended) - 1), matches))
+
+    def _closing_mask(self, matches: Ints, agents: Ints) -> Bools | None:
+        """Return the legal actions of agents [R] in the last observations of matches [R]: bool [R, n], or None.
+
+        An environment has masks of agents that must act. For those of a match that was cut off all actions count as
+        legal.
+        """
+        env = self._runner.env
+        acting = env.acting()[matches, agents]
+        if acting.all():
+            return env.action_mask(matches, agents)
+        size = next(group.mask_size for group in env.groups if agents[0] in group.agents)
+        legal = np.ones((len(agents), size), np.bool_)
+        if acting.any():
+            mask = env.action_mask(matches[acting], agents[acting])
+            if mask is None:
+                return None
+            legal[acting] = mask
+        # Without a mask in the steps before, the columns have none either.
+        network = next(network for network in self._runner.networks if agents[0] in network.agents)
+        return legal if (network.name, ACTION_MASK) in self._parts else None
 
     def pop_batches(self) -> tuple[Batches, int]:
         """Return the fragment as segments: LENGTHS [S], and the MEMORY [S, k, size] before each segment."""
