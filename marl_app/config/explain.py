@@ -33,6 +33,26 @@ def explain(error: BaseException) -> str:
     return ": ".join(dict.fromkeys(first_line(cause) for cause in chain if str(cause).strip()))
 
 
+OTHER_NAMES = {
+    "learning_rate": "algorithm.lr",
+    "discount": "algorithm.gamma",
+    "gae_lambda": "algorithm.lambda_",
+    "lambda": "algorithm.lambda_",
+    "clip_range": "algorithm.clip_param",
+    "clip_coef": "algorithm.clip_param",
+    "ent_coef": "algorithm.entropy_coeff",
+    "vf_coef": "algorithm.vf_loss_coeff",
+    "max_grad_norm": "algorithm.grad_clip",
+    "n_epochs": "algorithm.num_epochs",
+    "batch_size": "algorithm.train_batch_size_per_learner",
+    "train_batch_size": "algorithm.train_batch_size_per_learner",
+    "num_workers": "runtime.num_env_runners",
+    "num_envs": "runtime.num_envs_per_env_runner",
+    "total_timesteps": "stop.env_steps",
+}
+"""Names of other libraries -> ours."""
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return ` Did you mean x?` for the closest candidate, or "" without a close one."""
     close = difflib.get_close_matches(word, sorted(candidates), n=1)
@@ -54,7 +74,8 @@ def unknown_key(key: str) -> str:
     siblings = {other for other in known if other.rpartition(".")[0] == parent}
     names = sorted(other.rpartition(".")[2] for other in siblings)
     candidates = (
-        [f"{parent}.{close}".lstrip(".") for close in difflib.get_close_matches(name, names, n=1)]
+        [other for other in (OTHER_NAMES.get(name, ""),) if other in known]
+        + [f"{parent}.{close}".lstrip(".") for close in difflib.get_close_matches(name, names, n=1)]
         + sorted(other for other in known if other.endswith(f".{name}"))
         + ([] if siblings and parent else difflib.get_close_matches(key, sorted(known), n=1))
     )

@@ -241,7 +241,7 @@ class Config(Section):
     """The whole configuration of a run."""
 
     name: str = key("Name of the run; part of its directory.", pattern="[A-Za-z0-9][A-Za-z0-9_.-]*")
-    seed: int = key("Seed of everything random.", at_least=0)
+    seed: int = key("Seed of everything random, of 32 bits.", at_least=0, at_most=2**32 - 1)
     output_dir: str = key("The run directory; set by Hydra: choose another with hydra.run.dir=DIR.")
     resume: str | None = key("A run directory to continue in, with its configuration and the overrides given now.")
     run: str | None = key("A run directory that the task reads; training reads none.")

@@ -37,7 +37,7 @@ def describe_bounds(bounds: Mapping[str, Any]) -> str:
     if bounds["choices"]:
         return " | ".join(bounds["choices"])
     limits = [
-        f"{sign} {bounds[name]:g}"
+        f"{sign} {bounds[name]:.10g}"
         for name, sign in (("above", ">"), ("at_least", ">="), ("at_most", "<="))
         if bounds[name] is not None
     ]

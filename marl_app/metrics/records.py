@@ -98,8 +98,9 @@ class Records:
         self._lines.clear()
 
     def flush(self) -> None:
-        """Write the buffered match rows as one new part. The first flush writes a part even without rows.
+        """Write the buffered match rows as one new part, and progress durably: a checkpoint counts on both.
 
+        The first flush writes a part even without rows.
         If it raises OSError (no space left), the rows stay in the buffer for the next flush.
         """
         if self._lines:
@@ -109,6 +110,9 @@ class Records:
             number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
             self._write(self._matches / f"part-{number:06d}.parquet", pa.Table.from_batches(self._buffer, _SCHEMA))
         self._buffer.clear()
+        if self._progress.exists():
+            with self._progress.open("rb") as file:
+                os.fsync(file.fileno())
 
     def truncate(self, iteration: int) -> None:
         """Drop all match rows and progress lines after `iteration`, at which a run resumes, and a torn last line."""

@@ -9,6 +9,8 @@ in between is seen.
 
 from __future__ import annotations
 
+import os
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,11 +39,23 @@ def write_references(store: Store, owner: str, digests: Iterable[str], who: str)
 
 
 def reference_owner(run: Path) -> str:
-    """Return the name of a run's references: random, and kept in a file of the run directory."""
+    """Return the name of a run's references: random, and kept in a file of the run directory.
+
+    The file is written durably. One that a power loss left empty or torn is written again: references under the old
+    name stay in the store, which keeps more than is needed and loses nothing.
+    """
     file = run / OWNER
-    if not file.exists():
-        file.write_text(uuid.uuid4().hex + "\n")
-    return file.read_text().strip()
+    owner = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
+    if re.fullmatch(r"[0-9a-f]{32}", owner):
+        return owner
+    owner = uuid.uuid4().hex
+    temporary = file.with_name(f"{OWNER}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(owner + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    return owner
 
 
 def find_garbage(store: Store, now: float, grace_s: float, also_referred: Iterable[str] = ()) -> Garbage:

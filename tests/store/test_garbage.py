@@ -8,6 +8,7 @@ import pytest
 from marl_app.store.disk import DiskStore
 from marl_app.store.garbage import (
     MIN_GRACE_S,
+    OWNER,
     find_garbage,
     reference_owner,
     write_references,
@@ -58,3 +59,11 @@ def test_too_short_a_grace_is_refused(store):
 
 def test_the_owner_name_of_a_run_is_kept(tmp_path):
     assert reference_owner(tmp_path) == reference_owner(tmp_path) and len(reference_owner(tmp_path)) == 32
+
+
+@pytest.mark.parametrize("left", ["", "\n", "3f2a", "\x00" * 33])
+def test_an_owner_file_that_a_power_loss_left_empty_is_written_again(tmp_path, left):
+    (tmp_path / OWNER).write_text(left)
+    owner = reference_owner(tmp_path)
+    assert len(owner) == 32 and reference_owner(tmp_path) == owner  # and then it stays
+    assert [path.name for path in tmp_path.iterdir()] == [OWNER]

@@ -66,8 +66,8 @@ def description(space: spaces.Box) -> str | None:
 class Scale(nn.Module):
     """A layer that scales rows [R, *shape] of any dtype: float32. It has no parameters: the space has the bounds.
 
-    The constants stay numpy arrays, because tensors would have to be made anew for each device, and some are made where
-    torch records no gradients.
+    The constants stay numpy arrays: tensors would have to be made again for each device, and those that are made while
+    torch records no gradients cannot be used where it does.
     """
 
     def __init__(self, scaling: Scaling) -> None:
