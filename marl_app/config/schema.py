@@ -237,6 +237,20 @@ class EvaluationConfig(Section):
 
 
 @dataclass
+class SweepConfig(Section):
+    """What sweeps compare."""
+
+    path: ClassVar[str] = "sweep"
+    objective: str | None = key(
+        "What a training run returns to a sweeper, more is better: an anchor (the score against it in the last "
+        "evaluation) | exploitability (of the agent, with a minus) | return (per agent) | elo (above the run's first "
+        "snapshot, so that runs cannot be compared) | null = return of a team without opponents, else the score "
+        "against the last of evaluation.anchors, else exploitability.",
+        pattern="return|exploitability|elo|random|mcts_[1-9][0-9]*",
+    )
+
+
+@dataclass
 class Config(Section):
     """The whole configuration of a run."""
 
@@ -257,6 +271,7 @@ class Config(Section):
     callbacks: dict[str, Leaf] = key("Callbacks that act on events of the run, by name.")
     checkpoint: CheckpointConfig = key("When the run is saved.")
     evaluation: EvaluationConfig = key("Matches against fixed opponents.")
+    sweep: SweepConfig = key("What sweeps compare.")
     task: Leaf = key("The task that the app runs.")
 
     def __post_init__(self) -> None:
@@ -269,6 +284,12 @@ class Config(Section):
         for name, leaf in leaves.items():
             check_leaf(name, leaf)
         self._check_batch()
+        anchors, objective = self.evaluation.anchors, self.sweep.objective
+        if objective not in (None, "return", "exploitability", "elo", *anchors):
+            raise ConfigError(
+                f"sweep.objective={objective} is not evaluated: add it to evaluation.anchors={anchors}, or give one of "
+                "these, exploitability, return or elo"
+            )
         most = self.algorithm.max_learners
         if most is not None and self.runtime.num_learners > most:
             raise ConfigError(

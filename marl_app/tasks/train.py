@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +33,7 @@ FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 def train(config: Config) -> float:
     """Train the configured learner.
 
-    The objective is its Elo (0 = the first snapshot of its run); of a team without opponents, its return per agent.
+    Return what `sweep.objective` names, NaN if the run has not measured it (see `objective`).
 
     Raises KeyboardInterrupt if it was interrupted, after everything has been saved.
     """
@@ -71,8 +72,7 @@ def _train(config: Config, rllib: MatchConfig, saved: checkpoints.Checkpoint | N
             _end(algorithm, status, directory)
     if status == INTERRUPTED or stop["requested"]:  # at the last moment, it did not interrupt the run
         raise KeyboardInterrupt(stop["signal"])  # so that a sweep ends too
-    team = algorithm.anchors.get(TEAM)
-    return team["agent_return"] if team else _elo(algorithm) or 0.0
+    return objective(algorithm.anchors, algorithm.exploitability, _elo(algorithm), config)
 
 
 train.accepts_job = True  # type: ignore[attr-defined]
@@ -166,6 +166,28 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "control_plane": {"assignments": algorithm.assigned.assignments, **algorithm.assigned.means()},
         "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
     }
+
+
+def objective(
+    anchors: Mapping[str, Mapping[str, float]], exploitability: Mapping[str, float], elo: float | None, config: Config
+) -> float:
+    """Return what sweepers compare: more is better, and runs of different seeds and settings can be compared.
+
+    anchors, exploitability: of the last measurements. NaN, which sweepers count as a failed run, if the run has not
+    measured what `sweep.objective` names, or nothing at all.
+    """
+    known = {name: score["score"] for name, score in anchors.items() if name != TEAM}
+    if TEAM in anchors:
+        known["return"] = anchors[TEAM]["agent_return"]
+    if "agent" in exploitability:
+        known["exploitability"] = -exploitability["agent"]
+    if elo is not None:
+        known["elo"] = elo
+    name = config.sweep.objective
+    if name is None:
+        order = ("return", *reversed(config.evaluation.anchors), "exploitability")
+        name = next((candidate for candidate in order if candidate in known), "exploitability")
+    return known.get(name, math.nan)
 
 
 def _elo(algorithm: MatchAlgorithm) -> float | None:

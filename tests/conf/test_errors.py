@@ -28,6 +28,8 @@ BAD = [  # (command line, part of the message)
     ("algorithm.ent_coef=1", "Did you mean algorithm.entropy_coeff?"),
     ("total_timesteps=1", "Did you mean stop.env_steps?"),
     ("algorithm.xyzzy=1", "The keys of algorithm: "),
+    ("sweep.objective=mcts_7", "sweep.objective=mcts_7 is not evaluated: add it to evaluation.anchors="),
+    ("sweep.objective=speed", "sweep.objective=speed is not allowed"),
     (f"seed={2**32}", "seed=4294967296 is not allowed: give a value >= 0 and <= 4294967295"),
     ("foo=bar", "foo: unknown key. The keys of the configuration: algorithm,"),
     ("+algorithm.foo=1", "algorithm.foo: unknown key."),

@@ -1,6 +1,7 @@
 """`tasks/train.py`, called in this process with the session's Ray: how runs start, end and are resumed."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -11,9 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from marl_app.callbacks.outcomes import RecordOutcomes
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
+from marl_app.evaluation.team import TEAM
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
-from marl_app.tasks.train import train
+from marl_app.tasks.train import objective, train
 from tests.rllib.runs import SMALL, matches
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(120)]
@@ -185,3 +187,28 @@ def test_games_from_the_command_line_alone(tmp_path, game):
         assert "main@0000" in opponents
     else:
         assert opponents == {"main"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "anchors", "exploitability", "value"),
+    [
+        # The strongest anchor that was measured; Elo above the run's own first snapshot compares nothing.
+        ([], {"random": 0.9, "mcts_10": 0.6, "mcts_100": 0.3}, {"agent": 0.2}, 0.3),
+        ([], {"random": 0.9, "mcts_10": 0.6}, {}, 0.6),
+        (["sweep.objective=random"], {"random": 0.9, "mcts_100": 0.3}, {}, 0.9),
+        (["sweep.objective=exploitability"], {"random": 0.9}, {"agent": 0.2, "meta_strategy": 0.1}, -0.2),
+        (["evaluation.anchors=[]"], {}, {"agent": 0.2}, -0.2),
+        (["sweep.objective=elo"], {"random": 0.9}, {}, 123.0),
+        (["sweep.objective=mcts_100"], {"random": 0.9}, {}, math.nan),  # due, but not measured
+        (["evaluation.anchors=[]"], {}, {}, math.nan),
+    ],
+)
+def test_the_objective_of_a_run_can_be_compared(overrides, anchors, exploitability, value):
+    scores = {name: {"score": score, "low": 0.0, "high": 1.0, "games": 10} for name, score in anchors.items()}
+    found = objective(scores, exploitability, 123.0, load(["+experiment=league", *overrides]))
+    assert found == pytest.approx(value, nan_ok=True)
+
+
+def test_the_objective_of_a_team_is_its_return():
+    team = {TEAM: {"agent_return": -3.5, "low": -4.0, "high": -3.0, "team_return": -10.5, "games": 10}}
+    assert objective(team, {}, None, load(["+experiment=mappo"])) == -3.5
