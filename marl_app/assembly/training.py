@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +21,15 @@ from marl_app.config.schema import Config
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import MAIN_AGENT, Guest
+from marl_app.players.bots import bot_name
+from marl_app.players.encoding import difference, player_metadata
 from marl_app.players.modules.actor_critic import Architecture
 from marl_app.players.networks import Network, networks_for_env
 from marl_app.players.saved_spaces import space_to_json
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.training.config import MatchConfig
+from marl_app.store.codec import metadata_of
+from marl_app.store.store import Store
 
 
 def build(config: Config) -> MatchConfig:
@@ -53,6 +58,7 @@ def build(config: Config) -> MatchConfig:
         for network in networks:
             check_size(network, architecture)
             network.spec(architecture).build()
+    _check_resets(config, members, store, player_metadata(networks, agents, architecture))
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
     runtime = config.runtime
@@ -98,6 +104,22 @@ def _check_league(
     if len(sides) > 2 and config.league.sims_per_entry is not None:
         with config_errors("league.meta"):
             league.meta_strategy.solve(np.full((1,) * len(sides), 0.5))
+
+
+def _check_resets(config: Config, guests: Sequence[Guest], store: Store, metadata: Mapping[str, Any]) -> None:
+    """Raise ConfigError if a learner is to start again from a guest whose weights it cannot take over."""
+    by_name = {guest.lineage: guest for guest in guests}
+    for name, learner in config.league.learners.items():
+        guest = by_name.get(learner.reset_to.partition("@")[0])
+        if guest is None:
+            continue
+        found = metadata_of(store.get(guest.digest))
+        other = "it is a bot, without weights" if bot_name(found) else difference(found, metadata)
+        if other is not None:
+            raise ConfigError(
+                f"league.learners.{name}.reset_to={learner.reset_to}: the guest {guest.lineage} has other networks "
+                f"({other}): give a guest with this run's model, a learner, or initial"
+            )
 
 
 def check_size(network: Network, architecture: Architecture) -> None:

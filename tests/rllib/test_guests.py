@@ -13,7 +13,9 @@ from ray.rllib.core.distribution.torch.torch_distribution import (
 )
 
 from marl_app.assembly.guests import guests
+from marl_app.assembly.training import build
 from marl_app.config.compose import load
+from marl_app.config.errors import ConfigError
 from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.players.actions import deterministic_inputs, to_space
 from marl_app.players.bots import encode_bot
@@ -158,3 +160,22 @@ def test_an_action_is_recovered_from_its_distribution_inputs(space, distribution
     actions = np.stack([space.sample() for _ in range(50)])
     sampled = distribution.from_logits(torch.from_numpy(deterministic_inputs(actions, space))).sample().numpy()
     np.testing.assert_allclose(to_space(sampled, space), actions, atol=1e-5)
+
+
+@pytest.mark.parametrize(("guest", "why"), [("bot", "it is a bot, without weights"), ("network", "model.hidden: ")])
+def test_a_reset_to_a_guest_of_other_networks_is_refused_at_the_start(tmp_path, guest, why):
+    line = ["+experiment=alphastar", "env=tic_tac_toe", "+league.learners.main_exploiter.reset_to=them"]
+    if guest == "network":
+        config = build(load(["+experiment=self_play", "env=tic_tac_toe", "model.hidden=[9]"], output_dir=str(tmp_path)))
+        weights = {
+            f"player/{name}": value.numpy()
+            for name, value in config.spec.networks[0].spec(config.spec.architecture).build().state_dict().items()
+        }
+        spec = config.spec
+        data = encode_player(weights, spec.networks, spec.agents, spec.architecture, {"player": "main"})
+        digest = DiskStore(tmp_path / "run" / "snapshots").put(data)
+        line.append(f"+league.guests.them={digest}")
+    else:
+        line.append("+league.guests.them=random")
+    with pytest.raises(ConfigError, match=f"main_exploiter.reset_to=them: the guest them has other networks .*{why}"):
+        build(load(line, output_dir=str(tmp_path / "run")))
