@@ -43,6 +43,9 @@ def make_bot(env: BatchedEnv, name: str) -> Policy | Follower:
         made = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"class {name} does not exist: {error}") from error
+    # Before anything is called: a name can come from a file, and name any function.
+    if not (isinstance(made, type) and (hasattr(made, "act") or hasattr(made, "choose"))):
+        raise ValueError(f"{name} is not a player: it must be a class with act (Policy) or choose (Follower)")
     try:
         bot: Policy | Follower = made(env)
     except Exception as error:  # a user's class may raise anything

@@ -17,7 +17,9 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,10 @@ from marl_app.runs.state import RunState
 
 logger = logging.getLogger(__name__)
 
+MANIFEST_BYTES, MOST_BYTES = 2**20, 2**36
+"""Sizes of a manifest, and of any file, beyond which a checkpoint counts as damaged."""
+DAMAGES = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading a torn, malformed or malicious checkpoint raises."""
 PLAYER, LEARNER, STATE, MANIFEST = "player-{}.safetensors", "learner.safetensors", "state.json", "manifest.json"
 
 
@@ -85,7 +91,7 @@ def latest_checkpoint(directory: Path) -> Checkpoint | None:
             state = RunState.from_json(json.loads(data[STATE]))
             players = {name: data[PLAYER.format(name)] for name in state.totals}
             return Checkpoint(path, players, data[LEARNER], state)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except DAMAGES as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)
     return None
 
@@ -95,7 +101,7 @@ def latest_state(directory: Path) -> RunState | None:
     for path in _newest_first(directory):
         try:
             return RunState.from_json(json.loads(_verified(path, STATE, _manifest(path))))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except DAMAGES as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)
     return None
 
@@ -108,23 +114,35 @@ def all_states(directory: Path) -> list[RunState]:
     states = []
     for path in _newest_first(directory):
         try:
-            states.append(RunState.from_json(json.loads((path / STATE).read_bytes())))
+            states.append(RunState.from_json(json.loads(_read(path / STATE))))
         except FileNotFoundError:
             if path.exists():  # otherwise the run has just deleted it
                 raise ValueError(f"{path} has no {STATE}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except DAMAGES as error:
             raise ValueError(f"{path} is damaged") from error
     return states
 
 
 def _manifest(path: Path) -> dict[str, str]:
-    """Return the digests of a checkpoint's files, by name."""
-    return dict(json.loads((path / MANIFEST).read_bytes()))
+    """Return the digests of a checkpoint's files, by name. Raises ValueError for names that lead elsewhere."""
+    manifest = dict(json.loads(_read(path / MANIFEST, MANIFEST_BYTES)))
+    for name in manifest:
+        if not re.fullmatch(r"[\w@-][\w@.-]*", name):
+            raise ValueError(f"{MANIFEST} names {name!r}, which is not a file of a checkpoint")
+    return manifest
+
+
+def _read(file: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """Return a file's content. Raises ValueError for what is no regular file (a device, a pipe), or is too large."""
+    status = file.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+        raise ValueError(f"{file.name} is not a regular file of at most {most_bytes:,} bytes")
+    return file.read_bytes()
 
 
 def _verified(path: Path, name: str, manifest: Mapping[str, str]) -> bytes:
     """Return a file of a checkpoint. Raises ValueError if its digest is not that of the manifest."""
-    data = (path / name).read_bytes()
+    data = _read(path / name)
     if hashlib.sha256(data).hexdigest() != manifest[name]:
         raise ValueError(f"{name} does not have the digest in {MANIFEST}")
     return data
@@ -136,5 +154,5 @@ def has_checkpoints(directory: Path) -> bool:
 
 
 def _newest_first(directory: Path) -> list[Path]:
-    """Return the checkpoints of a directory, newest first."""
-    return sorted(directory.glob("checkpoint-*"), reverse=True)
+    """Return the checkpoints of a directory, newest first; a file of such a name is none."""
+    return sorted((path for path in directory.glob("checkpoint-*") if path.is_dir()), reverse=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from pathlib import Path
 
 import yaml
 
 from marl_app.config.renamed import current_path
 from marl_app.runs.checkpoints import latest_checkpoint
+from marl_app.store.codec import CorruptBlob
 from marl_app.store.disk import DiskStore
 from marl_app.store.store import Store
 
@@ -32,12 +34,21 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
     if player not in digests:
         there = ", ".join([*checkpoint.players, *digests])
         raise KeyError(f"{run} has no player {player!r}; its players are {there}")
-    return (store or store_of(Path(run).absolute())).get(digests[player])
+    try:
+        return (store or store_of(Path(run).absolute())).get(digests[player])
+    except CorruptBlob as error:
+        raise CorruptBlob(f"{player} of {run} is damaged: {error}") from error
+    except KeyError as error:
+        raise KeyError(f"{player} of {run} is not in its store: {error.args[0]}") from error
 
 
 @functools.lru_cache(maxsize=8)
 def store_of(run: Path) -> Store:
-    """Where a run keeps its snapshots, by the configuration in its directory; without one in `snapshots/`."""
+    """Where a run keeps its snapshots, by the configuration in its directory; without one in `snapshots/`.
+
+    Raises ValueError for a store that is neither marl_app's nor imported already: a run's files are data, and may come
+    from elsewhere, so that a class that they name is not imported for them.
+    """
     recorded = run / ".hydra" / "config.yaml"
     config = yaml.safe_load(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
     if "store" not in config:
@@ -46,6 +57,13 @@ def store_of(run: Path) -> Store:
         key: value.replace("${output_dir}", str(run)) if isinstance(value, str) else value
         for key, value in config["store"].items()
     }
-    module, _, name = current_path(arguments.pop("_target_")).rpartition(".")
+    path = current_path(arguments.pop("_target_"))
+    module, _, name = path.rpartition(".")
+    if not module.startswith("marl_app.store."):
+        imported = getattr(sys.modules.get(module), name, None)
+        if not (isinstance(imported, type) and hasattr(imported, "get")):
+            raise ValueError(
+                f"{run} names the store {path}, which is not marl_app's: give the store yourself (store=...)"
+            )
     store: Store = getattr(importlib.import_module(module), name)(**arguments)
     return store

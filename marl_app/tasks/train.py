@@ -92,9 +92,13 @@ def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint) -> None:
     """Go on where the checkpoint was written. Raises ConfigError if it does not fit this configuration."""
     try:
         load_checkpoint(algorithm, saved)
-    except (KeyError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         algorithm.events.fire("on_run_end", status=FAILED)
-        raise ConfigError(f"resume: {error.args[0]}") from error
+        text = str(error.args[0]) if error.args else ""
+        known = str(saved.path) in text  # a sentence of `load_checkpoint`
+        raise ConfigError(
+            f"resume: {text}" if known else f"resume: {saved.path} is malformed ({type(error).__name__}: {text})"
+        ) from error
     algorithm.events.message(f"continues {saved.path} at iteration {algorithm.iteration}")
 
 

@@ -33,6 +33,14 @@ class NoPlayer:
         pass
 
 
+class Broken:
+    def __init__(self, env):
+        raise TypeError("no game")
+
+    def act(self):
+        pass
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
@@ -83,8 +91,9 @@ def test_contestants_play_the_actions_of_their_players(runs):
         ("{1}:main@0004", r"two has no player 'main@0004'; its players are main, main@0000"),
         ("{2}", "main cannot play here: player_0 has other observations or actions"),
         ("tests.evaluation.test_contestants.Rock", "class tests.evaluation.test_contestants.Rock does not exist"),
-        ("tests.evaluation.test_contestants.NoPlayer", "NoPlayer is not a player: it needs act"),
-        ("tests.evaluation.runs.always", r"tests.evaluation.runs.always\(env\) failed: "),
+        ("tests.evaluation.test_contestants.NoPlayer", "NoPlayer is not a player: it must be a class with act"),
+        ("os.getcwd", "os.getcwd is not a player: it must be a class with act"),  # and is not called
+        ("tests.evaluation.test_contestants.Broken", r"test_contestants.Broken\(env\) failed: TypeError: no game"),
         ("mcts_10", "anchor mcts_10 is not applicable: the environment names no OpenSpiel game"),
     ],
 )

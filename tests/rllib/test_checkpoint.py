@@ -1,5 +1,6 @@
 """Checkpoints: complete, replaced by the one before when damaged, and loaded without running code."""
 
+import hashlib
 import json
 import logging
 import os
@@ -180,6 +181,48 @@ def test_any_flipped_bit_is_noticed(copy):
             assert latest_checkpoint(copy / "checkpoints").path != newest
         file.write_bytes(data)
     assert latest_checkpoint(copy / "checkpoints").path == newest
+
+
+def rewritten(folder, **files):
+    """The newest checkpoint of a run with other files, and a manifest that fits them."""
+    path = latest_checkpoint(folder / "checkpoints").path
+    manifest = json.loads((path / "manifest.json").read_text())
+    for name, data in files.items():
+        (path / name).write_bytes(data)
+        manifest[name] = hashlib.sha256(data).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return path
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    ["nested manifest", "device", "pipe", "link", "elsewhere", "file", "missing key", "unknown key", "list"],
+)
+@pytest.mark.timeout(30)  # a pipe or a device would be read without end
+def test_a_malformed_checkpoint_is_refused_not_followed(copy, malformed, caplog):
+    path = latest_checkpoint(copy / "checkpoints").path
+    before = sorted(other for other in (copy / "checkpoints").iterdir() if other != path)[-1]
+    manifest, state = path / "manifest.json", json.loads((path / "state.json").read_text())
+    if malformed == "nested manifest":
+        manifest.write_text("[" * 10_000 + "]" * 10_000)
+    elif malformed == "device":
+        manifest.write_text(json.dumps({"/dev/zero": "0" * 64}))
+    elif malformed == "elsewhere":
+        manifest.write_text(json.dumps({"../../summary.json": "0" * 64}))
+    elif malformed in ("pipe", "link"):
+        (path / "state.json").unlink()
+        os.mkfifo(path / "state.json") if malformed == "pipe" else (path / "state.json").symlink_to("/dev/zero")
+    elif malformed == "file":
+        shutil.rmtree(path)
+        path.write_text("not a directory")
+    else:
+        del state["league"]
+        if malformed == "unknown key":
+            state = json.loads((path / "state.json").read_text())
+            state["counters"]["wishes"] = 3
+        rewritten(copy, **{"state.json": json.dumps([] if malformed == "list" else state).encode()})
+    assert latest_checkpoint(copy / "checkpoints").path == before
+    assert malformed == "file" or "is damaged" in caplog.text
 
 
 def test_no_checkpoints(tmp_path):
