@@ -25,6 +25,7 @@ class SaveCheckpoints(MatchCallback):
         self._every_seconds = every_seconds
         self._keep = keep
         self._saved = time.monotonic()
+        self._saved_state: dict[str, Any] | None = None  # at `on_stop`
 
     def on_train_result(
         self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
@@ -37,11 +38,17 @@ class SaveCheckpoints(MatchCallback):
 
     def on_stop(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> CallbackResult | None:
         """Save the last weights before they are evaluated, which may take long."""
-        return self.on_run_end(algorithm=algorithm, status=status)
+        result = self.on_run_end(algorithm=algorithm, status=status)
+        self._saved_state = None if result is None else algorithm.run_state().to_json()
+        return result
 
     def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> CallbackResult | None:
-        """Save the end of the run, unless it failed or was interrupted in the middle of an iteration."""
-        if status != "failed" and not algorithm.mid_iteration:
+        """Save the end of the run, unless it failed or was interrupted in the middle of an iteration.
+
+        Nothing is written if it was saved by `on_stop` and no evaluation has come since.
+        """
+        saved = self._saved_state is not None and self._saved_state == algorithm.run_state().to_json()
+        if status != "failed" and not algorithm.mid_iteration and not saved:
             return self._save(algorithm)
         return None
 

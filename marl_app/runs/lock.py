@@ -43,8 +43,10 @@ def run_lock(directory: Path) -> Iterator[None]:
         file.truncate(0)
         json.dump({"host": socket.gethostname(), "pid": os.getpid(), "start": time.strftime("%Y-%m-%d %H:%M:%S")}, file)
         file.flush()
-        yield
-        file.truncate(0)
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 def _owner(directory: Path) -> str:

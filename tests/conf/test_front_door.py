@@ -108,7 +108,10 @@ def test_a_run_gets_a_directory_with_its_configuration(tmp_path):
 
 def test_a_wrong_value_leaves_no_run_directory(tmp_path):
     result = call(tmp_path, "+experiment=league", "seed=-1")
-    assert result.returncode == 2 and result.stderr == "marl_app: seed=-1 is not allowed: give a value >= 0\n"
+    assert (
+        result.returncode == 2
+        and result.stderr == "marl_app: seed=-1 is not allowed: give a value >= 0 and <= 4294967295\n"
+    )
     assert not (tmp_path / "runs").exists()
 
 

@@ -53,7 +53,7 @@ def games(folder):
 
 
 def test_a_run_ends_at_its_first_limit_and_prints_a_summary(tmp_path, capsys):
-    elo = run(tmp_path, "env=tic_tac_toe", "stop.iterations=4", "stop.env_steps=100000")
+    elo = run(tmp_path, "env=tic_tac_toe", "stop.iterations=4", "stop.env_steps=100000", "sweep.objective=elo")
     ended = summary(tmp_path)
     assert (ended["status"], ended["iterations"], ended["env_steps"]) == ("finished", 4, 2048)
     assert ended["elo"] == elo and ended["pool_size"] == len(DiskStore(tmp_path / "snapshots").list()) >= 2
@@ -106,7 +106,7 @@ def test_a_resumed_run_continues(tmp_path):
     assert latest_checkpoint(tmp_path / "checkpoints").state.league["snapshots"][: len(pool)] == pool
 
     # The limit is reached already: no iteration, and the same summary.
-    elo = run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}")
+    elo = run(tmp_path, "env=rock_paper_scissors", "stop.iterations=6", f"resume={tmp_path}", "sweep.objective=elo")
     again = summary(tmp_path)
     for key in ("status", "iterations", "env_steps", "trained_agent_steps", "pool_size", "seconds", "exploitability"):
         assert again[key] == ended[key], key
