@@ -106,6 +106,8 @@ class PettingZooCopy(Copy):
 
     def _number(self, what: str, agent: int, value: Any) -> float:
         """Return a reward. Raises ValueError, naming the agent, if it is not one number."""
+        if type(value) is float or type(value) is int:  # almost always
+            return float(value)
         if np.ndim(value) or not isinstance(value, int | float | np.number | np.bool_ | np.ndarray):
             hint = (
                 "; an environment with several objectives needs a wrapper that weights them"
@@ -221,13 +223,15 @@ class AecCopy(PettingZooCopy):
         env = self._env
         env.step(self._seats[agent].decode_action(action))
         self._fresh.clear()
-        self._had_rewards |= any(map(np.any, env.rewards.values()))
+        self._had_rewards = self._had_rewards or any(np.any(reward) for reward in env.rewards.values())
         size = len(self._seats)
         rewards: Float64s = np.zeros(size)
         terminated, truncated = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
         # The values of truncated agents are bootstrapped from what they observe now; empty steps remove the agents.
-        for index in np.flatnonzero(self._flags("truncations", env.truncations, ())):
-            self._refresh(int(index))
+        truncations = env.truncations
+        if any(truncations.values()):
+            for index in np.flatnonzero(self._flags("truncations", truncations, ())):
+                self._refresh(int(index))
         removals = 0
         while self._live():
             selected = self._selected()
@@ -263,11 +267,17 @@ class AecCopy(PettingZooCopy):
         return self._index[name]
 
     def _flag(self, what: str, agent: int) -> bool:
-        return bool(self._flags(what, getattr(self._env, what), (agent,))[agent])
+        flags = getattr(self._env, what)
+        try:  # of a single agent, which is all that is read in most steps
+            return bool(flags[self._seats[agent].agent])
+        except (KeyError, TypeError):
+            return bool(self._flags(what, flags, (agent,))[agent])  # raises, and says what is wrong
 
     def _cumulative_reward(self, agent: int) -> float:
-        values = self._by_agent("_cumulative_rewards", self._env._cumulative_rewards, (agent,))
-        reward = self._number("the cumulative reward", agent, values[agent])
+        values, name = self._env._cumulative_rewards, self._seats[agent].agent
+        if not (isinstance(values, dict) and name in values):
+            self._by_agent("_cumulative_rewards", values, (agent,))  # raises, and says what is wrong
+        reward = self._number("the cumulative reward", agent, values[name])
         self._had_cumulative |= reward != 0
         return reward
 
