@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +106,7 @@ def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_spac
     if isinstance(observation_space, spaces.Dict) and "action_mask" in observation_space.spaces:
         rest = {key: space for key, space in observation_space.items() if key != "action_mask"}
         observation_space = rest["observation"] if list(rest) == ["observation"] else spaces.Dict(rest)
+    observation_space = _in_order(observation_space)
     seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
     if not isinstance(seen, spaces.Box):
         raise ValueError(f"agent {agent}: the observation space {observation_space} has no fixed size")
@@ -115,6 +117,21 @@ def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_spac
     if seen.shape == ():
         seen = spaces.Box(seen.low.reshape(1), seen.high.reshape(1), dtype=np.dtype(seen.dtype).type)  # type: ignore[arg-type]
     return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space))
+
+
+def _in_order(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """Return the space with the characters of texts in sorted order.
+
+    By default Gymnasium numbers them in the order of a set, which is another one in each process: what one process
+    encodes would mean something else to a player that was trained in another.
+    """
+    if isinstance(space, spaces.Text):
+        return spaces.Text(space.max_length, min_length=space.min_length, charset=space.characters)
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([_in_order(part) for part in space.spaces])
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict(OrderedDict((key, _in_order(part)) for key, part in space.spaces.items()))
+    return space
 
 
 _DTYPES: dict[str, Any] = {

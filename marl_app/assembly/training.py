@@ -52,7 +52,8 @@ def build(config: Config) -> MatchConfig:
         store = leaf("store", config.store)
         members = guests(config, env, store)
         agents, sides = env.agents, env.sides
-        raw_spaces = None if env.raw_spaces is None else [list(map(space_to_json, pair)) for pair in env.raw_spaces]
+        with config_errors("env"):
+            raw_spaces = None if env.raw_spaces is None else [list(map(space_to_json, pair)) for pair in env.raw_spaces]
     architecture = leaf("model", config.model)
     with config_errors("model"):
         for network in networks:

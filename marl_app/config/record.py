@@ -6,13 +6,14 @@ record is written once the job is accepted, so that a refused command leaves a r
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+
+from marl_app.metrics.files import replacing
 
 FOLDER = ".hydra"
 
@@ -34,11 +35,6 @@ def write_record() -> None:
     """Write the record of the job, which is accepted, once. Does nothing for a job that Hydra did not start."""
     while _pending:
         folder, files = _pending.pop()
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            temporary = folder / f".{name}"
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, folder / name)
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")

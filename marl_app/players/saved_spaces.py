@@ -32,6 +32,8 @@ def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
         return {"multi_discrete": space.nvec.tolist(), **start}
     if isinstance(space, spaces.MultiBinary):
         return {"multi_binary": list(space.shape)}
+    if isinstance(space, spaces.Text):
+        return {"text": [space.min_length, space.max_length], "characters": space.characters}
     if isinstance(space, spaces.Tuple):
         return {"tuple": [space_to_json(part) for part in space.spaces]}
     if isinstance(space, spaces.Dict):
@@ -70,6 +72,9 @@ def _space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
         return spaces.MultiDiscrete(sizes, start=None if start is None else np.array(start, np.int64))
     if "multi_binary" in value:
         return spaces.MultiBinary([_count(size) for size in value["multi_binary"]])
+    if "text" in value:
+        shortest, longest = value["text"]
+        return spaces.Text(_count(longest), min_length=int(shortest), charset=str(value["characters"]))
     if "tuple" in value:
         return spaces.Tuple([_space_from_json(part) for part in value["tuple"]])
     if "dict" in value:

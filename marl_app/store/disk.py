@@ -41,7 +41,7 @@ class DiskStore:
             # Already stored: a new modification time makes it count as new, which protects it from garbage collection.
             os.utime(final)
         else:
-            self._write(final, data)
+            write_durably(final, data)
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -73,12 +73,12 @@ class DiskStore:
     def delete(self, digest: str) -> None:
         self._file(digest).unlink(missing_ok=True)
         (self.path / note_path(FACTS, digest)).unlink(missing_ok=True)
-        self._sync()
+        _sync_folder(self.path)
 
     def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         file = self.path / note_path(kind, name)
         file.parent.mkdir(exist_ok=True)
-        self._write(file, json.dumps(content).encode())
+        write_durably(file, json.dumps(content).encode())
 
     def notes(self, kind: str) -> dict[str, dict[str, Any]]:
         # "[!.]*" skips the hidden temporary files of writers in progress.
@@ -89,20 +89,6 @@ class DiskStore:
     def _file(self, digest: str) -> Path:
         name = checked_digest(digest)
         return self.path / name
-
-    def _write(self, file: Path, data: bytes) -> None:
-        """Write a file completely and durably, or not at all."""
-        # A random name, so that concurrent writers do not share a temporary file.
-        temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}.tmp"
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        self._sync(file.parent)
 
     def _quarantine(self, digest: str) -> bytes:
         """Move a corrupt file to `<digest>.corrupt` and raise CorruptBlob.
@@ -119,16 +105,8 @@ class DiskStore:
         if data is not None and digest_of(data) == digest:
             aside.replace(file)
             return data
-        self._sync()
+        _sync_folder(self.path)
         raise CorruptBlob(f"{file} does not have the digest that names it; moved to {aside.name}")
-
-    def _sync(self, folder: Path | None = None) -> None:
-        """Make renames and removals in the folder durable."""
-        descriptor = os.open(folder or self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _read(file: Path) -> bytes | None:
@@ -140,3 +118,27 @@ def _read(file: Path) -> bytes | None:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.EISDIR):
             return None
         raise
+
+
+def write_durably(file: Path, data: bytes) -> None:
+    """Write a file completely and durably, or not at all. Raises OSError."""
+    # A random name, so that concurrent writers do not share a temporary file.
+    temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames and removals in the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,13 +9,13 @@ in between is seen.
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from marl_app.store.disk import write_durably
 from marl_app.store.store import REFERENCES, Store
 
 MIN_GRACE_S = 2 * 3600.0
@@ -49,12 +49,7 @@ def reference_owner(run: Path) -> str:
     if re.fullmatch(r"[0-9a-f]{32}", owner):
         return owner
     owner = uuid.uuid4().hex
-    temporary = file.with_name(f"{OWNER}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(owner + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    write_durably(file, f"{owner}\n".encode())
     return owner
 
 

@@ -75,3 +75,10 @@ def test_groups_are_named_by_the_common_prefix_of_their_agents():
         ("agents", (3, 4)),
         ("agent_2", (5,)),
     ]
+
+
+def test_characters_are_numbered_by_their_order_not_by_that_of_a_set():
+    # Gymnasium's own order depends on the hash seed of the process.
+    space = spaces.Dict({"word": spaces.Text(3, charset="cab"), "more": spaces.Tuple([spaces.Text(2, charset="zy")])})
+    seat = make_seat("a", space, spaces.Discrete(2))
+    assert seat.encode_observation({"word": "abc", "more": ("yz",)}).tolist() == [0, 1, 0, 1, 2]

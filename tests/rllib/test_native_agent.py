@@ -35,6 +35,7 @@ OBSERVATIONS = {
     "tuple": spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, (2,)))),
     "nested": NESTED,
     "masked": spaces.Dict({"observation": NESTED, "action_mask": spaces.Box(0, 1, (3,), np.int8)}),
+    "text": spaces.Text(4),
     "image": spaces.Box(0, 255, (4, 4, 3), np.uint8),
 }
 ACTIONS = {

@@ -33,12 +33,12 @@ from marl_app.players.actions import to_space
 from marl_app.players.central_state import CentralState
 from marl_app.players.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY, STATE
 from marl_app.players.networks import Network, module_id
-from marl_app.rllib.sampling.accepted import check_observations, check_rewards, check_scores
 from marl_app.rllib.sampling.acting import Observed, PlayerNetworks
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Failure, Fragment, Request
 from marl_app.rllib.sampling.guests import Guests
 from marl_app.rllib.sampling.matchups import TRAINEE, Matchups
+from marl_app.rllib.sampling.number_checks import check_observations, check_rewards, check_scores
 from marl_app.rllib.sampling.opponent_slots import weights_to_numpy
 from marl_app.store.memory import private_bytes
 from marl_app.store.prefetch import PrefetchingReader

@@ -1,8 +1,8 @@
 """Checks of the numbers that an environment hands out, where they enter training.
 
-One reward of 1e30, or one observation that is not a number, spoils running statistics and then the weights, without a
-word. So such numbers are errors: of the environment runner's fragment, which is made again, and of the run if they come
-three times in a row.
+One reward of 1e30, or one observation that is not a number, spoils running statistics and then the weights, and nothing
+says so. Here such a number is an exception of the env runner, which starts its matches again; three exceptions in a row
+end the run.
 
 Shapes: B matches, R rows, K ended matches.
 """
