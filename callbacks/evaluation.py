@@ -18,6 +18,7 @@ from marl_app.evaluation.anchors import Score, evaluate_anchor
 from marl_app.evaluation.team import TEAM, TeamReturn, evaluate_team
 from marl_app.players.agent import Agent
 from marl_app.players.anchors import unplayable_reason
+from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.events import CallbackResult
@@ -28,9 +29,12 @@ MODES = ("sampled", "greedy")
 
 
 class Evaluator:
-    """A process of low priority that plays evaluation matches."""
+    """A process of low priority that plays evaluation matches.
 
-    def __init__(self) -> None:
+    `player_classes` are not used: they are imported as they arrive, see `RunSpec`.
+    """
+
+    def __init__(self, player_classes: Sequence[type]) -> None:
         os.nice(10)
 
     def evaluate(
@@ -43,8 +47,8 @@ class Evaluator:
         return evaluate_anchor(make_env, agents, anchor, games, rng, greedy=greedy)
 
 
-def _start_process() -> Any:
-    return ray.remote(num_cpus=0, max_restarts=-1)(Evaluator).remote()
+def _start_process(spec: RunSpec) -> Any:
+    return ray.remote(num_cpus=0, max_restarts=-1)(Evaluator).remote(spec.player_classes)
 
 
 class EvaluateAnchors(MatchCallback):
@@ -74,7 +78,7 @@ class EvaluateAnchors(MatchCallback):
         else:
             self._anchors = [anchor for anchor, reason in reasons.items() if reason is None]
         if self._anchors:
-            self._evaluator = _start_process()
+            self._evaluator = _start_process(algorithm.spec)
         return CallbackResult(
             messages=[f"no evaluation against {anchor}: {reason}" for anchor, reason in reasons.items() if reason]
         )
@@ -97,7 +101,7 @@ class EvaluateAnchors(MatchCallback):
         self._running.clear()
         yield CallbackResult(messages=[f"evaluation: {self._games} matches each of {', '.join(self._anchors)} ..."])
         ray.kill(self._evaluator)  # it may be busy with an evaluation of older weights
-        self._evaluator = _start_process()
+        self._evaluator = _start_process(algorithm.spec)
         self._start(algorithm)
         try:
             yield from map(self._report, list(self._running))

@@ -34,9 +34,12 @@ MAX_WAITING = 64
 
 
 class Simulator:
-    """A process of low priority that plays players against each other."""
+    """A process of low priority that plays players against each other.
 
-    def __init__(self) -> None:
+    `player_classes` are not used: they are imported as they arrive, see `RunSpec`.
+    """
+
+    def __init__(self, player_classes: Sequence[type]) -> None:
         os.nice(10)
 
     def simulate(self, lineup: Sequence[bytes], make_env: MakeEnv, games: int, seed: int, swap: bool) -> Float32s:
@@ -96,7 +99,7 @@ class MeasurePayoffs(MatchCallback):
                     _exact_score, game, KnownPlans(game, algorithm.snapshots.load_player), stake
                 )
         if self._exact is None or spec.guests:
-            self._simulator = ray.remote(num_cpus=0, max_restarts=-1)(Simulator).remote()
+            self._simulator = ray.remote(num_cpus=0, max_restarts=-1)(Simulator).remote(spec.player_classes)
 
     def on_train_result(
         self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def load_agent(run: str | Path, player: str | None = None, store: Store | None = None) -> Agent:
+def load_agent(run: str | Path, player: str | None = None, store: Store | None = None, trust: bool = False) -> Agent:
     """Return the agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
 
     The agent takes what the environment gives, one observation or a stack of them, and returns actions of the
     environment's space: `agent.act(observation, action_mask)`, `agent.probabilities(observation, action_mask)`. Ray
     does not run.
     store: where the run kept its snapshots, if not in its directory; e.g. a `store.object_store.ObjectStore`.
-    Raises FileNotFoundError if `run` holds no checkpoint, KeyError for a player that it does not have.
+    trust: import the classes that the run names although this user did not start it; docs/security.md.
+    Raises FileNotFoundError if `run` holds no checkpoint, KeyError for a player that it does not have, ValueError if
+    the player is malformed, or needs a class that is not marl_app's and may not be imported.
     """
     from marl_app.players.native_agent import NativeAgent
     from marl_app.runs.load import load_bytes
 
-    return NativeAgent(load_bytes(run, player, store))
+    return NativeAgent(load_bytes(run, player, store, trust))

@@ -4,12 +4,16 @@ import copy
 import logging
 import os
 import signal
+import tempfile
 
 import pytest
 import yaml
 from hydra._internal import defaults_list
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(
+    prefix="marl_app_tests_"
+)  # holds the key that signs the runs of the tests
 # A shell starts background jobs with SIGINT ignored, and so would be all processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from marl_app.assembly.instantiate import config_errors
@@ -11,8 +11,11 @@ from marl_app.config.schema import Config
 from marl_app.envs.batched import BatchedEnv
 from marl_app.evaluation.contestants import player_bytes
 from marl_app.league.players import GUEST, Guest
+from marl_app.players.agent import player_class
+from marl_app.players.bots import bot_name, import_bot
 from marl_app.runs.checkpoints import latest_checkpoint
-from marl_app.store.codec import decode
+from marl_app.runs.load import import_classes_of
+from marl_app.store.codec import decode, metadata_of
 from marl_app.store.provenance import publish
 from marl_app.store.store import Store, digest_of
 
@@ -33,11 +36,29 @@ def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
         guest = resumed.get((name, source))
         if guest is None or not store.has(guest.digest):
             with config_errors(f"league.guests.{name}"):
-                data = player_bytes(env, source, store)
+                data = player_bytes(env, source, store, config.trust)
             digest = _put(store, data, {f"league.guests.{name}": source})
             guest = Guest(name, digest, source, decode(data)[1].get("side"))
         found.append(guest)
     return tuple(found)
+
+
+def player_classes(config: Config, own: type, guests: Iterable[Guest], store: Store) -> tuple[type, ...]:
+    """Return the classes of all players of the run: that of its networks, `own`, and those of the guests.
+
+    A resumed run keeps its guests, so their classes may not be imported yet. Raises ConfigError for one that may not.
+    """
+    classes = [own]
+    for guest in guests:
+        data = store.get(guest.digest)
+        with config_errors(f"league.guests.{guest.lineage}"):
+            if bot_name(metadata_of(data)) == guest.source:
+                import_bot(guest.source)
+            import_classes_of(data, Path(config.output_dir), config.trust)
+            made = player_class(data)
+        if made is not None:
+            classes.append(made)
+    return tuple(dict.fromkeys(classes))
 
 
 def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from marl_app.assembly.guests import guests
+from marl_app.assembly.guests import guests, player_classes
 from marl_app.assembly.instantiate import callback, class_at, config_errors, env_factory, leaf, league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
@@ -59,6 +59,7 @@ def build(config: Config) -> MatchConfig:
         for network in networks:
             check_size(network, architecture)
             network.spec(architecture).build()
+    classes = player_classes(config, architecture.module_class, members, store)
     _check_resets(config, members, store, player_metadata(networks, agents, architecture))
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
@@ -78,6 +79,7 @@ def build(config: Config) -> MatchConfig:
             networks=networks,
             raw_spaces=raw_spaces,
             guests=members,
+            player_classes=classes,
         )
     )
 

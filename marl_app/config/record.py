@@ -1,21 +1,23 @@
 """The record of a job in its directory: `.hydra/`, with the composed configuration and the overrides that were given.
 
+It is signed with the user's key, so that a run of this user can be told from one that comes from elsewhere.
+
 Hydra writes it before the app can refuse the job, and would replace the record of the run that is there. Here the job's
 record is written once the job is accepted, so that a refused command leaves a run as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from marl_app.config.errors import ConfigError
 from marl_app.metrics.files import replacing
-
-FOLDER = ".hydra"
+from marl_app.runs.trust import RECORD, recorded_config, refuse_foreign_imports, sign
 
 _pending: list[tuple[Path, Mapping[str, str]]] = []
 
@@ -28,13 +30,32 @@ def prepare_record(config: DictConfig) -> None:
         "hydra.yaml": OmegaConf.to_yaml(hydra),
         "overrides.yaml": OmegaConf.to_yaml(hydra.hydra.overrides.task),
     }
-    _pending[:] = [(Path(hydra.hydra.runtime.output_dir) / FOLDER, files)]
+    _pending[:] = [(Path(hydra.hydra.runtime.output_dir), files)]
 
 
 def write_record() -> None:
     """Write the record of the job, which is accepted, once. Does nothing for a job that Hydra did not start."""
     while _pending:
-        folder, files = _pending.pop()
+        run, files = _pending.pop()
         for name, text in files.items():
-            with replacing(folder / name) as temporary:
+            with replacing(run / RECORD / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
+        sign(run)
+
+
+def read_record(run: Path, sections: Sequence[str], trust: bool) -> DictConfig:
+    """Return a run's recorded configuration, for the use of these sections; its directory may have been moved since.
+
+    Raises ConfigError if the directory has no record, if it cannot be read, or if the run was started by someone else
+    and a section would import code (see `runs/trust.py`).
+    """
+    try:
+        recorded = recorded_config(run)
+        if not recorded:
+            raise ValueError("no run was started in this directory (.hydra/config.yaml is missing): give another")
+        refuse_foreign_imports(run, {name: recorded[name] for name in sections}, trust)
+    except KeyError as error:
+        raise ConfigError(f"run={run}: the recorded configuration has no {error}: give another directory") from error
+    except ValueError as error:
+        raise ConfigError(f"run={run}: {error}") from error
+    return OmegaConf.create({**recorded, "output_dir": str(run)})

@@ -21,12 +21,14 @@ from omegaconf import DictConfig, OmegaConf
 from marl_app.config.compose import compose_job
 from marl_app.config.errors import ConfigError
 from marl_app.config.flatten import flatten
-from marl_app.config.search_path import SEARCH_PATH, as_override, quoted, with_search_path
+from marl_app.config.search_path import SEARCH_PATH, as_override, quoted, user_folders, with_search_path
 from marl_app.config.tree import schema_keys
+from marl_app.runs.regular_file import read_regular
+from marl_app.runs.trust import MOST_BYTES, UntrustedRunError, is_own, refuse_foreign_imports
 
-_NOT_RESTORED = ("resume", "output_dir")  # set for every run
+_NOT_RESTORED = ("resume", "output_dir", "trust")  # set for every run
 _TASKS_FROM_A_RUN = ("exploit",)  # tasks that start from the configuration of run=DIR
-_NOT_INHERITED = r"(stop|task|sweep|hydra(?!\.searchpath))([./].*)?|run|name|resume|output_dir"
+_NOT_INHERITED = r"(stop|task|sweep|hydra(?!\.searchpath))([./].*)?|run|name|resume|output_dir|trust"
 
 
 def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
@@ -46,6 +48,7 @@ def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
         raise ConfigError(f"{given}: a resumed run is one run: leave out -m and give one directory")
     directory = Path(str(resumes[-1].value())).expanduser().resolve()
     merged = _merged(_recorded(directory, given, overrides), overrides, parsed)
+    _refuse_foreign_imports(directory, given, merged, overrides, parsed)
     merged["resume"] = f"resume={quoted(str(directory))}"
     merged["hydra.run.dir"] = f"hydra.run.dir={quoted(str(directory))}"
     merged["hydra.mode"] = "hydra.mode=RUN"  # the recorded run may be a job of a sweep
@@ -62,13 +65,32 @@ def _inherited(overrides: Sequence[str], parsed: Sequence[Override], run: Overri
     given = str(run.input_line)
     if run.is_sweep_override():
         raise ConfigError(f"{given}: task={task} starts from one run: give one directory")
-    recorded = _recorded(Path(str(run.value())).expanduser().resolve(), given, overrides)
+    directory = Path(str(run.value())).expanduser().resolve()
+    recorded = _recorded(directory, given, overrides)
     kept = [
         line
         for line, override in zip(recorded, _parse(recorded), strict=True)
         if not re.fullmatch(_NOT_INHERITED, _name(override))
     ]
-    return list(_merged([*kept, f"name={task}"], overrides, parsed).values())
+    merged = _merged([*kept, f"name={task}"], overrides, parsed)
+    _refuse_foreign_imports(directory, given, merged, overrides, parsed)
+    return list(merged.values())
+
+
+def _refuse_foreign_imports(
+    run: Path, given: str, merged: Mapping[str, str], overrides: Sequence[str], parsed: Sequence[Override]
+) -> None:
+    """Raise ConfigError if a run of someone else would import code that the command line does not name."""
+    if is_own(run):
+        return
+    trust = bool(_given(parsed, "trust") and _given(parsed, "trust")[-1].value())
+    options = [file.read_text() for folder in user_folders(overrides) for file in folder.rglob("*.yaml")]
+    config = OmegaConf.to_container(compose_job(list(merged.values())))
+    assert isinstance(config, dict)
+    try:
+        refuse_foreign_imports(run, {str(key): value for key, value in config.items()}, trust, [*overrides, *options])
+    except UntrustedRunError as error:
+        raise ConfigError(f"{given}: {error}") from error
 
 
 def _merged(recorded: Sequence[str], overrides: Sequence[str], parsed: Sequence[Override]) -> dict[str, str]:
@@ -113,12 +135,19 @@ def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
                 f"{given}: not the directory of a run ({file.relative_to(directory)} is missing): give another"
             )
     try:
-        overrides, config = [OmegaConf.load(file) for file in files]
+        overrides, config = [OmegaConf.create(read_regular(file, MOST_BYTES).decode()) for file in files]
     except Exception as error:
         raise ConfigError(
             f"{given}: the recorded configuration in .hydra/ cannot be read: give another directory"
         ) from error
-    lines = [*_search_path(directory, given, now), *(str(line) for line in overrides)]
+    recorded = [str(line) for line in overrides]
+    # Whether a run is trusted is not its own choice. Hydra's settings are not in its list of overrides of the task.
+    kept = [
+        line
+        for line, override in zip(recorded, _parse(recorded), strict=True)
+        if not re.fullmatch(r"trust|hydra([./].*)?", _name(override))
+    ]
+    lines = [*_search_path(directory, given, now), *kept]
     assert isinstance(config, DictConfig)
     return [*lines, *_differences(config, compose_job(lines))]
 
@@ -129,7 +158,12 @@ def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
     file = directory / ".hydra" / "hydra.yaml"
     if lines or not file.is_file():
         return lines
-    entries = OmegaConf.select(OmegaConf.load(file), SEARCH_PATH) or []
+    entries = OmegaConf.select(OmegaConf.create(read_regular(file, MOST_BYTES).decode()), SEARCH_PATH) or []
+    if entries and not is_own(directory):
+        raise ConfigError(
+            f"{given}: this run was not started here by you, and has options in {', '.join(map(str, entries))}: give "
+            "the folder with --config-dir if you trust it"
+        )
     try:
         return with_search_path([as_override(entries)]) if entries else []
     except ConfigError as error:

@@ -259,6 +259,9 @@ class Config(Section):
     output_dir: str = key("The run directory; set by Hydra: choose another with hydra.run.dir=DIR.")
     resume: str | None = key("A run directory to continue in, with its configuration and the overrides given now.")
     run: str | None = key("A run directory that the task reads; training reads none.")
+    trust: bool = key(
+        "Whether a run of someone else (resume, run, league.guests) may name classes to import; see docs/security.md."
+    )
     stop: StopConfig = key("When the run ends.")
     env: Leaf = key("The environment, which follows the batched contract.")
     algorithm: AlgorithmSettings = key("The learning algorithm.")

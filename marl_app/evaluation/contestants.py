@@ -21,7 +21,7 @@ from marl_app.envs.batched import BatchedEnv
 from marl_app.league.players import Player
 from marl_app.players.agent import Agent, player_from_bytes
 from marl_app.players.anchors import make_anchor
-from marl_app.players.bots import encode_bot, is_anchor, make_bot
+from marl_app.players.bots import encode_bot, import_bot, is_anchor, make_bot
 from marl_app.players.policy import Follower, Policy
 from marl_app.runs.load import load_bytes
 from marl_app.runs.members import Members
@@ -63,12 +63,13 @@ def contestants(
     for name in names:
         directory, colon, player = _directory(name)
         if directory is not None:
-            guests = Members(directory)
+            guests = Members(directory, members.trust)
             ids = guests.matching(player, snapshots) if colon else guests.learners[:1]
             others += [_load_contestant(env, guests, guest, f"{directory.name}:{guest}", GUEST) for guest in ids]
         elif is_anchor(name):
             others.append(Contestant(name, ANCHOR, name, make_anchor(env, name)))
         elif "." in name:
+            import_bot(name)
             others.append(Contestant(name.rpartition(".")[2], BOT, name, make_bot(env, name)))
         else:
             run_ids += members.matching(name, snapshots)
@@ -106,7 +107,7 @@ def _directory(name: str) -> tuple[Path | None, str, str]:
 
 def _load_contestant(env: BatchedEnv, members: Members, player: str, name: str, kind: str) -> Contestant:
     """Return the player with id `player` of a run directory, as a contestant that is called `name`."""
-    data, source = load_bytes(members.run, player), f"{members.run}:{player}"
+    data, source = load_bytes(members.run, player, trust=members.trust), f"{members.run}:{player}"
     made = decode_player(env, data, f"{members.run}: {player}")
     if not isinstance(made, Agent):  # a bot that is a guest in the pool of the run
         return Contestant(name, BOT, source, made)
@@ -126,9 +127,10 @@ def decode_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
     return made
 
 
-def player_bytes(env: BatchedEnv, name: str, store: Store) -> bytes:
+def player_bytes(env: BatchedEnv, name: str, store: Store, trust: bool = False) -> bytes:
     """Return the bytes of one player: a guest, an anchor, a bot, or a digest in the store. It can play `env`.
 
+    trust: let the guest's run name classes to import; see `runs/trust.py`.
     Raises ValueError for an unknown name, for a pattern that matches several players, and for a player that cannot
     play `env`.
     """
@@ -138,12 +140,13 @@ def player_bytes(env: BatchedEnv, name: str, store: Store) -> bytes:
             raise ValueError(f"the run's store has no bytes with the digest {name}")
         data = store.get(name)
     elif directory is not None:
-        members = Members(directory)
+        members = Members(directory, trust)
         ids = members.matching(player, len(members.steps)) if colon else members.learners[:1]
         if len(ids) != 1:
             raise ValueError(f"{name} matches {len(ids)} players: name a single one of {members.describe()}")
-        data = load_bytes(directory, ids[0])
+        data = load_bytes(directory, ids[0], trust=trust)
     elif is_anchor(name) or "." in name:
+        import_bot(name)
         make_bot(env, name)  # raises if the bot cannot play `env`; its bytes are only its name
         return encode_bot(name)
     else:

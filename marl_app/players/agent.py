@@ -14,27 +14,34 @@ from torch import Tensor
 from marl_app.envs.batched import BatchedEnv
 from marl_app.players import bots
 from marl_app.players.actions import to_space
-from marl_app.players.encoding import build_modules
+from marl_app.players.encoding import build_modules, network_class
+from marl_app.players.imports import imported_class
 from marl_app.players.modules.actor_critic import ActorCritic
 from marl_app.players.policy import Follower, Policy
-from marl_app.store.codec import decode, metadata_of
+from marl_app.store.codec import Buffer, decode, metadata_of
 
 Array = NDArray[Any]
 
 
 class Agent:
-    """A trained player, made from its bytes. `metadata`: its name, networks and training (see `encoding.py`)."""
+    """A trained player, made from its bytes. `metadata`: its name, networks and training (see `encoding.py`).
+
+    Raises ValueError for bytes that are not a player's, and for a network class that is not imported.
+    """
 
     def __init__(self, blob: bytes) -> None:
         torch.set_num_threads(1)
         weights, self.metadata = decode(blob)
         if bot := bots.bot_name(self.metadata):
             raise ValueError(f"this is the bot {bot}, which has no network: make it with players.bots.make_bot")
-        self._modules = build_modules(weights, self.metadata)
-        self._network_of_agent = np.empty(len(self.metadata["agents"]), np.object_)  # [agents]: name of the network
+        try:
+            self._modules = build_modules(weights, self.metadata)
+            self._network_of_agent = np.empty(len(self.metadata["agents"]), np.object_)  # [agents]: name of the network
+            for network in self.metadata["networks"]:
+                self._network_of_agent[network["agents"]] = network["name"]
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            raise ValueError(f"this player is malformed: {type(error).__name__}: {error}") from error
         self.memory_size = next(iter(self._modules.values())).memory_size
-        for network in self.metadata["networks"]:
-            self._network_of_agent[network["agents"]] = network["name"]
 
     def act(
         self,
@@ -190,7 +197,16 @@ def _split_points(space: spaces.Space[Any]) -> Array:
 def player_from_bytes(data: bytes, env: BatchedEnv) -> Policy | Follower:
     """Return the player that the bytes encode: an `Agent`, or a bot, which is made with the environment.
 
-    Raises ValueError for a bot that cannot play the environment.
+    Raises ValueError for a bot that cannot play the environment, and for a class that is not imported.
     """
     bot = bots.bot_name(metadata_of(data))
     return Agent(data) if bot is None else bots.make_bot(env, bot)
+
+
+def player_class(data: Buffer) -> type | None:
+    """Return the class of the player that the bytes encode; None for an anchor. Raises ValueError as above."""
+    metadata = metadata_of(data)
+    bot = bots.bot_name(metadata)
+    if bot is None:
+        return network_class(metadata["module_class"])
+    return None if bots.is_anchor(bot) else imported_class(bot)

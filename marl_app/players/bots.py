@@ -14,6 +14,7 @@ from typing import Any
 
 from marl_app.envs.batched import BatchedEnv
 from marl_app.players.anchors import make_anchor, simulations_of_anchor
+from marl_app.players.imports import imported_class
 from marl_app.players.policy import Follower, Policy
 from marl_app.store.codec import encode
 
@@ -30,21 +31,27 @@ def is_anchor(name: str) -> bool:
     return True
 
 
+def import_bot(name: str) -> None:
+    """Import the class of a bot that the user has named. Raises ValueError if it does not exist."""
+    module = name.rpartition(".")[0]
+    if not is_anchor(name):
+        try:
+            getattr(importlib.import_module(module), name.rpartition(".")[2])
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"class {name} does not exist: {error}") from error
+
+
 def make_bot(env: BatchedEnv, name: str) -> Policy | Follower:
-    """Return the bot with this name for this environment.
+    """Return the bot with this name, an anchor's or that of an imported class, for this environment.
 
     The bot may read `env` but must not keep it, because the caller closes it.
-    Raises ValueError with the reason if the name is unknown, or if the bot cannot play the environment.
+    Raises ValueError with the reason if the class is not imported, or if the bot cannot play the environment.
     """
     if is_anchor(name):
         return make_anchor(env, name)
-    module, _, class_name = name.rpartition(".")
-    try:
-        made = getattr(importlib.import_module(module), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"class {name} does not exist: {error}") from error
-    # Before anything is called: a name can come from a file, and name any function.
-    if not (isinstance(made, type) and (hasattr(made, "act") or hasattr(made, "choose"))):
+    made = imported_class(name)
+    # Before anything is called: a name can come from a file, and name any class.
+    if not (hasattr(made, "act") or hasattr(made, "choose")):
         raise ValueError(f"{name} is not a player: it must be a class with act (Policy) or choose (Follower)")
     try:
         bot: Policy | Follower = made(env)

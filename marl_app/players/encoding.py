@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.config.renamed import current_path
+from marl_app.players.imports import imported_class
 from marl_app.players.modules.actor_critic import ActorCritic, Architecture
 from marl_app.players.modules.cnn import is_image_shape
 from marl_app.players.modules.scale import scaling_of
 from marl_app.players.networks import Network
 from marl_app.players.saved_spaces import space_from_json, space_to_json
 from marl_app.store.codec import encode
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 3
 READABLE_FORMATS = (2, FORMAT)
@@ -116,19 +120,17 @@ def _policy_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, ActorCritic]:
     """Return the networks of a decoded player, by name, with its weights and without gradients.
 
-    Raises ValueError for another version of the format, and for a class that is not a network.
+    Raises ValueError for another version of the format, for a class that is not a network or not imported, for weights
+    that are not those of the networks, and for weights that are not finite.
     """
     import torch
 
     if metadata.get("format") not in READABLE_FORMATS:
         readable = " and ".join(map(str, READABLE_FORMATS))
         raise ValueError(f"this is a player of format {metadata.get('format')}; this program reads {readable}")
-    # The path comes from the file: only subclasses of ActorCritic are accepted, before anything is made from it.
-    registered = registered_name(metadata["module_class"])
-    path, _, name = REGISTERED.get(registered, registered).rpartition(".")
-    module_class = getattr(importlib.import_module(path), name)
-    if not (isinstance(module_class, type) and issubclass(module_class, ActorCritic)):
-        raise ValueError(f"{metadata['module_class']} is not a network: it must be a subclass of ActorCritic")
+    module_class = network_class(metadata["module_class"])
+    if not metadata["networks"] or not all(network["agents"] for network in metadata["networks"]):
+        raise ValueError("this player is malformed: it has no networks, or a network without agents")
     modules = {}
     for network in metadata["networks"]:
         with torch.device("meta"):  # allocates and draws no initial weights
@@ -141,6 +143,32 @@ def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, An
         parameters = {
             key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)
         }
+        _check_weights(network["name"], module, parameters)
         module.to_empty(device="cpu").load_state_dict(parameters)
         modules[network["name"]] = module.requires_grad_(False).eval()
     return modules
+
+
+def network_class(name: str) -> type[ActorCritic]:
+    """Return marl_app's network of this name, or an imported class at this path. Raises ValueError."""
+    registered = registered_name(name)
+    if registered in REGISTERED:
+        importlib.import_module(REGISTERED[registered].rpartition(".")[0])
+    found = imported_class(REGISTERED.get(registered, registered))
+    if not issubclass(found, ActorCritic):
+        raise ValueError(f"{name} is not a network: it must be a subclass of ActorCritic")
+    return found
+
+
+def _check_weights(name: str, module: ActorCritic, weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless these are finite weights of the module's shapes, before anything is allocated."""
+    shapes = {key: value.shape for key, value in module.state_dict().items()}
+    if shapes != {key: value.shape for key, value in weights.items()}:
+        different = next(
+            key
+            for key in (*shapes, *weights)
+            if key not in shapes or key not in weights or shapes[key] != weights[key].shape
+        )
+        raise ValueError(f"the weights of network {name} do not fit its description, see {different}")
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise ValueError(f"the weights of network {name} are not finite")

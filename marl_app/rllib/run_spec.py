@@ -27,6 +27,8 @@ class RunSpec:
     architecture, networks, agents: the networks of every player, and the names of the environment's agents.
     raw_spaces: of each agent in an adapted environment, as JSON; None if they are those of the networks.
     guests: members of the pool from the beginning; their bytes are in the store.
+    player_classes: networks and bots of the run's players. The bytes of a player name its class but do not import it;
+        a process that makes players receives these, which imports them (they are pickled by their import paths).
     """
 
     settings: Config
@@ -39,6 +41,7 @@ class RunSpec:
     networks: tuple[Network, ...]
     raw_spaces: list[Any] | None = None
     guests: tuple[Guest, ...] = ()
+    player_classes: tuple[type, ...] = ()
 
     @property
     def hparams(self) -> dict[str, Any]:

@@ -19,11 +19,11 @@ import logging
 import os
 import re
 import shutil
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from marl_app.runs.regular_file import read_regular
 from marl_app.runs.state import RunState
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def all_states(directory: Path) -> list[RunState]:
     states = []
     for path in _newest_first(directory):
         try:
-            states.append(RunState.from_json(json.loads(_read(path / STATE))))
+            states.append(RunState.from_json(json.loads(read_regular(path / STATE, MOST_BYTES))))
         except FileNotFoundError:
             if path.exists():  # otherwise the run has just deleted it
                 raise ValueError(f"{path} has no {STATE}") from None
@@ -125,24 +125,16 @@ def all_states(directory: Path) -> list[RunState]:
 
 def _manifest(path: Path) -> dict[str, str]:
     """Return the digests of a checkpoint's files, by name. Raises ValueError for names that lead elsewhere."""
-    manifest = dict(json.loads(_read(path / MANIFEST, MANIFEST_BYTES)))
+    manifest = dict(json.loads(read_regular(path / MANIFEST, MANIFEST_BYTES)))
     for name in manifest:
         if not re.fullmatch(r"[\w@-][\w@.-]*", name):
             raise ValueError(f"{MANIFEST} names {name!r}, which is not a file of a checkpoint")
     return manifest
 
 
-def _read(file: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """Return a file's content. Raises ValueError for what is no regular file (a device, a pipe), or is too large."""
-    status = file.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
-        raise ValueError(f"{file.name} is not a regular file of at most {most_bytes:,} bytes")
-    return file.read_bytes()
-
-
 def _verified(path: Path, name: str, manifest: Mapping[str, str]) -> bytes:
     """Return a file of a checkpoint. Raises ValueError if its digest is not that of the manifest."""
-    data = _read(path / name)
+    data = read_regular(path / name, MOST_BYTES)
     if hashlib.sha256(data).hexdigest() != manifest[name]:
         raise ValueError(f"{name} does not have the digest in {MANIFEST}")
     return data

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import functools
 import importlib
-import sys
 from pathlib import Path
-
-import yaml
 
 from marl_app.config.renamed import current_path
 from marl_app.runs.checkpoints import latest_checkpoint
-from marl_app.store.codec import CorruptBlob
+from marl_app.runs.trust import import_classes, recorded_config, refuse_foreign_imports
+from marl_app.store.codec import CorruptBlob, metadata_of
 from marl_app.store.disk import DiskStore
 from marl_app.store.store import Store
 
+CLASS_KEYS = ("module_class", "bot")
+"""Keys of a player's metadata with the import path of a class; marl_app's networks have a name without a dot."""
 
-def load_bytes(run: str | Path, player: str | None = None, store: Store | None = None) -> bytes:
+
+def load_bytes(run: str | Path, player: str | None = None, store: Store | None = None, trust: bool = False) -> bytes:
     """Return the bytes of a player of a run directory: by default the first learner of its newest checkpoint.
 
     player: another learner, or a snapshot such as "main@0003". store: where the snapshots are now, if that is not what
-    the run's configuration says.
-    Raises FileNotFoundError if the run has no whole checkpoint, and KeyError, listing the available players, for an
-    unknown one.
+    the run's configuration says. The classes that the player names are imported if the run may name them: `trust`, or
+    a run of this user (see `runs/trust.py`).
+    Raises FileNotFoundError if the run has no whole checkpoint, KeyError, listing the available players, for an
+    unknown one, and UntrustedRunError.
     """
-    checkpoint = latest_checkpoint(Path(run) / "checkpoints")
+    directory = Path(run).absolute()
+    data = _player(directory, player, store, trust)
+    import_classes_of(data, directory, trust)
+    return data
+
+
+def import_classes_of(data: bytes, run: Path, trust: bool) -> None:
+    """Import the class that a player of a run names, if the run may name it; see `runs/trust.py`."""
+    named = metadata_of(data)
+    import_classes(run, [path for key in CLASS_KEYS if (path := named.get(key))], trust)
+
+
+def _player(run: Path, player: str | None, store: Store | None, trust: bool) -> bytes:
+    checkpoint = latest_checkpoint(run / "checkpoints")
     if checkpoint is None:
         raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
     digests = {snapshot.player.id: snapshot.digest for snapshot in checkpoint.state.snapshots}
@@ -35,7 +50,7 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
         there = ", ".join([*checkpoint.players, *digests])
         raise KeyError(f"{run} has no player {player!r}; its players are {there}")
     try:
-        return (store or store_of(Path(run).absolute())).get(digests[player])
+        return (store or store_of(run, trust)).get(digests[player])
     except CorruptBlob as error:
         raise CorruptBlob(f"{player} of {run} is damaged: {error}") from error
     except KeyError as error:
@@ -43,27 +58,19 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
 
 
 @functools.lru_cache(maxsize=8)
-def store_of(run: Path) -> Store:
+def store_of(run: Path, trust: bool = False) -> Store:
     """Where a run keeps its snapshots, by the configuration in its directory; without one in `snapshots/`.
 
-    Raises ValueError for a store that is neither marl_app's nor imported already: a run's files are data, and may come
-    from elsewhere, so that a class that they name is not imported for them.
+    Raises UntrustedRunError if the run names a store that is not marl_app's, and may not; see `runs/trust.py`.
     """
-    recorded = run / ".hydra" / "config.yaml"
-    config = yaml.safe_load(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
+    config = recorded_config(run)
     if "store" not in config:
         return DiskStore(run / "snapshots")
+    refuse_foreign_imports(run, {"store": config["store"]}, trust)
     arguments = {  # the directory may have been moved
         key: value.replace("${output_dir}", str(run)) if isinstance(value, str) else value
         for key, value in config["store"].items()
     }
-    path = current_path(arguments.pop("_target_"))
-    module, _, name = path.rpartition(".")
-    if not module.startswith("marl_app.store."):
-        imported = getattr(sys.modules.get(module), name, None)
-        if not (isinstance(imported, type) and hasattr(imported, "get")):
-            raise ValueError(
-                f"{run} names the store {path}, which is not marl_app's: give the store yourself (store=...)"
-            )
+    module, _, name = current_path(arguments.pop("_target_")).rpartition(".")
     store: Store = getattr(importlib.import_module(module), name)(**arguments)
     return store

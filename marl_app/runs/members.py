@@ -15,16 +15,18 @@ from marl_app.runs.checkpoints import latest_checkpoint
 class Members:
     """The learners and the pool of a run directory, as recorded in its newest whole checkpoint.
 
+    trust: whether the run may name classes to import, see `runs/trust.py`.
     state: the checkpoint's state. learners: their ids.
     steps: id -> agent steps that the player had trained on; by lineage, oldest snapshot first and the learner last.
     Raises FileNotFoundError if the run has no whole checkpoint.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, trust: bool = False) -> None:
         checkpoint = latest_checkpoint(run / "checkpoints")
         if checkpoint is None:
             raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
         self.run = run
+        self.trust = trust
         self.state = checkpoint.state
         self.learners = [learner.lineage for learner in self.state.learners]
         steps = {snapshot.player: snapshot.agent_steps for snapshot in self.state.snapshots}

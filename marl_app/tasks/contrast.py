@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
+from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.evaluation import exploiter
 from marl_app.evaluation.contestants import ANCHOR, Contestant, contestants
@@ -61,7 +61,7 @@ class Contrast(Section):
         """Play the matches of every run below `run`, print the table, and write all files to the run directory."""
         if config.run is None:
             raise ConfigError("run=null: give the directory of a sweep, such as run=runs/sweeps/<time>")
-        runs = recorded_runs(Path(config.run).expanduser())
+        runs = recorded_runs(Path(config.run).expanduser(), config.trust)
         measured: dict[Path, MeasuredRun] = {}
         for number, (run, members) in enumerate(runs.items(), 1):
             print(f"contrast: {run.name}, {number} of {len(runs)}", flush=True)
@@ -82,9 +82,7 @@ class Contrast(Section):
 
     def _measure(self, members: Members, seed: int, *, quiet: bool) -> MeasuredRun:
         """Play the matches of one run and return its results. `quiet`: do not report anchors that cannot play."""
-        recorded = OmegaConf.load(members.run / ".hydra" / "config.yaml")
-        with config_errors("run"):
-            env_leaf = environment(recorded)
+        env_leaf = environment(read_record(members.run, ["env"], members.trust))
         make_env = env_factory(env_leaf)
         first = members.learners[0]
         names = [first, *members.matching(f"{first}@*", self.snapshots)]
@@ -122,14 +120,14 @@ class Contrast(Section):
         return halves
 
 
-def recorded_runs(directory: Path) -> dict[Path, Members]:
+def recorded_runs(directory: Path, trust: bool = False) -> dict[Path, Members]:
     """Return the runs below a directory, ordered by their numbers; report those without a whole checkpoint."""
     found = {}
     for run in runs_below(directory):
         if not (run / "checkpoints").is_dir():  # not a training run: such as the directory of a study
             continue
         try:
-            found[run] = Members(run)
+            found[run] = Members(run, trust)
         except FileNotFoundError as error:
             print(f"skipped {run}: {error}", flush=True)
     return found

@@ -26,6 +26,7 @@ from rich.progress import track
 
 from marl_app.assembly.instantiate import config_errors, env_factory, league
 from marl_app.config.errors import ConfigError
+from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.envs.batched import BatchedEnv, MakeEnv
 from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, contestants
@@ -74,13 +75,10 @@ class Evaluate(Section):
             raise ConfigError("run=null: give the directory of a run, such as run=runs/league/<time>")
         run = Path(config.run).expanduser()
         with config_errors("run"):
-            members = Members(run)
-            recorded = OmegaConf.load(run / ".hydra" / "config.yaml")
+            members = Members(run, config.trust)
         if self.why is not None:
-            return self._answer(self.why, members, recorded)
-        with config_errors("run"):
-            env_leaf = environment(recorded)
-        make_env = env_factory(env_leaf)
+            return self._answer(self.why, members, read_record(run, ["league"], config.trust))
+        make_env = env_factory(environment(read_record(run, ["env"], config.trust)))
         players = self._players(make_env, members)
         results = results_of(players, members.learners[0])
         try:
@@ -184,9 +182,10 @@ def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:
 
 def environment(recorded: Any) -> dict[str, Any]:
     """Return the leaf `env` of a run's recorded configuration."""
-    content: Any = OmegaConf.to_container(recorded.env, resolve=True)
-    leaf: dict[str, Any] = content
-    return leaf
+    with config_errors("run"):
+        content: Any = OmegaConf.to_container(recorded.env, resolve=True)
+        leaf: dict[str, Any] = content
+        return leaf
 
 
 def _branches(recorded: Any, state: RunState) -> dict[str, Sequence[Branch]]:

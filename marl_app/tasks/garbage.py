@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from marl_app.assembly.instantiate import config_errors, leaf
 from marl_app.config.errors import ConfigError
+from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.runs.references import checkpoint_digests
 from marl_app.store.garbage import MIN_GRACE_S, find_garbage
@@ -35,7 +36,8 @@ class CollectGarbage(Section):
         if config.run is None:
             raise ConfigError("run=null: give the directory of a run, such as run=runs/league/<time>")
         run = Path(config.run).expanduser().absolute()
-        store = leaf("store", recorded_store(run))
+        recorded: Any = OmegaConf.to_container(read_record(run, ["store"], config.trust).store, resolve=True)
+        store = leaf("store", recorded)
         # The run's notes may be older than its checkpoints: read these directly.
         with config_errors("run"):
             in_checkpoints = checkpoint_digests(run)
@@ -45,14 +47,3 @@ class CollectGarbage(Section):
         done = "deleted" if self.delete else "could be deleted (task.delete=true)"
         print(f"{len(found.digests)} snapshots {done}; {found.referred} are referenced, {found.young} are too young")
         return float(len(found.digests))
-
-
-def recorded_store(run: Path) -> Any:
-    """Return the option `store` that a run was started with. Raises ConfigError if the directory holds no run."""
-    recorded = run / ".hydra" / "config.yaml"
-    if not recorded.is_file():
-        raise ConfigError(f"run={run}: no run was started in this directory: give another")
-    # Recorded paths interpolate output_dir, which may have been moved since.
-    content = OmegaConf.load(recorded)
-    content.output_dir = str(run)
-    return OmegaConf.to_container(content.store, resolve=True)

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from marl_app.assembly.instantiate import leaf
 from marl_app.config.errors import ConfigError, first_line
+from marl_app.config.record import read_record
 from marl_app.config.schema import Config, key
 from marl_app.metrics.figures import store_traffic_figure, write_png
 from marl_app.metrics.files import replacing, to_json
@@ -46,7 +46,7 @@ class Plan(Size):
             raise ConfigError(f"task.keep: unknown setting {unknown[0]}: give some of {', '.join(known)}")
 
     def __call__(self, config: Config) -> float:
-        size, sources = self._size(config.run)
+        size, sources = self._size(config)
         matchmaker = leaf("league.matchmaker", config.league.matchmaker)
         picked = opponents_by_age(
             matchmaker, next(iter(config.league.learners)), size.pool_snapshots, size.elo_per_generation
@@ -61,8 +61,9 @@ class Plan(Size):
         print(f"plan: {directory}  (plan.json, plan.csv, plan.png)", flush=True)
         return result.wall_clock_s / rows.DAY
 
-    def _size(self, run: str | None) -> tuple[Size, dict[str, str]]:
-        """Return the settings, with measurements of `run` in place of some, and the source of each replaced setting."""
+    def _size(self, config: Config) -> tuple[Size, dict[str, str]]:
+        """Return the settings, with measurements of a run in place of some, and the source of each replaced setting."""
+        run = config.run
         size = Size(**{item.name: getattr(self, item.name) for item in fields(Size)})
         if run is None:
             return size, {}
@@ -72,7 +73,7 @@ class Plan(Size):
         if not (directory / "summary.json").is_file():
             raise ConfigError(f"run={run}: no run has ended in this directory (summary.json is missing): give another")
         try:
-            recorded = OmegaConf.load(directory / ".hydra" / "config.yaml")
+            recorded = read_record(directory, ["runtime"], config.trust)
             values = settings_from_run(directory, recorded.runtime, self.sides, self.agents_per_side)
         except Exception as error:  # any fault in the files of a run has the same fix: another run
             raise ConfigError(f"run={run}: cannot plan from this run: {first_line(error)}") from error

@@ -78,7 +78,7 @@ class Stress(Plan):
                 raise ConfigError(f"task.{name}={getattr(self, name)} is no list of numbers: give a list such as [8]")
 
     def __call__(self, config: Config) -> float:
-        size, _ = self._size(config.run)
+        size, _ = self._size(config)
         matchmaker = leaf("league.matchmaker", config.league.matchmaker)
         directory, rows, ratio = Path(config.output_dir), [], float("nan")
 

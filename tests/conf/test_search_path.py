@@ -9,6 +9,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.resume import expand
 from marl_app.config.search_path import with_search_path
 from marl_app.config.tree import all_keys, groups, options
+from marl_app.runs.trust import sign
 
 GAME = "_target_: marl_app.envs.circle.Circle\nstones: 21\n"
 EXPERIMENT = "# @package _global_\ndefaults: [override /env: my_game]\nname: mine\n"
@@ -38,6 +39,7 @@ def record(tmp_path):
         OmegaConf.save(OmegaConf.create(OmegaConf.to_container(cfg)), directory / ".hydra" / "config.yaml")
         OmegaConf.save([line for line in overrides if line not in search], directory / ".hydra" / "overrides.yaml")
         OmegaConf.save(paths, directory / ".hydra" / "hydra.yaml")
+        sign(directory)
         return directory
 
     return make

@@ -1,12 +1,10 @@
 """What a run refers to in its store: its pool now, and whatever its checkpoints may need."""
 
 import os
-import sys
 import time
 
 import pytest
 
-from marl_app.runs.load import store_of
 from marl_app.runs.references import checkpoint_digests, write_run_references
 from marl_app.store.disk import DiskStore
 from marl_app.store.garbage import find_garbage
@@ -47,13 +45,3 @@ def test_a_run_references_what_its_league_and_its_checkpoints_need(tmp_path):
     (torn / "state.json").unlink()  # its earlier references stay
     write_run_references(store, tmp_path, [digests[2]])
     assert find_garbage(store, time.time(), DAY).digests == ()
-
-
-@pytest.mark.parametrize("target", ["os.system", "os.getcwd", "shutil.copy", "antigravity.fly", "builtins.print"])
-def test_the_store_of_a_foreign_run_is_not_called(tmp_path, target):
-    # A run's files are data: loading a snapshot must not call what its configuration names.
-    (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "config.yaml").write_text(f"store: {{_target_: {target}, command: touch {tmp_path}/called}}")
-    with pytest.raises(ValueError, match=f"names the store {target}, which is not marl_app's"):
-        store_of(tmp_path)
-    assert "antigravity" not in sys.modules and not (tmp_path / "called").exists()

@@ -42,7 +42,11 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     decoded = {name: decode(data) for name, data in checkpoint.players.items() if name in algorithm.totals}
     players = {name: weights for name, (weights, _) in decoded.items()}
     current = algorithm.weights.read(spec.main_learner)
-    for weights in players.values():
+    for name, weights in players.items():
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            raise ValueError(
+                f"{checkpoint.path} holds weights of {name} that are not finite; delete it to use the one before"
+            )
         # Parameters that only one of the two has; if there are none, those of another shape.
         misfit = set(weights.keys() ^ current.keys()) or {
             name for name in weights if weights[name].shape != current[name].shape

@@ -1,0 +1,186 @@
+"""Whose run is it? The files of a run are data: only the runs of this user may name classes to import.
+
+A run records the import paths of its classes, and so do its saved players. marl_app's options are known by name and are
+always made. Any other class is code, which a run from elsewhere could choose. It is imported only
+
+- for a run that this user started: its record is signed with a key of the user (HMAC-SHA256), see `sign`;
+- if the command line names it, or an option in a folder that the command line names;
+- with `trust=true`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib
+import logging
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from marl_app.config.flatten import flatten
+from marl_app.config.renamed import current_path
+from marl_app.runs.regular_file import read_regular
+from marl_app.store.disk import write_durably
+
+logger = logging.getLogger(__name__)
+
+CONF = Path(__file__).parents[1] / "conf"
+RECORD, SIGNATURE = ".hydra", "signature"
+RECORDED = ("config.yaml", "hydra.yaml", "overrides.yaml")
+"""The files of a record that are signed."""
+MOST_BYTES = 2**22
+"""Size of a file of a record beyond which it is refused."""
+GAMES = ("pettingzoo.", "mpe2.")
+"""Packages whose modules are names of environments (`env.name`), not classes that a run chooses to import."""
+_NAMES = ("name", "output_dir", "resume", "run")  # keys whose values may look like import paths
+_PATH = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"  # an import path: identifiers with dots between them
+_RESOLVER = r"\$\{\s*[\w.]+\s*:"  # an interpolation that calls a function, such as ${oc.env:TOKEN}
+
+
+class UntrustedRunError(ValueError):
+    """A run that this user did not start would import classes; the message names them and the fix."""
+
+
+def sign(run: Path) -> None:
+    """Sign the record of a run, which this user starts. Without a key, which it warns of, the run stays unsigned."""
+    folder = run / RECORD
+    try:
+        write_durably(folder / SIGNATURE, _signature(folder).encode())
+    except OSError as error:
+        logger.warning(
+            "the run cannot be signed as yours (%s): resuming it with classes of your own needs trust=true", error
+        )
+
+
+def is_own(run: Path) -> bool:
+    """Return whether this user started the run, and its record is as it was written."""
+    folder = run / RECORD
+    try:
+        return hmac.compare_digest(read_regular(folder / SIGNATURE, 100).decode(), _signature(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def _signature(folder: Path) -> str:
+    """Return the signature of a record as it is now. Raises OSError, also without a key, and ValueError."""
+    digest = hmac.new(_key(), digestmod=hashlib.sha256)
+    for name in RECORDED:
+        content = read_regular(folder / name, MOST_BYTES)
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _key() -> bytes:
+    """Return the user's key; the first call makes it. Raises OSError if it cannot be read or written."""
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    file = home / "marl_app" / "key"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".key-{os.getpid()}")
+        temporary.write_bytes(secrets.token_bytes(32))
+        temporary.chmod(0o600)
+        with suppress(FileExistsError):  # another process was first: its key counts
+            os.link(temporary, file)
+        temporary.unlink()
+    return file.read_bytes()
+
+
+def refuse_foreign_imports(run: Path, config: Mapping[str, Any], trust: bool, named: Iterable[str] = ()) -> None:
+    """Refuse a configuration of a run that this user did not start, if it would import code; see the module.
+
+    config: as recorded, or composed from what is recorded. named: texts that the user gave, in which a path is allowed.
+    With `trust` the imports are printed and allowed. Raises UntrustedRunError.
+    """
+    if is_own(run):
+        return
+    given = "\n".join(named)
+    found = {key: path for key, path in foreign_imports(config).items() if path not in given}
+    if not found:
+        return
+    imports = ", ".join(f"{path} ({key})" for key, path in found.items())
+    if not trust:
+        raise UntrustedRunError(
+            f"{run} was not started here by you, and would import {imports}: give trust=true if you trust this code"
+        )
+    print(f"trust=true: {run} imports {imports}", flush=True)
+
+
+def foreign_imports(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return key -> import path or resolver, for everything in a configuration that could run code of others."""
+    known = _options()
+    found = {}
+    for key, value in _texts(config):
+        path, group = current_path(value), key.partition(".")[0]
+        is_game = key == "env.name" and path.startswith(GAMES)
+        if re.search(_RESOLVER, value) and key not in _NAMES:
+            found[key] = value
+        elif re.fullmatch(_PATH, path) and key not in _NAMES and (group, path) not in known and not is_game:
+            found[key] = path
+    return found
+
+
+def _texts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the dotted key and the value of every string, also of those in lists."""
+    for key, value in flatten(config):
+        for item in _leaves(value):
+            if isinstance(item, str):
+                yield key, item
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _options() -> set[tuple[str, str]]:
+    """Return (group, class) of every class that an option in `conf/` names; group: callbacks, env, league, ..."""
+    found = {
+        (file.relative_to(CONF).parts[0], path)
+        for file in CONF.rglob("*.yaml")
+        for path in re.findall(r"_target_:\s*([\w.]+)", file.read_text(encoding="utf-8"))
+    }
+    return found | {("task", path) for group, path in found if group == "league"}  # a simulation compares several
+
+
+def recorded_config(run: Path) -> dict[str, Any]:
+    """Return the recorded configuration of a run, not resolved; {} without one. Raises ValueError if it is damaged."""
+    file = run / RECORD / "config.yaml"
+    if not file.exists():
+        return {}
+    try:
+        content = yaml.safe_load(read_regular(file, MOST_BYTES))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def import_classes(run: Path, paths: Iterable[str], trust: bool) -> None:
+    """Import the modules of the classes that a run's players name, as far as the run may name them.
+
+    For a run of this user these are the packages that its configuration names; with `trust` all, which are printed. A
+    class that is not imported here, and not by the program itself, is refused when the player is made
+    (`players/imports.py`).
+    """
+    own = is_own(run)
+    packages = {path.partition(".")[0] for path in foreign_imports(recorded_config(run)).values() if own}
+    for path in paths:
+        module = str(path).rpartition(".")[0]
+        if not module or not (trust or module.partition(".")[0] in packages):
+            continue
+        if not own and module not in sys.modules:
+            print(f"trust=true: {run} imports {module}", flush=True)
+        with suppress(ImportError):
+            importlib.import_module(module)
