@@ -15,9 +15,9 @@ from marl_app.runs.references import write_run_references
 class SaveCheckpoints(MatchCallback):
     """Saves a checkpoint every `every_seconds` seconds and at the end of the run, and keeps the newest `keep`.
 
-    Match records are flushed first: the checkpoint counts them. Afterwards the store is told which snapshots the run
-    needs, so that they are not collected as garbage. A checkpoint for which the disk has no room is tried again after
-    as many seconds, and the checkpoint before it stays; the last one of a run raises OSError.
+    Match records and metrics are made durable first: the checkpoint counts on them. Afterwards the store is told which
+    snapshots the run needs, so that they are not collected as garbage. A checkpoint for which the disk has no room is
+    tried again after as many seconds, and the checkpoint before it stays; the last one of a run raises OSError.
     """
 
     def __init__(self, every_seconds: float, keep: int) -> None:
@@ -27,9 +27,7 @@ class SaveCheckpoints(MatchCallback):
         self._saved = time.monotonic()
         self._saved_state: dict[str, Any] | None = None  # at `on_stop`
 
-    def on_train_result(
-        self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
-    ) -> CallbackResult | None:
+    def on_iteration_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> CallbackResult | None:
         """Save a checkpoint if it is due."""
         if time.monotonic() - self._saved >= self._every_seconds:
             with algorithm.disk_errors.postpone("the checkpoint"):
@@ -54,6 +52,7 @@ class SaveCheckpoints(MatchCallback):
 
     def _save(self, algorithm: MatchAlgorithm) -> CallbackResult:
         try:
+            algorithm.events.fire("on_checkpoint")
             algorithm.records.flush()
             path = save_checkpoint(algorithm, algorithm.run_dir / "checkpoints", self._keep)
             write_run_references(algorithm.store, algorithm.run_dir, algorithm.snapshots.needed_digests)

@@ -1,4 +1,4 @@
-"""Curves and pictures for TensorBoard, and one line per iteration in `progress.jsonl`."""
+"""Curves and pictures for TensorBoard, and a line for every point of the curves in `progress.jsonl`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_app.metrics.averages import Averages
 from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
 from marl_app.metrics.tensorboard import TensorBoard
 from marl_app.rllib.training.algorithm import MatchAlgorithm
@@ -17,11 +18,20 @@ from marl_app.rllib.training.events import CallbackResult, Image, RunReport
 
 
 class LogMetrics(MatchCallback):
-    """Writes all reported metrics and pictures, and draws the league every `pictures_every_s` seconds."""
+    """Writes all reported metrics and pictures, and draws the league every `pictures_every_s` seconds.
 
-    def __init__(self, pictures_every_s: float) -> None:
+    Iterations that end within `every_seconds` of the last point are averaged into the next one. A checkpoint, which
+    counts on the metrics of its iterations, and the end of the run come after a point that includes them.
+    """
+
+    def __init__(self, every_seconds: float, pictures_every_s: float) -> None:
         super().__init__()
+        if every_seconds < 0:
+            raise ValueError(f"callbacks.metrics.every_seconds={every_seconds}: give at least 0")
+        self._every_seconds = every_seconds
         self._pictures_every_s = pictures_every_s
+        self._averages = Averages()
+        self._written = float("-inf")
         self._drawn = float("-inf")
         self._writer: TensorBoard | None = None
 
@@ -36,17 +46,35 @@ class LogMetrics(MatchCallback):
     def on_report(self, *, algorithm: MatchAlgorithm, report: RunReport, **kwargs: Any) -> None:
         """Write metrics and pictures."""
         if report.iteration:
-            with algorithm.disk_errors.postpone("progress.jsonl"):
-                algorithm.records.append_progress(dict(report.metrics))
-        if report.metrics:
+            self._averages.add(report.metrics)
+            if time.monotonic() - self._written >= self._every_seconds:
+                self._write_point(algorithm)
+        elif report.metrics:
             self._write(algorithm, lambda writer: writer.scalars(dict(report.metrics), report.env_steps))
         self._write_images(algorithm, report.images)
 
+    def on_checkpoint(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
+        """Write the iterations since the last point, and make the curves durable."""
+        self._write_point(algorithm)
+        if self._writer is not None:
+            self._write(algorithm, TensorBoard.flush)
+
     def on_run_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
-        """Write the last pictures."""
+        """Write the iterations since the last point, and the last pictures."""
+        self._write_point(algorithm)
         if self._writer is not None:
             self._write_images(algorithm, self._draw(algorithm))
             self._write(algorithm, TensorBoard.close)
+
+    def _write_point(self, algorithm: MatchAlgorithm) -> None:
+        """Write the averages of the iterations since the last point, if there are any."""
+        if not self._averages:
+            return
+        self._written = time.monotonic()
+        values = self._averages.pop()
+        with algorithm.disk_errors.postpone("progress.jsonl"):
+            algorithm.records.append_progress(values)
+        self._write(algorithm, lambda writer: writer.scalars(values, int(values["steps/env_steps"])))
 
     def _open(self, algorithm: MatchAlgorithm) -> TensorBoard:
         """Open the writer late: only then is the step known at which a resumed run goes on."""

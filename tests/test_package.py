@@ -174,4 +174,4 @@ def test_every_command_of_the_examples_readme(installed, project):
     recorded = (directory / ".hydra" / "hydra.yaml").read_text()
     assert f"file://{project}/conf" in recorded
     progress = (directory / "progress.jsonl").read_text().splitlines()
-    assert len(progress) == 3 and all('"custom/winning_moves":' in line for line in progress)
+    assert progress and all('"custom/winning_moves":' in line for line in progress)

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from marl_app.config.errors import ConfigError
-from marl_app.metrics.files import replacing
+from marl_app.durable import replacing
 from marl_app.runs.trust import RECORD, recorded_config, refuse_foreign_imports, sign
 
 _pending: list[tuple[Path, Mapping[str, str]]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from marl_app.league.matchmakers.matchmaker import Branch
@@ -129,8 +130,12 @@ def _explain_snapshots(
 
 
 def _iteration_of(trained: pd.Series, agent_steps: int) -> int:
-    """Return the last iteration after which at most `agent_steps` had been trained on; 0 if there was none."""
-    return int(trained[trained <= agent_steps].index.max()) if (trained <= agent_steps).any() else 0
+    """Return the last iteration after which at most `agent_steps` had been trained on; 0 if there was none.
+
+    Interpolated linearly: `trained` may leave out iterations (`callbacks.metrics.every_seconds`).
+    """
+    iterations, steps = [0, *trained.index], [0, *trained]
+    return int(np.interp(agent_steps, steps, iterations) + 1e-9)
 
 
 def _describe_opportunities(

@@ -29,7 +29,8 @@ player had trained on, with a curve per lineage and anchor. An *env step* is one
 action of one agent. A part in braces stands for a name: `{band}` is oldest, middle or newest, `{anchor}` an opponent
 such as random or mcts_100, `{mode}` greedy or sampled, `{league}` and `{meta_strategy}` a key of `task.matchmakers` and
 of `task.meta_strategies`. Values that are NaN or infinite are left out of curves and counted in `health/nonfinite`. The
-unit "1" means a number without a unit.
+unit "1" means a number without a unit. Points are at least `callbacks.metrics.every_seconds` apart: a point is the mean
+over the iterations since the point before, and of a total (marked with "total") the last value.
 """
 
 
@@ -40,7 +41,12 @@ def render() -> str:
         METRICS, key=lambda metric: metric.key.partition("/")[0] if "/" in metric.key else ""
     ):
         parts.append(f"## {prefix or 'progress.jsonl only'}\n")
-        parts.append(_table(("metric", "meaning", "unit"), ((f"`{m.key}`", m.sentence, m.unit) for m in metrics)))
+        parts.append(
+            _table(
+                ("metric", "meaning", "unit"),
+                ((f"`{m.key}`", m.sentence, f"{m.unit}, total" if m.is_total else m.unit) for m in metrics),
+            )
+        )
     parts.append("## Match records\n")
     parts.append('`pd.read_parquet(run / "matches")`: one row per iteration, learner, opponent, rule and side.\n')
     parts.append(

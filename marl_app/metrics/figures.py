@@ -18,7 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from marl_app.metrics.files import replacing
+from marl_app.durable import replacing
 
 Pixels = NDArray[np.uint8]
 

@@ -2,7 +2,8 @@
 
 A key is `prefix/name`; a part in braces stands for any name without a slash. The x axis of the curves in TensorBoard is
 `steps/env_steps`; under `circle/` it is the round, and under `cross_play/` the agent steps that the player had trained
-on. Rates per second are wall-clock averages over one iteration.
+on. Rates per second are wall-clock averages over one iteration. A point is the mean of the iterations since the point
+before (`averages.py`), and of a total its last value.
 """
 
 from __future__ import annotations
@@ -14,19 +15,33 @@ from functools import cache
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric. `unit` is "1" for plain numbers, "share" for numbers in [0, 1], "image" for pictures."""
+    """A metric. `unit` is "1" for plain numbers, "share" for numbers in [0, 1], "image" for pictures.
+
+    is_total: counted from the beginning of the run, or a state that has no mean, such as the size of the pool.
+    """
 
     key: str
     sentence: str
     unit: str
+    is_total: bool = False
 
 
 METRICS = (
     # Progress and speed of the run.
-    Metric("iteration", "Number of finished iterations, including those before a resume.", "iterations"),
-    Metric("seconds", "Wall-clock time in training, including that before a resume.", "s"),
-    Metric("steps/env_steps", "Env steps so far: one step of one match each, however many agents acted.", "env steps"),
-    Metric("steps/trained_agent_steps", "Actions of trainees so far that a learner has trained on.", "agent steps"),
+    Metric("iteration", "Number of finished iterations, including those before a resume.", "iterations", is_total=True),
+    Metric("seconds", "Wall-clock time in training, including that before a resume.", "s", is_total=True),
+    Metric(
+        "steps/env_steps",
+        "Env steps so far: one step of one match each, however many agents acted.",
+        "env steps",
+        is_total=True,
+    ),
+    Metric(
+        "steps/trained_agent_steps",
+        "Actions of trainees so far that a learner has trained on.",
+        "agent steps",
+        is_total=True,
+    ),
     Metric("throughput/env_steps_per_s", "Env steps per second.", "env steps/s"),
     Metric(
         "throughput/trained_agent_steps_per_s",
@@ -65,10 +80,16 @@ METRICS = (
         "learners/{learner}/env_steps",
         "Env steps collected for this learner so far, in runs with several learners.",
         "env steps",
+        is_total=True,
     ),
-    Metric("learners/{learner}/trained_agent_steps", "Actions that this learner has trained on so far.", "agent steps"),
-    Metric("learners/{learner}/resets", "Number of resets of this learner so far.", "resets"),
-    Metric("learners/{learner}/snapshots", "Snapshots of this learner in the pool.", "snapshots"),
+    Metric(
+        "learners/{learner}/trained_agent_steps",
+        "Actions that this learner has trained on so far.",
+        "agent steps",
+        is_total=True,
+    ),
+    Metric("learners/{learner}/resets", "Number of resets of this learner so far.", "resets", is_total=True),
+    Metric("learners/{learner}/snapshots", "Snapshots of this learner in the pool.", "snapshots", is_total=True),
     Metric("learners/{learner}/elo", "Elo of this learner, on the same scale as league/elo.", "Elo"),
     Metric(
         "learners/{learner}/win_rate/{band}",
@@ -103,7 +124,7 @@ METRICS = (
         "matches/first_side_score", "Mean score of the first side in self-play: 0.5 if it has no advantage.", "score"
     ),
     # The pool and its payoff table, as the first learner meets it.
-    Metric("league/pool_size", "Snapshots in the pool.", "snapshots"),
+    Metric("league/pool_size", "Snapshots in the pool.", "snapshots", is_total=True),
     Metric("league/elo", "Elo of the main agent, fitted to the payoff.", "Elo"),
     Metric("league/elo_pool_mean", "Mean Elo of the pool's snapshots, on the same scale.", "Elo"),
     Metric(
@@ -262,20 +283,28 @@ METRICS = (
         "alarms/forgetting",
         "1 while win rates against some snapshots are clearly lower than before, else 0.",
         "1",
+        is_total=True,
     ),
     Metric(
         "alarms/inflation",
         "1 while the Elo has risen but the score against anchors or old snapshots has not, else 0.",
         "1",
+        is_total=True,
     ),
-    Metric("alarms/cycling", "1 while the pool's cyclic share is clearly higher than before, else 0.", "1"),
+    Metric(
+        "alarms/cycling", "1 while the pool's cyclic share is clearly higher than before, else 0.", "1", is_total=True
+    ),
     Metric(
         "alarms/stale_pairs",
         "1 while many snapshots have had no match for long, so that win rates are outdated, else 0.",
         "1",
+        is_total=True,
     ),
     Metric(
-        "alarms/collapsed_diversity", "1 while a large pool is hardly more diverse than a single player, else 0.", "1"
+        "alarms/collapsed_diversity",
+        "1 while a large pool is hardly more diverse than a single player, else 0.",
+        "1",
+        is_total=True,
     ),
     # Cost of assignments.
     Metric(
@@ -314,9 +343,14 @@ METRICS = (
     Metric("snapshots/failed", "Opponents that could not be fetched, so that matches continued without them.", "1"),
     Metric("snapshots/queued", "Snapshots in the outbox, to be stored when the store responds again.", "snapshots"),
     # Failures.
-    Metric("health/env_runner_restarts", "Env runners restarted after a failure, so far.", "restarts"),
-    Metric("health/failures", "Exceptions after which training continued, so far.", "failures"),
-    Metric("health/nonfinite", "NaN or infinite metric values, which are missing in their curves, so far.", "values"),
+    Metric("health/env_runner_restarts", "Env runners restarted after a failure, so far.", "restarts", is_total=True),
+    Metric("health/failures", "Exceptions after which training continued, so far.", "failures", is_total=True),
+    Metric(
+        "health/nonfinite",
+        "NaN or infinite metric values, which are missing in their curves, so far.",
+        "values",
+        is_total=True,
+    ),
     Metric("custom/{name}", "A metric reported and documented by a user's callback.", "as documented there"),
 )
 

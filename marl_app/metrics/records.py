@@ -1,7 +1,7 @@
-"""Records of a run that pandas reads in one line: results of matches by opponent, and metrics by iteration.
+"""Records of a run that pandas reads in one line: results of matches by opponent, and metrics over time.
 
 pd.read_parquet(run / "matches")                         # one row per (iteration, learner, opponent, rule, side)
-pd.read_json(run / "progress.jsonl", lines=True)         # one row per iteration
+pd.read_json(run / "progress.jsonl", lines=True)         # one row per point of the curves
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
-from marl_app.metrics.files import replacing, to_json
+from marl_app.durable import make_folder, replacing, sync_file, sync_folder
+from marl_app.metrics.json import to_json
 from marl_app.metrics.names import check_key
 
 COLUMNS = (
@@ -53,7 +54,7 @@ class Records:
     def __init__(self, directory: str | Path, buffer_rows: int = 500_000) -> None:
         self._matches = Path(directory) / "matches"
         self._progress = Path(directory) / "progress.jsonl"
-        self._matches.mkdir(parents=True, exist_ok=True)
+        make_folder(self._matches)
         self._buffer: list[pa.RecordBatch] = []
         self._lines: list[str] = []  # progress lines that could not be written yet, for lack of disk space
         self._buffer_rows = buffer_rows
@@ -75,7 +76,7 @@ class Records:
             self.flush()
 
     def append_progress(self, values: Mapping[str, Any]) -> None:
-        """Append the metrics of one iteration, including `iteration`, to `progress.jsonl`; NaN becomes null.
+        """Append the metrics of one or several iterations, with the last `iteration`; NaN becomes null.
 
         Raises KeyError for a key that is not in `names.py` and if `iteration` is missing; OSError if the line cannot be
         written, which is then retried with the next line.
@@ -111,8 +112,8 @@ class Records:
             self._write(self._matches / f"part-{number:06d}.parquet", pa.Table.from_batches(self._buffer, _SCHEMA))
         self._buffer.clear()
         if self._progress.exists():
-            with self._progress.open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(self._progress)
+            sync_folder(self._progress.parent)
 
     def truncate(self, iteration: int) -> None:
         """Drop all match rows and progress lines after `iteration`, at which a run resumes, and a torn last line."""

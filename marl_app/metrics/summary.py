@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from marl_app.metrics.files import replacing, to_json
+from marl_app.durable import replacing
+from marl_app.metrics.json import to_json
 
 KEYS = {
     "status": "How the run ended: finished, interrupted, failed, or killed (its process ended without warning).",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from marl_app.durable import make_folder, sync_file, sync_folder
 from marl_app.metrics.names import check_key
 
 
@@ -25,6 +26,8 @@ class TensorBoard:
 
     def __init__(self, directory: str | Path, purge_step: int | None = None) -> None:
         self.nonfinite = 0
+        self._directory = Path(directory)
+        make_folder(self._directory)
         self._writer = SummaryWriter(str(directory), purge_step=purge_step, flush_secs=10)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -59,8 +62,11 @@ class TensorBoard:
         self._writer.file_writer.add_summary(session)
 
     def flush(self) -> None:
-        """Write everything to disk."""
+        """Write everything to disk, durably."""
         self._writer.flush()
+        for file in self._directory.glob("events.*"):
+            sync_file(file)
+        sync_folder(self._directory)
 
     def close(self) -> None:
         """Flush and close the files; nothing can be written afterwards."""

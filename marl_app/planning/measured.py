@@ -34,7 +34,7 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
     lines = (run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     progress = [json.loads(line) for line in lines if line.strip()]
     if len(progress) < 2:
-        raise ValueError(f"the run has {len(progress)} finished iterations: at least 2 are needed to measure rates")
+        raise ValueError(f"the run has {len(progress)} lines of progress: at least 2 are needed to measure rates")
     values = _rates(progress, runtime, sides, agents_per_side)
     state = latest_state(run / "checkpoints")
     if state is not None:
@@ -43,15 +43,15 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
 
 
 def _rates(progress: list[dict[str, Any]], runtime: Mapping[str, Any], sides: int, agents_per_side: int) -> Values:
-    """Measure rates over all iterations except the first, which includes waiting for processes to start."""
+    """Measure rates from the second line of progress on: the first includes waiting for processes to start."""
 
     def column(name: str) -> NDArray[np.float64]:
-        return np.array([line.get(name) or 0.0 for line in progress], np.float64)  # [iterations]
+        return np.array([line.get(name) or 0.0 for line in progress], np.float64)  # [lines]
 
-    # Cumulative columns are differenced, columns per iteration drop the first: [iterations - 1] each.
+    # Totals are differenced, columns of means drop the first: [lines - 1] each.
     seconds = np.diff(column("seconds"))
     env_steps = np.diff(column("steps/env_steps")).sum()
-    trained = column("learner/batch_rows")[1:].sum()
+    trained = np.diff(column("steps/trained_agent_steps")).sum()
     matches = column("matches/per_s")[1:] * seconds
     learning = (column("throughput/learn_share")[1:] * seconds).sum()
     if not (matches.sum() and learning):
@@ -69,7 +69,7 @@ def _rates(progress: list[dict[str, Any]], runtime: Mapping[str, Any], sides: in
         )
     # Each parallel match advances by env_steps / (actors * parallel) steps in the total time.
     match_s = length * actors * parallel * seconds.sum() / env_steps
-    update_s = seconds.mean()
+    update_s = seconds.sum() / np.diff(column("iteration")).sum()
     return {
         "matches_at_once": parallel,
         "match_env_steps": float(length),

@@ -19,7 +19,7 @@ One iteration, `MatchAlgorithm.training_step` and `end_iteration` in `training/a
     sent from now on carry its new weights.
  6. End. RLlib calls `log_result`. Callbacks answer the end of the iteration (`on_train_result`): learners are frozen
     into the pool, evaluations and alarms report. Then `on_report` passes metrics, pictures and messages to the
-    callbacks that show and store them.
+    callbacks that show and store them, and a checkpoint is saved if it is due (`on_iteration_end`).
 
 Reading order: training/algorithm, run_spec, training/sampler, training/requests, training/assignments,
 sampling/fragments, sampling/env_runner, sampling/matchups, sampling/acting, ppo/collector, ppo/experience,

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from marl_app.durable import make_folder, sync_file, sync_folder
 from marl_app.runs.regular_file import read_regular
 from marl_app.runs.state import RunState
 
@@ -54,7 +55,7 @@ def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes]
     """
     manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     files = {**files, MANIFEST: json.dumps(manifest).encode()}
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     for leftover in directory.glob(".checkpoint-*"):
         shutil.rmtree(leftover)
     name = f"checkpoint-{iteration:08d}"
@@ -67,14 +68,11 @@ def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes]
     temporary = directory / f".{path.name}"
     temporary.mkdir()
     for file_name, data in files.items():
-        with open(temporary / file_name, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        (temporary / file_name).write_bytes(data)
+        sync_file(temporary / file_name)
+    sync_folder(temporary)
     os.rename(temporary, path)
-    descriptor = os.open(directory, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    sync_folder(directory)
     existing = _newest_first(directory)
     older = [other for other in existing if other.name < name]
     for other in set(existing) - {path, *older[: keep - 1]}:

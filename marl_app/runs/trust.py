@@ -27,8 +27,8 @@ import yaml
 
 from marl_app.config.flatten import flatten
 from marl_app.config.renamed import current_path
+from marl_app.durable import write_durably
 from marl_app.runs.regular_file import read_regular
-from marl_app.store.disk import write_durably
 
 logger = logging.getLogger(__name__)
 

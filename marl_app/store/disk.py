@@ -17,11 +17,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from marl_app.durable import make_folder, sync_folder, write_durably
 from marl_app.store.codec import CorruptBlob
 from marl_app.store.store import FACTS, checked_digest, digest_of, is_digest, note_path
 
@@ -31,7 +31,7 @@ class DiskStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
 
     def put(self, data: bytes) -> str:
         """See `Store.put`. An OSError (e.g. no space left) leaves the store unchanged."""
@@ -73,11 +73,10 @@ class DiskStore:
     def delete(self, digest: str) -> None:
         self._file(digest).unlink(missing_ok=True)
         (self.path / note_path(FACTS, digest)).unlink(missing_ok=True)
-        _sync_folder(self.path)
+        sync_folder(self.path)
 
     def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         file = self.path / note_path(kind, name)
-        file.parent.mkdir(exist_ok=True)
         write_durably(file, json.dumps(content).encode())
 
     def notes(self, kind: str) -> dict[str, dict[str, Any]]:
@@ -105,7 +104,7 @@ class DiskStore:
         if data is not None and digest_of(data) == digest:
             aside.replace(file)
             return data
-        _sync_folder(self.path)
+        sync_folder(self.path)
         raise CorruptBlob(f"{file} does not have the digest that names it; moved to {aside.name}")
 
 
@@ -118,27 +117,3 @@ def _read(file: Path) -> bytes | None:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.EISDIR):
             return None
         raise
-
-
-def write_durably(file: Path, data: bytes) -> None:
-    """Write a file completely and durably, or not at all. Raises OSError."""
-    # A random name, so that concurrent writers do not share a temporary file.
-    temporary = file.parent / f".{file.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames and removals in the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

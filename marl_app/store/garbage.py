@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_app.store.disk import write_durably
+from marl_app.durable import write_durably
 from marl_app.store.store import REFERENCES, Store
 
 MIN_GRACE_S = 2 * 3600.0

@@ -16,13 +16,13 @@ from rich.table import Table
 from marl_app.assembly.instantiate import config_errors, env_factory, league
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
+from marl_app.durable import replacing
 from marl_app.envs.circle import Circle
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.oracles import Draws, OracleHistory, play_league, play_pair
 from marl_app.league.players import Learner
 from marl_app.metrics.figures import Pixels, curves_figure, write_png
-from marl_app.metrics.files import replacing
 from marl_app.metrics.tensorboard import TensorBoard
 
 SHOWN_ROUNDS = (1, 5, 15, 30, 45, 60)  # rows of the table

@@ -12,8 +12,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from marl_app.durable import replacing
 from marl_app.metrics.figures import bands_figure, payoff_heat_maps, write_png
-from marl_app.metrics.files import replacing, to_json
+from marl_app.metrics.json import to_json
 from marl_app.tasks.seeds import Float64s, interquartile_mean, interval
 
 CURVE_POINTS = 20  # of the curve over ages

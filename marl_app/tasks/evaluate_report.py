@@ -11,11 +11,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from marl_app.durable import replacing
 from marl_app.evaluation.contestants import ANCHOR, Contestant
 from marl_app.evaluation.ranking import Ranking
 from marl_app.evaluation.results import CrossPlayResults
 from marl_app.metrics.figures import Pixels, curves_figure, payoff_heat_map, ratings_figure, write_png
-from marl_app.metrics.files import replacing, to_json
+from marl_app.metrics.json import to_json
 from marl_app.metrics.tensorboard import TensorBoard
 
 WRITTEN_CYCLES = 3  # in cross_play.json, the strongest first

@@ -19,8 +19,9 @@ from marl_app.assembly.instantiate import leaf
 from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.record import read_record
 from marl_app.config.schema import Config, key
+from marl_app.durable import replacing
 from marl_app.metrics.figures import store_traffic_figure, write_png
-from marl_app.metrics.files import replacing, to_json
+from marl_app.metrics.json import to_json
 from marl_app.planning import rows
 from marl_app.planning.measured import settings_from_run
 from marl_app.planning.opponents import opponents_by_age

@@ -22,9 +22,10 @@ from rich.table import Table
 from marl_app.assembly.instantiate import league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, Section, key
+from marl_app.durable import replacing
 from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.metrics.figures import curves_figure, write_png
-from marl_app.metrics.files import replacing, to_json
+from marl_app.metrics.json import to_json
 from marl_app.runs.checkpoints import latest_state
 from marl_app.simulation.disc import Disc
 from marl_app.simulation.measures import Window

@@ -24,8 +24,9 @@ import numpy as np
 from marl_app.assembly.instantiate import leaf
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config, key
+from marl_app.durable import replacing
 from marl_app.metrics.figures import loglog_figure, write_png
-from marl_app.metrics.files import replacing, to_json
+from marl_app.metrics.json import to_json
 from marl_app.planning.limits import ActorLimit, simulate_limit
 from marl_app.planning.opponents import Opponents, opponents_by_age
 from marl_app.planning.result import PlanResult, plan_league

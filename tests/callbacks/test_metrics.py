@@ -1,19 +1,21 @@
-"""LogMetrics: one line in progress.jsonl and one point per curve for every iteration, and pictures at intervals."""
+"""LogMetrics: lines of progress.jsonl and points of curves, of single or averaged iterations, and pictures."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl_app.callbacks.metrics import LogMetrics
+from marl_app.metrics.averages import Averages
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
-RUN = ("env=rock_paper_scissors", "callbacks=[league,metrics]")
+RUN = ("env=rock_paper_scissors", "callbacks=[league,metrics]", "callbacks.metrics.every_seconds=0")
 
 
 def lines(folder):
@@ -71,3 +73,51 @@ def test_a_resumed_run_hides_the_points_after_its_checkpoint(tmp_path):
     assert [line["steps/env_steps"] for line in lines(tmp_path)] == steps
     seconds = [line["seconds"] for line in lines(tmp_path)]
     assert seconds == sorted(seconds)  # the clock goes on from the checkpoint
+
+
+def test_iterations_between_two_points_are_averaged(tmp_path):
+    # No point is due after the first, until a checkpoint and the end of the run ask for one.
+    reports = []
+    with running(tmp_path, *RUN, "callbacks.metrics.every_seconds=1000") as algorithm:
+        for _ in range(7):
+            algorithm.train()
+            reports.append(algorithm.report)
+            if len(reports) == 4:
+                algorithm.events.fire("on_checkpoint")
+                assert [line["iteration"] for line in lines(tmp_path)] == [1, 4]
+        algorithm.events.fire("on_run_end", status="finished")
+    parts = [reports[:1], reports[1:4], reports[4:]]
+    written = lines(tmp_path)
+    assert [line["iteration"] for line in written] == [1, 4, 7]
+    for line, part in zip(written, parts, strict=True):
+        for name in ("steps/env_steps", "seconds", "league/pool_size", "health/failures"):  # totals: the last value
+            assert line[name] == part[-1][name]
+        for name in ("learner/entropy", "throughput/env_steps_per_s", "matches/length"):
+            assert line[name] == pytest.approx(np.mean([report[name] for report in part]))
+    # Rows are a mean, too: times the number of iterations they make the total.
+    counts = np.diff([0, *(line["iteration"] for line in written)])
+    rows = [line["learner/batch_rows"] for line in written]
+    assert np.cumsum(rows * counts).tolist() == [line["steps/trained_agent_steps"] for line in written]
+    scalars, _ = curves(tmp_path)
+    assert [step for step, _ in scalars["learner/entropy"]] == [512, 2048, 3584]
+
+
+def test_what_only_some_iterations_report_is_averaged_over_them():
+    averages = Averages()
+    averages.add({"iteration": 1, "league/elo": 10.0, "learner/entropy": 1.0})
+    averages.add({"iteration": 2, "learner/entropy": 2.0})
+    with pytest.raises(KeyError, match="unknown metric"):
+        averages.add({"iteration": 3, "no/such": 1.0})
+    assert averages.pop() == {"iteration": 2, "league/elo": 10.0, "learner/entropy": 1.5}
+    assert not averages and averages.pop() == {}
+
+
+def test_points_are_written_at_most_once_per_interval(tmp_path):
+    with running(tmp_path, *RUN, "callbacks.metrics.every_seconds=0.3") as algorithm:
+        began = time.monotonic()
+        while time.monotonic() - began < 1:
+            algorithm.train()
+        iterations = algorithm.iteration
+        algorithm.events.fire("on_run_end", status="finished")
+    points = lines(tmp_path)
+    assert 3 <= len(points) <= 6 < iterations and points[-1]["iteration"] == iterations

@@ -7,7 +7,8 @@ from marl_app.metrics.names import METRICS
 def test_every_metric_is_documented():
     text = docs.render()
     for metric in METRICS:
-        assert f"| `{metric.key}` | {metric.sentence} | {metric.unit} |\n" in text
+        unit = f"{metric.unit}, total" if metric.is_total else metric.unit
+        assert f"| `{metric.key}` | {metric.sentence} | {unit} |\n" in text
 
 
 def test_check_passes_after_writing_and_fails_after_an_edit(tmp_path, monkeypatch):

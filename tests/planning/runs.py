@@ -25,7 +25,7 @@ def write_run(directory: Path, snapshots: int = 3) -> Path:
             "iteration": i,
             "seconds": 100 + 2.0 * i,  # the first iteration includes the start and is not measured
             "steps/env_steps": 4000 * i,
-            "learner/batch_rows": 3000,
+            "steps/trained_agent_steps": 3000 * i,
             "throughput/learn_share": 0.5,
             "matches/per_s": 100 / 3,
             "matches/length": 60.0,

@@ -1,5 +1,7 @@
 """Settings measured from a run; `runs.py` explains its numbers."""
 
+import json
+
 import pytest
 
 from marl_app.planning.measured import settings_from_run
@@ -50,15 +52,24 @@ def test_a_torn_checkpoint_is_skipped(tmp_path):
 def test_more_agent_steps_than_the_agents_can_take_are_refused(tmp_path):
     # 12,000 rows from 4,000 env steps: one side with three agents that act in every step, not one agent.
     run = write_run(tmp_path / "run")
-    text = (run / "progress.jsonl").read_text().replace('"learner/batch_rows": 3000', '"learner/batch_rows": 12000')
-    (run / "progress.jsonl").write_text(text)
+    lines = [json.loads(line) for line in (run / "progress.jsonl").read_text().splitlines()]
+    lines = [{**line, "steps/trained_agent_steps": 12_000 * line["iteration"]} for line in lines]
+    (run / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(ValueError, match=r"3\.00 agent steps per env step.*task\.agents_per_side"):
         settings_from_run(run, RUNTIME, sides=1, agents_per_side=1)
     assert settings_from_run(run, RUNTIME, sides=1, agents_per_side=3)["agent_steps_per_env_step"] == 1
 
 
-def test_one_iteration_is_too_few(tmp_path):
+def test_lines_that_leave_out_iterations_measure_the_same(tmp_path):
+    run = write_run(tmp_path / "run")
+    before = settings_from_run(run, RUNTIME, 2, 1)
+    lines = (run / "progress.jsonl").read_text().splitlines()
+    (run / "progress.jsonl").write_text("".join(lines[index] + "\n" for index in (0, 3, 4, 9)))
+    assert settings_from_run(run, RUNTIME, 2, 1) == pytest.approx(before)
+
+
+def test_one_line_is_too_few(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "progress.jsonl").write_text((run / "progress.jsonl").read_text().splitlines()[0] + "\n")
-    with pytest.raises(ValueError, match="1 finished iterations"):
+    with pytest.raises(ValueError, match="1 lines of progress"):
         settings_from_run(run, RUNTIME, 2, 1)

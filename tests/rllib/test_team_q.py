@@ -107,7 +107,7 @@ def test_learning_waits_for_experience(tmp_path):
 
 
 def test_a_resumed_run_fills_its_buffer_and_goes_on(tmp_path):
-    lines = [*SMALL_TEAM, CALLBACKS]
+    lines = [*SMALL_TEAM, CALLBACKS, "callbacks.metrics.every_seconds=0"]
     train(load([*lines, "stop.iterations=4"], output_dir=str(tmp_path)))
     saved = latest_checkpoint(tmp_path / "checkpoints")
     train(load([*lines, "stop.iterations=6", f"resume={tmp_path}"], output_dir=str(tmp_path)))

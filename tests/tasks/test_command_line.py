@@ -57,19 +57,20 @@ def summary(folder):
 
 
 def check_books(folder):
-    """Check that progress and match records have every iteration once, and that the records match the league.
+    """Check that progress and match records have every iteration, and that the records match the league.
 
     Returns the state of the newest checkpoint.
     """
     progress, matches = pd.read_json(folder / "progress.jsonl", lines=True), pd.read_parquet(folder / "matches")
     state = latest_checkpoint(folder / "checkpoints").state.to_json()
     iterations = list(range(1, state["iteration"] + 1))
-    assert progress.iteration.tolist() == iterations
+    counts = np.diff([0, *progress.iteration])  # a line of progress averages the iterations since the line before
+    assert (counts > 0).all() and progress.iteration.iloc[-1] == state["iteration"]
     assert sorted(matches.iteration.unique()) == iterations
-    assert (progress["steps/env_steps"].diff().dropna() == 1024).all()
-    assert progress["steps/env_steps"].iloc[-1] == state["counters"]["env_steps"] == 1024 * len(iterations)
+    assert progress["steps/env_steps"].tolist() == (1024 * progress.iteration).tolist()
+    assert state["counters"]["env_steps"] == 1024 * len(iterations)
     assert matches[["wins", "draws", "losses"]].to_numpy().sum() == state["league"]["matches"]
-    assert progress["learner/batch_rows"].sum() == state["counters"]["trained_agent_steps"]
+    assert (counts * progress["learner/batch_rows"]).sum() == pytest.approx(state["counters"]["trained_agent_steps"])
     return state
 
 
@@ -94,7 +95,7 @@ def test_a_league_writes_all_its_files(tmp_path):
     assert len(list((folder / "snapshots").glob("?" * 64))) == ended["pool_size"]
     matches = pd.read_parquet(folder / "matches")
     assert {"iteration", "learner", "opponent", "rule", "side", "wins", "draws", "losses", "steps"} <= set(matches)
-    assert pd.read_json(folder / "progress.jsonl", lines=True).iteration.tolist() == [1, 2, 3]
+    assert pd.read_json(folder / "progress.jsonl", lines=True).iteration.iloc[-1] == 3
 
     events = EventAccumulator(str(folder / "tb"))
     events.Reload()

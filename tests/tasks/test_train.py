@@ -37,7 +37,7 @@ class InterruptedThere(RecordOutcomes):
 
 
 def run(folder, *overrides):
-    return train(load([*SMALL, CALLBACKS, *overrides], output_dir=str(folder)))
+    return train(load([*SMALL, CALLBACKS, "callbacks.metrics.every_seconds=0", *overrides], output_dir=str(folder)))
 
 
 def summary(folder):

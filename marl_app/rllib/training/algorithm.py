@@ -186,7 +186,7 @@ class MatchAlgorithm(Algorithm):
         Trainable.log_result(self, result)
 
     def end_iteration(self, result: dict[str, Any]) -> None:
-        """Step 6: report the iteration, collect the callbacks' answers, and pass both to `on_report`."""
+        """Step 6: report the iteration, collect the callbacks' answers, and pass both to `on_report`; then save."""
         now = time.monotonic()
         self.stats.seconds, self._iteration_ended = now - self._iteration_ended, now
         self.counters.seconds += self.stats.seconds
@@ -197,6 +197,7 @@ class MatchAlgorithm(Algorithm):
             self.report |= answer.metrics
             images |= answer.images
         self.events.report(self.report, images, iteration=True)
+        self.events.fire("on_iteration_end")
 
     # What callbacks answer.
 

@@ -11,6 +11,8 @@ comes after all other events of an iteration, so that what a callback answers is
     on_fragment        experience has arrived, and its results are in the league
     on_train_result    RLlib's: an iteration is over
     on_report          what the others answered, for those that show or store it
+    on_iteration_end   the iteration is reported
+    on_checkpoint      a checkpoint is about to be written: make durable what it counts on
     on_stop            training is over: save first what the end of the run could lose
     on_run_end         the run ends, however it ends
 """
@@ -46,6 +48,12 @@ class MatchCallback(RLlibCallback):
 
     def on_report(self, *, algorithm: MatchAlgorithm, report: RunReport, **kwargs: Any) -> None:
         """After other events: show or store what callbacks answered."""
+
+    def on_iteration_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> Answer:
+        """After the iteration was reported."""
+
+    def on_checkpoint(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
+        """Before a checkpoint is written: make durable what it counts on."""
 
     def on_stop(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> Answer:
         """Once, after training and before `on_run_end`: `status` is finished, interrupted or failed."""

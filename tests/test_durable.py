@@ -1,8 +1,8 @@
-"""A file is replaced completely or not at all."""
+"""Files are replaced completely or not at all."""
 
 import pytest
 
-from marl_app.metrics.files import replacing
+from marl_app.durable import replacing
 
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
