@@ -2,7 +2,8 @@
 
 Composes and checks the configuration, and passes it to the task as dataclasses. Imports neither Ray nor torch, so that
 `--help`, `--cfg job` and the message for a typo take a second. Wrong input ends with a message of one or two lines and
-exit code 2 (HYDRA_FULL_ERROR=1 shows its traceback); an exception of the run keeps its traceback.
+exit code 2 (HYDRA_FULL_ERROR=1 shows its traceback); an exception of the run keeps its traceback, unless its message
+says it all (`RunFailedError`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from marl_app import __version__
 from marl_app.config.compose import check, compose_job, to_config
-from marl_app.config.errors import ConfigError
+from marl_app.config.errors import ConfigError, RunFailedError
 from marl_app.config.explain import explain
 from marl_app.config.record import prepare_record
 from marl_app.config.register import register
@@ -42,15 +45,19 @@ def main(cfg: DictConfig) -> float:
     except ConfigError as error:
         # Not re-raised: Hydra would add a line, and in a sweep print it only after the last job.
         fail(error)
+    except RunFailedError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # Hydra goes on with the other runs of the sweep
+        fail(error, code=1)
 
 
-def fail(error: Exception) -> NoReturn:
-    """Print the explanation of an error, and exit with code 2."""
+def fail(error: Exception, code: int = 2) -> NoReturn:
+    """Print the explanation of an error, and exit with this code."""
     if _full_errors:
         raise error
     sys.stdout.flush()
     print(f"marl_app: {explain(error)}", file=sys.stderr)
-    raise SystemExit(2) from None
+    raise SystemExit(code) from None
 
 
 class _Parser(argparse.ArgumentParser):

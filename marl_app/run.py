@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,27 @@ def _start(runtime: RuntimeConfig, settings: dict[str, Any]) -> None:
     needed = runtime.num_env_runners + runtime.num_learners + 1
     cpus = max(needed, runtime.num_cpus or available_cores())
     try:
-        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **settings)
+        with _own_process_group():
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **settings)
     except Exception as error:  # Ray raises Exception itself where a process of its does not start in time
         line = " ".join(str(error).split()).partition(". ")[0]
         raise ConfigError(
             f"Ray does not start: {line}: the machine may be too busy, or out of memory, shared memory or disk space"
         ) from error
+
+
+@contextmanager
+def _own_process_group() -> Iterator[None]:
+    """Let the processes that Ray starts have a process group of their own.
+
+    A signal to the whole group (SIGTERM of a cluster's scheduler, SIGHUP of a terminal) then reaches the run alone,
+    which saves before it ends Ray. Without the run they end as before: the kernel signals them (PR_SET_PDEATHSIG).
+    """
+    from ray._private import services
+
+    start = services.ConsolePopen
+    services.ConsolePopen = partial(start, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = start

@@ -10,13 +10,13 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from marl_app.config.errors import ConfigError, first_line
+from marl_app.config.errors import ConfigError, RunFailedError, first_line
 from marl_app.config.tree import ADDED_GROUPS, algorithm_families, all_keys, groups, options, schema_keys
 
 
 def explain(error: BaseException) -> str:
     """Return the message for the user."""
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | RunFailedError):
         return str(error)
     if override := getattr(error, "override", None):  # OverrideParseException
         return f"{override}: cannot be read. Write key=value; quote a value that has special characters: \"key='a b'\""

@@ -27,3 +27,7 @@ ppo/algorithm, ppo/learner. Next to them: training/callback (events), training/w
 sampling/opponent_slots. Who calls it: `tasks/train.py`. The networks are in `marl_app/players/`, checkpoints in
 `marl_app/runs/`.
 """
+
+import logging
+
+logging.getLogger("ray.train.torch.config").setLevel(logging.WARNING)  # a line of every learner process at its start

@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from marl_app.config.errors import RunFailedError
+
 logger = logging.getLogger(__name__)
 
 MOST_SKIPPED = 100
 """Gradient steps in a row that may be skipped."""
 
 
-class NonFiniteGradientError(RuntimeError):
+class NonFiniteGradientError(RunFailedError):
     """Training does nothing any more; the message says why."""
 
 

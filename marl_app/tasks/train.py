@@ -10,8 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayActorError
+
 from marl_app.assembly.training import build
-from marl_app.config.errors import ConfigError
+from marl_app.config.errors import ConfigError, RunFailedError
 from marl_app.config.record import write_record
 from marl_app.config.schema import Config
 from marl_app.evaluation.team import TEAM
@@ -106,7 +108,10 @@ def _iterate(algorithm: MatchAlgorithm, stop: dict[str, Any]) -> str:
     while (algorithm.share_done() or 0.0) < 1.0:
         if stop["requested"]:
             return INTERRUPTED
-        algorithm.train()
+        try:
+            algorithm.train()
+        except RayActorError as error:  # env runners are started again, learners are not
+            raise RunFailedError("a learner process has died: killed, or out of memory") from error
     return FINISHED
 
 
@@ -200,13 +205,15 @@ def _elo(algorithm: MatchAlgorithm) -> float | None:
 
 
 def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
-    """How the run ended, how strong the agent is, and where everything lies."""
+    """How the run ended, how strong the agent is, where everything lies, and how to continue."""
     strength = [f"Elo {summary['elo']:.0f}"] if summary["elo"] is not None else []
     strength += [
         f"{name} {next(iter(score.values())):.3f} [{score['low']:.3f}, {score['high']:.3f}]"
         for name, score in summary["anchors"].items()
     ]
     strength += [f"exploitability of the {k.replace('_', '-')} {v:.3f}" for k, v in summary["exploitability"].items()]
+    saved = summary["checkpoint"]
+    how = f"resume={directory}" if saved else "it has no checkpoint: start it again"
     return [
         f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "
         f"{summary['env_steps']:,} env steps ({summary['env_steps_per_s']:,.0f}/s), "
@@ -215,4 +222,5 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
         f"strength: {', '.join(strength) or 'not evaluated'}",
         f"run directory: {directory}  (tb/, checkpoints/, snapshots/, matches/, progress.jsonl, summary.json)",
         f"play with it:  marl_app.load_agent({str(directory)!r})      curves: tensorboard --logdir {directory}",
+        *([] if summary["status"] == FINISHED else [f"continue it:  {how}"]),
     ]

@@ -1,7 +1,7 @@
 """What a loss of power leaves of a folder, by the strict rule of POSIX.
 
-The content of a file survives as it was at the last `fsync` of the file (empty without one), and the names in a folder as
-they were at the last `fsync` of the folder. Real file systems keep more, but promise no more.
+The content of a file survives as it was at the last `fsync` of the file (empty without one), and the names in a folder
+as they were at the last `fsync` of the folder. Real file systems keep more, but promise no more.
 """
 
 import os

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.runs.lock import RunInUseError, run_lock
 from marl_app.tasks.train import STOP_SIGNALS, _stop_requests
 
@@ -78,7 +80,9 @@ open(sys.argv[1], "w").write("the run went on")
 def test_a_directory_is_locked_against_a_second_process(tmp_path):
     code = """
 import sys
+import time
 from pathlib import Path
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.runs.lock import run_lock
 with run_lock(Path(sys.argv[1])):
     print("locked")
@@ -96,6 +100,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.runs.lock import run_lock
 with run_lock(Path(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -139,3 +144,66 @@ def test_a_process_that_ends_as_it_should_is_left_alone(tmp_path):
     result = python(WATCHED, tmp_path, "no")
     assert result.returncode == 0 and not result.stderr
     assert not (tmp_path / "summary.json").exists()
+
+
+def started(folder, *arguments):
+    """The process of a small league, in a process group of its own, once it has trained for two iterations."""
+    small = (
+        "env=tic_tac_toe", "model.hidden=[16]", "runtime.num_env_runners=1", "runtime.num_envs_per_env_runner=32",
+        "algorithm.train_batch_size_per_learner=2048", "algorithm.minibatch_size=512", "evaluation.anchors=[]",
+        "evaluation.every_iterations=null", "callbacks.metrics.every_seconds=0", "stop.minutes=5",
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "marl_app", "+experiment=league", *small, f"hydra.run.dir={folder}", *arguments],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    progress, began = folder / "progress.jsonl", time.monotonic()
+    while not progress.exists() or progress.read_text().count("\n") < 2:
+        assert process.poll() is None and time.monotonic() - began < 60
+        time.sleep(0.1)
+    return process
+
+
+def of_run(process, command):
+    """The processes of a run with this command; Ray's raylet has the run's process as its parent."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            found[int(entry.name)] = (int((entry / "stat").read_text().rpartition(")")[2].split()[1]), line)
+        except (OSError, ValueError):
+            continue
+    family = {process.pid}
+    for _ in found:  # down the tree of processes
+        family |= {number for number, (parent, _) in found.items() if parent in family}
+    return [number for number in family if number in found and found[number][1].startswith(command)]
+
+
+def test_a_signal_to_the_whole_process_group_loses_nothing(tmp_path):
+    # A closed terminal (SIGHUP), a scheduler of a cluster or a spot machine (SIGTERM): the signal reaches every process
+    # of the group, and would end Ray's before the run has saved.
+    process = started(tmp_path / "run", "checkpoint.every_seconds=1000")
+    os.killpg(process.pid, signal.SIGHUP)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 129 and not err, err
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    state = latest_checkpoint(tmp_path / "run" / "checkpoints").state
+    last = json.loads((tmp_path / "run" / "progress.jsonl").read_text().splitlines()[-1])
+    assert summary["status"] == "interrupted"
+    assert summary["iterations"] == state.iteration == last["iteration"] >= 2
+    assert f"continue it:  resume={tmp_path / 'run'}" in out
+
+
+def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path):
+    process = started(tmp_path / "run", "runtime.num_learners=1", "checkpoint.every_seconds=0.01")
+    [learner] = of_run(process, "ray::_WrappedExecutable")
+    os.kill(learner, signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "marl_app: a learner process has died: killed, or out of memory" in err and "Traceback" not in err
+    assert f"continue it:  resume={tmp_path / 'run'}" in out and "process group" not in out
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert summary["status"] == "failed" and summary["checkpoint"] == str(saved.path)
+    assert summary["iterations"] == saved.state.iteration

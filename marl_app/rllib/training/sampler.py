@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
+from marl_app.config.errors import RunFailedError
 from marl_app.rllib.sampling.fragments import Failure, Fragment, Request
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ CONSECUTIVE_FAILURES = 3
 """Exceptions of env runners in a row after which the run ends with the traceback. Fewer are tolerated."""
 
 
-class NoProgress(RuntimeError):
+class NoProgress(RunFailedError):
     """No experience arrives; the message says why."""
 
 
