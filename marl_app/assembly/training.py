@@ -80,6 +80,7 @@ def build(config: Config) -> MatchConfig:
             raw_spaces=raw_spaces,
             guests=members,
             player_classes=classes,
+            sides=tuple(map(tuple, sides)),
         )
     )
 

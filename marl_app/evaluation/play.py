@@ -67,8 +67,21 @@ def play_with_returns(
     side_of = np.empty(len(env.agents), np.int64)
     for side, agents in enumerate(env.sides):
         side_of[list(agents)] = side
-    player_of = seats[:, side_of]  # [B, agents] index of the player that plays each agent
+    return play_agents(env, players, seats[:, side_of], rng, greedy=greedy)
 
+
+def play_agents(
+    env: BatchedEnv,
+    players: Sequence[Policy | Follower],
+    player_of: Ints,
+    rng: np.random.Generator,
+    *,
+    greedy: bool,
+) -> Played:
+    """Play all B matches as `play_with_returns`, with a player for each agent: teammates may be different players.
+
+    player_of: int64 [B, agents], the index into `players` of the player of each agent of each match.
+    """
     env.reset(rng)
     for player in players:
         if isinstance(player, Follower):
@@ -80,7 +93,7 @@ def play_with_returns(
     }
     running = np.ones(env.num_matches, np.bool_)  # [B] True until a match's first end
     steps = 0
-    scores = np.zeros(seats.shape, np.float32)
+    scores = np.zeros((env.num_matches, len(env.sides)), np.float32)
     returns = np.zeros(player_of.shape, np.float32)
     while running.any():
         if steps == MAX_MATCH_STEPS:

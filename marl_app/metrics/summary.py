@@ -17,6 +17,7 @@ KEYS = {
     "trained_agent_steps": "Total actions of trainees that a learner has trained on.",
     "env_steps_per_s": "`env_steps / seconds`.",
     "trained_agent_steps_per_s": "`trained_agent_steps / seconds`.",
+    "sides": "Names of the agents of each side of the environment.",
     "pool_size": "Snapshots in the pool.",
     "elo": "Elo of the main agent; null if there is no pool.",
     "anchors": "The last evaluation, `{name: {score, low, high, games}}`: mean score with its 95 % interval; for a "

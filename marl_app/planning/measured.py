@@ -26,7 +26,7 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
     """Return settings of `Size` by name, as measured from the run in this directory.
 
     runtime: section `runtime` of the run's configuration; an env runner is an actor that steps many matches in
-    parallel. sides, agents_per_side: of its environment, which the files do not contain.
+    parallel. sides, agents_per_side: of its environment, for runs of before 0.3.0, whose summary lacks them.
     Raises FileNotFoundError for an unfinished run, and ValueError for a run with too little data, or whose steps
     contradict `sides` and `agents_per_side`.
     """
@@ -35,7 +35,11 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
     progress = [json.loads(line) for line in lines if line.strip()]
     if len(progress) < 2:
         raise ValueError(f"the run has {len(progress)} lines of progress: at least 2 are needed to measure rates")
-    values = _rates(progress, runtime, sides, agents_per_side)
+    environment: Values = {}
+    if summary.get("sides"):
+        sides, agents_per_side = len(summary["sides"]), max(map(len, summary["sides"]))
+        environment = {"sides": sides, "agents_per_side": agents_per_side}
+    values = environment | _rates(progress, runtime, sides, agents_per_side)
     state = latest_state(run / "checkpoints")
     if state is not None:
         values |= _league(state, run / "snapshots", summary["trained_agent_steps_per_s"])

@@ -29,10 +29,10 @@ def simulations_of_anchor(anchor: str) -> int | None:
 
 def unplayable_reason(env: BatchedEnv, anchor: str) -> str | None:
     """Return why the anchor cannot play this environment, or None if it can. Raises ValueError for an unknown name."""
-    if len(env.sides) < 2:
-        return "the environment has one side, so a player has no opponent"
     if simulations_of_anchor(anchor) is None:
         return None
+    if len(env.sides) < 2:
+        return "the environment has one side, so a player has no opponent"
     if env.openspiel_game is None:
         return "the environment names no OpenSpiel game with the same moves (its `openspiel_game`)"
     pyspiel = _pyspiel()

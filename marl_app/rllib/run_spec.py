@@ -25,6 +25,7 @@ class RunSpec:
     settings: the configuration; its keys are read here and are restated nowhere else.
     make_env: number of matches -> environment. make_league: a new league, without results.
     architecture, networks, agents: the networks of every player, and the names of the environment's agents.
+    sides: the agents (indices) of each side of the environment.
     raw_spaces: of each agent in an adapted environment, as JSON; None if they are those of the networks.
     guests: members of the pool from the beginning; their bytes are in the store.
     player_classes: networks and bots of the run's players. The bytes of a player name its class but do not import it;
@@ -42,6 +43,7 @@ class RunSpec:
     raw_spaces: list[Any] | None = None
     guests: tuple[Guest, ...] = ()
     player_classes: tuple[type, ...] = ()
+    sides: tuple[tuple[int, ...], ...] = ()
 
     @property
     def hparams(self) -> dict[str, Any]:

@@ -4,6 +4,8 @@ python -m marl_app task=evaluate run=runs/league/<time>
 python -m marl_app task=evaluate run=DIR 'task.players=[main,main@*,OTHER_RUN:main,my_package.my_bot.Bot]'
 python -m marl_app task=evaluate run=DIR 'task.why=[main@0003,main@0007]'
 
+In an environment with one side teams are evaluated: by their returns, and with teammates of other players.
+
 Trains nothing and does not start Ray. The same seed gives the same matches. If it is interrupted, the matches played so
 far are reported.
 """
@@ -40,14 +42,18 @@ from marl_app.players.anchors import unplayable_reason
 from marl_app.runs.members import Members
 from marl_app.runs.state import RunState
 from marl_app.tasks.evaluate_report import CrossPlayReport
+from marl_app.tasks.evaluate_teams import evaluate_teams, report_teams
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
-ELO_ORIGIN = "random"  # the player whose Elo is 0, if it takes part
+RANDOM = "random"  # the anchor whose Elo is 0, if it takes part
 
 
 @dataclass
 class Evaluate(Section):
-    """The task. Its objective is the Elo of the run's newest agent, or of the best player if that one does not play."""
+    """The task. Its objective is the Elo of the run's newest agent, or of the best player if that one does not play.
+
+    Of a team without opponents it is the return per agent.
+    """
 
     path: ClassVar[str] = "task"
     players: list[str] = key("Players: names, patterns, guests and bots.")
@@ -80,6 +86,14 @@ class Evaluate(Section):
             return self._answer(self.why, members, read_record(run, ["league"], config.trust))
         make_env = env_factory(environment(read_record(run, ["env"], config.trust)))
         players = self._players(make_env, members)
+        with closing(make_env(1)) as env:
+            is_team = len(env.sides) == 1
+        if is_team:
+            results_of_teams = evaluate_teams(make_env, players, self.games, config.seed, greedy=self.greedy)
+            facts = {"run": config.run, "seed": config.seed, "greedy": self.greedy}
+            report_teams(Path(config.output_dir), players, results_of_teams, facts)
+            newest = next((i for i, player in enumerate(players) if player.name == members.learners[0]), 0)
+            return results_of_teams[newest, newest].agent_return
         results = results_of(players, members.learners[0])
         try:
             with _interruptible():
@@ -104,18 +118,15 @@ class Evaluate(Section):
         return dict(zip(results.players, ranking.elo.tolist(), strict=True))
 
     def _players(self, make_env: MakeEnv, members: Members) -> list[Contestant]:
-        """Return the players of the cross-play. Raises ConfigError for fewer than two."""
+        """Return the players of the evaluation. Raises ConfigError for fewer than two, unless they play in teams."""
         with config_errors("run"):
             env = make_env(1)
         with closing(env):
-            if len(env.sides) < 2:
-                raise ConfigError(
-                    f"run={members.run}: its environment has one side, so it has no opponents: give another run"
-                )
-            anchors = applicable_anchors(env, self.anchors)
+            is_team = len(env.sides) == 1
+            anchors = applicable_anchors(env, self.anchors, quiet=is_team)
             with config_errors("task.players"):
                 found = contestants(env, members, self.players, self.snapshots, anchors)
-        if len(found) < 2:
+        if len(found) < 2 and not is_team:
             names = ", ".join(player.name for player in found) or "none"
             raise ConfigError(
                 f"task.players={self.players} selects only {names}: give at least two of {members.describe()}"
@@ -176,7 +187,7 @@ def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:
     # Players of the run are ordered by age.
     oldest = [index for index, player in enumerate(players) if player.kind == RUN and player.lineage == learner] or [0]
     mixed = [index for index, player in enumerate(players) if player.kind != ANCHOR]
-    zero = names.index(ELO_ORIGIN) if ELO_ORIGIN in names else oldest[0]
+    zero = names.index(RANDOM) if RANDOM in names else oldest[0]
     return CrossPlayResults(names, zero, mixed, [player.side for player in players])
 
 

@@ -134,6 +134,7 @@ def summary(history: SimulationHistory) -> dict[str, Any]:
         "pool_win_rate": float(np.mean([window.pool_win_rate for window in later])),
         "coverage": float(np.mean(covered)) if covered else None,
         "effective_opponents": float(np.mean([window.effective_opponents for window in later])),
+        "intruder_joined": history.hunt.joined,
         "intruder_found_after": history.hunt.found_after,
         "intruder_beaten_after": history.hunt.beaten_after,
         "forgetting_time": history.forgetting.mean_time(history.matches),
@@ -167,11 +168,23 @@ def _print_table(rows: Mapping[str, Mapping[str, Any]]) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, (label, form) in SHOWN.items():
-        table.add_row(label, *("never" if row[name] is None else format(row[name], form) for row in rows.values()))
+        table.add_row(label, *(_cell(row, name, form) for row in rows.values()))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=40 + 16 * len(rows))
     console.print(table)
+
+
+def _cell(row: Mapping[str, Any], name: str, form: str) -> str:
+    """Return a measure as text: "never" for what did not happen, "-" for what could not, as without an intruder."""
+    if row[name] is not None:
+        return format(row[name], form)
+    could_happen = {
+        "intruder_found_after": row["intruder_joined"] is not None,
+        "intruder_beaten_after": row["intruder_joined"] is not None,
+        "forgetting_time": row["beaten"] > 0,
+    }
+    return "never" if could_happen.get(name, False) else "-"
 
 
 def _write(directory: Path, rows: Mapping[str, Any], results: Mapping[str, SimulationHistory]) -> None:

@@ -162,6 +162,7 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "trained_agent_steps": counters.trained_agent_steps,
         "env_steps_per_s": counters.env_steps / seconds,
         "trained_agent_steps_per_s": counters.trained_agent_steps / seconds,
+        "sides": [[algorithm.spec.agents[agent] for agent in side] for side in algorithm.spec.sides],
         "pool_size": len(algorithm.league.snapshots),
         "elo": _elo(algorithm),
         "anchors": algorithm.anchors,
@@ -200,8 +201,10 @@ def objective(
 
 
 def _elo(algorithm: MatchAlgorithm) -> float | None:
-    """The learner's, from all results; None without a pool."""
-    return algorithm.league.ratings()[algorithm.spec.main_learner] if algorithm.league.snapshots else None
+    """The learner's, from all results; None without a match against the pool, as in a team without opponents."""
+    league, learner = algorithm.league, algorithm.spec.main_learner
+    pool = [snapshot.player.id for snapshot in league.snapshots]
+    return league.ratings()[learner] if league.payoff.games(learner, pool).sum() else None
 
 
 def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:

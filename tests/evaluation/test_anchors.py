@@ -79,7 +79,7 @@ def fake(game: str | None, sides: int = 2) -> SimpleNamespace:
         (fake("phantom_ttt"), "mcts_10", "has hidden information"),
         (fake("backgammon"), "mcts_10", "has chance events"),
         (fake(None), "mcts_10", "names no OpenSpiel game"),
-        (fake(None, sides=1), "random", "one side"),
+        (fake(None, sides=1), "mcts_10", "one side"),
     ],
 )
 def test_the_reason_why_an_anchor_cannot_play(env, anchor, reason):

@@ -16,6 +16,7 @@ VALUES = {
     "trained_agent_steps": 90,
     "env_steps_per_s": np.float32(66.5),
     "trained_agent_steps_per_s": 60.0,
+    "sides": [["player_0"], ["player_1"]],
     "pool_size": 0,
     "elo": float("nan"),
     "anchors": {"random": {"score": float("inf"), "low": 0.9, "high": 1.0, "games": 200}},

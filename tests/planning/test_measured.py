@@ -60,6 +60,18 @@ def test_more_agent_steps_than_the_agents_can_take_are_refused(tmp_path):
     assert settings_from_run(run, RUNTIME, sides=1, agents_per_side=3)["agent_steps_per_env_step"] == 1
 
 
+def test_sides_and_agents_are_those_of_the_run(tmp_path):
+    # 12,000 rows from 4,000 env steps: a team of three agents, as the summary says, whatever is given.
+    run = write_run(tmp_path / "run")
+    lines = [json.loads(line) for line in (run / "progress.jsonl").read_text().splitlines()]
+    lines = [{**line, "steps/trained_agent_steps": 12_000 * line["iteration"]} for line in lines]
+    (run / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    summary = json.loads((run / "summary.json").read_text()) | {"sides": [["a", "b", "c"]]}
+    (run / "summary.json").write_text(json.dumps(summary))
+    found = settings_from_run(run, RUNTIME, sides=2, agents_per_side=1)
+    assert (found["sides"], found["agents_per_side"], found["agent_steps_per_env_step"]) == (1, 3, 1)
+
+
 def test_lines_that_leave_out_iterations_measure_the_same(tmp_path):
     run = write_run(tmp_path / "run")
     before = settings_from_run(run, RUNTIME, 2, 1)

@@ -1,6 +1,7 @@
 """`task=evaluate` from the command line, on runs of rock, paper, scissors whose players always play the same action."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl_app.config.compose import load
@@ -155,3 +157,41 @@ def test_an_interrupt_keeps_the_matches_played(league, tmp_path):
     assert process.returncode == 130 and "Traceback" not in err, err[-2000:]
     found = json.loads((tmp_path / "cross_play.json").read_text())
     assert found["status"] == "interrupted" and found["games"] >= 16 and "interrupted after" in out
+
+
+def test_teams_are_evaluated_by_their_returns_and_with_others_as_teammates(tmp_path, capsys):
+    # The climbing game, whose payoff both agents get: teams of one action each. main plays 0, its snapshots 1 and 2.
+    # Alone they get 11, 7 and 5. With another action each player is once the row and once the column.
+    run = write_run(tmp_path / "team", pool=(1, 2), learner=0)
+    config = OmegaConf.load(run / ".hydra" / "config.yaml")
+    config.env = load(["+experiment=self_play", "env=climbing"]).env
+    OmegaConf.save(config, run / ".hydra" / "config.yaml")
+    other = shutil.copytree(run, tmp_path / "other")
+    settings = (f"task.players=[main,main@0000,main@0001,{other}:main]", "task.anchors=[]", "task.games=16")
+    value = run_task(load(["task=evaluate", f"run={run}", *settings], output_dir=str(tmp_path / "out")))
+    assert value == 11.0
+    rows = pd.read_csv(tmp_path / "out" / "teams.csv").set_index(["newcomer", "team"])
+    found = {pair: (row.agent_return, row.low, row.high, row.team_return, row.games) for pair, row in rows.iterrows()}
+    assert found["main@0000", "main@0000"] == (7, 7, 7, 14, 16) and found["main@0001", "main@0001"] == (5, 5, 5, 10, 16)
+    assert found["main", "other:main"] == found["main", "main"] == (11, 11, 11, 22, 16)
+    for pair, mean in ((("main", "main@0000"), -30), (("main", "main@0001"), 0), (("main@0000", "main@0001"), 3)):
+        assert found[pair][0] == found[pair[::-1]][0] == mean
+    low, high = found["main@0000", "main@0001"][1:3]
+    assert low == pytest.approx(3 - 1.96 * 3 * (16 / 15) ** 0.5 / 4) and high == pytest.approx(6 - low)  # 6 or 0
+    content = json.loads((tmp_path / "out" / "teams.json").read_text())
+    assert [player["player"] for player in content["players"]] == ["main@0000", "main@0001", "main", "other:main"]
+    out = capsys.readouterr().out
+    assert "with others" in out and "Elo" not in out
+
+
+def test_a_team_is_evaluated_next_to_random(tmp_path):
+    # A uniform team gets the mean of the table.
+    run = write_run(tmp_path / "team", pool=(), learner=0)
+    config = OmegaConf.load(run / ".hydra" / "config.yaml")
+    config.env = load(["+experiment=self_play", "env=climbing"]).env
+    OmegaConf.save(config, run / ".hydra" / "config.yaml")
+    settings = ("task.players=[main]", "task.anchors=[random,mcts_10]", "task.games=2000")
+    run_task(load(["task=evaluate", f"run={run}", *settings], output_dir=str(tmp_path / "out")))
+    rows = pd.read_csv(tmp_path / "out" / "teams.csv").set_index(["newcomer", "team"])
+    assert rows.index.get_level_values(0).unique().tolist() == ["main", "random"]
+    assert rows.loc[("random", "random"), "low"] < -31 / 9 < rows.loc[("random", "random"), "high"]

@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.run import run as run_task
+from marl_app.tasks.simulate import _cell
 from tests.planning.runs import write_run
 from tests.runs.states import state_json, write_state
 
@@ -116,3 +117,21 @@ def test_a_run_that_cannot_be_read_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match="cannot simulate this run") as caught:
         simulated(tmp_path, "task=simulate", f"run={tmp_path / 'run'}")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_never_is_said_of_what_could_have_happened_only():
+    nothing = {
+        "coverage": None,
+        "intruder_found_after": None,
+        "forgetting_time": None,
+        "intruder_joined": None,
+        "beaten": 0,
+    }
+    names = ("coverage", "intruder_found_after", "forgetting_time")
+    assert [_cell(nothing, name, ",.0f") for name in names] == ["-", "-", "-"]
+    assert [_cell({**nothing, "intruder_joined": 5, "beaten": 2}, name, ",.0f") for name in names] == [
+        "-",
+        "never",
+        "never",
+    ]
+    assert _cell({**nothing, "coverage": 12.0}, "coverage", ",.0f") == "12"

@@ -81,6 +81,13 @@ def test_a_directory_that_holds_a_run_is_not_reused(tmp_path):
     assert set(after) == set(before)
 
 
+def test_a_team_without_opponents_has_no_elo(tmp_path, capsys):
+    run(tmp_path, "env=climbing", "league/matchmaker=latest", "stop.iterations=8", "league.schedule.agent_steps=2000")
+    ended = summary(tmp_path)
+    assert ended["elo"] is None and ended["pool_size"] >= 2 and ended["sides"] == [["player_0", "player_1"]]
+    assert "Elo" not in capsys.readouterr().out and not [name for name in lines(tmp_path) if "elo" in name]
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path):
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=3")
     shutil.rmtree(tmp_path / "checkpoints")  # as if killed before the first checkpoint

@@ -128,8 +128,8 @@ def _strength(run: ReportedRun, learner: str) -> dict[str, float]:
     if games.sum():
         values["win_rate/pool"] = float(np.average(league.payoff.win_rates(learner, pool), weights=games))
         values |= {f"win_rate/{band}": score for band, (score, played) in league.bands(learner).items() if played}
-    if pool and learner in (ratings := run.standing().ratings):
-        values["elo"] = ratings[learner]
+        if learner in (ratings := run.standing().ratings):
+            values["elo"] = ratings[learner]
     return values
 
 
@@ -160,7 +160,7 @@ def _league(run: ReportedRun) -> dict[str, float]:
     values = {"league/pool_size": float(len(pool))}
     strength = _strength(run, run.spec.main_learner)
     values |= {f"league/{name}": value for name, value in strength.items()}
-    if pool:
+    if "elo" in strength:
         standing = run.standing()
         values["league/elo_pool_mean"] = float(np.mean([standing.ratings.get(player, 0.0) for player in pool]))
         for name in ("effective_pool_size", "meta_strategy_size", "cyclic_share"):
