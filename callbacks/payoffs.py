@@ -29,6 +29,8 @@ Float32s = NDArray[np.float32]
 Counts = tuple[float, float, float, float]
 """Wins, draws, losses, and the sum of the scores."""
 
+SHOWN = 5
+"""Lineups that a message names."""
 MAX_WAITING = 64
 """Lineups in the queue of the process: each holds the weights of its players in memory."""
 
@@ -108,15 +110,28 @@ class MeasurePayoffs(MatchCallback):
         if self._games is None:
             return
         digests = {snapshot.player.id: snapshot.digest for snapshot in algorithm.league.snapshots}
-        league = algorithm.league
-        lineups = league.unmeasured_pairs() if self._sides == 2 else league.unmeasured_lineups(self._sides)
-        for lineup in lineups:
+        for lineup in self._unmeasured(algorithm):
             if len(self._running) < MAX_WAITING and lineup not in self._running.values():
                 self._measure(algorithm, lineup, [digests[player] for player in lineup], self._games)
         if self._running:
             ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             for reference in ready:
                 yield self._finish(algorithm, reference)
+
+    def on_run_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> CallbackResult | None:
+        """Say which lineups the run has not measured: in their place the meta-strategy uses matches of training."""
+        missing = [] if self._games is None else self._unmeasured(algorithm)
+        if not missing:
+            return None
+        shown = ", ".join(" against ".join(lineup) for lineup in missing[:SHOWN])
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        text = f"payoffs that the run had no time to measure ({len(missing)}): {shown}{more}"
+        return CallbackResult(messages=[text])
+
+    def _unmeasured(self, algorithm: MatchAlgorithm) -> Sequence[tuple[str, ...]]:
+        """Return the lineups without a measurement, those of the newest snapshot first."""
+        league = algorithm.league
+        return league.unmeasured_pairs() if self._sides == 2 else league.unmeasured_lineups(self._sides)
 
     def _measure(self, algorithm: MatchAlgorithm, lineup: tuple[str, ...], digests: Sequence[str], games: int) -> None:
         """Record the exact payoff of a lineup if it is known; otherwise start its matches."""

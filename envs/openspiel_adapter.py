@@ -16,19 +16,28 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Array, Bools, Group, Openings
 from marl_app.envs.copies import Copies, Copy, CopyStep
+from marl_app.envs.sides import resolve_sides
 
 
 class OpenSpiel(Copies):
-    """`num_matches` matches of an OpenSpiel game; agents are `player_0`, ..., one per side, all in one group.
+    """`num_matches` matches of an OpenSpiel game; agents are `player_0`, ..., all in one group.
 
     game: an OpenSpiel game string, e.g. "kuhn_poker" or "goofspiel(num_cards=4,points_order=descending)".
     openings: only for turn-based games.
+    sides: lists of agent names or patterns, such as [[player_0, player_2], [player_1, player_3]] for the partners of
+        bridge; None: each player is a side, in games in which all get the same (hanabi) all are one team.
 
     Observation: float32, the information state tensor of the game if it has one, else its observation tensor. Action:
     OpenSpiel's action id. Raises ValueError, naming `env.game`, for a game that does not exist or is not supported.
     """
 
-    def __init__(self, num_matches: int, game: str, openings: Openings | None = None) -> None:
+    def __init__(
+        self,
+        num_matches: int,
+        game: str,
+        openings: Openings | None = None,
+        sides: Sequence[Sequence[str]] | None = None,
+    ) -> None:
         game = str(game)
         loaded = load_game(game)
         if openings is not None and loaded.get_type().dynamics != _pyspiel().GameType.Dynamics.SEQUENTIAL:
@@ -40,16 +49,10 @@ class OpenSpiel(Copies):
         # OpenSpiel does not report bounds of its tensors.
         observation_space = spaces.Box(-np.inf, np.inf, copies[0].shape, np.float32)
         group = Group("player", tuple(players), observation_space, spaces.Discrete(loaded.num_distinct_actions()))
-        sides = [(player,) for player in players]
-        super().__init__(
-            f"openspiel {game}",
-            copies,
-            [f"player_{p}" for p in players],
-            [group],
-            sides,
-            openings,
-            stake=game_stake(loaded),
-        )
+        agents = [f"player_{p}" for p in players]
+        resolved = game_sides(loaded, agents, sides)
+        stake = game_stake(loaded) if len(resolved) == 2 else None
+        super().__init__(f"openspiel {game}", copies, agents, [group], resolved, openings, stake=stake)
         self.openspiel_game = game
         self._first_copy = copies[0]
 
@@ -146,6 +149,13 @@ def game_stake(game: Any) -> float | None:
         return None
     stake = (game.max_utility() - game.min_utility()) / 2
     return float(stake) if 0 < stake < np.inf else None
+
+
+def game_sides(game: Any, agents: Sequence[str], sides: Sequence[Sequence[str]] | None) -> list[tuple[int, ...]]:
+    """Return the agents of each side of a `pyspiel.Game`; `sides` as in `OpenSpiel`. Raises ValueError."""
+    if sides is None and game.get_type().utility == _pyspiel().GameType.Utility.IDENTICAL:
+        sides = [["*"]]
+    return resolve_sides(agents, sides)
 
 
 def load_game(game: str | int) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step, scores_from_returns
-from marl_app.envs.openspiel_adapter import OpenSpielCopy, game_stake, load_game
+from marl_app.envs.openspiel_adapter import OpenSpielCopy, game_sides, game_stake, load_game
 
 TERMINAL, CHANCE = -4, -1  # OpenSpiel's player ids of terminal and chance nodes
 MAX_HISTORIES = 1_000_000
@@ -24,9 +24,10 @@ MAX_BYTES = 2**28
 
 
 class OpenSpielTree(BatchedEnv):
-    """`num_matches` matches of a small OpenSpiel game; agents are `player_0`, ..., one per side, all in one group.
+    """`num_matches` matches of a small OpenSpiel game; agents are `player_0`, ..., all in one group.
 
     game: an OpenSpiel game string, e.g. "leduc_poker" or "liars_dice(numdice=1)".
+    sides: as in the adapter.
 
     Observation: float32, the information state tensor of the game if it has one, else its observation tensor. Action:
     OpenSpiel's action id. Where we differ from the adapter: an agent that is not to move observes zeros. Raises
@@ -34,17 +35,23 @@ class OpenSpielTree(BatchedEnv):
     histories or a table of more than MAX_BYTES.
     """
 
-    def __init__(self, num_matches: int, game: str, openings: Openings | None = None) -> None:
+    def __init__(
+        self,
+        num_matches: int,
+        game: str,
+        openings: Openings | None = None,
+        sides: Sequence[Sequence[str]] | None = None,
+    ) -> None:
         self.num_matches = num_matches
         self.openings = openings
         self.openspiel_game = str(game)
         self._tree = _cached_tree(str(game))
         players = range(self._tree.returns.shape[1])
         self.agents = tuple(f"player_{player}" for player in players)
-        self.sides = tuple((player,) for player in players)
+        self.sides = tuple(game_sides(load_game(game), self.agents, sides))
         space = spaces.Box(-np.inf, np.inf, self._tree.observations.shape[1:], np.float32)
         self.groups = (Group("player", tuple(players), space, spaces.Discrete(self._tree.children.shape[1])),)
-        self.stake = self._tree.stake
+        self.stake = self._tree.stake if len(self.sides) == 2 else None
         self._rows = np.arange(num_matches)
         # int64 [B]: the current node of each match. This is the whole state of the environment.
         self._nodes: Ints = np.zeros(num_matches, np.int64)

@@ -16,7 +16,6 @@ Weights never pass through here, only their digests.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -205,18 +204,20 @@ class League:
             self._lineups.record(players, scores)
 
     def unmeasured_lineups(self, sides: int) -> list[tuple[str, ...]]:
-        """Return the lineups of the pool for `sides` sides that have no measurement; older snapshots first."""
+        """Return the lineups of the pool for `sides` sides without a measurement, of the newest snapshot first."""
         return self._lineups.unmeasured(list(self._pool), sides)
 
     def unmeasured_pairs(self) -> list[tuple[str, str]]:
-        """Return the pairs of the pool that may meet and have no measurement; older snapshots first.
+        """Return the pairs of the pool that may meet and have no measurement; those of the newest snapshot first.
 
         In a league with a pool per side, the first player of a pair plays side 0. (A guest may play either side.)
         """
         pairs = []
         # Each snapshot with all older ones. Both sides None: one pool, all pairs. Guests without a side pair with all.
-        for number, (b, newer) in enumerate(self._pool.items()):
-            for a, older in itertools.islice(self._pool.items(), number):
+        pool = list(self._pool.items())
+        for number in range(len(pool) - 1, 0, -1):
+            b, newer = pool[number]
+            for a, older in pool[:number]:
                 if (min(a, b), max(a, b)) not in self._measured and (older.side is None or older.side != newer.side):
                     pairs.append((b, a) if newer.side == 0 or older.side == 1 else (a, b))
         return pairs

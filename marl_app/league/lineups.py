@@ -35,14 +35,14 @@ class Lineups:
         self._scores[lineup] = tuple(means.tolist())
 
     def unmeasured(self, pool: Sequence[str], sides: int) -> list[tuple[str, ...]]:
-        """Return the lineups of `sides` players without a measurement, those of the first players of the `pool` first.
+        """Return the lineups of `sides` players without a measurement, those of the last players of the `pool` first.
 
         A player among copies of itself scores 0.5, so these lineups are left out.
         """
         # Each multiset appears once: with `last` as its newest player, and a multiset of players up to it as the rest.
         return [
             lineup
-            for last in range(1, len(pool))
+            for last in range(len(pool) - 1, 0, -1)
             for others in itertools.combinations_with_replacement(pool[: last + 1], sides - 1)
             if others != (pool[last],) * (sides - 1)
             and (lineup := tuple(sorted((*others, pool[last])))) not in self._scores

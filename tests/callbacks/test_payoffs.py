@@ -8,7 +8,7 @@ import pytest
 from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.players.agent import Agent
-from tests.rllib.runs import running, small, train_until
+from tests.rllib.runs import running, small, train_until, watch_messages
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -61,6 +61,23 @@ def test_with_three_sides_matches_fill_every_lineup(tmp_path):
                 scores = [table[lineup[seat], lineup[seat - 1], lineup[seat - 2]] for seat in range(3)]
                 assert sum(scores) == pytest.approx(1.5) and max(scores) < 1
         assert league.mixture().sum() == pytest.approx(1)
+
+
+def test_a_run_that_ends_early_names_what_it_has_not_measured(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe", *PAYOFFS) as algorithm:
+        messages = watch_messages(algorithm)
+        while len(algorithm.league.snapshots) < 3:
+            algorithm.train()
+        algorithm.league.schedule.agent_steps = 10**9  # freeze no more snapshots
+        missing = algorithm.league.unmeasured_pairs()
+        assert ("main@0001", "main@0002") in missing  # of the snapshot that has just been frozen
+        algorithm.events.fire("on_run_end", status="interrupted")
+        first = " against ".join(missing[0])
+        assert f"payoffs that the run had no time to measure ({len(missing)}): {first}" in messages[-1]
+        train_until(algorithm, lambda: not algorithm.league.unmeasured_pairs())
+        del messages[:]
+        algorithm.events.fire("on_run_end", status="finished")
+        assert not [message for message in messages if "measure" in message]
 
 
 def test_the_nash_meta_strategy_needs_two_sides(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from marl_app.envs.batched import Openings
 from marl_app.envs.checker import check_env
 from marl_app.envs.openspiel_adapter import OpenSpiel
+from marl_app.envs.openspiel_tree import OpenSpielTree
 from marl_app.envs.random_play import random_actions
 
 
@@ -208,3 +209,40 @@ def test_openings_need_a_turn_based_game():
     assert OpenSpiel(1, "kuhn_poker", Openings(0.5, 1, 2)).openings == (0.5, 1, 2)
     with pytest.raises(ValueError, match="env.openings: only turn-based games"):
         OpenSpiel(1, "matrix_mp", Openings(0.5, 1, 2))
+
+
+@pytest.mark.parametrize("kind", [OpenSpiel, OpenSpielTree])
+def test_partners_are_one_side(kind):
+    # In a game in which all get the same, all are one team by default.
+    assert kind(1, "tiny_hanabi").sides == ((0, 1),)
+    assert kind(1, "tiny_hanabi", sides=[["player_0"], ["player_1"]]).sides == ((0,), (1,))
+    env = kind(1, "kuhn_poker(players=4)", sides=[["player_0", "player_2"], ["player_[13]"]])
+    assert env.sides == ((0, 2), (1, 3)) and env.stake is None
+    assert kind(1, "kuhn_poker").stake is not None
+    with pytest.raises(ValueError, match="env.sides: agent 'player_1' is on no side"):
+        kind(1, "kuhn_poker", sides=[["player_0"]])
+
+
+def test_scores_of_partners_are_those_of_their_summed_returns():
+    # Four players of Kuhn poker, partners opposite each other: the side with the higher sum of chips wins.
+    rng = np.random.default_rng(0)
+    env = OpenSpiel(16, "kuhn_poker(players=4)", sides=[["player_0", "player_2"], ["player_1", "player_3"]])
+    env.reset(rng)
+    returns = np.zeros((16, 4))
+    seen = 0
+    while seen < 40:
+        matches, agents = env.acting().nonzero()
+        masks = env.action_mask(matches, agents)
+        actions = np.zeros((16, 4), np.int64)
+        actions[matches, agents] = [rng.choice(mask.nonzero()[0]) for mask in masks]
+        step = env.step([actions], rng)
+        returns += step.rewards
+        ended = step.over.nonzero()[0]
+        if len(ended):
+            scores = env.scores(ended)
+            won = returns[ended][:, [0, 2]].sum(axis=1) - returns[ended][:, [1, 3]].sum(axis=1)
+            assert scores[:, 0].tolist() == (0.5 + 0.5 * np.sign(won)).tolist()
+            assert (scores.sum(axis=1) == 1).all()
+            returns[ended] = 0
+            env.reset(rng, ended)
+            seen += len(ended)

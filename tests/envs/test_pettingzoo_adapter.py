@@ -13,8 +13,9 @@ from pettingzoo.classic import connect_four_v3, leduc_holdem_v4, tictactoe_v3
 
 from marl_app.envs.batched import Openings
 from marl_app.envs.checker import check_env
-from marl_app.envs.pettingzoo_adapter import PettingZoo, resolve_sides
+from marl_app.envs.pettingzoo_adapter import PettingZoo
 from marl_app.envs.random_play import random_actions
+from marl_app.envs.sides import resolve_sides
 
 
 def seeds(rng: np.random.Generator, count: int) -> list[int]:

@@ -92,7 +92,9 @@ def test_a_side_without_a_main_agent_is_refused(learners):
 def test_only_pairs_of_both_sides_are_measured_side_0_first():
     league = league_of(HUNTER, PREY, pool="hunter prey prey hunter")
     pairs = [("hunter@0000", "prey@0000"), ("hunter@0000", "prey@0001"), ("hunter@0001", "prey@0000")]
-    assert league.unmeasured_pairs() == [*pairs, ("hunter@0001", "prey@0001")]
+    # The pool is hunter@0000, prey@0000, prey@0001, hunter@0001: pairs of the newest, then of the one before.
+    newest = [pairs[2], ("hunter@0001", "prey@0001")]
+    assert league.unmeasured_pairs() == [*newest, pairs[1], pairs[0]]
     league.record_measured_pair(*pairs[0], 3, 0, 1, 3.0)
     assert pairs[0] not in league.unmeasured_pairs()
 
