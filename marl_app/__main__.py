@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from marl_app import __version__
 from marl_app.config.compose import check, compose_job, to_config
-from marl_app.config.errors import ConfigError, RunFailedError
+from marl_app.config.errors import ConfigError, RunFailedError, place
 from marl_app.config.explain import explain
 from marl_app.config.record import prepare_record
 from marl_app.config.register import register
@@ -36,6 +36,7 @@ register()
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> float:
     """Run one job and return its objective, which sweepers compare."""
+    _started.append(cfg)
     try:
         config = to_config(cfg)
         prepare_record(cfg)
@@ -57,6 +58,8 @@ def fail(error: Exception, code: int = 2) -> NoReturn:
         raise error
     sys.stdout.flush()
     print(f"marl_app: {explain(error)}", file=sys.stderr)
+    if isinstance(error, ConfigError) and (where := place(error)):
+        print(f"  raised at {where} (HYDRA_FULL_ERROR=1 shows the traceback)", file=sys.stderr)
     raise SystemExit(code) from None
 
 
@@ -99,6 +102,7 @@ def _without_config_dir(flags: list[str]) -> list[str]:
     return parser.parse_known_args(flags)[1]
 
 
+_started: list[DictConfig] = []  # jobs that Hydra has started
 _full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -120,6 +124,11 @@ def command_line() -> None:
         fail(error)
     try:
         main()
+    except OSError as error:
+        if _started:
+            raise
+        # Hydra makes the directory before the job starts.
+        fail(ConfigError(f"hydra.run.dir: {error.filename} cannot be made ({error.strerror}): give another directory"))
     except KeyboardInterrupt as interrupt:
         # The shell's code for the signal, 130 for Ctrl-C; the run has saved its state.
         sys.exit(128 + (interrupt.args[0] if interrupt.args else 2))

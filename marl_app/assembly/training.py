@@ -27,6 +27,7 @@ from marl_app.players.modules.actor_critic import Architecture
 from marl_app.players.networks import Network, networks_for_env
 from marl_app.players.saved_spaces import space_to_json
 from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.store.codec import metadata_of
 from marl_app.store.store import Store
@@ -66,6 +67,7 @@ def build(config: Config) -> MatchConfig:
     runtime = config.runtime
     if (runtime.num_gpus_per_learner or runtime.num_gpus_per_env_runner) and not torch.cuda.is_available():
         raise ConfigError("runtime.num_gpus_per_learner: torch sees no GPU here; use runtime=local")
+    _check_callbacks(config)
     rllib.callbacks([callback(name, content) for name, content in config.callbacks.items()])
     return rllib.for_run(
         RunSpec(
@@ -108,6 +110,19 @@ def _check_league(
     if len(sides) > 2 and config.league.sims_per_entry is not None:
         with config_errors("league.meta"):
             league.meta_strategy.solve(np.full((1,) * len(sides), 0.5))
+
+
+def _check_callbacks(config: Config) -> None:
+    """Raise ConfigError unless exactly one callback names opponents."""
+    classes = {name: class_at(content["_target_"]) for name, content in config.callbacks.items()}
+    default = MatchCallback.on_sample_request
+    naming = [name for name, made in classes.items() if getattr(made, "on_sample_request", default) is not default]
+    if len(naming) != 1:
+        found = f"{', '.join(naming)} name" if naming else "none names"
+        raise ConfigError(
+            f"callbacks: one must name the opponents of each match (on_sample_request), and {found} them: "
+            + ("leave one out" if naming else "add league, as in callbacks=[league,metrics,checkpoint,progress]")
+        )
 
 
 def _check_resets(config: Config, guests: Sequence[Guest], store: Store, metadata: Mapping[str, Any]) -> None:

@@ -71,6 +71,8 @@ def unknown_key(key: str) -> str:
     if key in known:  # a mapping without entries
         return f"{key}: new entries of a mapping are added with a plus: +{key}=..."
     parent, _, name = key.rpartition(".")
+    if parent.rpartition(".")[2] == "kwargs" and parent in known:  # arguments of an environment that is not ours
+        return f"{key}: unknown key. An argument that is not in the configuration is added with a plus: +{key}=..."
     siblings = {other for other in known if other.rpartition(".")[0] == parent}
     names = sorted(other.rpartition(".")[2] for other in siblings)
     candidates = (

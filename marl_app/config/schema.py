@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 from marl_app.config.algorithms import AlgorithmSettings
@@ -250,6 +251,21 @@ class SweepConfig(Section):
     )
 
 
+LARGEST_ADVISED_BATCH = 2**20
+"""Env steps of a batch beyond which it is the number of matches that is wrong."""
+TASKS_OF_A_RUN = {
+    f"marl_app.tasks.{path}": reads
+    for path, reads in {
+        "evaluate.Evaluate": "run, such as run=runs/league/<time>",
+        "exploit.Exploit": "run, such as run=runs/league/<time>",
+        "garbage.CollectGarbage": "run, such as run=runs/league/<time>",
+        "contrast.Contrast": "sweep, such as run=runs/sweeps/<time>",
+        "study.Study": "sweep, such as run=runs/sweeps/<time>",
+    }.items()
+}
+"""Tasks that read a run -> what they read."""
+
+
 @dataclass
 class Config(Section):
     """The whole configuration of a run."""
@@ -287,6 +303,7 @@ class Config(Section):
         for name, leaf in leaves.items():
             check_leaf(name, leaf)
         self._check_batch()
+        self._check_run()
         anchors, objective = self.evaluation.anchors, self.sweep.objective
         if objective not in (None, "return", "exploitability", "elo", *anchors):
             raise ConfigError(
@@ -306,10 +323,27 @@ class Config(Section):
                 "pipeline it is one update old: give runtime.pipeline=false"
             )
 
+    def _check_run(self) -> None:
+        """Raise ConfigError if the task reads a run and none is given, before the task is imported."""
+        reads = TASKS_OF_A_RUN.get(self.task["_target_"])
+        if reads is None:
+            return
+        if self.run is None:
+            raise ConfigError(f"run=null: give the directory of a {reads}")
+        if not Path(self.run).expanduser().is_dir():
+            raise ConfigError(f"run={self.run}: there is no such directory: give the directory of a {reads}")
+
     def _check_batch(self) -> None:
         """Raise ConfigError unless a batch is a whole number of steps of all matches that are stepped together."""
         steps = max(1, self.runtime.num_env_runners) * self.runtime.num_envs_per_env_runner
         size = self.algorithm.train_batch_size_per_learner
+        if steps > size:
+            raise ConfigError(
+                f"runtime.num_envs_per_env_runner={self.runtime.num_envs_per_env_runner}: a batch of "
+                f"algorithm.train_batch_size_per_learner={size} has no step of all {steps:,} matches: give at most "
+                f"{max(1, size // max(1, self.runtime.num_env_runners))} matches"
+                + (f", or a batch of {steps}" if steps <= LARGEST_ADVISED_BATCH else "")
+            )
         if size % steps:
             raise ConfigError(
                 f"algorithm.train_batch_size_per_learner={size} is not a multiple of {steps}, the matches stepped "

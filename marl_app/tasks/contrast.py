@@ -59,8 +59,7 @@ class Contrast(Section):
 
     def __call__(self, config: Config) -> float:
         """Play the matches of every run below `run`, print the table, and write all files to the run directory."""
-        if config.run is None:
-            raise ConfigError("run=null: give the directory of a sweep, such as run=runs/sweeps/<time>")
+        assert config.run is not None  # checked by the schema
         runs = recorded_runs(Path(config.run).expanduser(), config.trust)
         measured: dict[Path, MeasuredRun] = {}
         for number, (run, members) in enumerate(runs.items(), 1):

@@ -77,8 +77,7 @@ class Evaluate(Section):
 
     def __call__(self, config: Config) -> float:
         """Play, print the table, and write all files to the run directory; or answer `why`. Returns the objective."""
-        if config.run is None:
-            raise ConfigError("run=null: give the directory of a run, such as run=runs/league/<time>")
+        assert config.run is not None  # checked by the schema
         run = Path(config.run).expanduser()
         with config_errors("run"):
             members = Members(run, config.trust)

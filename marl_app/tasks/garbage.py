@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 from omegaconf import OmegaConf
 
 from marl_app.assembly.instantiate import config_errors, leaf
-from marl_app.config.errors import ConfigError
 from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.runs.references import checkpoint_digests
@@ -33,8 +32,7 @@ class CollectGarbage(Section):
     delete: bool = key("Whether to delete them, and not only count them.")
 
     def __call__(self, config: Config) -> float:
-        if config.run is None:
-            raise ConfigError("run=null: give the directory of a run, such as run=runs/league/<time>")
+        assert config.run is not None  # checked by the schema
         run = Path(config.run).expanduser().absolute()
         recorded: Any = OmegaConf.to_container(read_record(run, ["store"], config.trust).store, resolve=True)
         store = leaf("store", recorded)

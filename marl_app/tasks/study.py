@@ -42,8 +42,7 @@ class Study(Section):
 
     def __call__(self, config: Config) -> float:
         """Read the runs below `run`, print the table, and write it and the curves to the run directory."""
-        if config.run is None:
-            raise ConfigError("run=null: give the directory of a sweep, such as run=runs/sweeps/<time>")
+        assert config.run is not None  # checked by the schema
         groups = read_groups(Path(config.run).expanduser(), self.metric, self.scale)
         if not groups:
             raise ConfigError(f"run={config.run}: no run below it has recorded {self.metric}")

@@ -51,6 +51,10 @@ def train(config: Config) -> float:
             contexts.enter_context(run_lock(directory))
         except RunInUseError as error:
             raise ConfigError(f"hydra.run.dir: {error}") from error
+        except OSError as error:
+            raise ConfigError(
+                f"hydra.run.dir={directory} cannot be written ({error.strerror}): give another directory"
+            ) from error
         if saved is None:
             write_record()
         contexts.enter_context(watched(directory))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.rllib.runs import equal, matches, running, watch, watch_messages, watch_requests
+from tests.rllib.runs import matches, running, watch, watch_messages, watch_requests
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -105,10 +105,3 @@ def test_matches_against_removed_snapshots_are_recorded(tmp_path, pipeline):
     assert recorded[["wins", "draws", "losses"]].to_numpy().sum() == league.matches == 8 * 512
     assert set(league.ratings()) == {"main", *pool} and report["league/pool_size"] == 2
     assert all(np.isfinite(report[key]) for key in ("league/elo", "league/elo_pool_mean", "league/win_rate/pool"))
-
-
-def test_without_the_league_callbacks_an_error_names_the_missing_callback(tmp_path):
-    with running(tmp_path, "env=rock_paper_scissors", "callbacks=[metrics]") as algorithm:
-        with pytest.raises(ValueError, match="add `league` to callbacks"):
-            algorithm.train()
-        assert equal(algorithm.weights.read("main"), algorithm.weights.read("main"))

@@ -75,9 +75,9 @@ def test_a_run_that_ends_early_names_what_it_has_not_measured(tmp_path):
         first = " against ".join(missing[0])
         assert f"payoffs that the run had no time to measure ({len(missing)}): {first}" in messages[-1]
         train_until(algorithm, lambda: not algorithm.league.unmeasured_pairs())
-        del messages[:]
+        before = len(messages)
         algorithm.events.fire("on_run_end", status="finished")
-        assert not [message for message in messages if "measure" in message]
+        assert len(messages) == before
 
 
 def test_the_nash_meta_strategy_needs_two_sides(tmp_path):

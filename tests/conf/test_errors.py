@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from marl_app.__main__ import prepare
+from marl_app.assembly.instantiate import config_errors, env_factory
+from marl_app.config.errors import ConfigError, place
 from marl_app.config.explain import explain
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -38,6 +40,12 @@ BAD = [  # (command line, part of the message)
     ("model.hiden=[64]", "Did you mean model.hidden?"),
     ("hydra.foo=1", "hydra.foo: unknown key."),
     ("~foo", "~foo: unknown key, which cannot be deleted"),
+    ("env=pursuit env.kwargs.agents=3", "added with a plus: +env.kwargs.agents=..."),
+    ("runtime.num_envs_per_env_runner=3_000_000", "has no step of all 3,000,000 matches: give at most"),
+    ("league/matchmaker=fixed", "league.matchmaker.probabilities has no value"),
+    ("task=evaluate", "run=null: give the directory of a run, such as run=runs/league/<time>"),
+    ("task=study", "run=null: give the directory of a sweep, such as run=runs/sweeps/<time>"),
+    ("task=evaluate run=/nowhere", "run=/nowhere: there is no such directory: give the directory of a run"),
     ("policies.mapping={player_0: main}", "added with a plus: +policies.mapping=..."),
     # Unknown groups and options, and choices in the wrong form.
     ("env=conect_four", f"Did you mean connect_four?\nOptions: {options('env')}"),
@@ -139,7 +147,7 @@ def message(arguments):
 
 @pytest.mark.parametrize(("line", "expected"), BAD, ids=[line for line, _ in BAD])
 def test_message(line, expected):
-    has_several_arguments = line.startswith(("-", "+experiment=", "task="))
+    has_several_arguments = line.startswith(("-", "+experiment=", "task=", "env=pursuit "))
     text = message(line.split(" ") if has_several_arguments else [line])
     assert expected in text
     assert 1 <= len(text.splitlines()) <= 2
@@ -151,3 +159,20 @@ def test_an_error_that_matches_no_pattern_is_passed_on_in_one_line():
     outer = RuntimeError("outer")
     outer.__cause__ = inner
     assert explain(outer) == "outer: inner"
+
+
+def test_the_place_of_a_cause_is_that_of_the_users_code(tmp_path, monkeypatch):
+    (tmp_path / "broken_game.py").write_text(
+        "import json\nclass Raises:\n    def __init__(self, num_matches):\n        self.table = {}[num_matches]\n"
+        "class Calls:\n    def __init__(self, num_matches):\n        json.loads('{')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, line in (("Raises", 4), ("Calls", 7)):
+        with pytest.raises(ConfigError) as raised, config_errors("env"):
+            env_factory({"_target_": f"broken_game.{name}"})(1)
+        assert place(raised.value) == f"{tmp_path}/broken_game.py:{line} in __init__"
+    # Errors of our own checks, and of what our code calls of Python, have no place that helps.
+    for wrong in ({"_target_": "marl_app.envs.circle.Circle", "num_strategies": -1}, {"_target_": "no_such.Game"}):
+        with pytest.raises(ConfigError) as raised, config_errors("env"):
+            env_factory(wrong)(1)
+        assert place(raised.value) is None

@@ -180,6 +180,13 @@ def test_a_refused_command_leaves_every_byte_of_a_run(tmp_path):
     assert content().keys() == before.keys() and content() != before
 
 
+def test_a_run_directory_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").touch()  # also root cannot make a folder in a file
+    result = call(tmp_path, f"hydra.run.dir={tmp_path}/file/run")
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert f"marl_app: hydra.run.dir: {tmp_path}/file" in result.stderr and "give another directory" in result.stderr
+
+
 def test_flags_may_be_anywhere(tmp_path):
     result = call(tmp_path, "+experiment=league", "--cfg", "job", "seed=11", "--package", "league")
     assert result.returncode == 0 and "main:\n    role: main_agent" in result.stdout

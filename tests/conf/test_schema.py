@@ -53,7 +53,7 @@ def test_the_batch_must_be_whole_steps_of_all_matches():
 
 
 def test_the_error_of_a_batch_smaller_than_one_step_gives_the_smallest_batch():
-    with pytest.raises(ConfigError, match="give 1024"):
+    with pytest.raises(ConfigError, match="give at most 100 matches, or a batch of 1024"):
         load(["algorithm.train_batch_size_per_learner=100", "algorithm.minibatch_size=100"])
 
 

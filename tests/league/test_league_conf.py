@@ -48,7 +48,8 @@ def test_every_option_builds_a_class_of_the_league(group: str) -> None:
     options = sorted(path.stem for path in (CONF / "league" / group).glob("*.yaml"))
     assert options
     for option in options:
-        built = build(group, f"league/{group}={option}")
+        needed = ["league.matchmaker.probabilities={main: 1.0}"] if option == "fixed" else []
+        built = build(group, f"league/{group}={option}", *needed)
         assert type(built).__module__.startswith("marl_app.league")
 
 

@@ -77,7 +77,8 @@ def test_a_run_without_snapshots(tmp_path):
     ("overrides", "message"),
     [
         ([], "run=null: give the directory of a sweep"),
-        (["run=/nowhere"], "run=/nowhere: no run below it has a whole checkpoint"),
+        (["run=/nowhere"], "run=/nowhere: there is no such directory"),
+        (["run=conf"], "run=conf: no run below it has a whole checkpoint"),
     ],
 )
 def test_nothing_to_contrast(overrides, message):

@@ -122,7 +122,8 @@ def test_why(league, tmp_path, capsys):
     ("overrides", "message"),
     [
         (["run=null"], "run=null: give the directory of a run"),
-        (["run=/nowhere"], "run: /nowhere holds no whole checkpoint"),
+        (["run=/nowhere"], "run=/nowhere: there is no such directory"),
+        (["run=conf"], "run: conf holds no whole checkpoint"),
         (
             ["task.players=[main@0009]"],
             "task.players: .* has no player 'main@0009'; its players are main, main@0000",

@@ -53,6 +53,7 @@ def test_errors(finished, tmp_path):
     with pytest.raises(ConfigError, match=r"run: .*damaged"):
         collect(run, "task.delete=true")
     assert len(store.list()) == 5
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(ConfigError, match="no run was started"):
         collect(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match=r"task.grace_s=60.*>= 7200"):

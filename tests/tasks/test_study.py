@@ -83,7 +83,8 @@ def test_a_curve_ends_where_the_shortest_run_does(tmp_path):
     ("overrides", "message"),
     [
         ([], "run=null: give the directory of a sweep"),
-        (["run=/nowhere"], "run=/nowhere: no run below it has recorded matches/return"),
+        (["run=/nowhere"], "run=/nowhere: there is no such directory"),
+        (["run=conf"], "run=conf: no run below it has recorded matches/return"),
     ],
 )
 def test_nothing_to_study(overrides, message):

@@ -81,6 +81,18 @@ def test_a_directory_that_holds_a_run_is_not_reused(tmp_path):
     assert set(after) == set(before)
 
 
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ("callbacks=[progress]", "none names them: add league"),
+        ("+callbacks.second={_target_: marl_app.callbacks.opponents.SampleOpponents}", "opponents, second name them"),
+    ],
+)
+def test_one_callback_names_opponents(tmp_path, callbacks, message):
+    with pytest.raises(ConfigError, match=message):
+        train(load([*SMALL, "env=tic_tac_toe", callbacks], output_dir=str(tmp_path)))
+
+
 def test_a_team_without_opponents_has_no_elo(tmp_path, capsys):
     run(tmp_path, "env=climbing", "league/matchmaker=latest", "stop.iterations=8", "league.schedule.agent_steps=2000")
     ended = summary(tmp_path)

@@ -25,18 +25,11 @@ class RequestingRun(Protocol):
 
 
 def make_request(run: RequestingRun, runner: int) -> Request:
-    """Return the next request for env runner `runner`, for the learner whose turn it is.
-
-    Raises ValueError unless exactly one callback names opponents.
-    """
+    """Return the next request for env runner `runner`, for the learner whose turn it is."""
     learner = run.turns.current
-    answers = list(filter(None, run.events.answers("on_sample_request", learner=learner, runner=runner)))
-    if len(answers) != 1:
-        raise ValueError(
-            f"{len(answers)} callbacks named opponents (on_sample_request), and it must be one: add `league` to "
-            "callbacks, or leave one out"
-        )
-    assigned: RunnerAssignment = answers[0]
+    assigned: RunnerAssignment
+    # One callback names opponents (`assembly/training.py` checks it); the others answer None.
+    [assigned] = filter(None, run.events.answers("on_sample_request", learner=learner, runner=runner))
     # Opponents that are learners have no snapshot: their current weights come with the request.
     opponents = {opponent.player for opponent in assigned.assignment.opponents} - {learner}
     trainee = run.totals[learner]
