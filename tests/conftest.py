@@ -72,9 +72,9 @@ def yaml_is_parsed_once():
 
     def parse_once(stream, Loader):
         text = stream.read() if hasattr(stream, "read") else stream
-        if text not in parsed:
-            parsed[text] = parse(text, Loader=Loader)
-        return copy.deepcopy(parsed[text])
+        if (text, Loader) not in parsed:  # two loaders may read 1e-3 as a number and as a text
+            parsed[text, Loader] = parse(text, Loader=Loader)
+        return copy.deepcopy(parsed[text, Loader])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yaml, "load", parse_once)

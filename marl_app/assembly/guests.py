@@ -61,6 +61,20 @@ def player_classes(config: Config, own: type, guests: Iterable[Guest], store: St
     return tuple(dict.fromkeys(classes))
 
 
+def player_in_store(config: Config, env: BatchedEnv, store: Store, key: str, source: str | None) -> str:
+    """Return the digest of the player that a key names, whose bytes are then in the store; "" without one.
+
+    Raises ConfigError, naming the key, for a player that is not found, cannot play the environment, or is a bot.
+    """
+    if source is None:
+        return ""
+    with config_errors(key):
+        data = player_bytes(env, source, store, config.trust)
+    if bot_name(metadata_of(data)) is not None:
+        raise ConfigError(f"{key}={source} is a bot, which has no weights: give a player with a network")
+    return _put(store, data, {key: source})
+
+
 def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:
     """Put a guest's bytes into the store, with a note of their source unless the store has them already."""
     if store.has(digest_of(data)):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from marl_app.assembly.guests import guests, player_classes
+from marl_app.assembly.guests import guests, player_classes, player_in_store
 from marl_app.assembly.instantiate import callback, class_at, config_errors, env_factory, leaf, league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
@@ -52,6 +52,10 @@ def build(config: Config) -> MatchConfig:
             )
         store = leaf("store", config.store)
         members = guests(config, env, store)
+        reference = player_in_store(
+            config, env, store, "algorithm.magnet_player", getattr(config.algorithm, "magnet_player", None)
+        )
+        initial = "" if config.resume else player_in_store(config, env, store, "init_from", config.init_from)
         agents, sides = env.agents, env.sides
         with config_errors("env"):
             raw_spaces = None if env.raw_spaces is None else [list(map(space_to_json, pair)) for pair in env.raw_spaces]
@@ -61,7 +65,15 @@ def build(config: Config) -> MatchConfig:
             check_size(network, architecture)
             network.spec(architecture).build()
     classes = player_classes(config, architecture.module_class, members, store)
-    _check_resets(config, members, store, player_metadata(networks, agents, architecture))
+    metadata = player_metadata(networks, agents, architecture)
+    _check_resets(config, members, store, metadata)
+    if initial and (other := difference(metadata_of(store.get(initial)), metadata)):
+        raise ConfigError(
+            f"init_from={config.init_from} has other networks ({other}): give a player with this run's model"
+        )
+    if reference:
+        with config_errors("algorithm.magnet_player"):
+            _check_reference(store.get(reference), networks)
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
     runtime = config.runtime
@@ -83,6 +95,8 @@ def build(config: Config) -> MatchConfig:
             guests=members,
             player_classes=classes,
             sides=tuple(map(tuple, sides)),
+            reference_player=reference,
+            initial_player=initial,
         )
     )
 
@@ -110,6 +124,17 @@ def _check_league(
     if len(sides) > 2 and config.league.sims_per_entry is not None:
         with config_errors("league.meta"):
             league.meta_strategy.solve(np.full((1,) * len(sides), 0.5))
+
+
+def _check_reference(data: bytes, networks: Sequence[Network]) -> None:
+    """Raise ValueError unless a player has a network of the same name and agents for each network of the run."""
+    found = {network["name"]: tuple(network["agents"]) for network in metadata_of(data)["networks"]}
+    wanted = {network.name: network.agents for network in networks}
+    if found != wanted:
+        raise ValueError(
+            f"its networks play {found}, and those of this run {wanted} (agents by network): give a player with "
+            "the same policies"
+        )
 
 
 def _check_callbacks(config: Config) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from marl_app.config.errors import ConfigError
-from marl_app.config.section import Section, key
+from marl_app.config.section import Section, check_number, key
 
 
 @dataclass
@@ -26,18 +26,29 @@ class AlgorithmSettings(Section):
     """Learner processes that the algorithm can use; None = any number."""
     on_policy_only: ClassVar[bool] = False
     """Whether the loss is right only for experience of the current weights, so that `runtime.pipeline` is refused."""
-    lr: float = key("Learning rate of Adam.", above=0)
+    lr: Any = key(
+        "Learning rate of Adam; or [[0, rate], [env step, rate], ...]: linear in between, constant after the last.",
+        at_least=0,
+    )
     gamma: float = key("Discount factor from an agent's action to its next action.", at_least=0, at_most=1)
     grad_clip: float | None = key("Limit of the gradient, see grad_clip_by; null = no clipping.", above=0)
     grad_clip_by: str = key("What grad_clip limits.", choices=("value", "norm", "global_norm"))
     train_batch_size_per_learner: int = key("Env steps collected per iteration, for each learner process.", at_least=1)
-    minibatch_size: int = key(
-        "Rows per gradient step: agent steps, or env steps of a team (value decomposition).", at_least=1
+    minibatch_size: int | None = key(
+        "Rows per gradient step: agent steps, or env steps of a team (value decomposition); null = the whole batch.",
+        at_least=1,
     )
     death_masking: bool = key("Whether a central state has zeros in place of agents that have finished.")
     normalize_rewards: bool = key(
         "Whether rewards are divided by the running standard deviation of discounted returns."
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.lr, list):
+            check_schedule("algorithm.lr", self.lr, "rates >= 0")
+        elif not check_number("algorithm.lr", self.lr, float) > 0:
+            raise ConfigError(f"algorithm.lr={self.lr} is not allowed: give a value > 0")
 
     def network_settings(self) -> dict[str, Any]:
         """Return the arguments of `networks_for_env` that the algorithm decides."""

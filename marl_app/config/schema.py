@@ -278,6 +278,7 @@ class Config(Section):
     trust: bool = key(
         "Whether a run of someone else (resume, run, league.guests) may name classes to import; see docs/security.md."
     )
+    init_from: str | None = key("A player, such as DIR:main@0003, whose weights all learners start with.")
     stop: StopConfig = key("When the run ends.")
     env: Leaf = key("The environment, which follows the batched contract.")
     algorithm: AlgorithmSettings = key("The learning algorithm.")

@@ -60,6 +60,12 @@ METRICS = (
         "Mean KL divergence between the policy that collected the batch and the trained policy.",
         "nat",
     ),
+    Metric(
+        "learner/magnet_kl",
+        "Mean KL divergence from the reference policy of algorithm.magnet, in the last minibatch.",
+        "nat",
+    ),
+    Metric("learner/magnet_age", "Updates since the reference of magnet=snapshot was renewed.", "updates"),
     Metric("learner/grad_norm", "Global norm of the gradient before clipping.", "1"),
     Metric("learner/learning_rate", "Learning rate of the optimizer.", "1"),
     Metric("learner/explained_variance", "Share of the value targets' variance that the value function explains.", "1"),

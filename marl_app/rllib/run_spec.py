@@ -26,6 +26,8 @@ class RunSpec:
     make_env: number of matches -> environment. make_league: a new league, without results.
     architecture, networks, agents: the networks of every player, and the names of the environment's agents.
     sides: the agents (indices) of each side of the environment.
+    reference_player, initial_player: digests of `algorithm.magnet_player` and of `init_from`; their bytes are in the
+        store.
     raw_spaces: of each agent in an adapted environment, as JSON; None if they are those of the networks.
     guests: members of the pool from the beginning; their bytes are in the store.
     player_classes: networks and bots of the run's players. The bytes of a player name its class but do not import it;
@@ -44,6 +46,8 @@ class RunSpec:
     guests: tuple[Guest, ...] = ()
     player_classes: tuple[type, ...] = ()
     sides: tuple[tuple[int, ...], ...] = ()
+    reference_player: str = ""
+    initial_player: str = ""
 
     @property
     def hparams(self) -> dict[str, Any]:

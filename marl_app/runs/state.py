@@ -30,6 +30,8 @@ class LearnerTotals:
 
     `agent_steps`: its actions that it has trained on. `initial`: the digest of the weights that it began with, which
     are stored where the learner may be reset. `reward_moments`: of its discounted returns.
+    `reference`: the digest of the player that `algorithm.magnet` regularizes it toward, if it is one of the store;
+    `reference_update`: the number of updates when it was taken.
     """
 
     env_steps: int = 0
@@ -37,6 +39,8 @@ class LearnerTotals:
     updates: int = 0
     initial: str = ""
     reward_moments: Moments = field(default_factory=Moments)
+    reference: str = ""
+    reference_update: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,6 @@ class RunState:
 
 
 def needed_digests(pool: Iterable[Snapshot], totals: Mapping[str, LearnerTotals]) -> set[str]:
-    """Return what a run may still read from the store: the pool, and the weights that learners may be reset to."""
-    initial = {learner.initial for learner in totals.values() if learner.initial}
-    return initial.union(snapshot.digest for snapshot in pool)
+    """Return what a run may still read from the store: the pool, what learners may be reset to, and references."""
+    others = {digest for learner in totals.values() for digest in (learner.initial, learner.reference) if digest}
+    return others.union(snapshot.digest for snapshot in pool)

@@ -65,7 +65,7 @@ BAD = [  # (command line, part of the message)
     ("~env", "env has no value: give env=..."),
     # Values of the wrong type.
     ("algorithm.lr=abc", "algorithm.lr=abc is not a number"),
-    ("algorithm.lr=[1]", "algorithm.lr=[1] is not a number"),
+    ("algorithm.lr=[1]", "algorithm.lr=[1] is not a schedule: give [[0, value], [env step, value], ...]"),
     ("algorithm.lr=null", "algorithm.lr=null is not allowed"),
     ("seed=1.5", "seed=1.5 is not a whole number"),
     ("stop.env_steps=3e5", "stop.env_steps=300000.0 is not a whole number: write 300_000"),
@@ -112,7 +112,7 @@ BAD = [  # (command line, part of the message)
     ("algorithm.tau=1", "algorithm.tau: not a key of the chosen algorithm; algorithm=qmix has it"),
     ("+experiment=qmix algorithm.clip_param=1", "algorithm=ppo has it"),
     ("+experiment=qmix env=circle", "env=circle sets algorithm.entropy_coeff: not a key of the chosen algorithm"),
-    ("algorithm.entropy_coeff=[[0,-1]]", "growing steps and weights >= 0"),
+    ("algorithm.entropy_coeff=[[0,-1]]", "growing steps and values >= 0"),
     ("algorithm.entropy_coeff=much", "algorithm.entropy_coeff=much is not a number"),
     ("+experiment=qmix algorithm.epsilon=[[1,2]]", "give [[0, value], [env step, value], ...]"),
     ("+experiment=qmix algorithm.replay_capacity=100", "give at least 6400"),

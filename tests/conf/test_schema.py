@@ -70,7 +70,7 @@ def test_unknown_anchors(anchor):
 
 def test_kinds_of_keys():
     kinds = {key.path: (key.kind, key.optional) for key in schema_keys()}
-    assert kinds["algorithm.lr"] == ("a number", False)
+    assert kinds["algorithm.gamma"] == ("a number", False)
     assert kinds["stop.env_steps"] == ("a whole number", True)
     assert kinds["runtime.pipeline"] == ("true or false", False)
     assert kinds["policies.mapping"] == ("a mapping", True)

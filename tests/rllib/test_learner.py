@@ -94,7 +94,7 @@ def test_updates_equal_those_of_rllibs_own_learner(played, training):
         for mine, theirs in zip(adam(ours), adam(stock), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-8)
         for name, value in weights_of(stock).items():
-            np.testing.assert_allclose(weights_of(ours)[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+            np.testing.assert_allclose(weights_of(ours)[name], value, rtol=1e-5, atol=5e-7, err_msg=name)
         names = {name: name for name in ("policy_loss", "total_loss", "entropy", "curr_kl_coeff", "curr_entropy_coeff")}
         names |= {"vf_loss_unclipped": "vf_loss", "vf_explained_var": "explained_variance"}
         names |= {"mean_kl_loss": "mean_kl_loss"} if config_of(played, **training).use_kl_loss else {}

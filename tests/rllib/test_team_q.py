@@ -130,7 +130,7 @@ def test_a_checkpoint_holds_mixer_and_targets(tmp_path):
         for _ in range(4):
             algorithm.train()
         assert learner._targets_updated == 640
-        learner.load_extra_state(arrays, plain)
+        learner.load_extra_state(arrays, plain, 0)
         again, _ = learner.extra_state()
         assert all(np.array_equal(arrays[key], again[key]) for key in arrays) and learner._targets_updated == 320
 

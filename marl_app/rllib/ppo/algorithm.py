@@ -6,7 +6,8 @@ settings (keys), collector, experience, advantages and sequences (env runner: ro
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import ray
@@ -19,6 +20,7 @@ from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFET
 from marl_app.players.networks import module_id
 from marl_app.rllib.ppo.collector import RowCollector
 from marl_app.rllib.ppo.learner import MinibatchPPOLearner
+from marl_app.rllib.ppo.magnet import PLAYER, SNAPSHOT, NetworkMagnet
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Fragment
@@ -67,6 +69,11 @@ class LeaguePPO(MatchAlgorithm):
 
     config: LeaguePPOConfig
 
+    def setup(self, config: LeaguePPOConfig) -> None:
+        """As every algorithm, and note which reference each learner has: none yet."""
+        self._references: dict[str, str] = {}
+        super().setup(config)
+
     @classmethod
     def get_default_config(cls) -> LeaguePPOConfig:
         """Return the default configuration (called by RLlib)."""
@@ -78,6 +85,7 @@ class LeaguePPO(MatchAlgorithm):
         One call per network: in a common call RLlib would repeat the small batches until the largest is covered.
         """
         config, spec = self.config, self.spec
+        self._renew_reference(learner)
         for network in spec.networks:
             # 1. Join the columns of all fragments: [R, ...]. A fragment without rows of this network has none.
             parts = [fragment.batches[network.name] for fragment in fragments if fragment.batches[network.name]]
@@ -99,12 +107,58 @@ class LeaguePPO(MatchAlgorithm):
                 batch_refs=[ray.put(batch)] * remote if remote else None,
                 timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.counters.env_steps},
                 num_epochs=config.num_epochs,
-                minibatch_size=config.minibatch_size,
+                minibatch_size=config.settings.minibatch_size,
                 shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
             )
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.counters.updates += 1
         self.totals[learner].updates += 1
+
+    def _renew_reference(self, learner: str) -> None:
+        """Give the learner the reference player of `algorithm.magnet`, if it has another one, or none yet.
+
+        With magnet=snapshot that is its newest snapshot, taken when `magnet_updates` have passed since the last one.
+        """
+        settings, totals = self.config.settings, self.totals[learner]
+        if settings.magnet == PLAYER:
+            totals.reference = self.spec.reference_player
+        elif settings.magnet == SNAPSHOT:
+            pool = self.league.view.snapshots_of(learner)
+            interval = value_at(settings.magnet_updates, self.counters.env_steps)
+            if pool and (not totals.reference or totals.updates - totals.reference_update >= interval):
+                totals.reference, totals.reference_update = pool[-1].digest, totals.updates
+        if totals.reference in ("", self._references.get(learner)):
+            return
+        data = self.snapshots.fetch(totals.reference)
+        if data is None:
+            return  # the store is unreachable: the old reference stays, and the next update tries again
+        self.learner_group.foreach_learner(_set_reference, ids=self.spec.module_ids(learner), data=data)
+        self._references[learner] = totals.reference
+
+    def metrics_of_iteration(self) -> dict[str, float]:
+        """Return the age of the references of magnet=snapshot, in updates."""
+        names = {
+            learner: "learner" if learner == self.spec.main_learner else f"learners/{learner}"
+            for learner in self.totals
+        }
+        return {
+            f"{names[learner]}/magnet_age": totals.updates - totals.reference_update
+            for learner, totals in self.totals.items()
+            if self.config.settings.magnet == SNAPSHOT and totals.reference
+        }
+
+
+def _set_reference(learner: MinibatchPPOLearner, *, ids: Mapping[str, str], data: bytes, **kwargs: Any) -> None:
+    assert isinstance(learner.magnet, NetworkMagnet)
+    learner.magnet.set_player(ids, data, learner._device)
+
+
+def value_at(schedule: float | Sequence[Sequence[float]], env_step: int) -> float:
+    """Return a number, or the value of a schedule [[env step, value], ...] at an env step, as of entropy_coeff."""
+    if isinstance(schedule, int | float):
+        return schedule
+    steps, values = zip(*schedule, strict=True)
+    return float(np.interp(env_step, steps, values))
 
 
 def standardized(advantages: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,11 +28,14 @@ from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, distributed
 from torch.nn.functional import huber_loss, log_softmax
 
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.rllib.gradients import clip_and_step
+from marl_app.rllib.ppo.magnet import REFERENCE, magnet_kl, make_magnet
 from marl_app.rllib.seeding import seed_learner
 
 
@@ -49,6 +52,11 @@ class MinibatchPPOLearner(PPOTorchLearner):
         torch.set_num_threads(1)
         seed_learner(self.config)
         super().build()
+        settings = self.config.settings
+        self.magnet = make_magnet(settings)
+        self._magnet_coeff = Scheduler(
+            fixed_value_or_schedule=settings.magnet_coeff, framework="torch", device=self._device
+        )
 
     def _make_modules_ddp_if_necessary(self) -> None:
         """Copy the first learner's weights to all learners. The networks are not wrapped, unlike in RLlib."""
@@ -80,6 +88,9 @@ class MinibatchPPOLearner(PPOTorchLearner):
         if self.config.settings.normalize_values:
             value_head.update(targets)
         columns = {**columns, Columns.VALUE_TARGETS: value_head.normalized(targets)}
+        if self.magnet is not None:
+            reference = self.magnet.inputs(module_id, self.module[module_id], columns)
+            columns |= {} if reference is None else {REFERENCE: reference}
         self._batch = (module_id, columns)
         rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if self.distributed else (0, 1)
         return minibatches(module_id, columns, num_epochs, minibatch_size, shuffle_batch_per_epoch, rank, world_size)
@@ -141,6 +152,10 @@ class MinibatchPPOLearner(PPOTorchLearner):
             kl = dist.from_logits(batch[Columns.ACTION_DIST_INPUTS]).kl(dist.from_logits(inputs)).mean()
             loss = loss + self.curr_kl_coeffs_per_module[module_id] * kl
             terms[LEARNER_RESULTS_KL_KEY] = kl
+        if REFERENCE in batch:
+            distance = magnet_kl(module, inputs, batch[REFERENCE]).mean()
+            loss = loss + self._magnet_coeff.get_current_value() * distance
+            terms["magnet_kl"] = distance
         self._terms = {name: term.detach() for name, term in {**terms, "total_loss": loss}.items()}
         self._terms |= {"values": values.detach(), "targets": targets}
         return loss
@@ -171,6 +186,9 @@ class MinibatchPPOLearner(PPOTorchLearner):
             terms = dict(zip(terms, means, strict=True))
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
         self.module[module_id].learn_statistics(columns)
+        self._magnet_coeff.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+        if self.magnet is not None:
+            self.magnet.after_update(module_id, self.module[module_id])
         super().after_gradient_based_update(timesteps=timesteps)
 
     def reset_optimizers(self, module_ids: list[str]) -> None:
@@ -186,14 +204,20 @@ class MinibatchPPOLearner(PPOTorchLearner):
     # What a checkpoint keeps in addition to weights and optimizers.
 
     def extra_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return (arrays, other values): no arrays, and the KL coefficients."""
-        return {}, {"kl_coeffs": {id: float(value) for id, value in self.curr_kl_coeffs_per_module.items()}}
+        """Return (arrays, other values): the averages of magnet=ema, and the KL coefficients."""
+        kl_coeffs = {id: float(value) for id, value in self.curr_kl_coeffs_per_module.items()}
+        return {} if self.magnet is None else self.magnet.arrays(), {"kl_coeffs": kl_coeffs}
 
-    def load_extra_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
-        """Restore what `extra_state` returned."""
+    def load_extra_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any], env_steps: int) -> None:
+        """Restore what `extra_state` returned, and the schedules of weights in the loss at this env step."""
+        self._magnet_coeff.update(timestep=env_steps)
+        for id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is not a dict
+            self.entropy_coeff_schedulers_per_module[id].update(timestep=env_steps)
         for id, value in plain["kl_coeffs"].items():
             if id in self.curr_kl_coeffs_per_module:
                 self.curr_kl_coeffs_per_module[id].data.fill_(value)
+        if self.magnet is not None:
+            self.magnet.load_arrays(arrays, {id: self.module[id] for id in self.module.keys()})  # noqa: SIM118
 
 
 def logp_and_entropy(module: Any, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

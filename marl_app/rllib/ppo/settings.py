@@ -10,6 +10,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.section import check_number, key
 
 CRITICS = ("local", "state", "agent_state")
+MAGNETS = ("none", "uniform", "snapshot", "ema", "player")
 
 
 @dataclass
@@ -44,17 +45,38 @@ class PPOSettings(AlgorithmSettings):
         "Whether the critic predicts values in units of their running standard deviation (PopArt)."
     )
 
+    magnet: str = key(
+        "Reference policy toward which the policy is regularized by a KL term: uniform over the legal actions | "
+        "snapshot = the learner's newest snapshot | ema = an average of its weights | player = magnet_player.",
+        choices=MAGNETS,
+    )
+    magnet_coeff: Any = key("Weight of that KL term; or a schedule as of entropy_coeff.", at_least=0)
+    magnet_updates: Any = key(
+        "Updates until the reference is renewed; or a schedule. Only with magnet=snapshot.", at_least=1
+    )
+    magnet_rate: float = key(
+        "Weight of the new weights in the average, at every update. Only with magnet=ema.", above=0, at_most=1
+    )
+    magnet_player: str | None = key("A player, such as DIR:main@0003. Only with magnet=player.")
+
     def network_settings(self) -> dict[str, Any]:
         """Return the configured critic."""
         return {"critic": self.critic}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.entropy_coeff, list):
-            check_schedule("algorithm.entropy_coeff", self.entropy_coeff, "weights >= 0")
-        else:
-            check_number("algorithm.entropy_coeff", self.entropy_coeff, float)
-        if self.minibatch_size > self.train_batch_size_per_learner:
+        for name in ("entropy_coeff", "magnet_coeff", "magnet_updates"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                check_schedule(f"algorithm.{name}", value, "values >= 0")
+            else:
+                check_number(f"algorithm.{name}", value, float)
+        if (self.magnet == "player") != (self.magnet_player is not None):
+            raise ConfigError(
+                f"algorithm.magnet_player={self.magnet_player}: give a player with algorithm.magnet=player, and null "
+                "with others"
+            )
+        if self.minibatch_size is not None and self.minibatch_size > self.train_batch_size_per_learner:
             raise ConfigError(
                 f"algorithm.minibatch_size={self.minibatch_size} is more than algorithm.train_batch_size_per_learner="
                 f"{self.train_batch_size_per_learner}: give a minibatch that is not larger than the batch"

@@ -181,7 +181,7 @@ class TeamLearner(TorchLearner):
         """Return the mixer and the targets by their names in a checkpoint."""
         return {"mixer": self.module[self._mixer_id], **{f"target.{name}": m for name, m in self._targets.items()}}
 
-    def load_extra_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
+    def load_extra_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any], env_steps: int) -> None:
         """Restore what `extra_state` returned."""
         modules = {"mixer": self.module[self._mixer_id]} | {
             f"target.{name}": target for name, target in self._targets.items()

@@ -49,6 +49,8 @@ class TeamQSettings(AlgorithmSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.minibatch_size is None:
+            raise ConfigError("algorithm.minibatch_size=null: give the env steps of a minibatch from the replay buffer")
         check_schedule("algorithm.epsilon", self.epsilon, "probabilities from 0 to 1", at_most=1)
         # A fragment has at most two rows per env step: one more where a match was truncated.
         for name, factor in (("train_batch_size_per_learner", 2), ("num_steps_sampled_before_learning_starts", 1)):

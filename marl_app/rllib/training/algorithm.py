@@ -38,6 +38,7 @@ from marl_app.rllib.training.stats import IterationStats, share_done
 from marl_app.rllib.training.turns import Turns
 from marl_app.rllib.training.weights import LearnerArrays, LearnerWeights, Snapshots
 from marl_app.runs.state import Counters, LearnerTotals, RunState
+from marl_app.store.codec import decode
 from marl_app.store.traffic import Traffic
 
 STANDING_MAX_AGE_S = 5.0
@@ -100,6 +101,8 @@ class MatchAlgorithm(Algorithm):
         self.weights = LearnerWeights(self.learner_group, self.spec, self.weights_to_play)
         self.snapshots = Snapshots(self.spec, self.league, self.weights, self.learner_group, self.totals, self.counters)
         for learner, trainee in self.totals.items():
+            if self.spec.initial_player:
+                self.weights.write(learner, decode(self.store.get(self.spec.initial_player))[0])
             self.weights.broadcast(learner)
             if self.league.learners[learner].role in RESET_PROBABILITY:
                 trainee.initial = self.snapshots.publish(self.snapshots.encode(learner))

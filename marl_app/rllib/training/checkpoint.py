@@ -69,7 +69,9 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     for learner, weights in players.items():
         algorithm.weights.write(learner, weights)
     arrays, plain = decode(checkpoint.learner)
-    algorithm.learner_group.foreach_learner(_load_learner_state, arrays=arrays, plain=plain)
+    algorithm.learner_group.foreach_learner(
+        _load_learner_state, arrays=arrays, plain=plain, env_steps=state.counters.env_steps
+    )
     algorithm.load_run_state(state)
 
 
@@ -85,9 +87,9 @@ def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarra
 
 
 def _load_learner_state(
-    learner: Learner, *, arrays: dict[str, np.ndarray], plain: dict[str, Any], **kwargs: Any
+    learner: Learner, *, arrays: dict[str, np.ndarray], plain: dict[str, Any], env_steps: int, **kwargs: Any
 ) -> None:
-    """The inverse of `_learner_state`; learning rates and such stay those of the configuration."""
+    """The inverse of `_learner_state`; learning rates and such are those of the configuration, at this env step."""
     torch.set_rng_state(torch.from_numpy(arrays["rng"]))
     for name, optimizer in learner._named_optimizers.items():
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -96,4 +98,7 @@ def _load_learner_state(
             if owner == name:
                 state.setdefault(int(rest), {})[path.rpartition("/")[2]] = torch.from_numpy(value)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    learner.load_extra_state(arrays, plain)
+    # RLlib moves its schedules after an update: the first one would use their beginning.
+    for optimizer, schedule in learner._optimizer_lr_schedules.items():
+        learner._set_optimizer_lr(optimizer, schedule.update(timestep=env_steps))
+    learner.load_extra_state(arrays, plain, env_steps)

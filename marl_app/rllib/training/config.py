@@ -65,6 +65,8 @@ class MatchConfig(AlgorithmConfig):
         self.spec = spec
         self.environment(env="matches", disable_env_checking=True)
         self.training(**{name: getattr(algorithm, name) for name in self.rllib_settings})
+        if algorithm.minibatch_size is None:
+            self.training(minibatch_size=algorithm.train_batch_size_per_learner)
         self.env_runners(
             num_env_runners=runtime.num_env_runners,
             num_envs_per_env_runner=runtime.num_envs_per_env_runner,

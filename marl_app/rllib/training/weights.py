@@ -130,13 +130,17 @@ class Snapshots:
         If the store does not have these weights now, the learner goes on as it is.
         """
         digests = {snapshot.player.id: snapshot.digest for snapshot in self._league.snapshots}
-        data = self.fetch(self.totals[learner].initial if to == INITIAL else digests[to])
+        digest = self.totals[learner].initial if to == INITIAL else digests[to]
+        data = self.fetch(digest)
         if data is None:
             return f"{learner} goes on as it is: the weights of {to} cannot be had"
         self._weights.write(learner, decode(data)[0])
         ids = list(self._spec.module_ids(learner).values())
         self._learner_group.foreach_learner(_reset_optimizers, module_ids=ids)
         self.totals[learner].reward_moments = Moments()
+        if self.totals[learner].reference:  # its newest snapshot would draw it back to where it came from
+            self.totals[learner].reference = digest
+            self.totals[learner].reference_update = self.totals[learner].updates
         self._league.reset(learner, to)
         self._weights.broadcast(learner)
         return f"{learner} starts again from {to}"
