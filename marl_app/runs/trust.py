@@ -155,13 +155,22 @@ def _options() -> set[tuple[str, str]]:
     return found | {("task", path) for group, path in found if group == "league"}  # a simulation compares several
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as Hydra reads and writes it: 1e-05 is a number, which plain YAML 1.1 takes for a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def recorded_config(run: Path) -> dict[str, Any]:
     """Return the recorded configuration of a run, not resolved; {} without one. Raises ValueError if it is damaged."""
     file = run / RECORD / "config.yaml"
     if not file.exists():
         return {}
     try:
-        content = yaml.safe_load(read_regular(file, MOST_BYTES))
+        content = yaml.load(read_regular(file, MOST_BYTES), _Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
     return content if isinstance(content, dict) else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError
 
 from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError, RunFailedError
+from marl_app.config.flatten import flatten
 from marl_app.config.record import write_record
 from marl_app.config.schema import Config
 from marl_app.evaluation.team import TEAM
@@ -24,12 +25,15 @@ from marl_app.rllib.training.config import MatchConfig
 from marl_app.run import ray_session
 from marl_app.runs import checkpoints
 from marl_app.runs.lock import RunInUseError, run_lock
+from marl_app.runs.trust import recorded_config
 from marl_app.store.outbox import count_queued
 from marl_app.watch import watched
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C; a machine or a cluster that stops; a closed terminal."""
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
+UNLIKE_RECORDED = ("output_dir", "resume", "run", "trust")
+"""Keys that every resumed run sets."""
 
 
 def train(config: Config) -> float:
@@ -64,7 +68,7 @@ def train(config: Config) -> float:
 def _train(config: Config, rllib: MatchConfig, saved: checkpoints.Checkpoint | None, directory: Path) -> float:
     with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
         if saved is not None:
-            _continue(algorithm, saved)
+            _continue(algorithm, saved, changes(recorded_config(directory), config))
             write_record()
         # What lies behind the checkpoint is played again; without one, what a run left that died before its first.
         algorithm.records.truncate(algorithm.iteration)
@@ -94,8 +98,11 @@ def _built(rllib: MatchConfig) -> Iterator[MatchAlgorithm]:
         algorithm.learner_group.shutdown()
 
 
-def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint) -> None:
-    """Go on where the checkpoint was written. Raises ConfigError if it does not fit this configuration."""
+def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint, changed: Sequence[str]) -> None:
+    """Go on where the checkpoint was written. Raises ConfigError if it does not fit this configuration.
+
+    changed: settings that differ from those recorded. They count from now on: what was recorded is not changed.
+    """
     try:
         load_checkpoint(algorithm, saved)
     except (LookupError, TypeError, ValueError) as error:
@@ -105,7 +112,18 @@ def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint) -> None:
         raise ConfigError(
             f"resume: {text}" if known else f"resume: {saved.path} is malformed ({type(error).__name__}: {text})"
         ) from error
-    algorithm.events.message(f"continues {saved.path} at iteration {algorithm.iteration}")
+    text = f"continues {saved.path} at iteration {algorithm.iteration}"
+    algorithm.events.message(f"{text}; from here on {', '.join(changed)}" if changed else text)
+
+
+def changes(recorded: Mapping[str, Any], config: Config) -> list[str]:
+    """Return "key=value (was value)" for each key of a recorded configuration that has another value now."""
+    now = dict(flatten(asdict(config)))
+    return [
+        f"{key}={now[key]} (was {value})"
+        for key, value in flatten(recorded)
+        if key in now and now[key] != value and "${" not in str(value) and key not in UNLIKE_RECORDED
+    ]
 
 
 def _iterate(algorithm: MatchAlgorithm, stop: dict[str, Any]) -> str:

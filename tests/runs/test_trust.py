@@ -20,7 +20,7 @@ from marl_app.players.bots import encode_bot
 from marl_app.players.encoding import build_modules
 from marl_app.run import run as run_task
 from marl_app.runs.load import store_of
-from marl_app.runs.trust import RECORDED, foreign_imports, is_own, sign
+from marl_app.runs.trust import RECORDED, foreign_imports, is_own, recorded_config, sign
 from marl_app.store.codec import decode, encode
 from marl_app.store.disk import DiskStore
 from tests.evaluation.runs import ROCK, RPS, always, write_run
@@ -265,6 +265,13 @@ def test_a_malformed_player_is_refused_before_anything_is_allocated(change, mess
     change(weights, metadata)
     with pytest.raises(ValueError, match=message):
         Agent(encode(weights, metadata))
+
+
+def test_recorded_numbers_are_read_as_hydra_writes_them(tmp_path):
+    numbers = {"a": 1e-05, "b": 3e20, "c": -2.5e-07, "d": 0.001, "e": 7, "f": float("inf"), "g": "1e-05x"}
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(OmegaConf.create(numbers), tmp_path / ".hydra" / "config.yaml")
+    assert recorded_config(tmp_path) == numbers
 
 
 def test_the_weights_are_read_as_they_are():

@@ -7,10 +7,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl_app.callbacks.outcomes import RecordOutcomes
-from marl_app.config.compose import load
+from marl_app.config.compose import compose_job, load
 from marl_app.config.errors import ConfigError
 from marl_app.evaluation.team import TEAM
 from marl_app.runs.checkpoints import latest_checkpoint
@@ -132,6 +133,24 @@ def test_a_resumed_run_continues(tmp_path):
     assert set(ended["exploitability"]) == {"agent", "meta_strategy"}  # exact in rock-paper-scissors
     assert again["elo"] == pytest.approx(ended["elo"]) and elo == pytest.approx(ended["elo"])
     assert lines(tmp_path).iteration.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_resume_says_what_changes_from_there_on(tmp_path, capsys):
+    lines = [*SMALL, "env=rock_paper_scissors", "callbacks=[league,metrics,checkpoint,progress]", "algorithm.lr=1e-5"]
+    recorded = OmegaConf.to_container(
+        compose_job([*lines, "stop.iterations=2"], output_dir="${hydra:runtime.output_dir}")
+    )
+    train(load([*lines, "stop.iterations=2"], output_dir=str(tmp_path)))
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(OmegaConf.create(recorded), tmp_path / ".hydra" / "config.yaml")
+    capsys.readouterr()
+    changed = ("stop.iterations=3", "league.decay_per_game=0.9", f"resume={tmp_path}")
+    train(load([*lines, *changed], output_dir=str(tmp_path)))
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("continues")]
+    _, _, told = line.partition("at iteration 2; from here on ")
+    assert sorted(told.split(", ")) == [
+        f"league.decay_per_game=0.9 (was {recorded['league']['decay_per_game']})", "stop.iterations=3 (was 2)"
+    ]  # fmt: skip
 
 
 def test_a_resume_with_another_model_is_refused_and_changes_nothing(tmp_path):
