@@ -118,6 +118,13 @@ class LeagueConfig(Section):
         above=0,
         at_most=1,
     )
+    freeze: str = key(
+        "What is evaluated, frozen and saved as the player of a learner: its weights | the average of its weights.",
+        choices=("weights", "average"),
+    )
+    average_rate: float = key(
+        "Weight of the new weights in the average, after every update. Only with freeze=average.", above=0, at_most=1
+    )
     pool_limit: int | None = key("Largest number of snapshots in the pool; null = no limit.", at_least=1)
     sims_per_entry: int | None = key(
         "Matches between each two snapshots, for the payoff that the meta-strategy is solved from, played in parallel "

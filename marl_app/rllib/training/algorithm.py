@@ -135,7 +135,7 @@ class MatchAlgorithm(Algorithm):
         began = time.perf_counter()
         for learner, learner_fragments in by_learner(fragments).items():
             self.train_learner(learner, learner_fragments)
-            self.weights.broadcast(learner)  # requests carry the new weights from now on
+            self.weights.broadcast(learner, trained=True)  # requests carry the new weights from now on
         self.stats.learn_seconds = time.perf_counter() - began
 
     def assign_opponents(self, learner: str, runner: int) -> RunnerAssignment:

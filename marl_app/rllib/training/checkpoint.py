@@ -15,6 +15,9 @@ from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, write_checkpoint
 from marl_app.store.codec import decode, encode
 
+TRAINED = "trained/"
+"""Prefix of the weights of learners whose averages are saved as players."""
+
 
 def save_checkpoint(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Path:
     """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`.
@@ -22,6 +25,8 @@ def save_checkpoint(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Pa
     Return the checkpoint's directory. Raises OSError if it cannot be written.
     """
     arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
+    for learner in algorithm.weights.averages:  # the player is the average: training goes on from the weights of now
+        arrays |= {f"{TRAINED}{learner}/{name}": value for name, value in algorithm.weights.read(learner).items()}
     files = {
         **{PLAYER.format(learner): algorithm.snapshots.encode(learner) for learner in algorithm.totals},
         LEARNER: encode(arrays, plain),
@@ -66,9 +71,14 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     for name, trainee in state.totals.items():
         if name in algorithm.totals and trainee.initial and not algorithm.store.has(trainee.initial):
             raise KeyError(f"{checkpoint.path} refers to the initial weights of {name}, which the store does not have")
-    for learner, weights in players.items():
-        algorithm.weights.write(learner, weights)
     arrays, plain = decode(checkpoint.learner)
+    for learner, weights in players.items():
+        prefix = f"{TRAINED}{learner}/"
+        trained = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+        algorithm.weights.write(learner, trained or weights)
+        if learner in algorithm.weights.averages:
+            algorithm.weights.averages[learner] = weights
+    arrays = {name: value for name, value in arrays.items() if not name.startswith(TRAINED)}
     algorithm.learner_group.foreach_learner(
         _load_learner_state, arrays=arrays, plain=plain, env_steps=state.counters.env_steps
     )

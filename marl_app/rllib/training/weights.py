@@ -33,6 +33,8 @@ class LearnerWeights:
     """Reads and writes the weights of learners, and broadcasts them to env runners.
 
     to_play: learner's weights -> what env runners play with, if that is something else.
+    averages: exponential moving averages of the weights, with `league.freeze=average` (Polyak and Juditsky, 1992,
+        "Acceleration of stochastic approximation by averaging"); else empty.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class LearnerWeights:
         self._to_play = to_play
         self._remote = spec.settings.runtime.num_env_runners > 0
         self._broadcasts: dict[str, Any] = {}
+        self._average_rate = spec.settings.league.average_rate if spec.settings.league.freeze == "average" else None
+        self.averages: dict[str, LearnerArrays] = {}
         self.parameters = self.broadcast_bytes = 0
 
     def read(self, learner: str) -> LearnerArrays:
@@ -56,8 +60,14 @@ class LearnerWeights:
             for parameter, value in modules[module_id].items()
         }
 
+    def to_freeze(self, learner: str) -> LearnerArrays:
+        """Return the weights that are evaluated, frozen and saved as a player: the average, or the weights of now."""
+        return self.averages[learner] if learner in self.averages else self.read(learner)
+
     def write(self, learner: str, weights: Mapping[str, NDArray[Any]]) -> None:
-        """Give a learner these weights. Its optimizer keeps its state."""
+        """Give a learner these weights, and begin its average with them. Its optimizer keeps its state."""
+        if self._average_rate is not None:
+            self.averages[learner] = {name: np.array(value) for name, value in weights.items()}
         ids = self._spec.module_ids(learner)
         modules: dict[str, dict[str, NDArray[Any]]] = {}
         for path, value in weights.items():
@@ -66,9 +76,12 @@ class LearnerWeights:
         # RLlib compares sequence numbers only where the state has one: these weights replace the learner's in any case.
         self._learner_group.set_state({COMPONENT_LEARNER: {COMPONENT_RL_MODULE: modules}})
 
-    def broadcast(self, learner: str) -> None:
-        """Make requests carry the learner's current weights."""
+    def broadcast(self, learner: str, *, trained: bool = False) -> None:
+        """Make requests carry the learner's current weights. `trained`: they are new, and enter its average."""
         weights = self.read(learner)
+        if self._average_rate is not None:
+            average = self.averages.get(learner, weights)
+            self.averages[learner] = averaged(average, weights, self._average_rate) if trained else average
         self.parameters = sum(value.size for value in weights.values())
         self.broadcast_bytes = sum(value.nbytes for value in weights.values())
         weights = self._to_play(weights)
@@ -77,6 +90,14 @@ class LearnerWeights:
     def broadcasted(self, learner: str) -> Any:
         """Return the weights that requests carry, by value or (with remote env runners) in Ray's object store."""
         return self._broadcasts[learner]
+
+
+def averaged(average: LearnerArrays, weights: LearnerArrays, rate: float) -> LearnerArrays:
+    """Return average + rate * (weights - average) of floating-point arrays; of others, such as counts, the weights."""
+    return {
+        name: average[name] + np.float32(rate) * (value - average[name]) if value.dtype.kind == "f" else value
+        for name, value in weights.items()
+    }
 
 
 class Snapshots:
@@ -100,7 +121,7 @@ class Snapshots:
         self._reader = DirectReader(spec.store)
 
     def encode(self, learner: str, **facts: Any) -> bytes:
-        """Return a learner as it is now as a player (see `players/encoding.py`); `facts` join its metadata."""
+        """Return a learner, or its average, as a player (see `players/encoding.py`); `facts` join its metadata."""
         spec = self._spec
         facts = {
             "player": learner,
@@ -111,7 +132,7 @@ class Snapshots:
             **({} if spec.raw_spaces is None else {"raw_spaces": spec.raw_spaces}),
             **facts,
         }
-        return encode_player(self._weights.read(learner), spec.networks, spec.agents, spec.architecture, facts)
+        return encode_player(self._weights.to_freeze(learner), spec.networks, spec.agents, spec.architecture, facts)
 
     def publish(self, data: bytes) -> str:
         """Put a player into the store, with a note of the run's configuration. Return its digest."""
