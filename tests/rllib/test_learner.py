@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.players.modules.mlp import MLP
 from marl_app.rllib.gradients import clip_gradients
 from marl_app.rllib.ppo.algorithm import standardized
-from marl_app.rllib.ppo.learner import MinibatchPPOLearner, minibatches
+from marl_app.rllib.ppo.learner import MinibatchPPOLearner, minibatches, with_largest_advantages
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay
 from tests.rllib.runners import collect, make_runner, random_weights
@@ -125,6 +126,38 @@ def test_steps_per_update(played):
     group = make_group(played)
     update(group, columns, num_epochs=3, minibatch_size=rows // 4, shuffle_batch_per_epoch=True)
     assert adam(group)[2] == 3 * 4
+
+
+def test_only_the_largest_advantages_are_trained_on():
+    advantages = torch.tensor([0.1, -3.0, 0.5, 2.0, -0.2, 0.0])
+    columns = {"obs": torch.arange(6)[:, None], "advantages": advantages}
+    kept = with_largest_advantages(columns, 0.5)
+    assert kept["obs"].ravel().tolist() == [1, 2, 3] and kept["advantages"].tolist() == [-3.0, 0.5, 2.0]
+    assert (
+        len(with_largest_advantages(columns, 0.01)["obs"]) == 1 and len(with_largest_advantages(columns, 1)["obs"]) == 6
+    )
+    # Sequences stay whole: their means are 1.55, 0.9 and 0.
+    lengths, memory = torch.tensor([2, 3, 1]), torch.arange(3)[:, None]
+    kept = with_largest_advantages({**columns, LENGTHS: lengths, MEMORY: memory}, 0.6)
+    assert kept["obs"].ravel().tolist() == [0, 1, 2, 3, 4]
+    assert kept[LENGTHS].tolist() == [2, 3] and kept[MEMORY].ravel().tolist() == [0, 1]
+
+
+def test_rows_that_are_left_out_count_in_the_statistics(played):
+    # Value targets of all rows enter the units of the value head; the gradient is that of the kept rows.
+    group, reference = (make_group(played, normalize_values=True, advantage_filter=share) for share in (0.25, 1.0))
+    columns = dict(played[2])
+    figures = update(group, columns)
+    update(reference, columns)
+    units = [weights_of(each)["value_head.unit"] for each in (group, reference)]
+    assert units[0] == units[1] != 1
+    rows = len(columns["obs"])
+    kept = np.sort(np.abs(columns["advantages"]).argsort()[-math.ceil(rows / 4) :])
+    assert 0 < len(kept) < rows
+    alone = make_group(played, normalize_values=False)
+    part = update(alone, {name: values[kept] for name, values in columns.items()})
+    assert figures["entropy"] == pytest.approx(part["entropy"], rel=1e-5)
+    assert figures["policy_loss"] == pytest.approx(part["policy_loss"], rel=1e-4, abs=1e-6)
 
 
 def numbered(rows):

@@ -6,7 +6,8 @@ every column in each epoch to shuffle it, logs ten figures per minibatch of whic
 policy's distribution even if it is not used, and searches for non-finite gradients per parameter, twice.
 
 One update, as RLlib calls the hooks:
- 1. `_create_iterator_if_necessary`: the value head takes the batch into its statistics (PopArt); minibatches.
+ 1. `_create_iterator_if_necessary`: the value head takes the batch into its statistics (PopArt); minibatches of the
+    rows that `advantage_filter` keeps.
  2. `_update`, per minibatch: loss (`compute_loss_for_module`), backward, mean over learners, clipping, step.
  3. `after_gradient_based_update`, once: metrics of the last minibatch; statistics of observations.
 
@@ -92,6 +93,8 @@ class MinibatchPPOLearner(PPOTorchLearner):
             reference = self.magnet.inputs(module_id, self.module[module_id], columns)
             columns |= {} if reference is None else {REFERENCE: reference}
         self._batch = (module_id, columns)
+        if self.config.settings.advantage_filter < 1:
+            columns = with_largest_advantages(columns, self.config.settings.advantage_filter)
         rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if self.distributed else (0, 1)
         return minibatches(module_id, columns, num_epochs, minibatch_size, shuffle_batch_per_epoch, rank, world_size)
 
@@ -269,6 +272,22 @@ def minibatches(
             else:
                 minibatch = _rows_of_sequences(columns, lengths, chosen)
             yield MultiAgentBatch({module_id: SampleBatch(minibatch)}, len(minibatch[Columns.OBS]))
+
+
+def with_largest_advantages(columns: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Return the columns of the `share` of the rows with the largest absolute advantages, in their order.
+
+    Of sequences, those with the largest mean. Most rows of a batch say little about which action is better; leaving
+    them out makes an update cheaper (Cusumano-Towner et al., 2025, "Robust autonomy emerges from self-play").
+    """
+    sizes, lengths = columns[Columns.ADVANTAGES].abs(), columns.get(LENGTHS)
+    if lengths is not None:
+        owner = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)  # [R]: its sequence
+        sizes = torch.zeros(len(lengths), device=sizes.device).index_add(0, owner, sizes) / lengths
+    chosen = sizes.topk(math.ceil(share * len(sizes)), sorted=False).indices.sort().values
+    if lengths is not None:
+        return _rows_of_sequences(columns, lengths, chosen)
+    return {name: values.index_select(0, chosen) for name, values in columns.items()}
 
 
 def _rows_of_sequences(columns: Mapping[str, Tensor], lengths: Tensor, chosen: Tensor) -> dict[str, Tensor]:

@@ -45,6 +45,11 @@ class PPOSettings(AlgorithmSettings):
         "Whether the critic predicts values in units of their running standard deviation (PopArt)."
     )
 
+    advantage_filter: float = key(
+        "Share of the rows of a batch that are trained on, those with the largest absolute advantages; 1 = all.",
+        above=0,
+        at_most=1,
+    )
     magnet: str = key(
         "Reference policy toward which the policy is regularized by a KL term: uniform over the legal actions | "
         "snapshot = the learner's newest snapshot | ema = an average of its weights | player = magnet_player.",
