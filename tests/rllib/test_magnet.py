@@ -223,6 +223,20 @@ def test_the_reference_is_the_newest_snapshot_and_survives_a_resume(tmp_path):
 
 
 @pytest.mark.usefixtures("ray_here")
+@pytest.mark.parametrize("kind", ["uniform", "snapshot"])
+def test_exploiters_are_not_regularized(tmp_path, kind):
+    exploiter = ("league.turn=2", "+league.learners.rival={role: main_exploiter}", "league/matchmaker=alphastar")
+    with running(tmp_path, *RUN, f"algorithm.magnet={kind}", *exploiter) as algorithm:
+        seen = set()
+        for _ in range(10):
+            algorithm.train()
+            seen |= {name for name in algorithm.report if name.endswith("magnet_kl")}
+            assert any(name.startswith(("learner/", "learners/rival/")) for name in algorithm.report)
+        assert seen == {"learner/magnet_kl"} and not algorithm.totals["rival"].reference
+        assert "learners/rival/policy_loss" in algorithm.report or "learner/policy_loss" in algorithm.report
+
+
+@pytest.mark.usefixtures("ray_here")
 def test_averages_survive_a_resume(tmp_path):
     run = (*RUN[:1], "algorithm.magnet=ema", "algorithm.magnet_rate=0.1", "callbacks=[league]")
 

@@ -17,6 +17,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from marl_app.league.players import MAIN_AGENT
 from marl_app.players.networks import module_id
 from marl_app.rllib.ppo.collector import RowCollector
 from marl_app.rllib.ppo.learner import MinibatchPPOLearner
@@ -120,6 +121,8 @@ class LeaguePPO(MatchAlgorithm):
         With magnet=snapshot that is its newest snapshot, taken when `magnet_updates` have passed since the last one.
         """
         settings, totals = self.config.settings, self.totals[learner]
+        if self.league.learners[learner].role != MAIN_AGENT:
+            return  # an exploiter has no reference
         if settings.magnet == PLAYER:
             totals.reference = self.spec.reference_player
         elif settings.magnet == SNAPSHOT:

@@ -34,6 +34,7 @@ from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, distributed
 from torch.nn.functional import huber_loss, log_softmax
 
+from marl_app.league.players import MAIN_AGENT
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.rllib.gradients import clip_and_step
 from marl_app.rllib.ppo.magnet import REFERENCE, magnet_kl, make_magnet
@@ -58,6 +59,11 @@ class MinibatchPPOLearner(PPOTorchLearner):
         self._magnet_coeff = Scheduler(
             fixed_value_or_schedule=settings.magnet_coeff, framework="torch", device=self._device
         )
+
+    def _is_regularized(self, module_id: str) -> bool:
+        """Return whether the magnet holds a network: those of main agents. Exploiters are to find best responses."""
+        learner = self.config.spec.settings.league.learners[module_id.partition(".")[0]]
+        return bool(learner.role == MAIN_AGENT)
 
     def _make_modules_ddp_if_necessary(self) -> None:
         """Copy the first learner's weights to all learners. The networks are not wrapped, unlike in RLlib."""
@@ -89,7 +95,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         if self.config.settings.normalize_values:
             value_head.update(targets)
         columns = {**columns, Columns.VALUE_TARGETS: value_head.normalized(targets)}
-        if self.magnet is not None:
+        if self.magnet is not None and self._is_regularized(module_id):
             reference = self.magnet.inputs(module_id, self.module[module_id], columns)
             columns |= {} if reference is None else {REFERENCE: reference}
         self._batch = (module_id, columns)
@@ -190,7 +196,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
         self.module[module_id].learn_statistics(columns)
         self._magnet_coeff.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
-        if self.magnet is not None:
+        if self.magnet is not None and self._is_regularized(module_id):
             self.magnet.after_update(module_id, self.module[module_id])
         super().after_gradient_based_update(timesteps=timesteps)
 

@@ -1,7 +1,8 @@
 """A magnet: a reference policy toward which the trained policy is regularized by a KL term in the loss.
 
-The loss of PPO gets `magnet_coeff` times KL(policy || reference), averaged over the rows. In games of two players with
-opposed interests, plain policy gradients walk around the equilibrium; the term makes them approach a regularized one:
+The loss of main agents (exploiters look for best responses) gets `magnet_coeff` times KL(policy || reference), averaged
+over the rows. In games of two players with opposed interests, plain policy gradients walk around the equilibrium; the
+term makes them approach a regularized one:
 
 - uniform: the uniform policy over the legal actions (Sokota et al., 2023, "A unified approach to reinforcement
   learning, quantal response equilibria, and two-player zero-sum games", magnetic mirror descent); of Box actions a

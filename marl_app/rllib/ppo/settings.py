@@ -51,8 +51,8 @@ class PPOSettings(AlgorithmSettings):
         at_most=1,
     )
     magnet: str = key(
-        "Reference policy toward which the policy is regularized by a KL term: uniform over the legal actions | "
-        "snapshot = the learner's newest snapshot | ema = an average of its weights | player = magnet_player.",
+        "Reference policy toward which main agents are regularized by a KL term: none | uniform over the legal actions "
+        "| snapshot = the learner's newest snapshot | ema = an average of its weights | player = magnet_player.",
         choices=MAGNETS,
     )
     magnet_coeff: Any = key("Weight of that KL term; or a schedule as of entropy_coeff.", at_least=0)
