@@ -22,7 +22,7 @@ from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import MAIN_AGENT, Guest
 from marl_app.players.bots import bot_name
-from marl_app.players.encoding import difference, player_metadata
+from marl_app.players.encoding import difference, network_class, player_metadata
 from marl_app.players.modules.actor_critic import Architecture
 from marl_app.players.networks import Network, networks_for_env
 from marl_app.players.saved_spaces import space_to_json
@@ -74,6 +74,7 @@ def build(config: Config) -> MatchConfig:
     if reference:
         with config_errors("algorithm.magnet_player"):
             _check_reference(store.get(reference), networks)
+            classes = (*classes, network_class(metadata_of(store.get(reference))["module_class"]))
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
     runtime = config.runtime

@@ -7,7 +7,7 @@ python -m marl_app task=evaluate run=DIR 'task.why=[main@0003,main@0007]'
 In an environment with one side teams are evaluated: by their returns, and with teammates of other players.
 
 Trains nothing and does not start Ray. The same seed gives the same matches. If it is interrupted, the matches played so
-far are reported.
+far are reported (of teams: nothing).
 """
 
 from __future__ import annotations
@@ -84,15 +84,9 @@ class Evaluate(Section):
         if self.why is not None:
             return self._answer(self.why, members, read_record(run, ["league"], config.trust))
         make_env = env_factory(environment(read_record(run, ["env"], config.trust)))
-        players = self._players(make_env, members)
-        with closing(make_env(1)) as env:
-            is_team = len(env.sides) == 1
+        players, is_team = self._players(make_env, members)
         if is_team:
-            results_of_teams = evaluate_teams(make_env, players, self.games, config.seed, greedy=self.greedy)
-            facts = {"run": config.run, "seed": config.seed, "greedy": self.greedy}
-            report_teams(Path(config.output_dir), players, results_of_teams, facts)
-            newest = next((i for i, player in enumerate(players) if player.name == members.learners[0]), 0)
-            return results_of_teams[newest, newest].agent_return
+            return self._evaluate_teams(make_env, players, members.learners[0], config)
         results = results_of(players, members.learners[0])
         try:
             with _interruptible():
@@ -116,8 +110,20 @@ class Evaluate(Section):
         report.print(directory)
         return dict(zip(results.players, ranking.elo.tolist(), strict=True))
 
-    def _players(self, make_env: MakeEnv, members: Members) -> list[Contestant]:
-        """Return the players of the evaluation. Raises ConfigError for fewer than two, unless they play in teams."""
+    def _evaluate_teams(self, make_env: MakeEnv, players: Sequence[Contestant], learner: str, config: Config) -> float:
+        """Play all pairs of players as teammates; print and write their returns. Return that of the newest agent."""
+        with _interruptible():
+            results = evaluate_teams(make_env, players, self.games, config.seed, greedy=self.greedy)
+        facts = {"run": config.run, "seed": config.seed, "greedy": self.greedy}
+        report_teams(Path(config.output_dir), players, results, facts)
+        newest = next((index for index, player in enumerate(players) if player.name == learner), 0)
+        return results[newest, newest].agent_return
+
+    def _players(self, make_env: MakeEnv, members: Members) -> tuple[list[Contestant], bool]:
+        """Return the players of the evaluation, and whether they are teams without opponents.
+
+        Raises ConfigError for fewer than two, unless they are teams.
+        """
         with config_errors("run"):
             env = make_env(1)
         with closing(env):
@@ -130,7 +136,7 @@ class Evaluate(Section):
             raise ConfigError(
                 f"task.players={self.players} selects only {names}: give at least two of {members.describe()}"
             )
-        return found
+        return found, is_team
 
     def _play(self, make_env: MakeEnv, players: Sequence[Contestant], results: CrossPlayResults, seed: int) -> None:
         """Play `games` matches per pair on average, and at least one batch, in which each player plays every side."""

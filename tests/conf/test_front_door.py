@@ -14,12 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # `python -m marl_app`, but the run only prints its configuration; at exit, the heavy packages that were imported.
 DRIVER = """
 import atexit, dataclasses, json, runpy, sys, types
-from marl_app.config.errors import ConfigError
+from marl_app.config.errors import ConfigError, RunFailedError
 from marl_app.config.record import write_record
 
 def run(config):
     if config.name == "late":
         raise ConfigError("env.sides: player_1 is on no side")
+    if config.name == "stuck":
+        raise RunFailedError("a learner process has died")
     if config.name == "broken":
         raise RuntimeError("the simulation exploded")
     write_record()
@@ -125,6 +127,17 @@ def test_any_other_exception_of_the_run_keeps_its_traceback(tmp_path):
     result = call(tmp_path, "name=broken")
     assert result.returncode == 1
     assert "Traceback" in result.stderr and "the simulation exploded" in result.stderr
+
+
+def test_a_run_that_cannot_go_on_is_one_line_and_code_1(tmp_path):
+    result = call(tmp_path, "name=stuck")
+    assert (result.returncode, result.stderr) == (1, "marl_app: a learner process has died\n")
+
+
+def test_a_failed_run_of_a_sweep_does_not_end_the_sweep(tmp_path):
+    result = call(tmp_path, "-m", "name=stuck,fine")
+    assert [run["name"] for run in runs(result)] == ["fine"]
+    assert result.returncode == 1 and "a learner process has died" in result.stderr
 
 
 def test_full_errors_on_request(tmp_path):

@@ -62,6 +62,25 @@ def test_the_average_is_frozen_and_evaluated_and_training_goes_on_from_the_weigh
 
 
 @pytest.mark.usefixtures("ray_here")
+@pytest.mark.parametrize("poisoned", ["average", "weights"])
+def test_a_checkpoint_with_weights_that_are_not_finite_is_refused(tmp_path, poisoned):
+    with running(tmp_path, *RUN) as algorithm:
+        algorithm.train()
+        weights = algorithm.weights.read("main")
+        name = next(iter(weights))
+        weights[name] = np.full_like(weights[name], np.nan)
+        if poisoned == "average":
+            algorithm.weights.averages["main"] = weights
+        else:
+            average = algorithm.weights.averages["main"]
+            algorithm.weights.write("main", weights)
+            algorithm.weights.averages["main"] = average
+        save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
+    with running(tmp_path, *RUN) as algorithm, pytest.raises(ValueError, match="weights of main that are not finite"):
+        load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
+
+
+@pytest.mark.usefixtures("ray_here")
 def test_a_reset_begins_the_average_again(tmp_path):
     with running(tmp_path, *RUN) as algorithm:
         for _ in range(3):

@@ -47,11 +47,7 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     decoded = {name: decode(data) for name, data in checkpoint.players.items() if name in algorithm.totals}
     players = {name: weights for name, (weights, _) in decoded.items()}
     current = algorithm.weights.read(spec.main_learner)
-    for name, weights in players.items():
-        if not all(np.isfinite(value).all() for value in weights.values()):
-            raise ValueError(
-                f"{checkpoint.path} holds weights of {name} that are not finite; delete it to use the one before"
-            )
+    for weights in players.values():
         # Parameters that only one of the two has; if there are none, those of another shape.
         misfit = set(weights.keys() ^ current.keys()) or {
             name for name in weights if weights[name].shape != current[name].shape
@@ -75,6 +71,10 @@ def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
     for learner, weights in players.items():
         prefix = f"{TRAINED}{learner}/"
         trained = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+        if not all(np.isfinite(value).all() for value in (*weights.values(), *trained.values())):
+            raise ValueError(
+                f"{checkpoint.path} holds weights of {learner} that are not finite; delete it to use the one before"
+            )
         algorithm.weights.write(learner, trained or weights)
         if learner in algorithm.weights.averages:
             algorithm.weights.averages[learner] = weights
