@@ -30,9 +30,9 @@ class OpenSpielTree(BatchedEnv):
     sides: as in the adapter.
 
     Observation: float32, the information state tensor of the game if it has one, else its observation tensor. Action:
-    OpenSpiel's action id. Where we differ from the adapter: an agent that is not to move observes zeros. Raises
-    ValueError, naming `env.game`, for a game that does not exist, is not turn-based, or has more than MAX_HISTORIES
-    histories or a table of more than MAX_BYTES.
+    OpenSpiel's action id. State, for centralized critics: the observations of all agents, so all private cards. Where
+    we differ from the adapter: agents of a match that has ended observe zeros. Raises naming `env.game`, for a game that does not
+    exist, is not turn-based, or has more than MAX_HISTORIES histories or a table of more than MAX_BYTES.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class OpenSpielTree(BatchedEnv):
         self.sides = tuple(game_sides(load_game(game), self.agents, sides))
         space = spaces.Box(-np.inf, np.inf, self._tree.observations.shape[1:], np.float32)
         self.groups = (Group("player", tuple(players), space, spaces.Discrete(self._tree.children.shape[1])),)
+        self.state_space = spaces.Box(-np.inf, np.inf, (len(players) * int(np.prod(space.shape)),), np.float32)
         self.stake = self._tree.stake if len(self.sides) == 2 else None
         self._rows = np.arange(num_matches)
         # int64 [B]: the current node of each match. This is the whole state of the environment.
@@ -67,11 +68,8 @@ class OpenSpielTree(BatchedEnv):
         return acting
 
     def observe(self, matches: Ints, agents: Ints) -> Array:
-        """Return the observations of agents that are to move, float32 [R, *shape]; zeros for other agents."""
-        nodes = self._nodes[matches]
-        # Advanced indexing copies, so the table is not changed by the next line.
-        seen = self._tree.observations[self._tree.observation_rows[nodes]]
-        seen[self._tree.players[nodes] != agents] = 0.0
+        """Return the observations of the agents, float32 [R, *shape]; zeros in a match that has ended."""
+        seen: Float32s = self._tree.observations[self._tree.observation_rows[self._nodes[matches], agents]]
         return seen
 
     def action_mask(self, matches: Ints, agents: Ints) -> Bools:
@@ -102,6 +100,11 @@ class OpenSpielTree(BatchedEnv):
         """Return the scores, float32 [K, sides], from the returns of the sides."""
         return scores_from_returns(self._tree.returns[self._nodes[matches]].astype(np.float32), self.sides, self.stake)
 
+    def state(self, matches: Ints) -> Float32s:
+        """Return the observations of all agents, one after the other: float32 [K, state size]."""
+        seen: Float32s = self._tree.observations[self._tree.observation_rows[self._nodes[matches]]]
+        return seen.reshape(len(matches), -1)
+
     def observe_state(self, state: Any, agent: int) -> Array:
         """Return the observation of the agent in any state of the game (a `pyspiel.State`), encoded as by `observe`."""
         return self._tree.copy.observe_state(state, agent)
@@ -113,8 +116,8 @@ class _GameTree:
     players: int64 [N], the player to move, or CHANCE or TERMINAL.
     children: int64 [N, actions], the node after each action; -1 where illegal.
     returns: float64 [N, players], the return of each player so far.
-    observations: float32 [decision nodes + 1, *shape], of the player to move; the last row is zeros.
-    observation_rows: int64 [N], the row of `observations` of a decision node; the row of zeros for other nodes.
+    observations: float32 [distinct observations + 1, *shape]; the first row is zeros.
+    observation_rows: int64 [N, players], the row of `observations` that a player sees at a decision node; 0 elsewhere.
     """
 
     def __init__(self, game: str) -> None:
@@ -131,8 +134,9 @@ class _GameTree:
         children: list[list[int]] = []
         outcomes: list[list[int]] = []
         cumulative: list[list[float]] = []
-        seen: list[Array] = []
-        observation_rows: list[int] = []
+        seen: list[Array] = [np.zeros(self.copy.shape, np.float32)]
+        row_of: dict[bytes, int] = {}  # an observation's bytes -> its row in `seen`
+        observation_rows: list[list[int]] = []
         # (state, node of its parent, index of the branch from there): a stack, so the walk is depth-first.
         waiting = [(loaded.new_initial_state(), -1, -1)]
         size = 0  # bytes of the table so far
@@ -151,20 +155,24 @@ class _GameTree:
             children.append([-1] * (0 if players[-1] < 0 else self._actions))
             outcomes.append([-1] * (self._outcomes if players[-1] == CHANCE else 0))
             cumulative.append([])
-            observation_rows.append(len(seen))
+            observation_rows.append([0] * len(returns[-1]))
             # Children are numbered when they are popped; they then enter themselves in their parent's row (above).
             if players[-1] == CHANCE:
                 moves, probabilities = zip(*state.chance_outcomes(), strict=True)
                 cumulative[-1] = np.cumsum(probabilities).tolist()
                 waiting += [(state.child(move), number, place) for place, move in enumerate(moves)]
             elif players[-1] >= 0:
-                seen.append(self.copy.observe_state(state, players[-1]))
-                size += seen[-1].nbytes + 8 * self._actions
+                for player in range(len(returns[-1])):
+                    observation = self.copy.observe_state(state, player)
+                    row = row_of.setdefault(observation.tobytes(), len(seen))
+                    if row == len(seen):
+                        seen.append(observation)
+                        size += observation.nbytes
+                    observation_rows[-1][player] = row
+                size += 8 * (self._actions + len(returns[-1]))
                 waiting += [(state.child(move), number, move) for move in state.legal_actions()]
-        seen.append(np.zeros_like(seen[0]))  # what chance and terminal nodes show
         self.players, self.returns = np.array(players), np.array(returns)
-        self.observations = np.stack(seen)
-        self.observation_rows = np.where(self.players >= 0, np.array(observation_rows), len(seen) - 1)
+        self.observations, self.observation_rows = np.stack(seen), np.array(observation_rows)
         self.children = _padded(children, self._actions, -1).astype(np.int64)
         # [N, outcomes]: the node after each outcome of a chance node, padded with -1, and the cumulative probability of
         # the outcomes, padded with 2, which no draw from [0, 1) reaches.

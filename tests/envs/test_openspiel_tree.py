@@ -38,8 +38,9 @@ def test_every_history_equals_openspiel(game):
             assert player == state.current_player()
             legal = np.flatnonzero(tree.children[node] >= 0)
             assert legal.tolist() == state.legal_actions()
-            seen = tree.observations[tree.observation_rows[node]]
-            assert (seen == tree.copy.observe_state(state, player)).all()
+            for agent in range(len(state.returns())):
+                seen = tree.observations[tree.observation_rows[node, agent]]
+                assert (seen == tree.copy.observe_state(state, agent)).all()
             waiting += [(state.child(move), tree.children[node][move]) for move in legal]
     assert visited == len(tree.players)
 
@@ -68,11 +69,15 @@ def test_matches_have_the_distribution_of_the_adapter(game):
     assert tree[2] == pytest.approx(adapter[2], abs=0.1)
 
 
-def test_agents_that_are_not_to_move_observe_zeros():
-    env, rng = OpenSpielTree(4, "kuhn_poker"), np.random.default_rng(0)
+def test_the_state_holds_the_cards_of_all_agents():
+    """In Kuhn poker an information state is the agent (2), its card (3) and the bets (6): entries 2 to 4 are the card."""
+    env, rng, matches = OpenSpielTree(50, "kuhn_poker"), np.random.default_rng(0), np.arange(50)
     env.reset(rng)
-    assert env.observe(np.arange(4), np.zeros(4, np.int64)).any(axis=1).all()
-    assert not env.observe(np.arange(4), np.ones(4, np.int64)).any()
+    state = env.state(matches).reshape(50, 2, 11)
+    for agent in (0, 1):
+        assert (state[:, agent] == env.observe(matches, np.full(50, agent))).all()
+    cards = state[:, :, 2:5].argmax(axis=2)
+    assert (cards[:, 0] != cards[:, 1]).all() and len(np.unique(cards, axis=0)) == 6  # both orders of 3 pairs of cards
 
 
 @pytest.mark.parametrize(
