@@ -31,8 +31,9 @@ class OpenSpielTree(BatchedEnv):
 
     Observation: float32, the information state tensor of the game if it has one, else its observation tensor. Action:
     OpenSpiel's action id. State, for centralized critics: the observations of all agents, so all private cards. Where
-    we differ from the adapter: agents of a match that has ended observe zeros. Raises naming `env.game`, for a game that does not
-    exist, is not turn-based, or has more than MAX_HISTORIES histories or a table of more than MAX_BYTES.
+    we differ from the adapter: agents of a match that has ended observe zeros. Raises ValueError, naming `env.game`,
+    for a game that does not exist, is not turn-based, or has more than MAX_HISTORIES histories or a table of more than
+    MAX_BYTES.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ def test_matches_have_the_distribution_of_the_adapter(game):
 
 
 def test_the_state_holds_the_cards_of_all_agents():
-    """In Kuhn poker an information state is the agent (2), its card (3) and the bets (6): entries 2 to 4 are the card."""
+    """In Kuhn poker an information state is the agent (2), its card (3) and the bets (6): entries 2 to 4: the card."""
     env, rng, matches = OpenSpielTree(50, "kuhn_poker"), np.random.default_rng(0), np.arange(50)
     env.reset(rng)
     state = env.state(matches).reshape(50, 2, 11)
