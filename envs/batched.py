@@ -31,6 +31,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from marl_app.envs.symmetries import Symmetries
+
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Float32s = NDArray[np.float32]
@@ -46,13 +48,15 @@ class Group(NamedTuple):
     """Agents that have the same spaces and can therefore share one network.
 
     `agents` are indices into `BatchedEnv.agents`. `observation_space` is a `Box` (adapters flatten Dict, Tuple
-    and Discrete observations); `action_space` is `Discrete`, `MultiDiscrete` or `Box`.
+    and Discrete observations); `action_space` is `Discrete`, `MultiDiscrete` or `Box`. `symmetries`: other views in
+    which its agents may see a match, or None; of all groups, view s is of the same symmetry.
     """
 
     name: str
     agents: tuple[int, ...]
     observation_space: spaces.Box
     action_space: ActionSpace
+    symmetries: Symmetries | None = None
 
     @property
     def mask_size(self) -> int:

@@ -22,6 +22,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
+from marl_app.envs.check_symmetries import check_symmetries
 from marl_app.envs.checked_play import CheckedPlay, require
 from marl_app.envs.copies import describe
 from marl_app.envs.openspiel_adapter import load_game
@@ -74,6 +75,7 @@ def check_env(
         env.close()
     check_same_seed(make, num_matches, min(steps, 50), seed)
     check_batch_size(make, num_matches, min(steps, 50), seed)
+    check_symmetries(make, num_matches, min(steps, 50), seed)
     length = play.ended_steps / play.ended_matches
     return CheckReport(env.agents, env.groups, env.sides, play.ended_matches, length, played * num_matches / seconds)
 
@@ -253,7 +255,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"  agents   {', '.join(report.agents)}")
     for group in report.groups:
         members = ", ".join(report.agents[agent] for agent in group.agents)
-        print(f"  group    {group.name}: {members}; sees {group.observation_space}; acts {group.action_space}")
+        views = "" if group.symmetries is None else f"; {len(group.symmetries.actions)} symmetric views"
+        print(f"  group    {group.name}: {members}; sees {group.observation_space}; acts {group.action_space}{views}")
     for side in report.sides:
         print(f"  side     {', '.join(report.agents[agent] for agent in side)}")
     print(f"  played   {report.matches} matches of {report.mean_length:.1f} steps on average")

@@ -23,6 +23,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
+from marl_app.envs.symmetries import Symmetries
 
 Words = NDArray[np.uint64]
 
@@ -40,6 +41,9 @@ _ZERO = np.uint64(0)
 _OBSERVED_BITS: Ints = np.array(
     [64 * plane + 7 * column + ROWS - 1 - row for row in range(ROWS) for column in range(COLUMNS) for plane in (0, 1)]
 )
+
+_ENTRIES, _COLUMN_NUMBERS = np.arange(ROWS * COLUMNS * 2).reshape(ROWS, COLUMNS, 2), np.arange(COLUMNS)
+_MIRROR = Symmetries.from_arrays([_ENTRIES, _ENTRIES[:, ::-1]], [_COLUMN_NUMBERS, _COLUMN_NUMBERS[::-1]])
 
 
 def has_four(boards: Words) -> Bools:
@@ -60,7 +64,9 @@ class ConnectFour(BatchedEnv):
     """
 
     agents = ("player_0", "player_1")
-    groups = (Group("player", (0, 1), spaces.Box(0, 1, (ROWS, COLUMNS, 2), np.int8), spaces.Discrete(COLUMNS)),)
+    groups = (
+        Group("player", (0, 1), spaces.Box(0, 1, (ROWS, COLUMNS, 2), np.int8), spaces.Discrete(COLUMNS), _MIRROR),
+    )
     sides = ((0,), (1,))
     openspiel_game = "connect_four"
 

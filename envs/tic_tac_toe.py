@@ -12,10 +12,19 @@ import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
+from marl_app.envs.symmetries import Symmetries
 
 # PettingZoo numbers the cells column by column and OpenSpiel row by row. Transposing the board maps rows to columns and
 # each diagonal to itself, so the same action ids give the same lines, and the same winners, in both.
 _LINES: Ints = np.array([(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)])
+
+
+def _square_symmetries() -> Symmetries:
+    """Return the eight symmetries of the square: four rotations, of the board and of its transpose."""
+    entries, cells = np.arange(18).reshape(3, 3, 2), np.arange(9).reshape(3, 3)
+    boards = [(entries, cells), (entries.transpose(1, 0, 2), cells.T)]
+    views = [(np.rot90(e, turns), np.rot90(c, turns)) for e, c in boards for turns in range(4)]
+    return Symmetries.from_arrays(*zip(*views, strict=True))
 
 
 class TicTacToe(BatchedEnv):
@@ -26,7 +35,7 @@ class TicTacToe(BatchedEnv):
     """
 
     agents = ("player_1", "player_2")
-    groups = (Group("player", (0, 1), spaces.Box(0, 1, (3, 3, 2), np.int8), spaces.Discrete(9)),)
+    groups = (Group("player", (0, 1), spaces.Box(0, 1, (3, 3, 2), np.int8), spaces.Discrete(9), _square_symmetries()),)
     sides = ((0,), (1,))
     openspiel_game = "tic_tac_toe"
 

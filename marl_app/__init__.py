@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def load_agent(run: str | Path, player: str | None = None, store: Store | None = None, trust: bool = False) -> Agent:
+def load_agent(
+    run: str | Path,
+    player: str | None = None,
+    store: Store | None = None,
+    trust: bool = False,
+    average_symmetries: bool = False,
+) -> Agent:
     """Return the agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
 
     The agent takes what the environment gives, one observation or a stack of them, and returns actions of the
@@ -26,10 +32,13 @@ def load_agent(run: str | Path, player: str | None = None, store: Store | None =
     does not run.
     store: where the run kept its snapshots, if not in its directory; e.g. a `store.object_store.ObjectStore`.
     trust: import the classes that the run names although this user did not start it; docs/security.md.
+    average_symmetries: play the mean of the agent's action probabilities over all symmetric views of an observation, in
+        games that state their symmetries, such as the two mirror images of Connect Four; takes a pass per view.
     Raises FileNotFoundError if `run` holds no checkpoint, KeyError for a player that it does not have, ValueError if
-    the player is malformed, or needs a class that is not marl_app's and may not be imported.
+    the player is malformed, has no symmetries to average over, or needs a class that is not marl_app's and may not be
+    imported.
     """
     from marl_app.players.native_agent import NativeAgent
     from marl_app.runs.load import load_bytes
 
-    return NativeAgent(load_bytes(run, player, store, trust))
+    return NativeAgent(load_bytes(run, player, store, trust), average_symmetries)

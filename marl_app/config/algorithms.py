@@ -42,6 +42,10 @@ class AlgorithmSettings(Section):
     normalize_rewards: bool = key(
         "Whether rewards are divided by the running standard deviation of discounted returns."
     )
+    symmetries: bool = key(
+        "Whether each agent of a training match sees it in a random symmetric view, such as the mirror image of a "
+        "board; for environments that state their symmetries."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.symmetries import Symmetries, Views
 from marl_app.players import bots
 from marl_app.players.actions import to_space
 from marl_app.players.encoding import build_modules, network_class
@@ -26,10 +27,13 @@ Array = NDArray[Any]
 class Agent:
     """A trained player, made from its bytes. `metadata`: its name, networks and training (see `encoding.py`).
 
-    Raises ValueError for bytes that are not a player's, and for a network class that is not imported.
+    average_symmetries: play the mean of the action probabilities over all symmetric views of an observation.
+
+    Raises ValueError for bytes that are not a player's, for a network class that is not imported, and if there are no
+    symmetries to average over.
     """
 
-    def __init__(self, blob: bytes) -> None:
+    def __init__(self, blob: bytes, average_symmetries: bool = False) -> None:
         torch.set_num_threads(1)
         weights, self.metadata = decode(blob)
         if bot := bots.bot_name(self.metadata):
@@ -42,6 +46,7 @@ class Agent:
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
             raise ValueError(f"this player is malformed: {type(error).__name__}: {error}") from error
         self.memory_size = next(iter(self._modules.values())).memory_size
+        self._views = self._symmetric_views() if average_symmetries else {}  # by network
 
     def act(
         self,
@@ -130,10 +135,11 @@ class Agent:
         old_memory = self._memory_rows(memory, len(rows), is_single)
         with torch.inference_mode():
             # All rows with the first row's network; then the rows of other networks again, with theirs.
-            inputs, new_memory = module.act(rows, mask=legal, agents=agent_ids, memory=old_memory)
+            inputs, new_memory = self._forward(names[0], rows, mask=legal, agents=agent_ids, memory=old_memory)
             for name in set(names[1:]) - {names[0]}:
                 indices = torch.from_numpy(np.flatnonzero(names == name))
-                inputs[indices], network_memory = self._modules[name].act(
+                inputs[indices], network_memory = self._forward(
+                    name,
                     rows[indices],
                     mask=None if legal is None else legal[indices],
                     agents=agent_ids[indices],
@@ -144,6 +150,32 @@ class Agent:
         if new_memory is not None:
             memory = new_memory.numpy()[0] if is_single else new_memory.numpy()
         return inputs.numpy(), is_single, module.action_space, memory
+
+    def _forward(
+        self, name: str, rows: Tensor, mask: Tensor | None, agents: Tensor, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return distribution inputs [R, n] of a network, averaged over symmetric views if it has them."""
+        module, views = self._modules[name], self._views.get(name)
+        if views is None:
+            return module.act(rows, mask=mask, agents=agents, memory=memory)
+        total = np.zeros((len(rows), module.policy_head.linear.out_features))
+        for number in range(views.count):
+            view = np.full(len(rows), number)
+            seen = torch.from_numpy(views.observations(rows.numpy(), view))
+            legal = None if mask is None else torch.from_numpy(views.masks(mask.numpy(), view))
+            inputs, _ = module.act(seen, mask=legal, agents=agents)
+            total += views.original_probabilities(inputs.softmax(dim=1).numpy(), view)
+        # Logits of the mean; of an action that no view allows, the logarithm of a number that is as good as 0.
+        return torch.from_numpy(np.log(np.maximum(total / views.count, 1e-30))).float(), None
+
+    def _symmetric_views(self) -> dict[str, Views]:
+        """Return the views of each network that has symmetries. Raises ValueError if none has, or has a memory."""
+        stated = {network["name"]: network.get("symmetries") for network in self.metadata["networks"]}
+        views = {name: Views(Symmetries(**found)) for name, found in stated.items() if found}
+        if not views or self.memory_size:
+            reason = "has a memory" if views else "was trained in a game that states no symmetries"
+            raise ValueError(f"average_symmetries=True: this player {reason}; leave it out")
+        return views
 
     def _memory_rows(self, memory: Array | None, rows: int, is_single: bool) -> Tensor | None:
         """Return the memory of all rows, [R, size]; None for an agent without memory."""

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.config.renamed import current_path
+from marl_app.envs.symmetries import Symmetries
 from marl_app.players.imports import imported_class
 from marl_app.players.modules.actor_critic import ActorCritic, Architecture
 from marl_app.players.modules.cnn import is_image_shape
@@ -65,10 +66,18 @@ def player_metadata(networks: Sequence[Network], agents: Sequence[str], architec
                 **network.model_config,
                 "observation_space": space_to_json(network.observation_space),
                 "action_space": space_to_json(network.action_space),
+                **_symmetries_to_json(network.symmetries),
             }
             for network in networks
         ],
     }
+
+
+def _symmetries_to_json(symmetries: Symmetries | None) -> dict[str, Any]:
+    """Return the key of a network's metadata that holds its symmetries, for `Agent(..., average_symmetries=True)`."""
+    if symmetries is None:
+        return {}
+    return {"symmetries": {name: list(map(list, views)) for name, views in symmetries._asdict().items()}}
 
 
 def registered_name(path: str) -> str:
@@ -106,7 +115,7 @@ def _policy_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
         settings |= {
             f"{network['name']}.{key}": value
             for key, value in network.items()
-            if key not in ("state_size", "critic_sees_observation")
+            if key not in ("state_size", "critic_sees_observation", "symmetries")
         }
         # Two settings that are new in 0.3.0 and have no effect on most spaces: a player without them is the same there.
         space = space_from_json(network["observation_space"])

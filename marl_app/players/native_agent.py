@@ -27,8 +27,8 @@ class NativeAgent(Agent):
     of the networks are also accepted, one or a stack of them.
     """
 
-    def __init__(self, blob: bytes) -> None:
-        super().__init__(blob)
+    def __init__(self, blob: bytes, average_symmetries: bool = False) -> None:
+        super().__init__(blob, average_symmetries)
         self._seats: list[Seat] | None = None
         if "raw_spaces" in self.metadata:
             self._seats = [

@@ -18,6 +18,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.symmetries import Symmetries
 from marl_app.players.central_state import central_state_size
 from marl_app.players.modules.actor_critic import Architecture
 
@@ -30,6 +31,7 @@ class Network:
     state_size: if > 0, its critic sees a global state of this size, and also the agent's observation if
         `critic_sees_observation`.
     epsilon_greedy: its policy head outputs values of actions, not logits.
+    symmetries: other views in which its agents may see a match, or None.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Network:
     state_size: int = 0
     critic_sees_observation: bool = False
     epsilon_greedy: bool = False
+    symmetries: Symmetries | None = None
 
     def spec(self, architecture: Architecture) -> RLModuleSpec:
         """Return the RLModuleSpec from which RLlib builds the network in an architecture."""
@@ -110,6 +113,7 @@ def networks_for_env(
                 state_size=0 if critic == "local" else central_state_size(env, agents),
                 critic_sees_observation=critic == "agent_state",
                 epsilon_greedy=epsilon_greedy,
+                symmetries=group.symmetries,
             )
         )
     return tuple(networks)

@@ -35,6 +35,7 @@ from marl_app.players.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY,
 from marl_app.players.networks import Network, module_id
 from marl_app.rllib.sampling.acting import Observed, PlayerNetworks
 from marl_app.rllib.sampling.collector import Collector
+from marl_app.rllib.sampling.drawn_views import DrawnViews
 from marl_app.rllib.sampling.fragments import Failure, Fragment, Request
 from marl_app.rllib.sampling.guests import Guests
 from marl_app.rllib.sampling.matchups import TRAINEE, Matchups
@@ -61,6 +62,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     networks: tuple[Network, ...]
     steps: int
     central_state: CentralState
+    _views: DrawnViews | None  # with algorithm.symmetries
     _network_of_agent: Ints  # [agents]: index of the agent's network
     _index_in_group: Ints  # [agents]: position of the agent in its group
 
@@ -101,6 +103,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self.central_state = CentralState(
             self.env, spec.settings.algorithm.death_masking, spec.architecture.scale_observations
         )
+        self._views = DrawnViews(self.env) if spec.settings.algorithm.symmetries else None
         self._network_of_agent = np.empty(len(self.env.agents), np.int64)
         self._index_in_group = np.empty(len(self.env.agents), np.int64)
         for index, network in enumerate(self.networks):
@@ -213,8 +216,10 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._needs_initial_reset = False
 
     def _start_matches(self, matches: Ints, rng: np.random.Generator) -> None:
-        """Assign opponents to matches [K] that begin, and notify the guests among them."""
+        """Assign opponents to matches [K] that begin, notify the guests among them, and draw the trainee's views."""
         self._matchups.start_matches(matches, rng)
+        if self._views is not None:
+            self._views.draw(matches, self._matchups.is_trainee(matches), rng)
         self._guests.start_matches(matches, self._matchups.slots[matches])
 
     def _step(self, rng: np.random.Generator) -> None:
@@ -275,6 +280,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         network, memory = self.networks[index], self._memory[index]
         columns = {Columns.OBS: self.env.observe(matches, agents)}
         check_observations(self.env, columns[Columns.OBS], matches, agents, self._matchups.lengths)
+        if self._views is not None:
+            columns[Columns.OBS] = self._views.observations(network.group, columns[Columns.OBS], matches, agents)
         if network.num_agents:
             columns[AGENT_ID] = agents
         if network.state_size:
@@ -303,6 +310,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         columns, observed = self.observe(index, matches, agents)
         mask = self.env.action_mask(matches, agents)  # bool [R, n], or None
         self._env_seconds += time.perf_counter() - began
+        if mask is not None and self._views is not None:
+            mask = self._views.masks(network.group, mask, matches, agents)
         if mask is not None:
             columns[ACTION_MASK] = mask
             observed = replace(observed, mask=torch.from_numpy(mask).to(self._device))
@@ -318,13 +327,16 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             Columns.ACTION_DIST_INPUTS: decision.inputs,
             Columns.VF_PREDS: decision.values,
         }
+        actions = decision.actions
+        if self._views is not None:
+            actions = self._views.original_actions(network.group, actions, matches, agents)
         # [R] bool: True where the trainee decided, which are the rows to train on.
         trainee_rows = (slots == TRAINEE) & ~opening
         if not trainee_rows.all():
             matches, agents = matches[trainee_rows], agents[trainee_rows]
             columns = {name: values[trainee_rows] for name, values in columns.items()}
         self._collector.add_decisions(index, matches, agents, columns)
-        return to_space(decision.actions, network.action_space)
+        return to_space(actions, network.action_space)
 
     def values(self, index: int, matches: Ints, agents: Ints) -> NDArray[np.float32]:
         """Return the values, float32 [R], that the trainee's critic of network `index` gives to these rows now."""
@@ -335,11 +347,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """Record the results of matches [K] that ended and start new ones in their place."""
         self._ended_matches += len(ended)
         self._ended_steps += int(self._matchups.lengths[ended].sum())
-        # [K, agents] bool: True where the trainee plays the agent.
-        slots = self._matchups.deciding_slots(
-            ended.repeat(len(self.env.agents)), np.tile(np.arange(len(self.env.agents)), len(ended))
-        )
-        is_trainee = (slots == TRAINEE).reshape(len(ended), -1)
+        is_trainee = self._matchups.is_trainee(ended)  # [K, agents]
         mean_returns = (self._returns[ended] * is_trainee).sum(axis=1) / is_trainee.sum(axis=1)  # [K]
         self._ended_returns += float(mean_returns.sum())
         # Clear all that belongs to the ended matches.

@@ -169,6 +169,11 @@ class Matchups:
         """Return the slot, or TRAINEE, that decides for each agent [R] of matches [R]: int64 [R]."""
         return self.slots[matches, self._side_of_agent[agents]]
 
+    def is_trainee(self, matches: Ints) -> Bools:
+        """Return which agents the trainee plays in matches [K]: bool [K, agents]."""
+        plays: Bools = self.slots[matches][:, self._side_of_agent] == TRAINEE
+        return plays
+
     def in_opening(self, matches: Ints) -> Bools:
         """Return which of the matches [R] are still in their random opening: bool [R]."""
         return self.lengths[matches] < self._opening_moves[matches]
