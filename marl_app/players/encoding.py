@@ -32,6 +32,7 @@ READABLE_FORMATS = (2, FORMAT)
 REGISTERED = {
     "mlp": "marl_app.players.modules.mlp.MLPModule",
     "cnn": "marl_app.players.modules.cnn.CNNModule",
+    "ntuple": "marl_app.players.modules.ntuple.NTupleModule",
 }
 """Name of a network class in saved players -> its import path now. A user's own class is saved by its import path."""
 NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy")

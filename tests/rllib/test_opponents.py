@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from marl_app.players.modules.cnn import CNN
 from marl_app.players.modules.mlp import MLP
+from marl_app.players.modules.ntuple import NTuple
 from marl_app.players.networks import Network
 from marl_app.rllib.sampling import opponent_slots as opponents
 from marl_app.rllib.sampling.opponent_slots import OpponentSlots, weights_to_numpy
@@ -26,6 +27,7 @@ KINDS = {
     "discrete": (MLP_, FLAT, spaces.Discrete(4), 0),
     "shared_encoder": (dataclasses.replace(MLP_, vf_share_layers=True), FLAT, spaces.Discrete(4), 0),
     "cnn": (CNN(filters=[3, 4], hidden=[5], precision="float32"), BOARD, spaces.Discrete(12), 0),
+    "ntuple": (NTuple(windows=[[1, 3], [2, 2]], diagonals=[3], embedding=5, hidden=[4]), BOARD, spaces.Discrete(12), 0),
     "multi_discrete": (MLP_, FLAT, spaces.MultiDiscrete([2, 3]), 0),
     "box": (MLP_, FLAT, spaces.Box(-1, 1, (2,), np.float32), 0),
     "agent_ids": (MLP_, FLAT, spaces.Discrete(4), 3),

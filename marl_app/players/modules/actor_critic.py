@@ -99,6 +99,9 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     (Andrychowicz et al. 2021, "What matters in on-policy reinforcement learning?").
     """
 
+    can_stack: ClassVar[bool] = True
+    """Whether `torch.func.vmap` has a fast rule for all operations, so that small networks of opponents are stacked."""
+
     @abstractmethod
     def make_encoder(self) -> tuple[nn.Module, int]:
         """Return a new encoder of observation rows [R, *shape] in any dtype, and the number of its output features."""

@@ -176,7 +176,9 @@ class _SlotWeights:
         # vmap maps over the first dimension of weights and inputs, [capacity, ...], as if calling each slot's network.
         self._batched_policy = vmap(self._policy)
         is_small = sum(value.numel() for value in policy_weights.values()) <= STACK_UP_TO_PARAMETERS
-        self.is_stacked = is_small and not module.memory_size  # torch has no stacked recurrent layers
+        self.is_stacked = (
+            is_small and module.can_stack and not module.memory_size
+        )  # no stacked recurrent layers in torch
         # Parameter name -> [capacity, *shape]; of networks that are not stacked, only LOG_STD. `clone` gives every slot
         # separate memory, which `expand` does not.
         self._stack = {
