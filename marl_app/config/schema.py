@@ -84,9 +84,9 @@ class LearnerConfig(Section):
     share: float = key("Share of the env steps, relative to the shares of the other learners.", default=1.0, above=0)
     reset_to: str = key(
         "What an exploiter restarts from after a freeze: initial = the weights that training began with | a snapshot, "
-        "such as main@0003 | a lineage: its newest snapshot.",
+        "such as main@0003 | a lineage: its newest snapshot | never: it continues.",
         default="initial",
-        pattern=f"initial|{LINEAGE}(@[0-9]{{4,}})?",
+        pattern=f"initial|never|{LINEAGE}(@[0-9]{{4,}})?",
     )
     side: int | None = key(
         "Side that it plays, 0 or 1, against players of the other side: for games of two sides that differ, and then "

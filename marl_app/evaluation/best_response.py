@@ -92,6 +92,21 @@ def score_exploiters(
     return Score(total / played, float(low), float(high), played)
 
 
+def steps_to_score(curve: Sequence[tuple[float, float]], level: float) -> float:
+    """Return the env steps at which an exploiter's score first reaches a level, linear between two points.
+
+    curve: (env steps, score) in the order of env steps. NaN if no point reaches it.
+    """
+    before: tuple[float, float] | None = None
+    for env_steps, score in curve:
+        if score >= level:
+            if before is None:
+                return env_steps
+            return before[0] + (env_steps - before[0]) * (level - before[1]) / (score - before[1])
+        before = env_steps, score
+    return np.nan
+
+
 class _Greedy:
     """A wrapper that makes one policy greedy in matches in which the others sample their actions."""
 

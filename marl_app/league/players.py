@@ -77,6 +77,7 @@ class Player:
         return Player(self.lineage, generation)
 
 
+NEVER = "never"  # a learner that continues after every freeze
 INITIAL = "initial"  # names the weights that training began with; not the id of any snapshot, which contains an @
 
 
@@ -84,8 +85,8 @@ INITIAL = "initial"  # names the weights that training began with; not the id of
 class Learner:
     """A player that trains, with its role, and the weights that it starts again from if it is reset after a freeze.
 
-    `reset_to` is INITIAL, the id of a snapshot, or a lineage, which stands for its newest snapshot. `side` is the side
-    that it plays, in a league with a pool per side; None: all sides in turn.
+    `reset_to` is NEVER, INITIAL, the id of a snapshot, or a lineage, which stands for its newest snapshot. `side` is
+    the side that it plays, in a league with a pool per side; None: all sides in turn.
     """
 
     lineage: str

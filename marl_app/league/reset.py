@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_app.league.players import INITIAL, LEAGUE_EXPLOITER, MAIN_EXPLOITER, Learner
+from marl_app.league.players import INITIAL, LEAGUE_EXPLOITER, MAIN_EXPLOITER, NEVER, Learner
 from marl_app.league.view import LeagueView
 
 RESET_PROBABILITY = {
@@ -42,7 +42,7 @@ def reset_to(learner: Learner, view: LeagueView, rng: np.random.Generator | None
     A snapshot that is not in the pool is replaced by the newest of its lineage, or by INITIAL without any. Draws a
     number only if the probability is between 0 and 1; raises ValueError if `rng` is then None.
     """
-    probability = RESET_PROBABILITY.get(learner.role, 0.0)
+    probability = 0.0 if learner.reset_to == NEVER else RESET_PROBABILITY.get(learner.role, 0.0)
     if 0 < probability < 1:
         if rng is None:
             raise ValueError(f"resets of a {learner.role} are random: pass a random generator as rng")

@@ -72,6 +72,18 @@ class EverySteps:
         return f"{steps:,} agent steps since the last freeze" if steps >= self.agent_steps else None
 
 
+class EveryIterations:
+    """Freeze a learner every `iterations` iterations."""
+
+    def __init__(self, iterations: int) -> None:
+        if iterations <= 0:
+            raise ValueError(f"iterations must be > 0, not {iterations}")
+        self.iterations = iterations
+
+    def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
+        return None if progress.iteration % self.iterations else f"every {self.iterations} iterations"
+
+
 class WinRate:
     """Freeze a learner that beats the pool, or after a timeout.
 

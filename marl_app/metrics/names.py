@@ -250,6 +250,9 @@ METRICS = (
     Metric("exploit/{mode}/high", "Upper end of that interval.", "score"),
     Metric("exploit/bound", "Score of the better mode minus 0.5: a lower bound of exploitability.", "score"),
     Metric("exploit/bound_low", "Lower end of that bound, with 95 % confidence.", "score"),
+    Metric("exploit/curve", "Score of the exploiter, of its better mode, over its env steps (`task.points`).", "score"),
+    Metric("exploit/curve_low", "Lower end of the 97.5 % Wilson interval of that score.", "score"),
+    Metric("exploit/curve_high", "Upper end of that interval.", "score"),
     # task=evaluate.
     Metric("cross_play/elo", "Elo of a player in cross-play (`task=evaluate`), fitted to all matches.", "Elo"),
     Metric("cross_play/elo_low", "Lower end of the 95 % interval of that Elo.", "Elo"),

@@ -24,6 +24,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.evaluation import exploiter
+from marl_app.evaluation.best_response import steps_to_score
 from marl_app.evaluation.contestants import ANCHOR, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, seatings
 from marl_app.evaluation.past_selves import scores_against_past
@@ -36,6 +37,8 @@ from marl_app.runs.members import Members
 from marl_app.tasks.contrast_report import ContrastReport, MeasuredRun
 from marl_app.tasks.evaluate import applicable_anchors, environment, results_of
 from marl_app.tasks.seeds import group_by_overrides, runs_below
+
+EXPLOITED = 0.75  # the score of an exploiter at which an agent counts as exploited
 
 
 @dataclass
@@ -55,6 +58,10 @@ class Contrast(Section):
         "Env steps of training of an exploiter of each newest main, where exploitability is not exact; null = none.",
         at_least=1,
     )
+    exploit_points: int = key(
+        "Points of the curve of its score, evenly spaced, from which the env steps to a score of 0.75 are read.",
+        at_least=1,
+    )
     confidence: float = key("Confidence level of the bootstrap intervals over seeds.", above=0, at_most=0.999)
 
     def __call__(self, config: Config) -> float:
@@ -67,7 +74,7 @@ class Contrast(Section):
             measured[run] = self._measure(members, config.seed, quiet=number > 1)
             if self.exploit_env_steps is not None and np.isnan(measured[run].values["exploitability"]):
                 folder = Path(config.output_dir) / "exploiters" / run.name
-                measured[run].values["exploiter"] = _exploited(run, folder, self.exploit_env_steps)
+                measured[run].values.update(_exploited(run, folder, self.exploit_env_steps, self.exploit_points))
         if not measured:
             raise ConfigError(f"run={config.run}: no run below it has a whole checkpoint")
         schemes = {
@@ -170,13 +177,20 @@ def _measured_run(
     )
 
 
-def _exploited(run: Path, directory: Path, env_steps: int) -> float:
-    """Train an exploiter of the newest main in a subprocess; return its score minus 0.5, NaN if it failed."""
-    exploiter.start_exploiter(run, directory, f"stop.env_steps={env_steps}").wait()
+def _exploited(run: Path, directory: Path, env_steps: int, points: int) -> dict[str, float]:
+    """Train an exploiter of the newest main in a subprocess; return what it gained, and how soon.
+
+    exploiter: its score minus 0.5. to 0.75: the env steps to a score of 0.75, in millions; NaN if it did not reach it.
+    reached: whether it did, 0 or 1. All NaN if it failed.
+    """
+    exploiter.start_exploiter(run, directory, f"stop.env_steps={env_steps}", f"task.points={points}").wait()
     content = exploiter.read_findings(directory)
     if content is None:
         print(f"the exploiter of {run} failed: see {directory / exploiter.LOG}", flush=True)
-    return np.nan if content is None else float(content["bound"]["estimate"])
+        return dict.fromkeys(("exploiter", "to 0.75", "reached"), np.nan)
+    steps = steps_to_score([(point["env_steps"], point["score"]) for point in content["curve"]], EXPLOITED)
+    reached = float(not np.isnan(steps))
+    return {"exploiter": float(content["bound"]["estimate"]), "to 0.75": steps / 1e6, "reached": reached}
 
 
 def _exploitability(run: Path) -> dict[str, float]:

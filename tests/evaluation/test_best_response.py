@@ -5,7 +5,7 @@ import pytest
 
 from marl_app.envs.matrix_game import MatrixGame
 from marl_app.evaluation.anchors import Score
-from marl_app.evaluation.best_response import exploitability_bound, score_exploiters
+from marl_app.evaluation.best_response import exploitability_bound, score_exploiters, steps_to_score
 from marl_app.players.agent import Agent
 from tests.evaluation.runs import PAPER, ROCK, RPS, SCISSORS, always
 
@@ -44,3 +44,11 @@ def test_the_bound_in_scores_and_in_payoff():
     # In Kuhn poker (stake 2) a score of 0.55 is a payoff of 0.2 a match: 0.5 + payoff / (2 * 2).
     assert exploitability_bound(Score(0.55, 0.525, 0.575, 1000), 2.0) == pytest.approx((0.05, 0.025, 0.2, 0.1))
     assert exploitability_bound(Score(0.55, 0.45, 0.65, 100), None) == pytest.approx((0.05, 0.0, None, None))
+
+
+def test_the_steps_to_a_score():
+    curve = [(0, 0.1), (100, 0.5), (200, 0.7), (300, 0.9), (400, 0.6)]
+    assert steps_to_score(curve, 0.8) == pytest.approx(250)  # half way from 0.7 to 0.9
+    assert steps_to_score(curve, 0.7) == pytest.approx(200)
+    assert steps_to_score(curve, 0.05) == 0  # the first point is above the level already
+    assert np.isnan(steps_to_score(curve, 0.95))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from marl_app.league.league import INITIAL, Freeze, League, Outcomes, TrainingProgress
 from marl_app.league.matchmakers.alphastar import AlphaStar, kept_by_suffix_rule
 from marl_app.league.matchmakers.latest import Latest
-from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER, Learner
+from marl_app.league.players import LEAGUE_EXPLOITER, MAIN_AGENT, MAIN_EXPLOITER, NEVER, Learner
 from marl_app.league.reset import reset_to
 from marl_app.league.schedule import AlphaStarSchedule, EverySteps
 
@@ -186,6 +186,7 @@ def test_exploiters_start_again_and_main_agents_continue() -> None:
     rng, view = np.random.default_rng(0), league_of(MAIN, ME, LE).view
     assert {reset_to(Learner("x", role), view, None) for role in (MAIN_AGENT, "goalkeeper")} == {None}
     assert reset_to(Learner("x", MAIN_EXPLOITER), view, None) == INITIAL
+    assert reset_to(Learner("x", MAIN_EXPLOITER, NEVER), view, None) is None
     again = sum(reset_to(Learner("x", LEAGUE_EXPLOITER), view, rng) == INITIAL for _ in range(4000))
     assert again == pytest.approx(1000, abs=110)  # four standard deviations
     with pytest.raises(ValueError, match="random generator"):

@@ -4,7 +4,7 @@ import pytest
 
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
-from marl_app.league.schedule import EverySteps, TrainingProgress, WinRate
+from marl_app.league.schedule import EveryIterations, EverySteps, TrainingProgress, WinRate
 from marl_app.league.view import LeagueView, Tally
 
 
@@ -17,6 +17,12 @@ def test_every_steps_counts_from_the_last_freeze() -> None:
     schedule = EverySteps(500)
     assert schedule.due(view_of(Tally()), "main", TrainingProgress(1499, 1)) is None
     assert schedule.due(view_of(Tally()), "main", TrainingProgress(1500, 1)) == "500 agent steps since the last freeze"
+
+
+def test_every_iterations() -> None:
+    schedule = EveryIterations(3)
+    due = [schedule.due(view_of(Tally()), "main", TrainingProgress(0, iteration)) for iteration in range(1, 7)]
+    assert due == [None, None, "every 3 iterations"] * 2
 
 
 GATE = WinRate(threshold=0.7, min_games=1000, agent_steps=100, timeout_factor=50)
