@@ -10,6 +10,7 @@ import pytest
 import ray
 
 from marl_app.callbacks.evaluation import EvaluateAnchors
+from marl_app.runs.state import RunState
 from tests.rllib.runs import running, train_until, watch_messages, watch_reports
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(200)]
@@ -51,7 +52,8 @@ def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
         kept = algorithm.value_preserving_moves
         assert 0.3 < kept["low"] < kept["share"] < kept["high"] < 0.8 and kept["positions"] == 3191
         assert 0.3 < kept["sampled"] < 0.8
-        assert algorithm.run_state().to_json()["value_preserving_moves"] == kept
+        saved = RunState.from_json(algorithm.run_state().to_json())  # as a checkpoint keeps it
+        assert saved.value_preserving_moves == kept
 
         # The evaluation process is killed in the middle of an evaluation, which is long enough for that.
         pid = ray.get(callback._evaluator.__ray_call__.remote(lambda self: os.getpid()))
