@@ -1,4 +1,4 @@
-"""Plays the learner against fixed anchors, in a process that runs in parallel with training."""
+"""Plays the learner against fixed anchors and in solved positions, in a process in parallel with training."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from marl_app.config.errors import first_line
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.anchors import Score, evaluate_anchor
+from marl_app.evaluation.solved import ValuePreserving, value_preserving_moves
 from marl_app.evaluation.team import TEAM, TeamReturn, evaluate_team
 from marl_app.players.agent import Agent
 from marl_app.players.anchors import unplayable_reason
@@ -26,6 +27,8 @@ from marl_app.rllib.training.events import CallbackResult
 logger = logging.getLogger(__name__)
 
 MODES = ("sampled", "greedy")
+SOLVED = "value_preserving_moves"
+"""Stands for the solved positions where the name of an anchor stands otherwise, and in the metric's key."""
 
 
 class Evaluator:
@@ -39,11 +42,16 @@ class Evaluator:
 
     def evaluate(
         self, blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool
-    ) -> Score | TeamReturn:
-        """Return the score of a player, or of one per side, against an anchor; of a team alone its return."""
+    ) -> Score | TeamReturn | ValuePreserving:
+        """Return the score of a player, or of one per side, against an anchor; of a team alone its return.
+
+        For `SOLVED` return its value-preserving moves.
+        """
         rng, agents = np.random.default_rng(seed), [Agent(blob) for blob in blobs]
         if anchor == TEAM:
             return evaluate_team(make_env, agents[0], games, rng, greedy=greedy)
+        if anchor == SOLVED:
+            return value_preserving_moves(make_env, agents, rng)
         return evaluate_anchor(make_env, agents, anchor, games, rng, greedy=greedy)
 
 
@@ -56,7 +64,8 @@ class EvaluateAnchors(MatchCallback):
 
     Sides alternate; in an environment with one side the team's return is measured instead. Each evaluation is played
     with sampled actions, whose scores become the run's `anchors`, and with greedy ones. An evaluation that is due while
-    the last one still runs is left out. A run that finishes is evaluated with its last weights.
+    the last one still runs is left out. A run that finishes is evaluated with its last weights. In an environment with
+    solved positions each evaluation also counts the value-preserving moves in them.
     """
 
     def __init__(self, every_iterations: int | None, games: int, anchors: Sequence[str]) -> None:
@@ -71,13 +80,14 @@ class EvaluateAnchors(MatchCallback):
         self._seed = algorithm.spec.settings.seed
         with closing(algorithm.spec.make_env(1)) as env:
             sides = len(env.sides)
+            self._solved = len(env.solved_positions() or ()) if self._anchors else 0  # no anchors: no evaluation
             reasons = {anchor: unplayable_reason(env, anchor) for anchor in self._anchors} if sides > 1 else {}
         self._games += -self._games % sides  # rounded up: each side is played equally often
         if sides == 1:
             self._anchors = [TEAM] if self._anchors else []
         else:
             self._anchors = [anchor for anchor, reason in reasons.items() if reason is None]
-        if self._anchors:
+        if self._anchors or self._solved:
             self._evaluator = _start_process(algorithm.spec)
         return CallbackResult(
             messages=[f"no evaluation against {anchor}: {reason}" for anchor, reason in reasons.items() if reason]
@@ -96,10 +106,12 @@ class EvaluateAnchors(MatchCallback):
 
     def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> Iterator[CallbackResult]:
         """Evaluate the last weights, unless the run was interrupted or failed."""
-        if status != "finished" or not self._anchors:
+        if status != "finished" or not (self._anchors or self._solved):
             return
         self._running.clear()
-        yield CallbackResult(messages=[f"evaluation: {self._games} matches each of {', '.join(self._anchors)} ..."])
+        what = [f"{self._games} matches each of {', '.join(self._anchors)}"] if self._anchors else []
+        what += [f"{self._solved:,} solved positions"] if self._solved else []
+        yield CallbackResult(messages=[f"evaluation: {'; '.join(what)} ..."])
         ray.kill(self._evaluator)  # it may be busy with an evaluation of older weights
         self._evaluator = _start_process(algorithm.spec)
         self._start(algorithm)
@@ -110,21 +122,24 @@ class EvaluateAnchors(MatchCallback):
 
     def _start(self, algorithm: MatchAlgorithm) -> None:
         blobs = ray.put([algorithm.snapshots.encode(learner) for learner in algorithm.league.view.evaluated_learners])
-        for anchor in self._anchors:
-            for mode in MODES:
-                self._seed += 1
-                arguments = (blobs, algorithm.spec.make_env, anchor, self._games, self._seed, mode == "greedy")
-                self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
+        evaluations = [(anchor, mode) for anchor in self._anchors for mode in MODES]
+        for anchor, mode in evaluations + ([(SOLVED, "greedy")] if self._solved else []):
+            self._seed += 1
+            arguments = (blobs, algorithm.spec.make_env, anchor, self._games, self._seed, mode == "greedy")
+            self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
 
     def _report(self, reference: Any) -> CallbackResult:
         """Return the score of an evaluation, waiting for it. One that failed is counted, and training goes on."""
         anchor, mode = self._running.pop(reference)
         try:
-            score: Score | TeamReturn = ray.get(reference)
+            score: Score | TeamReturn | ValuePreserving = ray.get(reference)
         except RayError as error:
-            logger.error("evaluation against %s failed\n%s", anchor, error)
+            against = "in solved positions" if anchor == SOLVED else f"against {anchor}"
+            logger.error("evaluation %s failed\n%s", against, error)
             cause = first_line(getattr(error, "cause", error))
-            return CallbackResult(failures=1, messages=[f"evaluation against {anchor} failed: {cause}"])
+            return CallbackResult(failures=1, messages=[f"evaluation {against} failed: {cause}"])
+        if isinstance(score, ValuePreserving):
+            return _solved_result(score)
         facts = score._asdict()
         metrics = {f"evaluation/{anchor}/{mode}/{name}": fact for name, fact in facts.items() if name != "games"}
         if mode != "sampled":
@@ -132,3 +147,12 @@ class EvaluateAnchors(MatchCallback):
         what = "return per agent" if anchor == TEAM else f"against {anchor}"
         text = f"{what}: {score[0]:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
         return CallbackResult(metrics=metrics, messages=[text], anchors={anchor: facts})
+
+
+def _solved_result(found: ValuePreserving) -> CallbackResult:
+    """Return the curves, the line and the summary's entry of the value-preserving moves."""
+    metrics = {f"evaluation/{SOLVED}": found.share}
+    metrics |= {f"evaluation/{SOLVED}/{name}": getattr(found, name) for name in ("low", "high", "sampled")}
+    interval = f"[{found.low:.3f}, {found.high:.3f}]"
+    text = f"value-preserving moves: {found.share:.3f} {interval} in {found.positions:,} solved positions"
+    return CallbackResult(metrics=metrics, messages=[text], value_preserving_moves=found._asdict())

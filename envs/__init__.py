@@ -3,7 +3,8 @@
 The contract is `batched.BatchedEnv`: `acting` returns who must act, `observe` and `action_mask` rows for these agents;
 `step` takes one action array per group and returns rewards and ends; `scores` returns the result of ended matches.
 
-Contract:  batched.py; checker.py (`python -m marl_app.envs.checker OPTION`) and checked_play.py check an environment.
+Contract:  batched.py; checker.py (`python -m marl_app.envs.checker OPTION`) and checked_*.py check an environment.
+           solved.py: positions with known values, symmetries.py: symmetric views, which it may offer.
 Native:    connect_four, tic_tac_toe, matrix_game, circle, two_step, repeat_previous, foraging, predator_prey,
            simple_spread, simple_tag and simple_speaker_listener (on particles.py).
 Adapters:  pettingzoo_adapter (with pettingzoo_copy, pettingzoo_spaces) and openspiel_adapter step one copy per match,

@@ -31,6 +31,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
 Ints = NDArray[np.int64]
@@ -182,6 +183,10 @@ class BatchedEnv(ABC):
 
     def state(self, matches: Ints) -> Float32s | None:
         """Return the global state of the matches, float32 [K, *state shape]; None without a `state_space`."""
+        return None
+
+    def solved_positions(self) -> Sequence[SolvedPosition] | None:
+        """Return positions for which the value of every move is known, to measure players; None if there are none."""
         return None
 
     def close(self) -> None:  # noqa: B027 - most environments hold nothing

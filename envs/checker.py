@@ -22,8 +22,9 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
-from marl_app.envs.check_symmetries import check_symmetries
 from marl_app.envs.checked_play import CheckedPlay, require
+from marl_app.envs.checked_solved import check_solved
+from marl_app.envs.checked_symmetries import check_symmetries
 from marl_app.envs.copies import describe
 from marl_app.envs.openspiel_adapter import load_game
 from marl_app.envs.random_play import random_actions, rows_by_group
@@ -76,6 +77,7 @@ def check_env(
     check_same_seed(make, num_matches, min(steps, 50), seed)
     check_batch_size(make, num_matches, min(steps, 50), seed)
     check_symmetries(make, num_matches, min(steps, 50), seed)
+    check_solved(make)
     length = play.ended_steps / play.ended_matches
     return CheckReport(env.agents, env.groups, env.sides, play.ended_matches, length, played * num_matches / seconds)
 

@@ -17,12 +17,15 @@ an error here, and loses the match in PettingZoo.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
+from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
 Words = NDArray[np.uint64]
@@ -44,6 +47,8 @@ _OBSERVED_BITS: Ints = np.array(
 
 _ENTRIES, _COLUMN_NUMBERS = np.arange(ROWS * COLUMNS * 2).reshape(ROWS, COLUMNS, 2), np.arange(COLUMNS)
 _MIRROR = Symmetries.from_arrays([_ENTRIES, _ENTRIES[:, ::-1]], [_COLUMN_NUMBERS, _COLUMN_NUMBERS[::-1]])
+_SOLVED = Path(__file__).with_name("connect_four_solved.txt")
+_VALUES = {"W": 1, "D": 0, "L": -1}  # the letters of that file
 
 
 def has_four(boards: Words) -> Bools:
@@ -135,6 +140,10 @@ class ConnectFour(BatchedEnv):
         first = 0.5 + 0.5 * np.where(self._mover[matches] == 0, lead, -lead)
         return np.stack([first, 1 - first], axis=1)
 
+    def solved_positions(self) -> Sequence[SolvedPosition]:
+        """Return 500 positions of 8 to 24 random moves, with values from a perfect solver."""
+        return _read_solved()
+
     def _drop(self, columns: Ints) -> Words:
         """Return the cell that the disc of each match falls into, as a board with a single bit: uint64 [B].
 
@@ -153,3 +162,16 @@ class ConnectFour(BatchedEnv):
                 f"the column is {'full' if 0 <= columns[match] < COLUMNS else f'not one of 0..{COLUMNS - 1}'}"
             )
         return disc
+
+
+@cache
+def _read_solved() -> tuple[SolvedPosition, ...]:
+    """Return the positions of the file, whose first lines say what the others are."""
+    lines = [line.split() for line in _SOLVED.read_text(encoding="ascii").splitlines() if not line.startswith("#")]
+    return tuple(
+        SolvedPosition(
+            tuple(map(int, moves)),
+            {column: _VALUES[letter] for column, letter in enumerate(letters) if letter != "."},
+        )
+        for moves, letters in lines
+    )

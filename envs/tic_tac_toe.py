@@ -6,17 +6,20 @@ error here, and loses the match in PettingZoo.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
+from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
 # PettingZoo numbers the cells column by column and OpenSpiel row by row. Transposing the board maps rows to columns and
 # each diagonal to itself, so the same action ids give the same lines, and the same winners, in both.
 _LINES: Ints = np.array([(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)])
+_LINE_SETS = [sum(1 << cell for cell in line) for line in _LINES.tolist()]  # sets of cells as the bits of an int
 
 
 def _square_symmetries() -> Symmetries:
@@ -89,6 +92,10 @@ class TicTacToe(BatchedEnv):
         line = self._has_line()[matches].astype(np.float32)
         return 0.5 + 0.5 * (line - line[:, ::-1])
 
+    def solved_positions(self) -> Sequence[SolvedPosition]:
+        """Return all positions in which a mistake is possible, solved by minimax."""
+        return _solve()
+
     def _has_line(self) -> Bools:
         """Return which agents have three in a row: bool [B, 2]."""
         # [B, agents, lines, 3 cells] -> all cells of a line -> any line.
@@ -105,3 +112,38 @@ class TicTacToe(BatchedEnv):
                 f"tic_tac_toe: illegal action {cells[match]} in match {match}: "
                 f"the cell is {'taken' if 0 <= cells[match] < 9 else 'not one of 0..8'}"
             )
+
+
+@cache
+def _solve() -> tuple[SolvedPosition, ...]:
+    """Return each position in which a mistake is possible once, with the first moves found that lead to it."""
+    solved = []
+    # Positions after the same number of moves, (cells of the agent to move, of the other agent) -> moves.
+    front: dict[tuple[int, int], tuple[int, ...]] = {(0, 0): ()}
+    while front:
+        later: dict[tuple[int, int], tuple[int, ...]] = {}
+        for (mover, other), moves in front.items():
+            values = _minimax(mover, other)
+            if len(set(values.values())) > 1:
+                solved.append(SolvedPosition(moves, values))
+            for cell in values:
+                if not _is_won(mover | 1 << cell):
+                    later.setdefault((other, mover | 1 << cell), (*moves, cell))
+        front = later
+    return tuple(solved)
+
+
+@cache
+def _minimax(mover: int, other: int) -> Mapping[int, int]:
+    """Return the value of marking each empty cell for the agent to move: 1 win, 0 draw, -1 loss."""
+    empty = [cell for cell in range(9) if not (mover | other) >> cell & 1]
+    marked = {cell: mover | 1 << cell for cell in empty}
+    return {
+        # If the mark does not win, the best reply decides; without an empty cell left it is a draw.
+        cell: 1 if _is_won(cells) else -max(_minimax(other, cells).values(), default=0)
+        for cell, cells in marked.items()
+    }
+
+
+def _is_won(cells: int) -> bool:
+    return any(cells & line == line for line in _LINE_SETS)

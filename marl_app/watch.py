@@ -47,7 +47,8 @@ def main(directory: Path) -> None:
 
     summary: dict[str, Any] = dict.fromkeys(KEYS)
     checkpoint = latest_checkpoint(directory / "checkpoints")
-    summary |= {"anchors": {}, "exploitability": {}, "status": "killed", **_progress(directory)}
+    measured: dict[str, Any] = {"anchors": {}, "exploitability": {}, "value_preserving_moves": {}}
+    summary |= {**measured, "status": "killed", **_progress(directory)}
     summary["checkpoint"] = None if checkpoint is None else str(checkpoint.path)
     write_summary(directory / "summary.json", summary)
     if checkpoint is None:

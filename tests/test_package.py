@@ -105,7 +105,8 @@ def test_the_wheel_has_every_module_every_option_and_nothing_else(wheel):
     modules = {re.sub(r"^(marl_app/)+", "marl_app/", name) for name in modules}
     yaml = {f"marl_app/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "conf").rglob("*.yaml")}
     local = {name for name in yaml if name.startswith("marl_app/conf/local/")}
-    assert files(wheel) == modules | yaml - local | {"marl_app/py.typed"}
+    data = {"marl_app/py.typed", "marl_app/envs/connect_four_solved.txt"}
+    assert files(wheel) == modules | yaml - local | data
     assert "marl_app/envs/batched.py" in modules and "marl_app/conf/config.yaml" in yaml
 
 

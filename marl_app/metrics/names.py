@@ -196,6 +196,14 @@ METRICS = (
         "score or reward",
     ),
     Metric("evaluation/{anchor}/{mode}/high", "Upper end of that interval.", "score or reward"),
+    Metric(
+        "evaluation/value_preserving_moves",
+        "Share of the environment's solved positions in which the agent's greedy move keeps the best value.",
+        "share",
+    ),
+    Metric("evaluation/value_preserving_moves/low", "Lower end of its 95 % interval (Wilson).", "share"),
+    Metric("evaluation/value_preserving_moves/high", "Upper end of that interval.", "share"),
+    Metric("evaluation/value_preserving_moves/sampled", "Its expected value with sampled actions.", "share"),
     # Exact values in small games of two players.
     Metric(
         "exploitability/agent",

@@ -23,6 +23,9 @@ KEYS = {
     "anchors": "The last evaluation, `{name: {score, low, high, games}}`: mean score with its 95 % interval; for a "
     "team without opponents `{team: {agent_return, low, high, team_return, games}}`.",
     "exploitability": "The last exact exploitability, `{agent, meta_strategy}`; empty if it was not computed.",
+    "value_preserving_moves": "The last evaluation in solved positions, `{share, low, high, sampled, positions}`: the "
+    "share of them in which the agent's greedy move keeps the best value, its 95 % interval, and the expected share "
+    "with sampled actions; empty if it was not measured.",
     "snapshots": "Transfers of opponents since this process started: `bytes` and `count` by link, `requests`, `hits`, "
     "`seconds`, `waited`, `corrupt`, `bypassed`, `failed`, as in the metrics under `snapshots/`; `queued`; and "
     "`runner_private_bytes` and `slot_bytes` of the last iteration.",

@@ -59,6 +59,7 @@ class RunState:
     totals: of each learner. anchors: anchor -> the latest score of the main learner against it.
     exploitability: agent or meta_strategy -> value.
     readings: of the league over time, oldest first. league: `League.state_dict()`. rng: of the driver's Generator.
+    value_preserving_moves: share, low, high, sampled and positions; empty if it was not measured.
     """
 
     iteration: int
@@ -70,6 +71,7 @@ class RunState:
     readings: list[Reading]
     league: dict[str, Any]
     rng: Mapping[str, Any]
+    value_preserving_moves: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON types."""
@@ -93,6 +95,7 @@ class RunState:
             readings=[Reading(**reading) for reading in state.get("readings", [])],
             league=state["league"],
             rng=state["rng"],
+            value_preserving_moves=state.get("value_preserving_moves", {}),  # not in runs of 0.1.0
         )
 
     @property

@@ -35,6 +35,7 @@ from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
 from marl_app.evaluation.ranking import rank_players
 from marl_app.evaluation.results import CrossPlayResults
+from marl_app.evaluation.solved import value_preserving_moves
 from marl_app.evaluation.why import explain_pair
 from marl_app.league.matchmakers.matchmaker import Branch
 from marl_app.league.meta.meta import MetaStrategy
@@ -88,23 +89,30 @@ class Evaluate(Section):
         if is_team:
             return self._evaluate_teams(make_env, players, members.learners[0], config)
         results = results_of(players, members.learners[0])
+        solved: list[float | None] = [None] * len(players)
         try:
             with _interruptible():
                 self._play(make_env, players, results, config.seed)
+                solved = solved_shares(make_env, players, config.seed)
         except BaseException as error:  # report the matches that were played
             if results.played:
                 status = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-                self._report(config, players, results, status)
+                self._report(config, players, results, status, solved)
             raise
-        elo = self._report(config, players, results, FINISHED)
+        elo = self._report(config, players, results, FINISHED, solved)
         return elo.get(members.learners[0], max(elo.values()))
 
     def _report(
-        self, config: Config, players: Sequence[Contestant], results: CrossPlayResults, status: str
+        self,
+        config: Config,
+        players: Sequence[Contestant],
+        results: CrossPlayResults,
+        status: str,
+        solved: Sequence[float | None],
     ) -> dict[str, float]:
         """Write and print the report of the matches; return the Elo of each player."""
         ranking = rank_players(results, self.alpha_rank, config.seed)
-        report = CrossPlayReport(players, results, ranking, status)
+        report = CrossPlayReport(players, results, ranking, status, solved)
         directory = Path(config.output_dir)
         report.write(directory, {"run": config.run, "seed": config.seed, "greedy": self.greedy})
         report.print(directory)
@@ -181,6 +189,18 @@ def applicable_anchors(env: BatchedEnv, anchors: Sequence[str], *, quiet: bool =
         if reason and not quiet:
             print(f"without {anchor}: {reason}", flush=True)
     return [anchor for anchor, reason in reasons.items() if not reason]
+
+
+def solved_shares(make_env: MakeEnv, players: Sequence[Contestant], seed: int) -> list[float | None]:
+    """Return each player's share of value-preserving moves; None without solved positions, or if it plays one side."""
+    with closing(make_env(1)) as env:
+        offered = env.solved_positions() is not None
+    return [
+        value_preserving_moves(make_env, [contestant.player], np.random.default_rng(seed)).share
+        if offered and contestant.side is None
+        else None
+        for contestant in players
+    ]
 
 
 def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:

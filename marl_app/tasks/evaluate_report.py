@@ -24,10 +24,20 @@ SHOWN_PLAYERS = 12  # in the figure of the strongest cycle: those with the large
 
 
 class CrossPlayReport:
-    """The report of the matches of `players`; `status`: finished, interrupted or failed."""
+    """The report of the matches of `players`; `status`: finished, interrupted or failed.
 
-    def __init__(self, players: Sequence[Contestant], results: CrossPlayResults, ranking: Ranking, status: str) -> None:
-        self.players, self.results, self.ranking, self.status = players, results, ranking, status
+    solved: by player, the share of value-preserving moves in solved positions; None where it was not measured.
+    """
+
+    def __init__(
+        self,
+        players: Sequence[Contestant],
+        results: CrossPlayResults,
+        ranking: Ranking,
+        status: str,
+        solved: Sequence[float | None],
+    ) -> None:
+        self.players, self.results, self.ranking, self.status, self.solved = players, results, ranking, status, solved
 
     def print(self, directory: Path) -> None:
         """Print the table, the strongest player first, and the figures of the whole payoff."""
@@ -93,6 +103,7 @@ class CrossPlayReport:
                 "openskill_mu": skill.mu, "openskill_sigma": skill.sigma, "openskill_ordinal": skill.ordinal,
                 "nash": _none_if_nan(ranking.nash[index]), "alpha_rank": _none_if_nan(ranking.alpha_rank[index]),
                 "score": results.points[index].sum() / max(games[index], 1.0), "games": int(games[index]),
+                "value_preserving_moves": self.solved[index],
             }  # fmt: skip
 
     def _pairs(self) -> Iterator[dict[str, Any]]:

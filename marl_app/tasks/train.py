@@ -189,6 +189,7 @@ def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "elo": _elo(algorithm),
         "anchors": algorithm.anchors,
         "exploitability": algorithm.exploitability,
+        "value_preserving_moves": algorithm.value_preserving_moves,
         "snapshots": asdict(algorithm.traffic)
         | {
             "queued": count_queued(algorithm.store),
@@ -237,6 +238,8 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
         for name, score in summary["anchors"].items()
     ]
     strength += [f"exploitability of the {k.replace('_', '-')} {v:.3f}" for k, v in summary["exploitability"].items()]
+    if solved := summary["value_preserving_moves"]:
+        strength.append(f"value-preserving moves {solved['share']:.3f} [{solved['low']:.3f}, {solved['high']:.3f}]")
     saved = summary["checkpoint"]
     how = f"resume={directory}" if saved else "it has no checkpoint: start it again"
     return [

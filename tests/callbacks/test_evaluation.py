@@ -10,6 +10,7 @@ import pytest
 import ray
 
 from marl_app.callbacks.evaluation import EvaluateAnchors
+from marl_app.runs.state import RunState
 from tests.rllib.runs import running, train_until, watch_messages, watch_reports
 
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.timeout(200)]
@@ -34,16 +35,25 @@ def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
         algorithm.train()
         assert not callback._running  # an evaluation is due in every second iteration
         algorithm.train()
-        assert len(callback._running) == 4
-        train_until(algorithm, lambda: len(reported()) == 12)
+        assert len(callback._running) == 5
+        train_until(algorithm, lambda: len(reported()) == 16)
         expected = {
             f"evaluation/{anchor}/{mode}/{value}"
             for anchor in ("random", "mcts_2") for mode in ("sampled", "greedy") for value in ("score", "low", "high")
         }  # fmt: skip
-        assert reported() == expected
+        solved = "evaluation/value_preserving_moves"
+        assert reported() == expected | {solved, f"{solved}/low", f"{solved}/high", f"{solved}/sampled"}
         assert {name: score["games"] for name, score in algorithm.anchors.items()} == {"random": 10, "mcts_2": 10}
         assert all(0 <= score["low"] <= score["score"] <= score["high"] <= 1 for score in algorithm.anchors.values())
         assert any(message.startswith("against mcts_2: ") for message in messages)
+
+        # Tic-tac-toe has solved positions. A random player keeps the value in 0.40 of them.
+        assert any("3,191 solved positions" in message for message in messages)
+        kept = algorithm.value_preserving_moves
+        assert 0.3 < kept["low"] < kept["share"] < kept["high"] < 0.8 and kept["positions"] == 3191
+        assert 0.3 < kept["sampled"] < 0.8
+        saved = RunState.from_json(algorithm.run_state().to_json())  # as a checkpoint keeps it
+        assert saved.value_preserving_moves == kept
 
         # The evaluation process is killed in the middle of an evaluation, which is long enough for that.
         pid = ray.get(callback._evaluator.__ray_call__.remote(lambda self: os.getpid()))
@@ -56,7 +66,7 @@ def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
         messages = watch_messages(algorithm)
         train_until(algorithm, lambda: any(message.startswith("evaluation against") for message in messages))
         reports = watch_reports(algorithm)
-        train_until(algorithm, lambda: len(reported()) == 6)  # a new process plays the next evaluation
+        train_until(algorithm, lambda: len(reported()) == 10)  # a new process plays the next evaluation
         assert algorithm.iteration > iteration
         assert algorithm.report["health/failures"] > failures == 0
 

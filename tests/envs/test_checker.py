@@ -11,6 +11,7 @@ from marl_app.envs.checker import check_env, instantiate, main, read_config
 from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.matrix_game import MatrixGame
 from marl_app.envs.openspiel_adapter import OpenSpiel
+from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.tic_tac_toe import TicTacToe
 
 OPTIONS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "env").glob("*.yaml"))
@@ -279,6 +280,46 @@ def test_a_violation_is_reported_in_one_line(broken, message):
     with pytest.raises(AssertionError, match=message) as caught:
         check_env(broken, steps=80, max_steps=100)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("positions", "message"),
+    [
+        ([], r"solved_positions\(\) is empty"),
+        ([((0, 0), {1: 0, 2: 1})], r"solved position \(0, 0\): its move number 2 is not legal"),
+        ([((0, 3, 1, 4, 2), {5: 0, 6: 1})], r"\(0, 3, 1, 4, 2\): the match is over after 5 of its moves"),
+        ([((0, 1, 2, 3, 4, 5), {6: 1, 7: -1})], r"its values are of \[6, 7\], but \[6, 7, 8\] are legal"),
+        ([((0,), {cell: cell - 1 for cell in range(1, 9)})], r"solved position \(0,\): a value is not -1, 0 or 1"),
+        ([((0,), dict.fromkeys(range(1, 9), 0))], "no move is a mistake, all values are equal"),
+        ([((0,), {8: 1, 9: 0})], "a value is of an action outside the action space"),
+    ],
+)
+def test_wrong_solved_positions_are_reported(positions, message):
+    class Solved(TicTacToe):
+        def solved_positions(self):
+            return [SolvedPosition(*position) for position in positions]
+
+    with pytest.raises(AssertionError, match=message) as caught:
+        check_env(Solved, steps=10, max_steps=100)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("game", "message"),
+    [
+        (lambda n: MatrixGame(n, [[0, 1], [1, 0]]), "in a solved position exactly one agent must be to move"),
+        (lambda n: OpenSpiel(n, "leduc_poker"), "an environment with solved positions drew random numbers"),
+        (lambda n: instantiate(read_config("two_step", []), n), "solved positions are of two sides, .* has 1"),
+    ],
+)
+def test_games_that_cannot_have_solved_positions(game, message):
+    def with_positions(num_matches):
+        env = game(num_matches)
+        env.solved_positions = lambda: [SolvedPosition((), {0: 0, 1: 1})]
+        return env
+
+    with pytest.raises(AssertionError, match=message):
+        check_env(with_positions, steps=40)
 
 
 def test_a_mask_must_allow_a_value_in_every_part_of_a_multidiscrete_action():

@@ -28,6 +28,8 @@ def test_metrics_of_one_prefix_are_consecutive():
         "league/win_rate/oldest",
         "evaluation/mcts_100/greedy/score",
         "evaluation/random/sampled/low",
+        "evaluation/value_preserving_moves",
+        "evaluation/value_preserving_moves/high",
         "circle/psro/strength/nash",
         "circle/latest/distinct",
         "circle/diversity/nash",

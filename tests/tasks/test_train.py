@@ -67,6 +67,22 @@ def test_a_run_ends_at_its_first_limit_and_prints_a_summary(tmp_path, capsys):
     assert "finished after" in printed and f"load_agent({str(tmp_path)!r})" in printed and "froze main@0000" in printed
 
 
+@pytest.mark.parametrize("experiment", ["league", "pool_per_side"])
+def test_the_curve_and_the_summary_have_the_value_preserving_moves(tmp_path, experiment, capsys):
+    overrides = [f"+experiment={experiment}", *SMALL[1:], "callbacks=[league,evaluation,metrics]", "stop.iterations=2"]
+    overrides += ["evaluation.anchors=[random]", "evaluation.games=2", "evaluation.every_iterations=null"]
+    train(load([*overrides, "env=connect_four"], output_dir=str(tmp_path)))
+    kept = summary(tmp_path)["value_preserving_moves"]
+    assert list(kept) == ["share", "low", "high", "sampled", "positions"] and kept["positions"] == 500
+    assert 0.15 < kept["low"] < kept["share"] < kept["high"] < 0.65  # a network that has hardly learned; random is 0.35
+    events = EventAccumulator(str(tmp_path / "tb"))
+    events.Reload()
+    for key, fact in (("", "share"), ("/low", "low"), ("/high", "high"), ("/sampled", "sampled")):
+        [point] = events.Scalars(f"evaluation/value_preserving_moves{key}")
+        assert point.value == pytest.approx(kept[fact])
+    assert f"value-preserving moves {kept['share']:.3f} [" in capsys.readouterr().out
+
+
 def test_a_directory_that_holds_a_run_is_not_reused(tmp_path):
     run(tmp_path, "env=rock_paper_scissors", "stop.iterations=1")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}

@@ -49,7 +49,8 @@ class MatchAlgorithm(Algorithm):
 
     spec, store: of the run. league: the control plane, one value in this process. rng: the source of all randomness
     in this process. weights, snapshots: of the learners, and of the pool.
-    counters, totals, turns, anchors, exploitability, readings: see `RunState`, which a checkpoint keeps.
+    counters, totals, turns, anchors, exploitability, value_preserving_moves, readings: see `RunState`, which a
+    checkpoint keeps.
     stats, report: figures of the last iteration, as sums and under the names of `metrics/names.py`.
     While `mid_iteration` is True counters, league and the learners' weights are of different iterations.
     """
@@ -72,6 +73,7 @@ class MatchAlgorithm(Algorithm):
         self.turns = Turns(self.spec.learner_shares, settings.league.turn)
         self.anchors: dict[str, dict[str, float]] = {}
         self.exploitability: dict[str, float] = {}
+        self.value_preserving_moves: dict[str, float] = {}
         self.readings: list[Reading] = []
         # Figures of the last iteration, and totals since this process started.
         self.stats = IterationStats()
@@ -210,6 +212,8 @@ class MatchAlgorithm(Algorithm):
         self.anchors |= result.anchors
         if result.exploitability is not None:
             self.exploitability = dict(result.exploitability)
+        if result.value_preserving_moves is not None:
+            self.value_preserving_moves = dict(result.value_preserving_moves)
         if result.reading is not None:
             self.readings = [*self.readings, result.reading][-result.keep_readings :]
         if result.checkpoint is not None:
@@ -259,6 +263,7 @@ class MatchAlgorithm(Algorithm):
             readings=self.readings,
             league=self.league.state_dict(),
             rng=self.rng.bit_generator.state,
+            value_preserving_moves=self.value_preserving_moves,
         )
 
     def load_run_state(self, state: RunState) -> None:
@@ -269,6 +274,7 @@ class MatchAlgorithm(Algorithm):
         self.totals.update({name: trainee for name, trainee in state.totals.items() if name in self.totals})
         self.turns = Turns.from_state(self.spec.learner_shares, self.spec.settings.league.turn, state.turns)
         self.anchors, self.exploitability = dict(state.anchors), dict(state.exploitability)
+        self.value_preserving_moves = dict(state.value_preserving_moves)
         self.readings = list(state.readings)
         self.league.load_state_dict(state.league)
         self.league.invite(self.spec.guests)

@@ -23,6 +23,7 @@ class CallbackResult:
     messages: lines for the user. failures: counted in `health/failures`.
     anchors: anchor -> the agent's newest score against it, kept in the run's state.
     exploitability: replaces what was known of it in the run's state; None = no change.
+    value_preserving_moves: likewise, in solved positions.
     reading: of the league, for the alarms; kept in the run's state, the newest `keep_readings`.
     checkpoint: the newest checkpoint of the run.
     """
@@ -33,6 +34,7 @@ class CallbackResult:
     failures: int = 0
     anchors: Mapping[str, dict[str, float]] = field(default_factory=dict)
     exploitability: Mapping[str, float] | None = None
+    value_preserving_moves: Mapping[str, float] | None = None
     reading: Reading | None = None
     keep_readings: int = 0
     checkpoint: Path | None = None
