@@ -65,6 +65,11 @@ METRICS = (
         "Mean KL divergence from the reference policy of algorithm.magnet, in the last minibatch.",
         "nat",
     ),
+    Metric(
+        "learner/uniform_kl",
+        "Mean KL divergence of the trained policy from the uniform one over the legal actions (uniform_kl_coeff).",
+        "nat",
+    ),
     Metric("learner/magnet_age", "Updates since the reference of magnet=snapshot was renewed.", "updates"),
     Metric("learner/grad_norm", "Global norm of the gradient before clipping.", "1"),
     Metric("learner/learning_rate", "Learning rate of the optimizer.", "1"),

@@ -16,7 +16,7 @@ from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.recurrent import Recurrent
 from marl_app.players.networks import Network
 from marl_app.rllib.ppo.algorithm import value_at
-from marl_app.rllib.ppo.magnet import REFERENCE, NetworkMagnet, UniformMagnet, frozen, magnet_kl
+from marl_app.rllib.ppo.magnet import REFERENCE, NetworkMagnet, UniformMagnet, frozen, policy_kl, uniform_inputs
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
@@ -59,8 +59,8 @@ def test_the_kl_of_categorical_actions_by_hand():
     policy = torch.tensor([[np.log(3.0), 0.0, ILLEGAL]], dtype=torch.float32)
     uniform = torch.tensor([[0.0, 0.0, ILLEGAL]])
     expected = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
-    assert float(magnet_kl(module, policy, uniform)) == pytest.approx(expected, abs=1e-6)
-    assert float(magnet_kl(module, policy, policy)) == 0
+    assert float(policy_kl(module, policy, uniform)) == pytest.approx(expected, abs=1e-6)
+    assert float(policy_kl(module, policy, policy)) == 0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_kl_in_three_action_spaces(action):
     module, reference = build(action), build(action, seed=5)
     batch = rows(module)
     inputs, others = inputs_of(module, batch), inputs_of(reference, batch)
-    found = magnet_kl(module, inputs, others).numpy()
+    found = policy_kl(module, inputs, others).numpy()
     if isinstance(action, spaces.Box):
         # Of normals: log(s2 / s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2, summed over dimensions.
         (m1, l1), (m2, l2) = (np.split(each.numpy(), 2, axis=1) for each in (inputs, others))
@@ -95,7 +95,7 @@ def test_the_uniform_reference_is_uniform_over_legal_actions(action):
     entropy = module.get_train_action_dist_cls().from_logits(inputs).entropy()
     sizes = [int(action.n)] if isinstance(action, spaces.Discrete) else action.nvec.tolist()
     legal = sum(part.sum(1).float().log() for part in batch[ACTION_MASK].split(sizes, 1))
-    torch.testing.assert_close(magnet_kl(module, inputs, reference), legal - entropy, **PRECISE)
+    torch.testing.assert_close(policy_kl(module, inputs, reference), legal - entropy, **PRECISE)
 
 
 def test_the_uniform_reference_of_continuous_actions_is_a_standard_normal():
@@ -110,7 +110,7 @@ def test_a_copy_with_a_memory_is_at_no_distance(cell):
     batch |= {LENGTHS: torch.tensor([4, 3, 2]), MEMORY: torch.randn(3, module.memory_size)}
     magnet = NetworkMagnet(rate=0.5)
     inputs = inputs_of(module, batch)
-    assert magnet_kl(module, inputs, magnet.inputs("main", module, batch)).abs().max() < 1e-6
+    assert policy_kl(module, inputs, magnet.inputs("main", module, batch)).abs().max() < 1e-6
     # A reference with a memory of another size begins each sequence with zeros.
     other = build(spaces.Discrete(4), Recurrent(cell=cell, hidden=[8], memory=3, precision="float32"))
     magnet.modules["main"] = frozen(other)
@@ -165,10 +165,37 @@ def test_the_loss_has_the_weighted_mean(played):
     assert scheduled[0] == pytest.approx(plain[0] + 0.5 * uniform[1], rel=1e-5)
 
 
+def test_the_other_direction_keeps_rare_actions_possible(played):
+    """KL(uniform || policy) by hand; its gradient lifts an action of probability 1e-4, that of the entropy does not."""
+    module = build(spaces.Discrete(3))
+    policy = torch.tensor([[np.log(9999.0), 0.0, ILLEGAL]], dtype=torch.float32, requires_grad=True)
+    uniform = uniform_inputs(module, {"obs": torch.zeros(1, 3), ACTION_MASK: torch.tensor([[True, True, False]])})
+    kl = policy_kl(module, uniform, policy).sum()
+    # 1/2 log(1/2 / 0.9999) + 1/2 log(1/2 / 0.0001)
+    assert float(kl.detach()) == pytest.approx(0.5 * np.log(0.5 / 0.9999) + 0.5 * np.log(0.5 / 0.0001), rel=1e-4)
+    (pull,) = torch.autograd.grad(kl, policy)
+    assert pull.tolist()[0] == pytest.approx([0.4999, -0.4999, 0.0], abs=1e-4)  # policy - uniform
+    (entropy_pull,) = torch.autograd.grad(policy_kl(module, policy, uniform).sum(), policy)
+    assert np.abs(entropy_pull.tolist()).max() < 0.001
+
+
+def test_the_loss_has_the_weighted_divergence_from_uniform(played):
+    losses = {}
+    for weight in (0.0, 0.3):
+        learner = make_group(played, uniform_kl_coeff=weight)._learner
+        columns, module = columns_as_tensors(played[2]), learner.module["main"]
+        config = learner.config.get_config_for_module("main")
+        fwd_out = module.forward_train(columns)
+        loss = learner.compute_loss_for_module(module_id="main", config=config, batch=columns, fwd_out=fwd_out)
+        losses[weight] = float(loss.detach()), float(learner._terms.get("uniform_kl", 0))
+    assert losses[0.0][1] == 0 < 0.01 < losses[0.3][1]
+    assert losses[0.3][0] == pytest.approx(losses[0.0][0] + 0.3 * losses[0.3][1], rel=1e-5)
+
+
 def test_the_weight_follows_its_schedule(played):
     group = make_group(played, magnet="uniform", magnet_coeff=[[0, 0.5], [240, 0.1]])
     update(group, played[2])  # after 120 env steps
-    assert float(group._learner._magnet_coeff.get_current_value()) == pytest.approx(0.3)
+    assert float(group._learner._weights["magnet_coeff"].get_current_value()) == pytest.approx(0.3)
 
 
 def test_a_strong_magnet_holds_the_policy_at_its_reference(played):

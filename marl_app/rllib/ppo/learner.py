@@ -37,7 +37,7 @@ from torch.nn.functional import huber_loss, log_softmax
 from marl_app.league.players import MAIN_AGENT
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.rllib.gradients import clip_and_step
-from marl_app.rllib.ppo.magnet import REFERENCE, magnet_kl, make_magnet
+from marl_app.rllib.ppo.magnet import REFERENCE, make_magnet, policy_kl, uniform_inputs
 from marl_app.rllib.seeding import seed_learner
 
 
@@ -56,9 +56,10 @@ class MinibatchPPOLearner(PPOTorchLearner):
         super().build()
         settings = self.config.settings
         self.magnet = make_magnet(settings)
-        self._magnet_coeff = Scheduler(
-            fixed_value_or_schedule=settings.magnet_coeff, framework="torch", device=self._device
-        )
+        self._weights = {  # of the KL terms in the loss
+            name: Scheduler(fixed_value_or_schedule=getattr(settings, name), framework="torch", device=self._device)
+            for name in ("magnet_coeff", "uniform_kl_coeff")
+        }
 
     def _is_regularized(self, module_id: str) -> bool:
         """Return whether the magnet holds a network: those of main agents. Exploiters are to find best responses."""
@@ -162,9 +163,14 @@ class MinibatchPPOLearner(PPOTorchLearner):
             loss = loss + self.curr_kl_coeffs_per_module[module_id] * kl
             terms[LEARNER_RESULTS_KL_KEY] = kl
         if REFERENCE in batch:
-            distance = magnet_kl(module, inputs, batch[REFERENCE]).mean()
-            loss = loss + self._magnet_coeff.get_current_value() * distance
+            distance = policy_kl(module, inputs, batch[REFERENCE]).mean()
+            loss = loss + self._weights["magnet_coeff"].get_current_value() * distance
             terms["magnet_kl"] = distance
+        if config.settings.uniform_kl_coeff != 0:
+            # The other direction than that of the entropy bonus, whose gradient vanishes with an action's probability.
+            distance = policy_kl(module, uniform_inputs(module, batch), inputs).mean()
+            loss = loss + self._weights["uniform_kl_coeff"].get_current_value() * distance
+            terms["uniform_kl"] = distance
         self._terms = {name: term.detach() for name, term in {**terms, "total_loss": loss}.items()}
         self._terms |= {"values": values.detach(), "targets": targets}
         return loss
@@ -195,7 +201,8 @@ class MinibatchPPOLearner(PPOTorchLearner):
             terms = dict(zip(terms, means, strict=True))
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
         self.module[module_id].learn_statistics(columns)
-        self._magnet_coeff.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+        for weight in self._weights.values():
+            weight.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         if self.magnet is not None and self._is_regularized(module_id):
             self.magnet.after_update(module_id, self.module[module_id])
         super().after_gradient_based_update(timesteps=timesteps)
@@ -219,7 +226,8 @@ class MinibatchPPOLearner(PPOTorchLearner):
 
     def load_extra_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any], env_steps: int) -> None:
         """Restore what `extra_state` returned, and the schedules of weights in the loss at this env step."""
-        self._magnet_coeff.update(timestep=env_steps)
+        for weight in self._weights.values():
+            weight.update(timestep=env_steps)
         for id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is not a dict
             self.entropy_coeff_schedulers_per_module[id].update(timestep=env_steps)
         for id, value in plain["kl_coeffs"].items():

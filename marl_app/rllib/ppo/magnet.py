@@ -56,17 +56,25 @@ class Magnet(Protocol):
         """Take over what `arrays` returned, for the trained networks `modules` by id."""
 
 
+def uniform_inputs(module: ActorCritic, columns: Mapping[str, Tensor]) -> Tensor:
+    """Return the distribution inputs [R, n] of the uniform policy over the legal actions of rows.
+
+    Of Box actions those of a standard normal, in units of the network's output.
+    """
+    observations = columns[Columns.OBS]
+    zeros = torch.zeros(len(observations), module.policy_head.linear.out_features, device=observations.device)
+    mask = columns.get(ACTION_MASK)
+    if hasattr(module, "log_std"):  # means and log standard deviations
+        return torch.cat([zeros, zeros], dim=1)
+    return zeros if mask is None else module.dist_inputs(zeros, mask)
+
+
 class UniformMagnet:
-    """The uniform policy over legal actions; of Box actions a standard normal, in units of the network's output."""
+    """The uniform policy over legal actions, see `uniform_inputs`."""
 
     def inputs(self, module_id: str, module: ActorCritic, columns: Mapping[str, Tensor]) -> Tensor:
-        """Return zeros, and the logit of illegal actions where the mask says so."""
-        observations = columns[Columns.OBS]
-        zeros = torch.zeros(len(observations), module.policy_head.linear.out_features, device=observations.device)
-        mask = columns.get(ACTION_MASK)
-        if hasattr(module, "log_std"):  # means and log standard deviations
-            return torch.cat([zeros, zeros], dim=1)
-        return zeros if mask is None else module.dist_inputs(zeros, mask)
+        """Return the inputs of the uniform policy."""
+        return uniform_inputs(module, columns)
 
     def after_update(self, module_id: str, module: ActorCritic) -> None:
         """Do nothing: the reference is always the same."""
@@ -156,7 +164,7 @@ def make_magnet(settings: Any) -> Magnet | None:
     return NetworkMagnet(settings.magnet_rate if settings.magnet == EMA else None)
 
 
-def magnet_kl(module: ActorCritic, inputs: Tensor, reference: Tensor) -> Tensor:
+def policy_kl(module: ActorCritic, inputs: Tensor, reference: Tensor) -> Tensor:
     """Return KL(policy || reference) of each row [R], given the inputs [R, n] of both distributions."""
     if module.action_dist_cls.__name__ != "TorchCategorical":
         dist = module.get_train_action_dist_cls()

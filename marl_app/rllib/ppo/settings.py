@@ -27,6 +27,11 @@ class PPOSettings(AlgorithmSettings):
         "last.",
         at_least=0,
     )
+    uniform_kl_coeff: Any = key(
+        "Weight of KL(uniform || policy) over the legal actions, which keeps the probability of every action above "
+        "about weight / (number of actions * |advantage|); or a schedule as of entropy_coeff.",
+        at_least=0,
+    )
     use_kl_loss: bool = key("Whether the KL divergence to the old policy is a term of the loss.")
     kl_coeff: float = key("Initial weight of the KL term, which adapts; used only with use_kl_loss.", at_least=0)
     kl_target: float = key("KL divergence toward which the weight adapts; used only with use_kl_loss.", above=0)
@@ -70,7 +75,7 @@ class PPOSettings(AlgorithmSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("entropy_coeff", "magnet_coeff", "magnet_updates"):
+        for name in ("entropy_coeff", "uniform_kl_coeff", "magnet_coeff", "magnet_updates"):
             value = getattr(self, name)
             if isinstance(value, list):
                 check_schedule(f"algorithm.{name}", value, "values >= 0")

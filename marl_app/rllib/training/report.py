@@ -26,6 +26,7 @@ LEARNER_KEYS = {
     "approx_kl": "mean_kl",
     "grad_norm": "grad_norm",
     "magnet_kl": "magnet_kl",
+    "uniform_kl": "uniform_kl",
     "default_optimizer_learning_rate": "learning_rate",
     "explained_variance": "explained_variance",
     "td_error": "td_error",
