@@ -78,7 +78,7 @@ class Matches:
 
     def __call__(self, first: int, second: int, number: int) -> Batch:
         """Play batch `number` of the pair: one run of the environment per side and half."""
-        seats, scores = [], []
+        seats, scores, halves = [], [], []
         # (player on the single side, player on all others), as far as both can play there
         ways = [way for way in ((first, second), (second, first)) if self._fits(*way)]
         # With two sides the swap already puts both players on side 0.
@@ -93,7 +93,8 @@ class Matches:
                 pair = (self._players[alone], self._players[others])
                 scores.append(play_matches(self._env, pair, place, rng, greedy=self._greedy))
                 seats.append(np.where(place == 0, alone, others))
-        return Batch(np.concatenate(seats), np.concatenate(scores))
+                halves.append(np.full(len(place), half if len(ways) > 1 else 0))  # 0: these seeds are not shared
+        return Batch(np.concatenate(seats), np.concatenate(scores), np.concatenate(halves))
 
     def _fits(self, first: int, second: int) -> bool:
         """Return whether the first player can play side 0 and the second side 1."""

@@ -9,6 +9,9 @@ the doubt that one more batch of the pair is expected to remove:
 - The meta-strategy. Doubt: the summed variance of each player's gain against the Nash mixture p of the payoff, in which
   the variance of the mean score between i and j has the weight p_i^2 + p_j^2.
 
+Every second batch goes to the pair whose own mean score is the least certain: certified ranks (`certified.py`) assume
+no model, so they need matches of all pairs, also of those whose results the ratings predict.
+
 The ratings (Bradley and Terry) have a covariance matrix; more games of one pair change it by a rank-one update, which
 affects all players. The choice is greedy, one batch at a time, and takes the current estimates as true.
 """
@@ -33,9 +36,11 @@ def next_pair(results: CrossPlayResults, batch: int) -> tuple[int, int]:
     first, second = np.triu_indices(len(results.players), 1)
     can_meet = results.can_meet[first, second]
     unplayed = np.flatnonzero(can_meet & (results.games[first, second] == 0))
-    best = (
-        int(unplayed[0]) if len(unplayed) else int(np.where(can_meet, doubt_removed(results, batch), -np.inf).argmax())
-    )
+    if len(unplayed):
+        best = int(unplayed[0])
+    else:
+        value = error_removed(results, batch) if len(results.batches) % 2 else doubt_removed(results, batch)
+        best = int(np.where(can_meet, value, -np.inf).argmax())
     return int(first[best]), int(second[best])
 
 
@@ -49,6 +54,18 @@ def doubt_removed(results: CrossPlayResults, batch: int) -> Float64s:
         if doubt > 0:
             total += removed / doubt
     return total
+
+
+def error_removed(results: CrossPlayResults, batch: int) -> Float64s:
+    """Return by how much a batch of each pair is expected to reduce the standard error of its mean score.
+
+    float64 [n (n - 1) / 2], in the order of `np.triu_indices(n, 1)`.
+    """
+    first, second = np.triu_indices(len(results.players), 1)
+    counted = results.games[first, second] + 2 * PRIOR
+    score = (results.points[first, second] + PRIOR) / counted
+    removed: Float64s = np.sqrt(score * (1 - score)) * (counted**-0.5 - (counted + batch) ** -0.5)
+    return removed
 
 
 def ranking_doubt(ratings: Float64s, errors: Float64s) -> float:

@@ -3,8 +3,8 @@
 - Elo: Bradley and Terry's model fitted to all matches, with 95 % intervals from the curvature of the likelihood; one
   player has Elo 0. If that player is a fixed anchor, ratings are comparable across runs and days.
 - OpenSkill, see `skill.py`.
-- The mass of each player in the Nash equilibrium of the payoff and in alpha-rank. Anchors are left out: a strong one
-  would get all the mass.
+- The mass of each player in a Nash equilibrium of the payoff (see `lottery.py`) and in alpha-rank. Anchors are left
+  out: a strong one would get all the mass.
 - The cyclic share of the payoff (see `league/cycles.py`). Noise alone makes it positive, so it is reported next to the
   share of a ladder: the 95th percentile over simulated tables with the fitted ratings and the same numbers of games.
 """
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marl_app.evaluation.lottery import MaximalLottery
 from marl_app.evaluation.next_pair import ranking_doubt
 from marl_app.evaluation.results import CrossPlayResults
 from marl_app.evaluation.skill import Skill, openskill
 from marl_app.league import cycles
 from marl_app.league.meta.meta import MetaStrategy
-from marl_app.league.meta.nash import Nash
 from marl_app.league.payoff import Float64s
 from marl_app.league.ratings import bradley_terry, covariance
 
@@ -68,7 +68,7 @@ def rank_players(results: CrossPlayResults, alpha_rank: MetaStrategy, seed: int)
         low=elo - half,
         high=elo + half,
         skills=openskill(results.batches, len(results.players), zero, rng),
-        nash=results.mixture(Nash()),
+        nash=results.mixture(MaximalLottery()),
         alpha_rank=results.mixture(alpha_rank),
         cyclic_share=parts.cyclic_share,
         ladder_cyclic_share=ladder_cyclic_share(elo, results.games, rng),

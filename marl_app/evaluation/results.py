@@ -17,11 +17,29 @@ class Batch:
     """M matches of a pair of players.
 
     seats: int64 [M, sides], the index of the player on each side. scores: float32 [M, sides] in [0, 1].
+    half: int64 [M], 0 or 1. Matches of one half have independent random numbers; the two halves may share theirs. None:
+        all matches are independent.
     In each match one player plays a single side and the other player all other sides; both roles are equally frequent.
     """
 
     seats: Ints
     scores: Float32s
+    half: Ints | None = None
+
+    def scores_of(self, first: int) -> Float64s:
+        """Return the scores of player `first`, float64 [M]; NaN for matches in which the single side took no part.
+
+        With more than two sides only the score of the single side counts.
+        """
+        is_first = self.seats == first  # [M, sides] bool
+        # [M] the single side: the side of `first` if it plays only one, else the only side of the other player. With
+        # two sides it is always the side of `first`.
+        alone = np.where(is_first.sum(axis=1) == 1, is_first.argmax(axis=1), (~is_first).argmax(axis=1))
+        rows = np.arange(len(alone))
+        score = self.scores[rows, alone].astype(np.float64)
+        # Where the other player plays the single side, `first` gets 1 - its score.
+        scores: Float64s = np.where(is_first[rows, alone], score, 1.0 - score)
+        return scores
 
 
 class CrossPlayResults:
@@ -51,20 +69,9 @@ class CrossPlayResults:
         self.batches: list[Batch] = []
 
     def add_batch(self, first: int, second: int, batch: Batch) -> None:
-        """Add a batch of matches between two players.
-
-        With more than two sides only the score of the single side counts.
-        """
-        is_first = batch.seats == first  # [M, sides] bool
-        # [M] the single side: the side of `first` if it plays only one, else the only side of `second`. With two sides
-        # it is always the side of `first`.
-        alone = np.where(is_first.sum(axis=1) == 1, is_first.argmax(axis=1), (~is_first).argmax(axis=1))
-        rows = np.arange(len(alone))
-        score = batch.scores[rows, alone].astype(np.float64)
-        counted = ~np.isnan(score)  # the single side took part
-        # Where `second` plays the single side, `first` gets 1 - its score.
-        points = float(np.where(batch.seats[rows, alone] == first, score, 1.0 - score)[counted].sum())
-        games = int(counted.sum())
+        """Add a batch of matches between two players."""
+        scores = batch.scores_of(first)
+        points, games = float(np.nansum(scores)), int((~np.isnan(scores)).sum())
         self.points[first, second] += points
         self.points[second, first] += games - points
         self.games[first, second] += games

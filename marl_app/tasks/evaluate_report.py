@@ -12,12 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from marl_app.durable import replacing
+from marl_app.evaluation.certified import certify
 from marl_app.evaluation.contestants import ANCHOR, Contestant
 from marl_app.evaluation.ranking import Ranking
 from marl_app.evaluation.results import CrossPlayResults
 from marl_app.metrics.figures import Pixels, curves_figure, payoff_heat_map, ratings_figure, write_png
 from marl_app.metrics.json import to_json
 from marl_app.metrics.tensorboard import TensorBoard
+from marl_app.tasks.certified_report import (
+    MIXTURES,
+    certified_columns,
+    certified_content,
+    certified_lines,
+    rank_text,
+)
 
 WRITTEN_CYCLES = 3  # in cross_play.json, the strongest first
 SHOWN_PLAYERS = 12  # in the figure of the strongest cycle: those with the largest part in it
@@ -38,12 +46,14 @@ class CrossPlayReport:
         solved: Sequence[float | None],
     ) -> None:
         self.players, self.results, self.ranking, self.status, self.solved = players, results, ranking, status, solved
+        self.certified = certify(results)
 
     def print(self, directory: Path) -> None:
         """Print the table, the strongest player first, and the figures of the whole payoff."""
         ranking, zero = self.ranking, self.players[self.results.zero]
         table = Table(
-            "player", "Elo", "95 % interval", "OpenSkill", "sigma", "ordinal", "Nash", "alpha-rank", "score", "games",
+            "player", "Elo", "95 % interval", "OpenSkill", "ordinal", "Nash", "alpha-rank", "score", "games",
+            "rank", "lottery rank",
             title=f"Cross-play, {self.status} after {self.results.played:,} matches (Elo of {zero.name} = 0)",
         )  # fmt: skip
         for column in table.columns[1:]:
@@ -51,9 +61,9 @@ class CrossPlayReport:
         for row in sorted(self._rows(), key=lambda row: -row["elo"]):
             table.add_row(
                 row["player"], f"{row['elo']:.0f}", f"{row['elo_low']:.0f} to {row['elo_high']:.0f}",
-                *(f"{row[name]:.1f}" for name in ("openskill_mu", "openskill_sigma", "openskill_ordinal")),
+                *(f"{row[name]:.1f}" for name in ("openskill_mu", "openskill_ordinal")),
                 *("-" if row[name] is None else f"{row[name]:.3f}" for name in ("nash", "alpha_rank", "score")),
-                f"{row['games']:,}",
+                f"{row['games']:,}", *(rank_text(row, mixture) for mixture in MIXTURES),
             )  # fmt: skip
         console = Console(highlight=False)
         (console if console.is_terminal else Console(highlight=False, width=120)).print(table)
@@ -64,6 +74,8 @@ class CrossPlayReport:
             f"cyclic share of the payoff: {ranking.cyclic_share:.3f} (by chance alone: up to "
             f"{ranking.ladder_cyclic_share:.3f})    mean score by side: {sides}"
         )
+        for line in certified_lines(self.results.players, self.certified):
+            print(line)
         files = "cross_play.json, payoff.csv, ratings.csv, payoff.png, ratings.png, tb/"
         print(f"evaluation: {directory}  ({files})", flush=True)
 
@@ -74,6 +86,7 @@ class CrossPlayReport:
             "zero": self.players[self.results.zero].name, "cyclic_share": self.ranking.cyclic_share,
             "ladder_cyclic_share": self.ranking.ladder_cyclic_share, "ranking_doubt": self.ranking.ranking_doubt,
             "side_scores": self.results.side_scores, "players": list(self._rows()), "pairs": list(self._pairs()),
+            "certified": certified_content(self.results.players, self.certified),
             "cycles": [
                 {"share": share, "coordinates": dict(zip(self.results.players, at.tolist(), strict=True))}
                 for share, at in self.ranking.planes[:WRITTEN_CYCLES]
@@ -104,6 +117,7 @@ class CrossPlayReport:
                 "nash": _none_if_nan(ranking.nash[index]), "alpha_rank": _none_if_nan(ranking.alpha_rank[index]),
                 "score": results.points[index].sum() / max(games[index], 1.0), "games": int(games[index]),
                 "value_preserving_moves": self.solved[index],
+                **certified_columns(self.certified, index),
             }  # fmt: skip
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
@@ -115,6 +129,7 @@ class CrossPlayReport:
             yield {
                 "row": names[row], "column": names[column], "score": rates[row, column], "low": low, "high": high,
                 "games": int(games[row, column]),
+                "certified_low": self.certified.low[row, column], "certified_high": self.certified.high[row, column],
             }  # fmt: skip
 
     def _pictures(self) -> Iterator[tuple[str, Pixels]]:

@@ -9,7 +9,7 @@ from marl_app.envs.pettingzoo_adapter import PettingZoo
 from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.envs.two_step import TwoStep
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
-from marl_app.evaluation.next_pair import doubt_removed, next_pair
+from marl_app.evaluation.next_pair import doubt_removed, error_removed, next_pair
 from marl_app.evaluation.results import Batch, CrossPlayResults
 from marl_app.league.meta.nash import Nash
 from marl_app.players.anchors import Mcts
@@ -80,10 +80,20 @@ def test_both_players_play_every_side_and_both_roles():
     env = OpenSpiel(1, "kuhn_poker(players=3)")
     assert (seatings(2), seatings(3)) == (2, 6)
     play = Matches(lambda n: OpenSpiel(n, "kuhn_poker(players=3)"), [RandomPolicy(env)] * 2, 12, 0, greedy=False)
-    seats = play(0, 1, 0).seats
+    played = play(0, 1, 0)
+    seats = played.seats
+    assert played.half.tolist() == [0, 0, 1, 1] * 3  # per side, with common seeds
     # Each player has each of the three sides as its single side in two matches.
     alone = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert sorted(map(tuple, seats.tolist())) == sorted(tuple(row) for row in alone for _ in range(2))
+
+
+def test_halves_share_seeds_only_if_both_players_can_swap_sides():
+    players = [RandomPolicy(TicTacToe(1)), RandomPolicy(TicTacToe(1))]
+    for sides, halves in (([None, None], [0, 0, 1, 1]), ([0, 1], [0] * 4), ([None, 1], [0] * 4)):
+        play = Matches(TicTacToe, players, 4, 0, greedy=False, sides=sides)
+        assert play(0, 1, 0).half.tolist() == halves
+        play.close()
 
 
 def test_teams_of_two_on_three_sides():
@@ -124,11 +134,22 @@ def test_every_pair_plays_and_the_budget_is_kept():
 
 def test_the_budget_goes_to_the_uncertain_pair():
     # b and c are nearly equal, and all others are 600 Elo away: only the order of b and c is in doubt, and then the
-    # distances of the others, about which matches between a and d are the least informative.
+    # distances of the others, about which matches between a and d are the least informative. Every second batch goes to
+    # the pair whose mean score is the least certain, so each pair gets a share.
     results = CrossPlayResults(list("abcd"))
     list(cross_play(results, random_results(expected([0, 600, 630, 1230])), 16, 40 * 16))
     assert results.games[1, 2] == results.games.max() > 1.5 * results.played / 6
-    assert results.games[0, 3] == results.games[~np.eye(4, dtype=bool)].min() < 0.5 * results.played / 6
+    assert results.games[0, 3] == results.games[~np.eye(4, dtype=bool)].min() < 0.7 * results.played / 6
+
+
+def test_every_second_batch_goes_to_the_least_certain_mean_score():
+    # Certified ranks assume no ratings: pairs of known order need matches too. Pair (0, 2) has the fewest matches, but
+    # the ratings predict its result; pair (1, 2) has as few, and is certain: one player wins all.
+    games = np.array([[0, 100, 20], [100, 0, 20], [20, 20, 0.0]])
+    results = table(np.array([[0, 50, 10], [50, 0, 20], [10, 0, 0.0]]), games)
+    results.batches = [batch([[0, 1]], [[1, 0]])]
+    assert next_pair(results, 16) == (0, 2)
+    assert error_removed(results, 16).argmin() == 0
 
 
 def test_the_level_above_zero_is_in_doubt_too():

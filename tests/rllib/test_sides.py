@@ -91,6 +91,9 @@ def test_cross_play_pairs_players_of_different_sides(run, tmp_path):
     masses = {player["player"]: player["nash"] for player in found["players"]}
     for lineage in ("main", "main_1"):  # one mixture per side
         assert sum(mass for name, mass in masses.items() if name.partition("@")[0] == lineage) == pytest.approx(1)
+        # Players are ranked among those of their side.
+        of_side = [player for player in found["players"] if player["player"].partition("@")[0] == lineage]
+        assert all(1 <= one["uniform_rank_best"] <= one["uniform_rank_worst"] <= len(of_side) for one in of_side)
 
 
 @pytest.mark.timeout(300)

@@ -57,6 +57,39 @@ def test_rock_paper_scissors(league, tmp_path, capsys):
     assert {"payoff.png", "ratings.png", "cycles.png"} <= {file.name for file in tmp_path.iterdir()}
 
 
+def test_certified_ranks_and_cycles(league, tmp_path, capsys):
+    # Both rocks lose to paper, paper loses to scissors, scissors lose to both rocks: two cycles of three. Against the
+    # lottery all score a half.
+    _, found = evaluate(league, tmp_path, "task.anchors=[]", "task.games=400")
+    certain = found["certified"]
+    assert certain["cycles_of_three"]["certain"] == certain["cycles_of_three"]["estimated"] == 2
+    for rock, cycle in zip(("main@0000", "main"), sorted(certain["cycles_of_three"]["surest"]), strict=True):
+        assert set(cycle) == {rock, "main@0001", "main@0002"} or set(cycle) == {"main", "main@0001", "main@0002"}
+    assert certain["certainly_beats"]["main@0001"] == ["main@0000", "main"]
+    assert certain["lottery"] == pytest.approx(
+        {"main@0000": 1 / 6, "main@0001": 1 / 3, "main@0002": 1 / 3, "main": 1 / 6}
+    )
+    assert certain["confidence"] == 0.95 and set(certain["opponents"]) == {"uniform", "lottery"}
+    rows = pd.read_csv(tmp_path / "ratings.csv").set_index("player")
+    # Against the three others: paper beats two (2/3), scissors one (1/3), a rock wins, draws and loses (1/2).
+    assert rows["uniform_score"].tolist() == pytest.approx([0.5, 2 / 3, 1 / 3, 0.5])
+    assert rows["uniform_rank_best"].tolist() == [2, 1, 4, 2] and rows["uniform_rank_worst"].tolist() == [3, 1, 4, 3]
+    assert rows["lottery_score"].tolist() == pytest.approx([0.5] * 4)
+    assert rows["lottery_rank_best"].tolist() == [1] * 4 and rows["lottery_rank_worst"].tolist() == [4] * 4
+    assert (rows["uniform_score_low"] < rows["uniform_score"]).all() and rows["certainly_beats"].tolist() == [
+        1,
+        2,
+        1,
+        1,
+    ]
+    pairs = pd.read_csv(tmp_path / "payoff.csv").set_index(["row", "column"])
+    assert pairs.loc[("main@0001", "main"), "certified_low"] > 0.9 == pairs.loc[("main@0001", "main"), "score"] - 0.1
+    assert pairs.loc[("main@0000", "main"), "certified_low"] < 0.5 < pairs.loc[("main@0000", "main"), "certified_high"]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "2 to 3" in out and "lottery rank: against the Nash mixture, main@0001 0.333, main@0002 0.333" in out
+    assert "cycles of three: 2 certain of 2 in the mean scores: main@0000 > main@0002 > main@0001 > main@0000" in out
+
+
 def test_tensorboard(league, tmp_path):
     evaluate(league, tmp_path, "task.anchors=[random]", "task.games=1")
     main, random, of_all = (EventAccumulator(str(tmp_path / "tb" / name)).Reload() for name in ("main", "random", ""))

@@ -7,6 +7,8 @@ linear programming does not find equilibria, and this rule raises ValueError.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import linprog
 
@@ -27,22 +29,25 @@ class Nash:
         """Return probabilities [n], summing to 1. Raises ValueError unless `scores` are finite and [n, n], n >= 1."""
         if np.ndim(scores) > 2:
             raise ValueError("nash is for two sides: with more use regret_matching, projected_replicator or alpha_rank")
-        return _maximin_of_copies(advantages(scores))
+        return maximin_of_copies(advantages(scores), maximin)
 
     def solve_side(self, scores: Float64s) -> Float64s:
         """Return probabilities [m], summing to 1. Raises ValueError for `scores` that `side_advantages` refuses."""
-        return _maximin_of_copies(side_advantages(scores))
+        return maximin_of_copies(side_advantages(scores), maximin)
 
 
-def _maximin_of_copies(payoff: Float64s) -> Float64s:
-    """Return the maximin mixture [n] of `payoff` [n, m], with equal probabilities of equal rows."""
+def maximin_of_copies(payoff: Float64s, solve: Callable[[Float64s], Float64s]) -> Float64s:
+    """Return a maximin mixture [n] of `payoff` [n, m], with equal probabilities of equal rows.
+
+    solve: as `maximin`; it is called with the payoff between different players only.
+    """
     # `kept` [k] are the first of each group of equal rows, `copy_of` [n] the group of each row, `copies` [k] its size.
     _, kept, copy_of, copies = np.unique(
         payoff.round(COPY_DECIMALS), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
     # Equal columns are the same constraint: one of them is enough.
     _, columns = np.unique(payoff.round(COPY_DECIMALS), axis=1, return_index=True)
-    mixture = maximin(payoff[np.ix_(kept, np.sort(columns))])
+    mixture = solve(payoff[np.ix_(kept, np.sort(columns))])
     shared: Float64s = (mixture / copies)[copy_of]
     return shared
 
