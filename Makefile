@@ -2,12 +2,13 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+TUTORIAL := .venv-strength
 ENV ?= connect_four
 COOP := runs/coop/$(shell date +%Y-%m-%d_%H-%M-%S)
 CONTRAST := runs/contrast/$(shell date +%Y-%m-%d_%H-%M-%S)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint format type docs test test-slow ci league self-play circle coop contrast train tb check-env bench wheel clean
+.PHONY: help setup lock lint format type docs test test-slow ci league self-play circle coop contrast train tb check-env bench strength wheel clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -83,10 +84,21 @@ check-env: setup ## check an environment against the contract: make check-env EN
 bench: setup    ## training speed next to RLlib's own env runner and a bare loop
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
+strength: setup $(TUTORIAL)/.installed ## minutes to fixed marks of strength, ours and a tutorial's (80 minutes)
+	$(BIN)/python -m benchmarks.strength $(ARGS)
+
+# The tutorial's packages, without ours. Versions that both have are those of the lock.
+$(TUTORIAL)/.installed: requirements.lock
+	test -x $(TUTORIAL)/bin/python || $(PYTHON) -m venv $(TUTORIAL)
+	$(TUTORIAL)/bin/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	$(TUTORIAL)/bin/python -m pip install --quiet --constraint requirements.lock \
+	  sb3-contrib==2.7.0 stable-baselines3==2.7.0 'pettingzoo[classic]'
+	touch $@
+
 wheel: setup    ## dist/marl_app-VERSION.whl, what `pip install` needs outside the checkout
 	rm -rf build
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-clean:          ## remove caches and build products (not .venv, not runs)
+clean:          ## remove caches and build products (not .venv*, not runs)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
-	find . -name __pycache__ -not -path './$(VENV)/*' -type d -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -type d -exec rm -rf {} +
