@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
@@ -162,16 +163,51 @@ def bands_figure(
     figure, axes = _figure(9.0, 4.5)
     if level is not None:
         axes.axhline(level, color="black", linestyle="--", linewidth=0.8)
-    for name, (x, y, low, high) in curves.items():
-        (line,) = axes.plot(x, y, label=name, linewidth=1.4)
-        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.grid(color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
+    _draw_bands(axes, curves, {name: f"C{index}" for index, name in enumerate(curves)})
     axes.set_xlabel(x_label)
     axes.set_title(title)
     if curves:
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _pixels(figure)
+
+
+def band_panels_figure(
+    x_label: str,
+    panels: Mapping[str, Mapping[str, Sequence[ArrayLike]]],
+    columns: int,
+    level: tuple[str, float],
+) -> Pixels:
+    """Return panels by title, in rows of `columns`, with curves as of `bands_figure` and equal axes; y is logarithmic.
+
+    A name has the same color in all panels. `level`: the name and the y of a dashed line.
+    """
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.6 * columns + 1.2, 3.2 * rows + 0.3), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    names = dict.fromkeys(name for curves in panels.values() for name in curves)
+    colors = {name: f"C{index}" for index, name in enumerate(names)}
+    lines: dict[str, Artist] = {}  # by label, for one legend of all panels
+    for axes, (title, curves) in zip(
+        figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat, panels.items(), strict=True
+    ):
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=8)
+        axes.axhline(level[1], color="black", linestyle="--", linewidth=0.8, label=level[0])
+        _draw_bands(axes, curves, colors)
+        axes.set_yscale("log")
+        axes.set_title(title, fontsize=10)
+        lines |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.supxlabel(x_label, fontsize=9)
+    figure.legend(lines.values(), lines.keys(), loc="outside right center", fontsize=8, frameon=False)
+    return _pixels(figure)
+
+
+def _draw_bands(axes: Axes, curves: Mapping[str, Sequence[ArrayLike]], colors: Mapping[str, str]) -> None:
+    for name, (x, y, low, high) in curves.items():
+        axes.plot(x, y, label=name, linewidth=1.4, color=colors[name])
+        axes.fill_between(x, low, high, color=colors[name], alpha=0.2, linewidth=0)
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: int = 0) -> Pixels:

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from marl_app.metrics.figures import (
+    band_panels_figure,
     curves_figure,
     heat_map,
     matchmaking_figure,
@@ -115,6 +116,19 @@ def test_every_curve_has_a_color_and_points_are_not_joined():
     assert near(both, BLUE) > 0.005 and near(both, ORANGE) > 0.002
     points = curves_figure("title", "x", "y", {"a": zigzag}, joined=False)
     assert 0 < near(points, BLUE) < near(single, BLUE) / 2
+
+
+def test_a_curve_has_the_same_color_in_all_panels():
+    x, y = range(1, 30), np.linspace(1, 0.01, 29)
+    curve = (x, y, y / 2, 2 * y)
+    picture = band_panels_figure("x", {"left": {"a": curve, "b": curve}, "right": {"b": curve}}, 2, ("level", 0.5))
+    left, right = np.split(picture[:, : picture.shape[1] // 2 * 2], 2, axis=1)
+    first, second = (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)  # matplotlib's first two colors
+    assert near(left, second) > 0 and near(right, second) > 0
+    # The right panel has no curve `a`; the legend, in the last fifth of the picture, has both.
+    assert near(right[:, : right.shape[1] * 3 // 5], first) == 0 and near(right, first) > 0
+    frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    assert (frame == 255).all()
 
 
 def test_an_empty_curve_gives_an_empty_plot():
