@@ -4,6 +4,7 @@ The commands of examples/own_project/README.md are run by tests/test_package.py.
 """
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -139,6 +140,18 @@ def test_the_commands_of_make_compose(command, tmp_path):
                 Path(word.removeprefix("run=")).mkdir()
         if module == "marl_app":
             prepare(line)
+
+
+def test_tensorboard_shows_the_folder_of_all_runs(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".installed").touch()
+    (tmp_path / "bin" / "tensorboard").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "bin" / "tensorboard").chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "MARL_RUNS"}
+    for runs in ({}, {"MARL_RUNS": "/shared/my runs"}):
+        command = ["make", "-s", "tb", f"VENV={tmp_path}"]
+        result = subprocess.run(command, cwd=ROOT, env=environment | runs, check=True, capture_output=True, text=True)
+        assert result.stdout == f"--logdir {runs.get('MARL_RUNS', 'runs')}\n"
 
 
 def test_the_commands_are_found():
