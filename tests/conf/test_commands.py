@@ -154,6 +154,14 @@ def test_tensorboard_shows_the_folder_of_all_runs(tmp_path):
         assert result.stdout == f"--logdir {runs.get('MARL_RUNS', 'runs')}\n"
 
 
+def test_nothing_advises_to_install_the_app_from_a_package_index():
+    # The name there may be another project's: the app is installed from its checkout.
+    texts = dict(documented())
+    texts |= {str(file): file.read_text() for folder in CODE for file in (ROOT / folder).glob("**/*.py")}
+    for place, text in texts.items():
+        assert not re.search(r"pip install[\s\w'\"-]*marl[_-]app", text), place
+
+
 def test_the_commands_are_found():
     assert len(COMMANDS) > 120
     places = {place for places in COMMANDS.values() for place in places}
