@@ -51,6 +51,7 @@ class ProgressLine:
         self._plain_every_s = plain_every_s
         self._clock = clock
         self._first, self._last = (_TEAM, _SPEED) if team else (_LEAGUE, (*_POOL, *_SPEED))
+        self._strength: dict[str, float] = {}  # the newest values: an iteration may lack one, if no match ended in it
         self._line = ""
         self._printed = ("", -math.inf)  # the last plain line, and the time of `clock` at which it was printed
         self._live: Live | None = None
@@ -65,7 +66,8 @@ class ProgressLine:
         elapsed_s: float | None = None,
         evaluation: tuple[str, float] | None = None,
     ) -> None:
-        """Show the newest metrics, by their keys in `names.py`; missing ones are left out.
+        """Show the newest metrics, by their keys in `names.py`; missing ones are left out. Win rate, Elo
+        and return stay as they were.
 
         `done`: the finished share of the run in [0, 1], by the stop limit that is reached first; None without a limit.
         `elapsed_s`: the seconds that this share took, for an estimate of the time left.
@@ -75,7 +77,8 @@ class ProgressLine:
         if done is not None:
             left = f", {_duration(elapsed_s * (1 - done) / done)} left" if elapsed_s and done > 0 else ""
             parts.append(Text(f"{math.floor(100 * min(done, 1)):d} %{left}"))
-        parts += _shown(values, self._first)
+        self._strength |= {key: values[key] for key, *_ in self._first if key in values}
+        parts += _shown(self._strength, self._first)
         if evaluation is not None:
             parts.append(Text(f"{evaluation[0]} {_number(evaluation[1], 2)}", "bold"))
         alarms = [key.partition("/")[2] for key, value in values.items() if key.startswith("alarms/") and value]

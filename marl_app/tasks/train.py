@@ -250,8 +250,8 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
     return [
         f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "
         f"{summary['env_steps']:,} env steps ({summary['env_steps_per_s']:,.0f}/s), "
-        f"{summary['trained_agent_steps']:,} trained agent steps ({summary['trained_agent_steps_per_s']:,.0f}/s), "
-        f"pool of {summary['pool_size']}",
+        f"{summary['trained_agent_steps']:,} trained agent steps ({summary['trained_agent_steps_per_s']:,.0f}/s)"
+        + (f", pool of {summary['pool_size']}" if len(summary["sides"]) > 1 else ""),
         f"strength: {', '.join(strength) or 'not evaluated'}",
         f"run directory: {directory}  (tb/, checkpoints/, snapshots/, matches/, progress.jsonl, summary.json)",
         f"play with it:  marl_app.load_agent({str(directory)!r})      curves: tensorboard --logdir {quoted}",

@@ -121,4 +121,7 @@ def test_a_team_has_a_return_instead_of_elo_and_pool():
     progress = ProgressLine(Console(file=out, force_terminal=False), team=True)
     progress.update(VALUES | {"matches/return": -21.456}, evaluation=("evaluated", -19.2))
     assert out.getvalue().startswith("iter 12 | return -21.46 | evaluated -19.20 | 45.2k env steps/s | 950")
+    progress.update({"iteration": 13})  # no match ended
+    progress.close()
+    assert out.getvalue().endswith("iter 13 | return -21.46\n")
     assert "Elo" not in out.getvalue() and "pool" not in out.getvalue()
