@@ -134,7 +134,8 @@ BAD = [  # (command line, part of the message)
     ("resume=/nonexistent", "resume=/nonexistent: no such directory"),
     ("resume=conf", "not the directory of a run"),
     ("-m resume=conf", "leave out -m"),
-    ("resume=a,b", "give one directory"),
+    ("resume=a,b", "resume='a,b': no such directory"),  # a comma belongs to the name
+    ("-m resume=a,b", "a resumed run is one run: leave out -m and give one directory"),
     ("-m task=exploit run=a,b", "task=exploit starts from one run: give one directory"),
     ("task=exploit run=/nonexistent", "run=/nonexistent: no such directory"),
 ]
