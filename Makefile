@@ -75,8 +75,8 @@ contrast: setup ## schemes of self-play at equal compute: score against their ow
 train: setup    ## any run: make train ARGS="+experiment=league env=tic_tac_toe"
 	$(BIN)/python -m marl_app $(ARGS)
 
-tb: setup       ## TensorBoard of all runs
-	$(BIN)/tensorboard --logdir runs
+tb: setup       ## TensorBoard of all runs: those in $MARL_RUNS, or in runs/
+	$(BIN)/tensorboard --logdir "$${MARL_RUNS:-runs}"
 
 check-env: setup ## check an environment against the contract: make check-env ENV=tic_tac_toe
 	$(BIN)/python -m marl_app.envs.checker $(ENV) $(ARGS)

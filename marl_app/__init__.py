@@ -41,4 +41,4 @@ def load_agent(
     from marl_app.players.native_agent import NativeAgent
     from marl_app.runs.load import load_bytes
 
-    return NativeAgent(load_bytes(run, player, store, trust), average_symmetries)
+    return NativeAgent(load_bytes(Path(run).expanduser(), player, store, trust), average_symmetries)

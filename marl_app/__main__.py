@@ -20,12 +20,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from marl_app import __version__
+from marl_app.config.command import command, with_quoted_paths
 from marl_app.config.compose import check, compose_job, to_config
 from marl_app.config.errors import ConfigError, RunFailedError, place
 from marl_app.config.explain import explain
 from marl_app.config.record import prepare_record
 from marl_app.config.register import register
 from marl_app.config.resume import expand
+from marl_app.config.schema import Config
 from marl_app.config.search_path import with_search_path
 from marl_app.config.tree import CONF
 from marl_app.lasting_stream import LastingStream
@@ -40,6 +42,7 @@ def main(cfg: DictConfig) -> float:
     try:
         config = to_config(cfg)
         prepare_record(cfg)
+        _announce(config)
         from marl_app.run import run
 
         return run(config)
@@ -50,6 +53,25 @@ def main(cfg: DictConfig) -> float:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # Hydra goes on with the other runs of the sweep
         fail(error, code=1)
+
+
+TRAINING = ("marl_app.tasks.train.train", "marl_app.tasks.exploit.Exploit")
+"""The tasks that start Ray."""
+
+
+def _announce(config: Config) -> None:
+    """Say that the next seconds pass with starting Ray, and note the folder of a sweep for the last line."""
+    target = config.task.get("_target_")
+    if target in TRAINING:
+        print("starting Ray ..." if config.runtime.address is None else "joining the Ray cluster ...", flush=True)
+    if target == TRAINING[0] and HydraConfig.get().mode == RunMode.MULTIRUN:
+        _sweeps[:] = [HydraConfig.get().sweep.dir]
+
+
+def _say_how_to_compare() -> None:
+    """Print the command that compares the runs of the sweep that has ended, if it was one."""
+    for folder in _sweeps:
+        print(f"compare the runs:  {command('task=study', run=folder)}", flush=True)
 
 
 def fail(error: Exception, code: int = 2) -> NoReturn:
@@ -80,11 +102,12 @@ def prepare(arguments: list[str]) -> list[str]:
     parser = get_args_parser()
     parser.__class__ = _Parser  # Hydra makes the parser: only its class can be replaced
     args = parser.parse_intermixed_args(arguments)
+    flags = [argument for argument in arguments if argument not in args.overrides]
+    args.overrides = with_quoted_paths(args.overrides, args.multirun)
     for name in ("config_name", "config_path"):
         if getattr(args, name) is not None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigError(f"{flag} is not supported: keep your options in a folder and give --config-dir FOLDER")
-    flags = [argument for argument in arguments if argument not in args.overrides]
     if args.help or args.hydra_help or args.info or args.shell_completion:
         return [*flags, *expand(args.overrides, args.multirun)]
     overrides = expand(with_search_path(args.overrides, args.config_dir), args.multirun)
@@ -103,20 +126,22 @@ def _without_config_dir(flags: list[str]) -> list[str]:
 
 
 _started: list[DictConfig] = []  # jobs that Hydra has started
+_sweeps: list[str] = []  # the folder of the sweep that is running
 _full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def command_line() -> None:
-    """Run `sys.argv`: the entry of `python -m marl_app` and of the console command `marl_app`.
+    """Run `sys.argv`: the entry of `python -m marl_app` and of the console command `marl_app`; without arguments, help.
 
     The current folder is put on the import path, as `python -m` does, so that a project's classes are found.
     """
+    sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)
+    sys.argv[1:] = sys.argv[1:] or ["--help"]
     if "--version" in sys.argv[1:]:
         print(f"marl_app {__version__} (Hydra {hydra.__version__})")
         return
     if not sys.flags.safe_path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra catches errors, prints them and exits with 1
     try:
         sys.argv[1:] = prepare(sys.argv[1:])
@@ -124,12 +149,14 @@ def command_line() -> None:
         fail(error)
     try:
         main()
+        _say_how_to_compare()
     except OSError as error:
         if _started:
             raise
         # Hydra makes the directory before the job starts.
         fail(ConfigError(f"hydra.run.dir: {error.filename} cannot be made ({error.strerror}): give another directory"))
     except KeyboardInterrupt as interrupt:
+        _say_how_to_compare()
         # The shell's code for the signal, 130 for Ctrl-C; the run has saved its state.
         sys.exit(128 + (interrupt.args[0] if interrupt.args else 2))
 

@@ -42,6 +42,7 @@ def main(directory: Path) -> None:
     """Wait for the end of standard input; without a goodbye before it, write the summary and say how to go on."""
     if sys.stdin.buffer.read().endswith(GOODBYE):
         return
+    from marl_app.config.command import command
     from marl_app.metrics.summary import KEYS, write_summary
     from marl_app.runs.checkpoints import latest_checkpoint
 
@@ -54,7 +55,7 @@ def main(directory: Path) -> None:
     if checkpoint is None:
         how = "it has no checkpoint yet: start it again"
     else:
-        how = f"continue at iteration {checkpoint.state.iteration} with resume={directory}"
+        how = f"continue at iteration {checkpoint.state.iteration} with {command(resume=directory)}"
     print(f"marl_app: the run's process ended without warning (killed, or Ray died); {how}", file=sys.stderr)
 
 

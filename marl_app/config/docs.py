@@ -34,7 +34,7 @@ settings are added with a plus: `python -m marl_app +experiment=league env=tic_t
 
 ## Keys
 
-The default is what `python -m marl_app` alone composes. A *leaf* is the constructor of a class: its keys are that
+The default is what a command line without options composes. A *leaf* is the constructor of a class: its keys are that
 class's arguments, shown under the options of the group below.
 """
 

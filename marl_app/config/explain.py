@@ -19,7 +19,9 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ConfigError | RunFailedError):
         return str(error)
     if override := getattr(error, "override", None):  # OverrideParseException
-        return f"{override}: cannot be read. Write key=value; quote a value that has special characters: \"key='a b'\""
+        key, _, value = str(override).partition("=")
+        example = f"{key}='{value}'" if re.fullmatch(r"\w+\(.*\)", value) and "'" not in value else "key='a b'"
+        return f'{override}: cannot be read. Write key=value; quote a value that has special characters: "{example}"'
     if missing := getattr(error, "missing_cfg_file", None):
         return _unknown_option(str(missing), getattr(error, "options", None))
     chain = [error]
@@ -68,6 +70,8 @@ def unknown_key(key: str) -> str:
     option = next((options_of[k.section] for k in schema_keys() if k.path == key and k.section in options_of), None)
     if option is not None:
         return f"{key}: not a key of the chosen algorithm; algorithm={option} has it"
+    if any("<name>" in path and re.fullmatch(path.replace("<name>", r"\w+"), key) for path in known):
+        return f"{key}: a key of an entry that does not set it yet is added with a plus: +{key}=..."
     if key in known:  # a mapping without entries
         return f"{key}: new entries of a mapping are added with a plus: +{key}=..."
     parent, _, name = key.rpartition(".")

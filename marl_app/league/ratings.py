@@ -1,7 +1,7 @@
 """Ratings: one number per player, such that differences predict results.
 
-Elo (1978) updates two ratings after each game. Bradley and Terry (1952) is the same model, fitted to all games
-together, so it does not depend on their order; the league reports these ratings. Ratings cannot represent cycles: rock,
+The model is that of Bradley and Terry (1952), fitted to all games together, on Elo's scale (1978). Elo's own rule, an
+update of two ratings after each game, would depend on the order of the games. Ratings cannot represent cycles: rock,
 paper and scissors have equal ratings.
 """
 
@@ -14,17 +14,6 @@ from marl_app.league.payoff import Float64s
 
 ELO_PER_LOGIT = 400 / np.log(10)  # 400 points of difference are odds of 10 to 1
 PRECISION = 1e-9  # in logits: the fit stops at smaller steps
-
-
-def expected_score(rating_a: float, rating_b: float) -> float:
-    """Return the expected score of a against b, in (0, 1)."""
-    return float(1 / (1 + 10 ** ((rating_b - rating_a) / 400)))
-
-
-def elo_update(rating_a: float, rating_b: float, score: float, k: float = 16.0) -> tuple[float, float]:
-    """Return both ratings after a game with `score` for a (1 win, 0.5 draw, 0 loss); their sum does not change."""
-    gain = k * (score - expected_score(rating_a, rating_b))
-    return rating_a + gain, rating_b - gain
 
 
 def bradley_terry(wins: ArrayLike, smoothing: float = 0.01, max_iterations: int = 100) -> Float64s:

@@ -31,7 +31,7 @@ class ObjectStore:
     url: bucket and prefix, e.g. s3://bucket/league; also gs://, az://, file:///, memory://.
     timeout_s: of one request. retry_s: how long a failing request is retried before the store counts as `Unavailable`.
     options: of obstore for this kind of store, e.g. {aws_endpoint: http://127.0.0.1:5000, aws_region: us-east-1}.
-    Raises ImportError without obstore (pip install 'marl_app[object-store]'), ValueError for an invalid URL, and
+    Raises ImportError without obstore (the extra object-store), ValueError for an invalid URL, and
     `Unavailable` if the store does not answer.
     """
 
@@ -122,7 +122,9 @@ class ObjectStore:
             import obstore.exceptions
             import obstore.store
         except ImportError as error:
-            raise ImportError("store=object_store needs obstore: pip install 'marl_app[object-store]'") from error
+            raise ImportError(
+                "store=object_store needs obstore: in the checkout, pip install '.[object-store]'"
+            ) from error
         return obstore
 
     @functools.cached_property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +15,7 @@ from typing import Any
 from ray.exceptions import RayActorError
 
 from marl_app.assembly.training import build
+from marl_app.config.command import command
 from marl_app.config.errors import ConfigError, RunFailedError
 from marl_app.config.flatten import flatten
 from marl_app.config.record import write_record
@@ -22,6 +25,7 @@ from marl_app.metrics.summary import write_summary
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.checkpoint import load_checkpoint
 from marl_app.rllib.training.config import MatchConfig
+from marl_app.rllib.training.dispatch import RUN_LOG
 from marl_app.run import ray_session
 from marl_app.runs import checkpoints
 from marl_app.runs.lock import RunInUseError, run_lock
@@ -171,6 +175,7 @@ def _end(algorithm: MatchAlgorithm, status: str, directory: Path) -> None:
         write_summary(directory / "summary.json", summary)
         for line in closing_lines(summary, directory):
             print(line, flush=True)
+            logging.getLogger(RUN_LOG).info("%s", line)
 
 
 def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
@@ -240,15 +245,15 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
     strength += [f"exploitability of the {k.replace('_', '-')} {v:.3f}" for k, v in summary["exploitability"].items()]
     if solved := summary["value_preserving_moves"]:
         strength.append(f"value-preserving moves {solved['share']:.3f} [{solved['low']:.3f}, {solved['high']:.3f}]")
-    saved = summary["checkpoint"]
-    how = f"resume={directory}" if saved else "it has no checkpoint: start it again"
+    saved, quoted = summary["checkpoint"], shlex.quote(str(directory))
+    how = command(resume=directory) if saved else "it has no checkpoint: start it again"
     return [
         f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "
         f"{summary['env_steps']:,} env steps ({summary['env_steps_per_s']:,.0f}/s), "
-        f"{summary['trained_agent_steps']:,} trained agent steps ({summary['trained_agent_steps_per_s']:,.0f}/s), "
-        f"pool of {summary['pool_size']}",
+        f"{summary['trained_agent_steps']:,} trained agent steps ({summary['trained_agent_steps_per_s']:,.0f}/s)"
+        + (f", pool of {summary['pool_size']}" if len(summary["sides"]) > 1 else ""),
         f"strength: {', '.join(strength) or 'not evaluated'}",
         f"run directory: {directory}  (tb/, checkpoints/, snapshots/, matches/, progress.jsonl, summary.json)",
-        f"play with it:  marl_app.load_agent({str(directory)!r})      curves: tensorboard --logdir {directory}",
+        f"play with it:  marl_app.load_agent({str(directory)!r})      curves: tensorboard --logdir {quoted}",
         *([] if summary["status"] == FINISHED else [f"continue it:  {how}"]),
     ]

@@ -120,6 +120,8 @@ BAD = [  # (command line, part of the message)
     ("seed", "seed: cannot be read. Write key=value"),
     ("a=b=c", "a=b=c: cannot be read."),
     ("seed=[1,2", "seed=[1,2: cannot be read."),
+    ("env.game=go(board_size=9)", "quote a value that has special characters: \"env.game='go(board_size=9)'\""),
+    ("league.learners.main.share=3", "is added with a plus: +league.learners.main.share=..."),
     ("+seed=1", "+seed: the key already exists: write seed=... without the plus"),
     ("seed=1,2", "Add -m for one run with each"),
     ("--foo", "unrecognized arguments: --foo"),
@@ -132,7 +134,8 @@ BAD = [  # (command line, part of the message)
     ("resume=/nonexistent", "resume=/nonexistent: no such directory"),
     ("resume=conf", "not the directory of a run"),
     ("-m resume=conf", "leave out -m"),
-    ("resume=a,b", "give one directory"),
+    ("resume=a,b", "resume='a,b': no such directory"),  # a comma belongs to the name
+    ("-m resume=a,b", "a resumed run is one run: leave out -m and give one directory"),
     ("-m task=exploit run=a,b", "task=exploit starts from one run: give one directory"),
     ("task=exploit run=/nonexistent", "run=/nonexistent: no such directory"),
 ]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import marl_app
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # `python -m marl_app`, but the run only prints its configuration; at exit, the heavy packages that were imported.
@@ -207,3 +209,47 @@ def test_flags_may_be_anywhere(tmp_path):
 
 def test_settings_of_this_machine_are_not_in_git():
     assert "/conf/local/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_without_arguments_the_help_is_shown(tmp_path):
+    result = call(tmp_path)
+    assert result.returncode == 0 and "Usage:" in result.stdout and runs(result) == []
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version", "--cfg=job"])
+def test_a_reader_that_leaves_early_is_no_error(flag):
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| head` does, once it has its lines
+    command = [sys.executable, "-m", "marl_app", flag]
+    result = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_version_is_that_of_the_app(tmp_path):
+    assert call(tmp_path, "--version").stdout.startswith(f"marl_app {marl_app.__version__} ")
+
+
+def test_ray_is_announced_before_it_is_imported(tmp_path):
+    assert call(tmp_path, "+experiment=league").stdout.startswith("starting Ray ...\nRUN ")
+    assert call(tmp_path, "task=plan").stdout.startswith("RUN ")
+
+
+def test_a_sweep_ends_with_the_command_that_compares_its_runs(tmp_path):
+    lines = call(tmp_path, "-m", "+experiment=league", "seed=1,2", "hydra.sweep.dir=my sweep, ä").stdout.splitlines()
+    assert lines[-2] == "compare the runs:  python -m marl_app task=study 'run=my sweep, ä'"  # the last line is HEAVY
+    assert (tmp_path / "my sweep, ä" / "1_league").is_dir()
+
+
+def test_directories_may_have_any_name(tmp_path):
+    name = "my runs, äß 日本/(1) it's=x"
+    folder = tmp_path / name
+    (config,) = runs(call(tmp_path, "+experiment=league", f"hydra.run.dir=~/{name}", HOME=str(tmp_path)))
+    assert config["output_dir"] == str(folder) and (folder / ".hydra").is_dir()
+    (config,) = runs(call(tmp_path, f"resume=~/{name}", "stop.minutes=60", HOME=str(tmp_path)))
+    assert config["output_dir"] == config["resume"] == str(folder) and config["stop"]["minutes"] == 60
+    for task in ("evaluate", "exploit"):
+        (config,) = runs(call(tmp_path, f"task={task}", f"run={name}"))
+        assert config["run"] == name
+    assert not (tmp_path / "~").exists()

@@ -1,6 +1,6 @@
 """Matches played by the package lbforaging (2.0.0), as arrays, for `test_foraging.py`.
 
-pip install 'marl_app[foraging]'
+pip install '.[foraging]'
 python -m tests.envs.lbforaging_record          # writes lbforaging.npz again
 """
 

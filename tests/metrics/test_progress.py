@@ -1,6 +1,7 @@
 """The progress line in a terminal and in a file."""
 
 import io
+import re
 
 from rich.console import Console
 
@@ -43,10 +44,10 @@ def test_a_pipe_gets_one_plain_line_per_interval_and_the_last_one():
 
 def test_the_line_shows_metrics_progress_and_time_left():
     out, _, progress = piped()
-    progress.update(VALUES, done=0.25, elapsed_s=100.0)  # a quarter took 100 s, so three quarters take 300 s
+    progress.update(VALUES, 0.25, 100.0, ("mcts_100", 0.411))  # a quarter took 100 s, so three quarters take 300 s
     assert out.getvalue() == (
-        "iter 12 | 25 %, 5:00 left | 45.2k env steps/s | 950 agent steps/s"
-        " | pool 7 | win 0.63 | Elo nan | policy -0.012\n"
+        "iter 12 | 25 %, 5:00 left | win 0.63 | Elo nan | mcts_100 0.41 | pool 7"
+        " | 45.2k env steps/s | 950 agent steps/s | policy -0.012\n"
     )
 
 
@@ -79,4 +80,48 @@ def test_a_terminal_gets_one_redrawn_line_with_messages_above_it():
     assert text.index("iter 12") < text.index("checkpoint [12] written") < text.rindex("iter 13")
     assert text.endswith("\x1b[?25h")  # the cursor is shown again
     last = text[text.rindex("iter 13") :].split("\n")[0]
-    assert len(last) <= 60 and "…" in last  # cut to the width, never wrapped
+    assert plain(last).rstrip() == "iter 13 | win 0.63 | Elo nan | pool 7 | 45.2k env steps/s"  # what fits, whole
+
+
+def plain(text: str) -> str:
+    """The text without control sequences of a terminal."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
+
+
+def on_a_terminal(width: int) -> tuple[io.StringIO, ProgressLine]:
+    out = io.StringIO()
+    environment = {"TERM": "xterm-256color"}
+    console = Console(file=out, force_terminal=True, width=width, legacy_windows=False, _environ=environment)
+    return out, ProgressLine(console)
+
+
+def test_with_80_columns_strength_and_time_left_are_whole():
+    out, progress = on_a_terminal(80)
+    long = {"iteration": 12345, "league/win_rate/pool": 0.5, "league/elo": -1234.0, "league/pool_size": 1000}
+    progress.update(VALUES | long, 0.5, 12 * 3600.0, ("mcts_1000", 0.5))
+    progress.close()
+    line = "━━━━━━ iter 12345 | 50 %, 12:00:00 left | win 0.50 | Elo -1234 | mcts_1000 0.50"
+    assert plain(out.getvalue()).strip() == 2 * line  # drawn by the update, and once more at the end
+    assert "\x1b[32m━━━\x1b[0m" in out.getvalue()  # the half that is done, in green
+
+
+def test_warnings_and_alarms_stand_out_on_a_terminal():
+    out, progress = on_a_terminal(100)
+    progress.message("froze main@0001")
+    progress.message("warning: the learner forgets")
+    progress.update(VALUES | {"alarms/forgetting": 1.0, "alarms/cyclic": 0.0})
+    progress.close()
+    assert "froze main@0001\n" in out.getvalue()
+    assert "\x1b[1;33mwarning: the learner forgets\x1b[0m" in out.getvalue()
+    assert "\x1b[1;33malarm: forgetting\x1b[0m" in out.getvalue()
+
+
+def test_a_team_has_a_return_instead_of_elo_and_pool():
+    out = io.StringIO()
+    progress = ProgressLine(Console(file=out, force_terminal=False), team=True)
+    progress.update(VALUES | {"matches/return": -21.456}, evaluation=("evaluated", -19.2))
+    assert out.getvalue().startswith("iter 12 | return -21.46 | evaluated -19.20 | 45.2k env steps/s | 950")
+    progress.update({"iteration": 13})  # no match ended
+    progress.close()
+    assert out.getvalue().endswith("iter 13 | return -21.46\n")
+    assert "Elo" not in out.getvalue() and "pool" not in out.getvalue()

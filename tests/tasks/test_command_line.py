@@ -79,7 +79,10 @@ def test_a_league_writes_all_its_files(tmp_path):
     out, err = finish(start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}"))
     assert "Traceback" not in out and "\x1b" not in out  # no control characters in a pipe
     assert not err  # nothing of Ray's or of another library
-    assert "finished after" in out and str(folder) in out
+    assert out.startswith("starting Ray ...\n") and "finished after" in out and str(folder) in out
+    log = (folder / "marl_app.log").read_text()
+    for text in ("froze main@0000", "against random: ", "finished after"):
+        assert log.count(text) == out.count(text) == 1, text
 
     ended = summary(folder)
     assert set(KEYS) <= set(ended)
@@ -169,9 +172,8 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     assert len(runners) == 1
     process.kill()
     _, err = process.communicate()
-    assert (
-        f"ended without warning (killed, or Ray died); continue at iteration {iteration()} with resume={folder}" in err
-    )
+    how = f"continue at iteration {iteration()} with python -m marl_app resume={folder}"
+    assert f"ended without warning (killed, or Ray died); {how}" in err
     ended = summary(folder)
     assert ended["status"] == "killed" and ended["iterations"] >= iteration()
     killed_at = latest_checkpoint(checkpoints).state.to_json()
@@ -184,6 +186,7 @@ def test_killed_resumed_interrupted_and_resumed_again(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: the signal goes to every process of the group
     out, err = finish(process, code=130)
     assert "interrupted after" in out and "Traceback" not in err, err[-3000:]
+    assert out.endswith(f"continue it:  python -m marl_app resume={folder}\n")
     ended = summary(folder)
     assert ended["status"] == "interrupted" and ended["iterations"] == iteration() > killed_at["iteration"] + 3
     state = check_books(folder)
@@ -249,6 +252,7 @@ def test_several_runs_in_one_process(tmp_path):
               "evaluation.anchors=[random]", f"hydra.sweep.dir={tmp_path}")
     )  # fmt: skip
     assert out.count("finished after") == 2 and "Traceback" not in err
+    assert out.endswith(f"compare the runs:  python -m marl_app task=study run={tmp_path}\n")
     runs = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     assert [path.name for path in runs] == ["0_self_play", "1_self_play"]
     for run, target in zip(

@@ -195,7 +195,7 @@ def test_a_signal_to_the_whole_process_group_loses_nothing(tmp_path):
     last = json.loads((tmp_path / "run" / "progress.jsonl").read_text().splitlines()[-1])
     assert summary["status"] == "interrupted"
     assert summary["iterations"] == state.iteration == last["iteration"] >= 2
-    assert f"continue it:  resume={tmp_path / 'run'}" in out
+    assert f"continue it:  python -m marl_app resume={tmp_path / 'run'}" in out
 
 
 def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path):
@@ -205,7 +205,7 @@ def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "marl_app: a learner process has died: killed, or out of memory" in err and "Traceback" not in err
-    assert f"continue it:  resume={tmp_path / 'run'}" in out and "process group" not in out
+    assert f"continue it:  python -m marl_app resume={tmp_path / 'run'}" in out and "process group" not in out
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert summary["status"] == "failed" and summary["checkpoint"] == str(saved.path)

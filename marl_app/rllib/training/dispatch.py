@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from marl_app.rllib.training.events import CallbackResult, Image, RunReport, results_of
+
+RUN_LOG = "marl_app.messages"
+"""The logger of what the user is shown, which `conf/hydra/default.yaml` writes to the log file alone."""
 
 
 class EventDispatcher:
@@ -56,7 +60,9 @@ class EventDispatcher:
         messages: Sequence[str] = (),
         iteration: bool = False,
     ) -> None:
-        """Fire `on_report`."""
+        """Fire `on_report`. Messages are also lines of the run's log file."""
+        for message in messages:
+            logging.getLogger(RUN_LOG).info("%s", message)
         for _ in self.answers("on_report", report=self._make_report(metrics, images, messages, iteration)):
             pass
 
