@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from marl_app.players.agent import Agent
+    from marl_app.players.native_agent import NativeAgent
     from marl_app.store.store import Store
 
 __version__ = "0.2.0"
@@ -24,7 +24,7 @@ def load_agent(
     store: Store | None = None,
     trust: bool = False,
     average_symmetries: bool = False,
-) -> Agent:
+) -> NativeAgent:
     """Return the agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
 
     The agent takes what the environment gives, one observation or a stack of them, and returns actions of the
