@@ -1,5 +1,7 @@
 """Agents in the loops of OpenSpiel and PettingZoo: whole matches, legal actions, memories, dict observations."""
 
+import json
+
 import numpy as np
 import pyspiel
 import pytest
@@ -17,6 +19,7 @@ from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.recurrent import Recurrent
 from marl_app.players.native_agent import NativeAgent
 from marl_app.players.networks import networks_for_env
+from marl_app.players.saved_spaces import space_from_json
 from tests.rllib.test_native_agent import NESTED, adapter, agent_for
 
 SMALL = MLP(hidden=[8], precision="float32")
@@ -135,7 +138,7 @@ def test_names_of_agents_may_differ_if_the_player_has_one_network():
     assert len(play(tictactoe_v3.env(), player(TicTacToe(1)).as_pettingzoo_policy(), 0)) >= 5
 
 
-def test_dict_observations_and_masks_in_infos(monkeypatch):
+def test_dict_observations_and_masks_in_infos(monkeypatch, tmp_path):
     see, act = spaces.Dict({"observation": NESTED, "action_mask": spaces.Box(0, 1, (3,), np.int8)}), spaces.Discrete(3)
     agent = agent_for(adapter(monkeypatch, see, act))
     policy = agent.as_pettingzoo_policy()
@@ -147,3 +150,13 @@ def test_dict_observations_and_masks_in_infos(monkeypatch):
     flat = agent.network_observation(raw, "a")
     np.testing.assert_array_equal(agent.probabilities(flat, raw["action_mask"]), agent.probabilities(raw))
     assert flat.shape == agent.module.observation_space.shape
+    # An exported file takes the same array, and says of which space of the environment it is.
+    agent.export(tmp_path / "agent.pt2")
+    extra = {"marl_app.json": ""}
+    exported = torch.export.load(tmp_path / "agent.pt2", extra_files=extra).module()
+    tensors = torch.from_numpy(flat[None]), torch.from_numpy(raw["action_mask"][None] == 1)
+    outputs = exported(observation=tensors[0], action_mask=tensors[1])
+    np.testing.assert_allclose(outputs["probabilities"][0].numpy(), agent.probabilities(raw), atol=1e-5)
+    facts = json.loads(extra["marl_app.json"])
+    assert space_from_json(facts["environment_observation_space"]) == NESTED
+    assert facts["environment_action_space"] == {"discrete": 3}
