@@ -3,7 +3,7 @@
     agent = marl_app.load_agent("runs/league/<time>")
     action = agent.act(observation, action_mask)
 
-Importing the package is cheap; Ray's libraries and torch are imported when an agent is loaded.
+Importing the package is cheap; torch is imported when an agent is loaded, and Ray when one is trained.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from marl_app.players.agent import Agent
+    from marl_app.players.native_agent import NativeAgent
     from marl_app.store.store import Store
 
 __version__ = "0.2.0"
@@ -24,12 +24,12 @@ def load_agent(
     store: Store | None = None,
     trust: bool = False,
     average_symmetries: bool = False,
-) -> Agent:
+) -> NativeAgent:
     """Return the agent that a run trained: its newest main, or any snapshot, as `player="main@0003"`.
 
     The agent takes what the environment gives, one observation or a stack of them, and returns actions of the
     environment's space: `agent.act(observation, action_mask)`, `agent.probabilities(observation, action_mask)`. Ray
-    does not run.
+    is not even imported.
     store: where the run kept its snapshots, if not in its directory; e.g. a `store.object_store.ObjectStore`.
     trust: import the classes that the run names although this user did not start it; docs/security.md.
     average_symmetries: play the mean of the agent's action probabilities over all symmetric views of an observation, in

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import schur
 
 from marl_app.league.payoff import Float64s, Payoff
 
@@ -97,6 +96,8 @@ def planes(cyclic: Float64s) -> list[tuple[float, Float64s]]:
     a player that is a little ahead on the circle beats those behind it. The planes add up to the matrix. The share is
     that of the squared norm; planes with a share of 0 are left out.
     """
+    from scipy.linalg import schur  # here, because it takes a tenth of the time of loading an agent, which needs none
+
     rotations, basis = schur(np.asarray(cyclic, np.float64), output="real")
     speeds = np.diag(rotations, 1)  # 2x2 blocks [[0, s], [-s, 0]] along the diagonal; 0 between blocks
     total = float((speeds**2).sum())

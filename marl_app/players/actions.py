@@ -32,6 +32,13 @@ def to_space(actions: Array, space: spaces.Space[Any]) -> Array:
     return result
 
 
+def affine(space: spaces.Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (factor, bias), each [*action shape], of what `to_space` does to Box actions besides clipping."""
+    low, high, _ = _bounds(space)
+    factor = (high - low) * 0.5  # 1 without bounds, where low is -1 and high 1
+    return factor.astype(np.float32), (low + factor).astype(np.float32)
+
+
 def _bounds(space: spaces.Box) -> tuple[Array, Array, Array]:
     """Return (low, high, bounded), each [*action shape]; low is -1 and high 1 where the space is not bounded."""
     bounded = np.maximum(np.abs(space.low), np.abs(space.high)) <= LARGEST_BOUND  # False for infinity

@@ -19,12 +19,13 @@ from marl_app.players.imports import imported_class
 from marl_app.players.modules.actor_critic import ActorCritic, Architecture
 from marl_app.players.modules.cnn import is_image_shape
 from marl_app.players.modules.scale import scaling_of
-from marl_app.players.networks import Network
 from marl_app.players.saved_spaces import space_from_json, space_to_json
 from marl_app.store.codec import encode
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from marl_app.players.networks import Network
 
 FORMAT = 3
 READABLE_FORMATS = (2, FORMAT)
@@ -154,7 +155,11 @@ def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, An
             key[len(prefix) :]: torch.from_numpy(value) for key, value in weights.items() if key.startswith(prefix)
         }
         _check_weights(network["name"], module, parameters)
-        module.to_empty(device="cpu").load_state_dict(parameters)
+        # The weights replace the meta tensors, which `to_empty` would first allocate: an import of sympy, a second.
+        dtypes = {key: value.dtype for key, value in module.state_dict().items()}
+        module.load_state_dict(
+            {key: value.to(dtypes[key], copy=True) for key, value in parameters.items()}, assign=True
+        )
         modules[network["name"]] = module.requires_grad_(False).eval()
     return modules
 

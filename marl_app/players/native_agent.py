@@ -7,17 +7,27 @@ actions from 1. Where both are the same, as in all native environments, nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.envs.pettingzoo_spaces import Seat, make_seat
+from marl_app.envs.symmetries import Symmetries
 from marl_app.players.agent import Agent
+from marl_app.players.modules.actor_critic import ActorCritic
+from marl_app.players.pettingzoo_policy import PettingZooPolicy
 from marl_app.players.saved_spaces import space_from_json
 
+if TYPE_CHECKING:
+    from marl_app.players.openspiel_bot import OpenSpielBot
+
 Array = NDArray[Any]
+
+RAW_KEYS = ("environment_observation_space", "environment_action_space")
+"""Keys of an exported file for spaces that an adapter translated."""
 
 
 class NativeAgent(Agent):
@@ -66,6 +76,75 @@ class NativeAgent(Agent):
         """Return action probabilities, in the order of the environment's actions; see `Agent.probabilities`."""
         observation, action_mask = self._translate(observation, action_mask, agent)
         return super().probabilities(observation, action_mask, agent, memory)
+
+    def export(self, path: str | Path, agent: Any = None) -> None:
+        """Write the network of an agent to a `.onnx` or a `.pt2` file; `players/export.py` has inputs and outputs.
+
+        agent: its name or index; required if the player has several networks: a file has one.
+        The file computes in float32, and this agent in bfloat16 where `model.precision` says so: then they differ by
+        its rounding. Observations are arrays in the layout of the network; `network_observation` converts others. There
+        is a value if the critic sees no more than the agent. The file averages over symmetries if this agent does.
+        Raises ValueError for another suffix, an unknown agent and a network that torch cannot export; ImportError if
+        the extra `export` is not installed.
+        """
+        from marl_app.players.export import export_network  # imports what only exporting needs
+
+        name = self._network_name(agent)
+        network = next(network for network in self.metadata["networks"] if network["name"] == name)
+        facts = {
+            "player": self.metadata.get("player", ""),
+            "network": name,
+            "agents": self.metadata["agents"],
+            "agents_of_network": [self.metadata["agents"][index] for index in network["agents"]],
+            "observation_space": network["observation_space"],
+            "action_space": network["action_space"],
+        }
+        if "raw_spaces" in self.metadata:
+            facts |= zip(RAW_KEYS, self.metadata["raw_spaces"][network["agents"][0]], strict=True)
+        symmetries = Symmetries(**network["symmetries"]) if name in self._views else None
+        export_network(path, self._modules[name], facts, symmetries)
+
+    def network_observation(self, observation: Any, agent: Any = None) -> Array:
+        """Return an observation of the environment as the networks and exported files take it, without its mask."""
+        return np.asarray(self._translate(observation, None, agent)[0])
+
+    @property
+    def module(self) -> ActorCritic:
+        """The only network, a `torch.nn.Module` on observation rows, see `ActorCritic.act` and `act_and_value`.
+
+        Raises ValueError if there are several: `module_of(agent)` returns one.
+        """
+        return self.module_of()
+
+    def module_of(self, agent: Any = None) -> ActorCritic:
+        """Return the network of an agent (name or index). Raises ValueError as `export` does."""
+        return self._modules[self._network_name(agent)]
+
+    def as_openspiel_bot(
+        self, game: Any, player_id: int, *, rng: np.random.Generator | None = None, greedy: bool = False
+    ) -> OpenSpielBot:
+        """Return the agent as a `pyspiel.Bot` that plays as `player_id` of a `pyspiel.Game`.
+
+        Raises ValueError if the game does not have the observation tensors and actions of the agent.
+        """
+        from marl_app.players.openspiel_bot import OpenSpielBot
+
+        observed, actions = self.spaces_of(int(self._agent_indices(player_id)[0]))
+        count = int(getattr(actions, "n", 0))
+        return OpenSpielBot(game, player_id, self, observed.shape, count, rng=rng, greedy=greedy)
+
+    def as_pettingzoo_policy(self, *, rng: np.random.Generator | None = None, greedy: bool = False) -> PettingZooPolicy:
+        """Return the agent as `policy(observation, agent) -> action`, which keeps the memories of recurrent agents."""
+        return PettingZooPolicy(self, self.metadata["agents"], rng=rng, greedy=greedy)
+
+    def _network_name(self, agent: Any) -> str:
+        """Return the name of an agent's network, or of the only one. Raises ValueError."""
+        if agent is not None:
+            return str(self._network_of_agent[self._agent_indices(agent)[0]])
+        if len(self._modules) > 1:
+            names = ", ".join(self.metadata["agents"])
+            raise ValueError(f"this player has {len(self._modules)} networks: choose one by agent=NAME, one of {names}")
+        return next(iter(self._modules))
 
     def _seat(self, agent: Any) -> Seat | None:
         """Return the spaces of the agent, or of the first of several."""

@@ -21,6 +21,7 @@ from marl_app.envs.batched import BatchedEnv
 from marl_app.envs.symmetries import Symmetries
 from marl_app.players.central_state import central_state_size
 from marl_app.players.modules.actor_critic import Architecture
+from marl_app.players.trained_module import trained_class
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Network:
     symmetries: Symmetries | None = None
 
     def spec(self, architecture: Architecture) -> RLModuleSpec:
-        """Return the RLModuleSpec from which RLlib builds the network in an architecture."""
+        """Return the RLModuleSpec from which RLlib builds the network in an architecture; see `trained_module.py`."""
         return RLModuleSpec(
-            module_class=architecture.module_class,
+            module_class=trained_class(architecture.module_class),
             observation_space=self.observation_space,
             action_space=self.action_space,
             model_config={**architecture.model_config, **self.model_config},

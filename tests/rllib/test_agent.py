@@ -323,7 +323,7 @@ def test_a_memory_carried_through_a_match_equals_training(cell, critic):
             MEMORY: torch.zeros(1, agent.memory_size),
         }
         with torch.no_grad():
-            expected = torch.softmax(module.forward_train(batch)["action_dist_inputs"], dim=1)
+            expected = torch.softmax(module._forward(batch)["action_dist_inputs"], dim=1)
         np.testing.assert_allclose(np.stack(played[seat]), expected, atol=1e-5)
 
 

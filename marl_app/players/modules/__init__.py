@@ -1,1 +1,1 @@
-"""Architectures of networks, as RLModules for playing and training; one architecture per file."""
+"""Architectures of networks, in plain torch, for playing and training; one architecture per file."""

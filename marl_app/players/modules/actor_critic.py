@@ -5,13 +5,15 @@ Observations are rows of one array in the environment's dtype (int8 boards stay 
 masks, agent ids, global states and memories are separate batch columns. Batches have no time axis: the rows of a
 recurrent network are concatenated sequences, with their lengths in a column.
 
+Nothing here imports Ray, which takes most of the time of loading an agent: `players/trained_module.py` makes of a
+network the RLModule that RLlib trains.
+
 Shapes: R rows (agent steps), S sequences, n inputs of the action distribution.
 """
 
 from __future__ import annotations
 
-import logging
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -19,14 +21,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from gymnasium import spaces
-from ray.rllib.core.columns import Columns
-from ray.rllib.core.distribution.torch.torch_distribution import (
-    TorchCategorical,
-    TorchDiagGaussian,
-    TorchMultiCategorical,
-)
-from ray.rllib.core.rl_module.apis import ValueFunctionAPI
-from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
 
 from marl_app.players.modules.epsilon_greedy import ILLEGAL, log_epsilon_greedy
@@ -45,11 +39,10 @@ MEMORY = "memory"
 LENGTHS = "sequence_lengths"
 """Number of rows of each sequence: int64 [S]."""
 
-# RLModule's own constructor triggers RLlib's deprecation warning, for every module in every process.
-logging.getLogger("ray._common.deprecation").setLevel(logging.ERROR)
-
-# torch checks the arguments of every new distribution, so in every forward pass: a tenth of the time of acting.
-torch.distributions.Distribution.set_default_validate_args(False)
+# RLlib's names of columns (its class `Columns`).
+OBSERVATIONS = "obs"
+FEATURES = "embeddings"
+DIST_INPUTS = "action_dist_inputs"
 
 
 class Tanh(nn.Module):
@@ -84,8 +77,8 @@ class _TanhBySigmoid(torch.autograd.Function):
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": Tanh, "silu": nn.SiLU}
 
 
-class ActorCritic(TorchRLModule, ValueFunctionAPI):
-    """RLModule with encoders for the policy and the value: one for both (`vf_share_layers`), or one each.
+class ActorCritic(nn.Module, ABC):
+    """A network with encoders for the policy and the value: one for both (`vf_share_layers`), or one each.
 
     `model_config` has the keys of `Architecture` and `Network.model_config`:
     num_agents: if > 0, one-hot agent ids of this size are appended to the features.
@@ -101,6 +94,15 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
 
     can_stack: ClassVar[bool] = True
     """Whether `torch.func.vmap` has a fast rule for all operations, so that small networks of opponents are stacked."""
+
+    def __init__(
+        self, *, observation_space: Any, action_space: spaces.Space[Any], model_config: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.model_config: Any = model_config
+        self.setup()
 
     @abstractmethod
     def make_encoder(self) -> tuple[nn.Module, int]:
@@ -118,15 +120,14 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         scaling = scaling_of(self.observation_space) if config.get("scale_observations", False) else None
         self.scale = None if scaling is None else Scale(scaling)
         self.shared = (config["vf_share_layers"] or self.epsilon_greedy) and not self.central
-        # 1. The action distribution, and the size of the policy head's output.
+        # 1. The size of the policy head's output.
         space = self.action_space
         if isinstance(space, spaces.Discrete):
-            size, self.action_dist_cls = int(space.n), TorchCategorical
+            size = int(space.n)
         elif isinstance(space, spaces.MultiDiscrete):
             size = int(space.nvec.sum())
-            self.action_dist_cls = TorchMultiCategorical.get_partial_dist_cls(input_lens=[int(n) for n in space.nvec])
         elif isinstance(space, spaces.Box):
-            size, self.action_dist_cls = int(np.prod(space.shape)), TorchDiagGaussian
+            size = int(np.prod(space.shape))
             self.log_std = nn.Parameter(torch.zeros(size))
         else:
             raise ValueError(f"actions must be Discrete, MultiDiscrete or Box, not {space}")
@@ -169,6 +170,16 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         return nn.Sequential(*before, encoder) if before else encoder, features
 
     # Playing.
+
+    def forward(
+        self,
+        observations: Tensor,
+        mask: Tensor | None = None,
+        agents: Tensor | None = None,
+        memory: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what `act` returns. In training RLlib's `forward` takes its place, which calls `_forward`."""
+        return self.act(observations, mask, agents, memory)
 
     def dist_inputs(self, policy: Tensor, mask: Tensor | None) -> Tensor:
         """Return the action distribution's inputs [R, n], given the policy head's output [R, size] and legal actions.
@@ -236,11 +247,11 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
     # Training.
 
     def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        features, _ = self.policy_head.features(batch[Columns.OBS], batch.get(MEMORY), batch.get(LENGTHS))
+        features, _ = self.policy_head.features(batch[OBSERVATIONS], batch.get(MEMORY), batch.get(LENGTHS))
         policy = self.policy_head.from_features(features, batch.get(AGENT_ID))
         # A shared encoder runs once for the policy and value terms of the loss: `compute_values` receives its features.
-        shared = {Columns.EMBEDDINGS: features} if self.shared else {}
-        return {Columns.ACTION_DIST_INPUTS: self.dist_inputs(policy, batch.get(ACTION_MASK)), **shared}
+        shared = {FEATURES: features} if self.shared else {}
+        return {DIST_INPUTS: self.dist_inputs(policy, batch.get(ACTION_MASK)), **shared}
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Tensor | None = None) -> Tensor:
         """Return the critic's values [R] of a batch, in units of the value head (RLlib's ValueFunctionAPI).
@@ -248,9 +259,9 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         `embeddings`: features [R, features] of the shared encoder, if it has already run.
         """
         if embeddings is None and self.shared:
-            embeddings, _ = self.policy_head.features(batch[Columns.OBS], batch.get(MEMORY), batch.get(LENGTHS))
+            embeddings, _ = self.policy_head.features(batch[OBSERVATIONS], batch.get(MEMORY), batch.get(LENGTHS))
         if embeddings is None:
-            embeddings, _ = self.value_head.features(self._critic_input(batch[Columns.OBS], batch.get(STATE)))
+            embeddings, _ = self.value_head.features(self._critic_input(batch[OBSERVATIONS], batch.get(STATE)))
         return self.value_head.from_features(embeddings, batch.get(AGENT_ID)).squeeze(1)
 
     def action_values(
@@ -265,9 +276,9 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI):
         if not self.model_config["normalize_observations"]:
             return
         with torch.no_grad():
-            _update_normalization(self.policy_head.encoder, batch[Columns.OBS])
+            _update_normalization(self.policy_head.encoder, batch[OBSERVATIONS])
             if not self.shared:
-                inputs = self._critic_input(batch[Columns.OBS], batch.get(STATE))
+                inputs = self._critic_input(batch[OBSERVATIONS], batch.get(STATE))
                 _update_normalization(self.value_head.encoder, inputs)
 
 
@@ -327,7 +338,7 @@ class Architecture:
 
     @property
     def model_config(self) -> dict[str, Any]:
-        """The settings as JSON types, from which the RLModule is built."""
+        """The settings as JSON types, from which the network is built."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 

@@ -6,6 +6,8 @@ sequences, and the memory is given before the first row of each.
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor, nn
 
@@ -128,7 +130,9 @@ class Head(nn.Module):
         The encoder runs in the configured precision.
         """
         device = inputs.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=in_bfloat16(self.precision, device)):
+        # In float32 there is no context at all: a disabled one would be part of an exported network.
+        mixed = in_bfloat16(self.precision, device)
+        with torch.autocast(device, torch.bfloat16) if mixed else contextlib.nullcontext():
             features: Tensor = self.encoder(inputs).float()
         if self.memory is None:
             return features, memory

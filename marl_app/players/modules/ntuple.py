@@ -79,7 +79,10 @@ class TupleTables(nn.Module):
             (cells[:, group.to(cells.device)] * powers.to(cells.device)).sum(2) + offsets.to(cells.device)
             for group, powers, offsets in zip(self._groups, self._powers, self._offsets, strict=True)
         ]
-        summed: Tensor = self.tables(torch.cat(rows, dim=1))
+        indices = torch.cat(rows, dim=1)
+        if torch.compiler.is_exporting():  # ONNX has no EmbeddingBag: it would become a loop over rows
+            return nn.functional.embedding(indices, self.tables.weight).sum(dim=1)
+        summed: Tensor = self.tables(indices)
         return summed
 
 
