@@ -59,6 +59,7 @@ class Settings:
             [
                 *GAMES[self.game].overrides,
                 "league/matchmaker=latest",
+                "model=mlp",
                 f"model.hidden={list(self.hidden)}",
                 "model.activation=tanh",
                 "model.vf_share_layers=false",

@@ -171,12 +171,19 @@ def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
 
 
 def _differences(recorded: DictConfig, composed: DictConfig) -> Iterator[str]:
-    """Yield overrides that turn the composed configuration into the recorded one; removed keys are skipped."""
-    now = dict(_flatten(composed))
+    """Yield overrides that turn the composed configuration into the recorded one; removed keys are skipped.
+
+    A leaf that is another class now, such as `model` after a change of its default, loses the arguments of that class.
+    """
+    before, now = dict(_flatten(recorded)), dict(_flatten(composed))
     sections = {key.path for key in schema_keys()}
     # Keys below a leaf or another free mapping are not in the schema: their names are not checked.
     leaves = tuple(f"{key.path}." for key in schema_keys() if key.kind == "a mapping")
-    for key, value in _flatten(recorded):
+    for leaf in leaves:
+        target = f"{leaf}_target_"
+        if target in before and target in now and before[target] != now[target]:
+            yield from (f"~{key}" for key in now if key.startswith(leaf) and key not in before)
+    for key, value in before.items():
         known = key in sections or key.startswith(leaves)
         if known and key not in _NOT_RESTORED and (key not in now or now[key] != value):
             yield f"++{key}={_text(value)}"

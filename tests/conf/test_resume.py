@@ -89,6 +89,20 @@ def test_recorded_values_replace_those_of_a_changed_conf(recorded):
     )  # the override given now replaces both
 
 
+def test_a_leaf_that_was_another_class_loses_the_arguments_of_the_new_one(recorded):
+    """As if the default network had changed from an MLP to tables, which have `windows`."""
+    mlp = compose_job(["env=connect_four", "model=mlp", "model.hidden=[33]"]).model
+
+    def as_it_was(cfg):
+        cfg.model = mlp
+
+    directory = recorded(["+experiment=league", "env=connect_four"], as_it_was)
+    config, lines = resumed(directory)
+    assert "~model.windows" in lines and config.model == dict(mlp) | {"hidden": [33]}
+    recorded([line for line in lines if not line.startswith("hydra.")])
+    assert resumed(directory)[0].model == config.model  # resumed once more
+
+
 def test_what_was_added_can_be_taken_away(recorded):
     directory = recorded(["+experiment=league", "+league.guests.r=random", "+league.learners.spy.role=main_exploiter"])
     config, lines = resumed(directory, "~league.guests.r", "~league.learners.spy")

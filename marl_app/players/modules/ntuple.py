@@ -129,7 +129,7 @@ class NTuple(Architecture):
     embedding: the number of entries of a table's row.
     """
 
-    windows: Sequence[Sequence[int]] = ((1, 4), (4, 1), (2, 3), (3, 2))
+    windows: Sequence[Sequence[int]] = ((1, 4), (4, 1))
     diagonals: Sequence[int] = (4,)
     embedding: int = 128
     hidden: Sequence[int] = (128,)
