@@ -216,6 +216,6 @@ def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path, monkeypatch):
         agent.export(tmp_path / "agent.pt2")
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))
-    with pytest.raises(ImportError, match=r"pip install 'marl_app\[export\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[export\]' in the checkout"):
         agent.export(tmp_path / "agent.onnx")
     assert not list(tmp_path.iterdir())

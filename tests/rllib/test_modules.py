@@ -120,7 +120,8 @@ def test_the_inputs_of_a_critic(critic):
     values = module.values(seen, agents, None, state)
 
     def differ(*changed):
-        return bool((module.values(*changed) != values).all())
+        # In any row: the six ReLUs may be off in some.
+        return bool((module.values(*changed) != values).any())
 
     assert differ(seen + 1, agents, None, state) == (critic != "state")
     assert differ(seen, agents, None, state + 1) == (critic != "local")
