@@ -195,7 +195,7 @@ def test_the_loss_has_the_weighted_divergence_from_uniform(played):
 def test_the_weight_follows_its_schedule(played):
     group = make_group(played, magnet="uniform", magnet_coeff=[[0, 0.5], [240, 0.1]])
     update(group, played[2])  # after 120 env steps
-    assert float(group._learner._weights["magnet_coeff"].get_current_value()) == pytest.approx(0.3)
+    assert float(group._learner._loss_weights["magnet_coeff"].get_current_value()) == pytest.approx(0.3)
 
 
 def test_a_strong_magnet_holds_the_policy_at_its_reference(played):

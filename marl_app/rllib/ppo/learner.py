@@ -56,7 +56,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         super().build()
         settings = self.config.settings
         self.magnet = make_magnet(settings)
-        self._weights = {  # of the KL terms in the loss
+        self._loss_weights = {  # of the KL terms in the loss
             name: Scheduler(fixed_value_or_schedule=getattr(settings, name), framework="torch", device=self._device)
             for name in ("magnet_coeff", "uniform_kl_coeff")
         }
@@ -164,12 +164,12 @@ class MinibatchPPOLearner(PPOTorchLearner):
             terms[LEARNER_RESULTS_KL_KEY] = kl
         if REFERENCE in batch:
             distance = policy_kl(module, inputs, batch[REFERENCE]).mean()
-            loss = loss + self._weights["magnet_coeff"].get_current_value() * distance
+            loss = loss + self._loss_weights["magnet_coeff"].get_current_value() * distance
             terms["magnet_kl"] = distance
         if config.settings.uniform_kl_coeff != 0:
             # The other direction than that of the entropy bonus, whose gradient vanishes with an action's probability.
             distance = policy_kl(module, uniform_inputs(module, batch), inputs).mean()
-            loss = loss + self._weights["uniform_kl_coeff"].get_current_value() * distance
+            loss = loss + self._loss_weights["uniform_kl_coeff"].get_current_value() * distance
             terms["uniform_kl"] = distance
         self._terms = {name: term.detach() for name, term in {**terms, "total_loss": loss}.items()}
         self._terms |= {"values": values.detach(), "targets": targets}
@@ -201,7 +201,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
             terms = dict(zip(terms, means, strict=True))
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
         self.module[module_id].learn_statistics(columns)
-        for weight in self._weights.values():
+        for weight in self._loss_weights.values():
             weight.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         if self.magnet is not None and self._is_regularized(module_id):
             self.magnet.after_update(module_id, self.module[module_id])
@@ -226,7 +226,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
 
     def load_extra_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any], env_steps: int) -> None:
         """Restore what `extra_state` returned, and the schedules of weights in the loss at this env step."""
-        for weight in self._weights.values():
+        for weight in self._loss_weights.values():
             weight.update(timestep=env_steps)
         for id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is not a dict
             self.entropy_coeff_schedulers_per_module[id].update(timestep=env_steps)
