@@ -45,8 +45,9 @@ def build(config: Config) -> MatchConfig:
         with config_errors("algorithm"):
             rllib: MatchConfig = class_at(config.algorithm.rllib_config)()
         rllib.check_supported(env, config.algorithm)
-        if config.algorithm.symmetries and not any(group.symmetries for group in env.groups):
-            raise ConfigError("algorithm.symmetries=true: this environment states no symmetries; give false")
+        use = config.algorithm.symmetries
+        if use != "none" and not any(group.symmetries for group in env.groups):
+            raise ConfigError(f"algorithm.symmetries={use}: this environment states no symmetries; give none")
         policies = config.policies
         with config_errors("policies"):
             networks = networks_for_env(

@@ -42,9 +42,11 @@ class AlgorithmSettings(Section):
     normalize_rewards: bool = key(
         "Whether rewards are divided by the running standard deviation of discounted returns."
     )
-    symmetries: bool = key(
-        "Whether each agent of a training match sees it in a random symmetric view, such as the mirror image of a "
-        "board; for environments that state their symmetries."
+    symmetries: str = key(
+        "Use of the symmetric views that an environment states, such as the mirror image of a board: none | random = "
+        "each agent of a training match sees it in a random view | average = networks see all views, and average over "
+        "them: a pass per view.",
+        choices=("none", "random", "average"),
     )
 
     def __post_init__(self) -> None:
@@ -56,7 +58,7 @@ class AlgorithmSettings(Section):
 
     def network_settings(self) -> dict[str, Any]:
         """Return the arguments of `networks_for_env` that the algorithm decides."""
-        return {}
+        return {"average_symmetries": self.symmetries == "average"}
 
 
 def check_schedule(name: str, schedule: list[Any], values: str, at_most: float = math.inf) -> None:

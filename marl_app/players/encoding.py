@@ -36,8 +36,11 @@ REGISTERED = {
     "ntuple": "marl_app.players.modules.ntuple.NTupleModule",
 }
 """Name of a network class in saved players -> its import path now. A user's own class is saved by its import path."""
-NETWORK_KEYS = ("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy")
-"""Keys of a network's metadata that its module reads: those of `Network.model_config`."""
+NETWORK_KEYS = (
+    *("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy", "average_symmetries"),
+    "symmetries",
+)
+"""Keys of a network's metadata that its module reads: those of `Network.model_config`, and its symmetries if stated."""
 TRAINING_ONLY_MODEL_KEYS = ("precision", "vf_share_layers", "orthogonal_init")
 """Settings of a model that change its training but not (except for rounding) the policy of given weights."""
 
@@ -117,8 +120,10 @@ def _policy_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
         settings |= {
             f"{network['name']}.{key}": value
             for key, value in network.items()
-            if key not in ("state_size", "critic_sees_observation", "symmetries")
+            if key not in ("state_size", "critic_sees_observation", "symmetries", "average_symmetries")
         }
+        # A player of before 0.3.0 lacks the key.
+        settings[f"{network['name']}.average_symmetries"] = network.get("average_symmetries", False)
         # Two settings that are new in 0.3.0 and have no effect on most spaces: a player without them is the same there.
         space = space_from_json(network["observation_space"])
         if config.get("scale_observations", False) and isinstance(space, spaces.Box) and scaling_of(space) is not None:

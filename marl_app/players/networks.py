@@ -33,6 +33,7 @@ class Network:
         `critic_sees_observation`.
     epsilon_greedy: its policy head outputs values of actions, not logits.
     symmetries: other views in which its agents may see a match, or None.
+    average_symmetries: whether its outputs are means over these views.
     """
 
     name: str
@@ -45,14 +46,16 @@ class Network:
     critic_sees_observation: bool = False
     epsilon_greedy: bool = False
     symmetries: Symmetries | None = None
+    average_symmetries: bool = False
 
     def spec(self, architecture: Architecture) -> RLModuleSpec:
         """Return the RLModuleSpec from which RLlib builds the network in an architecture; see `trained_module.py`."""
+        stated = {} if self.symmetries is None else {"symmetries": self.symmetries._asdict()}
         return RLModuleSpec(
             module_class=trained_class(architecture.module_class),
             observation_space=self.observation_space,
             action_space=self.action_space,
-            model_config={**architecture.model_config, **self.model_config},
+            model_config={**architecture.model_config, **self.model_config, **stated},
         )
 
     @property
@@ -63,6 +66,7 @@ class Network:
             "state_size": self.state_size,
             "critic_sees_observation": self.critic_sees_observation,
             "epsilon_greedy": self.epsilon_greedy,
+            "average_symmetries": self.average_symmetries,
         }
 
 
@@ -73,6 +77,7 @@ def networks_for_env(
     agent_id: bool = False,
     critic: str = "local",
     epsilon_greedy: bool = False,
+    average_symmetries: bool = False,
 ) -> tuple[Network, ...]:
     """Return the networks that play all agents of `env`.
 
@@ -82,6 +87,7 @@ def networks_for_env(
     agent_id: give networks that play several agents the agent's id as an input.
     critic: its input: `local`, the agent's observation | `state`, the global state | `agent_state`, both.
     epsilon_greedy: whether the policy heads output values of actions.
+    average_symmetries: whether outputs are means over all symmetric views of an observation, where the group has any.
 
     Raises ValueError, naming the agent, if an agent has no network or a network plays agents with different spaces.
     """
@@ -115,6 +121,7 @@ def networks_for_env(
                 critic_sees_observation=critic == "agent_state",
                 epsilon_greedy=epsilon_greedy,
                 symmetries=group.symmetries,
+                average_symmetries=average_symmetries and group.symmetries is not None,
             )
         )
     return tuple(networks)

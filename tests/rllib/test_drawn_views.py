@@ -44,7 +44,7 @@ def play(tmp_path, *shares):
         envs.append(Spy(num_matches))
         return envs[-1]
 
-    runner = make_runner(make, DiskStore(tmp_path), matches=MATCHES, steps=30, symmetries=True)
+    runner = make_runner(make, DiskStore(tmp_path), matches=MATCHES, steps=30, symmetries="random")
     opponent = publish(runner, random_weights(runner, 1, scale=0.1))
     start_all = runner._start_all_matches
 
@@ -111,8 +111,8 @@ def test_opponents_see_the_original(tmp_path):
 
 
 def test_an_environment_without_symmetries_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="algorithm.symmetries=true: this environment states no symmetries"):
-        build(small(tmp_path, "env=kuhn_poker", "algorithm.symmetries=true"))
+    with pytest.raises(ConfigError, match="algorithm.symmetries=random: this environment states no symmetries"):
+        build(small(tmp_path, "env=kuhn_poker", "algorithm.symmetries=random"))
 
 
 # Playing: the mean over all views.
@@ -136,7 +136,7 @@ def test_an_averaging_agent_plays_alike_in_the_mirror(tmp_path):
 
 
 def test_a_trained_agent_is_loaded_with_its_symmetries(ray_here, tmp_path):
-    with running(tmp_path, "env=tic_tac_toe", "algorithm.symmetries=true") as algorithm:
+    with running(tmp_path, "env=tic_tac_toe", "algorithm.symmetries=random") as algorithm:
         algorithm.train()
         save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
     agent = marl_app.load_agent(tmp_path, average_symmetries=True)

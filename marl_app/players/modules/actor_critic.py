@@ -27,6 +27,7 @@ from marl_app.players.modules.epsilon_greedy import ILLEGAL, log_epsilon_greedy
 from marl_app.players.modules.heads import Head, Memory, Normalize, ValueHead, initialize, orthogonal
 from marl_app.players.modules.precision import PRECISIONS
 from marl_app.players.modules.scale import Scale, scaling_of
+from marl_app.players.modules.views import AllViews, MeanOverViews
 
 ACTION_MASK = "action_mask"
 """Legal actions: bool [R, n]."""
@@ -86,6 +87,8 @@ class ActorCritic(nn.Module, ABC):
         and also the agent's observation if `critic_sees_observation`.
     epsilon_greedy: the policy head outputs values of actions; the policy takes the best action, or with probability
         `epsilon` a random one. The critic is not used.
+    average_symmetries: the network sees all symmetric views of an observation, and its outputs are means over them
+        (`views.py`); a centralized critic sees the original. `symmetries` has the fields of `Symmetries`.
     cell, memory: kind and width of a recurrent layer, which a centralized critic does not have.
 
     Initialization is PPO's usual one: orthogonal with gain sqrt 2, 0.01 for the policy head, 1 for the value head
@@ -116,7 +119,8 @@ class ActorCritic(nn.Module, ABC):
         self.epsilon_greedy = config.get("epsilon_greedy", False)
         if self.epsilon_greedy:
             self.register_buffer("epsilon", torch.zeros(()))
-        # Players of before 0.3.0 lack the key, and see their observations as they are.
+        # Players of before 0.3.0 lack the keys: they average over no views, and see their observations as they are.
+        self.symmetries = config["symmetries"] if config.get("average_symmetries", False) else None
         scaling = scaling_of(self.observation_space) if config.get("scale_observations", False) else None
         self.scale = None if scaling is None else Scale(scaling)
         self.shared = (config["vf_share_layers"] or self.epsilon_greedy) and not self.central
@@ -132,14 +136,21 @@ class ActorCritic(nn.Module, ABC):
         else:
             raise ValueError(f"actions must be Discrete, MultiDiscrete or Box, not {space}")
         # 2. The policy: encoder, memory (if the model has one), head.
-        encoder, features = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape, self.scale)
+        encoder, features = self._observation_encoder()
         memory = None
         if "cell" in config:
+            if self.symmetries is not None:
+                raise ValueError("algorithm.symmetries=average: this network has a memory of what it saw; give random")
             memory = Memory(config["cell"], features, config["memory"], config["orthogonal_init"])
             features = config["memory"]
         self.memory_size = memory.size if memory else 0
+        policy_views = value_views = None
+        if self.symmetries is not None:
+            count = len(self.symmetries["actions"])
+            policy_views = MeanOverViews(count, self.symmetries["actions"])
+            value_views = None if self.central else MeanOverViews(count)
         common = {"num_agents": config["num_agents"], "precision": config["precision"]}
-        self.policy_head = Head(encoder, memory, features, size=size, **common)
+        self.policy_head = Head(encoder, memory, features, size=size, **common, views=policy_views)
         # 3. The critic: on the policy's encoder and memory (None), or with an encoder of the global state or of the
         # observation.
         value_encoder: nn.Module | None = None
@@ -148,8 +159,8 @@ class ActorCritic(nn.Module, ABC):
             input_size = config["state_size"] + config["critic_sees_observation"] * observation_size
             value_encoder, features = self._prepare_encoder(*self.make_state_encoder(input_size), (input_size,))
         elif not self.shared:
-            value_encoder, _ = self._prepare_encoder(*self.make_encoder(), self.observation_space.shape, self.scale)
-        self.value_head = ValueHead(value_encoder, features, **common)
+            value_encoder, _ = self._observation_encoder()
+        self.value_head = ValueHead(value_encoder, features, **common, views=value_views)
         if config["orthogonal_init"]:
             orthogonal(self.policy_head.linear, 0.01)
             orthogonal(self.value_head.linear, 1.0)
@@ -157,6 +168,13 @@ class ActorCritic(nn.Module, ABC):
     def make_state_encoder(self, size: int) -> tuple[nn.Module, int]:
         """Return a new encoder of a centralized critic's input [R, size], and the number of its output features."""
         return dense(size, self.model_config["hidden"], self.activation)
+
+    def _observation_encoder(self) -> tuple[nn.Module, int]:
+        """Return a new encoder of observation rows, of all their views if outputs are averaged, and its features."""
+        encoder, features = self.make_encoder()
+        if self.symmetries is not None:
+            encoder = AllViews(encoder, self.symmetries["observations"])
+        return self._prepare_encoder(encoder, features, self.observation_space.shape, self.scale)
 
     def _prepare_encoder(
         self, encoder: nn.Module, features: int, shape: tuple[int, ...], scale: Scale | None = None

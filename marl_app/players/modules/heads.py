@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from marl_app.moments import merge_moments
 from marl_app.players.modules.precision import in_bfloat16
+from marl_app.players.modules.views import MeanOverViews
 
 CLIP = 10.0  # bound of normalized inputs, in standard deviations
 
@@ -95,6 +96,7 @@ class Head(nn.Module):
 
     encoder: None for a head that is only called with the features of another head.
     num_agents: if > 0, one-hot agent ids of this size are appended to the features.
+    views: averages over symmetric views, whose features come side by side from `AllViews`; None for one view.
     """
 
     encoder: nn.Module  # None in a head that is only called with features
@@ -107,9 +109,11 @@ class Head(nn.Module):
         num_agents: int,
         size: int,
         precision: str,
+        views: MeanOverViews | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.views = views
         self.memory = memory
         self.num_agents = num_agents
         self.precision = precision
@@ -141,6 +145,13 @@ class Head(nn.Module):
 
     def from_features(self, features: Tensor, agents: Tensor | None = None) -> Tensor:
         """Return outputs [R, size] of features [R, features] that an encoder has computed."""
+        if self.views is None:
+            return self._outputs(features, agents)
+        split = self.views.split
+        mean: Tensor = self.views(self._outputs(split(features), None if agents is None else split(agents)))
+        return mean
+
+    def _outputs(self, features: Tensor, agents: Tensor | None) -> Tensor:
         if self.num_agents and agents is not None:
             one_hot = nn.functional.one_hot(agents.long(), self.num_agents)
             features = torch.cat([features, one_hot.to(features.dtype)], dim=1)
@@ -156,8 +167,15 @@ class ValueHead(Head):
 
     STEP = 0.1  # weight of a batch in the exponential averages of mean and variance
 
-    def __init__(self, encoder: nn.Module | None, features: int, num_agents: int, precision: str) -> None:
-        super().__init__(encoder, None, features, num_agents, 1, precision)
+    def __init__(
+        self,
+        encoder: nn.Module | None,
+        features: int,
+        num_agents: int,
+        precision: str,
+        views: MeanOverViews | None = None,
+    ) -> None:
+        super().__init__(encoder, None, features, num_agents, 1, precision, views)
         # `weight` is the total weight of batches in the averages, which corrects their bias towards the initial zeros.
         for name in ("mean", "variance", "weight"):
             self.register_buffer(name, torch.zeros(()))

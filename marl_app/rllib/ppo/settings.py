@@ -71,7 +71,7 @@ class PPOSettings(AlgorithmSettings):
 
     def network_settings(self) -> dict[str, Any]:
         """Return the configured critic."""
-        return {"critic": self.critic}
+        return {**super().network_settings(), "critic": self.critic}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -62,7 +62,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
     networks: tuple[Network, ...]
     steps: int
     central_state: CentralState
-    _views: DrawnViews | None  # with algorithm.symmetries
+    _views: DrawnViews | None  # with algorithm.symmetries=random
     _network_of_agent: Ints  # [agents]: index of the agent's network
     _index_in_group: Ints  # [agents]: position of the agent in its group
 
@@ -103,7 +103,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self.central_state = CentralState(
             self.env, spec.settings.algorithm.death_masking, spec.architecture.scale_observations
         )
-        self._views = DrawnViews(self.env) if spec.settings.algorithm.symmetries else None
+        self._views = DrawnViews(self.env) if spec.settings.algorithm.symmetries == "random" else None
         self._network_of_agent = np.empty(len(self.env.agents), np.int64)
         self._index_in_group = np.empty(len(self.env.agents), np.int64)
         for index, network in enumerate(self.networks):

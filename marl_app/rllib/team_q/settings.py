@@ -45,7 +45,7 @@ class TeamQSettings(AlgorithmSettings):
 
     def network_settings(self) -> dict[str, Any]:
         """Return the settings of networks whose outputs are action values."""
-        return {"epsilon_greedy": True}
+        return {**super().network_settings(), "epsilon_greedy": True}
 
     def __post_init__(self) -> None:
         super().__post_init__()
