@@ -9,6 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from marl_app.envs.symmetries import Symmetries
 from marl_app.players.modules.cnn import CNN
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.ntuple import NTuple
@@ -22,6 +23,8 @@ from marl_app.store.traffic import Traffic
 
 FLAT = spaces.Box(-1, 1, (5,), np.float32)
 BOARD = spaces.Box(0, 1, (4, 3, 2), np.int8)
+CELLS = np.arange(12).reshape(4, 3)
+UPSIDE_DOWN = Symmetries.from_arrays([np.arange(24), np.arange(24).reshape(4, 3, 2)[::-1]], [CELLS, CELLS[::-1]])
 MLP_ = MLP(hidden=[6, 7], activation="tanh", vf_share_layers=False, precision="float32")
 KINDS = {
     "discrete": (MLP_, FLAT, spaces.Discrete(4), 0),
@@ -31,13 +34,18 @@ KINDS = {
     "multi_discrete": (MLP_, FLAT, spaces.MultiDiscrete([2, 3]), 0),
     "box": (MLP_, FLAT, spaces.Box(-1, 1, (2,), np.float32), 0),
     "agent_ids": (MLP_, FLAT, spaces.Discrete(4), 3),
+    "symmetric_mlp": (MLP_, BOARD, spaces.Discrete(12), 0),
+    "symmetric_ntuple": (NTuple(windows=[[2, 2]], embedding=5, hidden=[4]), BOARD, spaces.Discrete(12), 2),
     "cnn_agent_ids": (CNN(filters=[3], hidden=[5], precision="float32"), BOARD, spaces.Discrete(12), 2),
 }
 
 
 def network(kind, name="player"):
     _, observations, actions, num_agents = KINDS[kind]
-    return Network(name, tuple(range(max(1, num_agents))), 0, observations, actions, num_agents)
+    chosen = Network(name, tuple(range(max(1, num_agents))), 0, observations, actions, num_agents)
+    if kind.startswith("symmetric"):
+        chosen = dataclasses.replace(chosen, symmetries=UPSIDE_DOWN, average_symmetries=True)
+    return chosen
 
 
 def module(kind, seed):

@@ -22,11 +22,11 @@ class AllViews(nn.Module):
     def __init__(self, encoder: nn.Module, observations: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.encoder = encoder
-        # From numpy: in memory also where a saved player builds its network on the meta device.
-        self.register_buffer("observations", torch.from_numpy(np.array(observations)), persistent=False)  # [S, entries]
+        # A plain attribute made by numpy stays in memory where a network is built on, or moved to, the meta device.
+        self._entries = torch.from_numpy(np.ravel(observations))  # [S * entries]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        seen = inputs.flatten(1)[:, self.observations.flatten()]  # [R, S * entries]
+        seen = inputs.flatten(1)[:, self._entries.to(inputs.device)]  # [R, S * entries]
         features: Tensor = self.encoder(seen.reshape(-1, *inputs.shape[1:]))
         return features.reshape(len(inputs), -1)
 
@@ -40,9 +40,8 @@ class MeanOverViews(nn.Module):
     def __init__(self, count: int, actions: Sequence[Sequence[int]] | None = None) -> None:
         super().__init__()
         self.count = count
-        # [S, size]: output a of the original is output `inverse[s, a]` of view s; a permutation's inverse sorts it.
-        inverse = None if actions is None else torch.from_numpy(np.argsort(actions, axis=1))
-        self.register_buffer("inverse", inverse, persistent=False)
+        # [S, size]: output a of the original is output `_inverse[s, a]` of view s; a permutation's inverse sorts it.
+        self._inverse = None if actions is None else torch.from_numpy(np.argsort(actions, axis=1))
 
     def split(self, rows: Tensor) -> Tensor:
         """Return features [R, S * features] as rows [R * S, features], and agent ids [R] repeated, [R * S]."""
@@ -53,6 +52,6 @@ class MeanOverViews(nn.Module):
     def forward(self, outputs: Tensor) -> Tensor:
         """Return the mean [R, size] of outputs [R * S, size]."""
         seen = outputs.reshape(-1, self.count, outputs.shape[1])
-        if self.inverse is not None:
-            seen = seen.gather(2, self.inverse.expand(len(seen), -1, -1))
+        if self._inverse is not None:
+            seen = seen.gather(2, self._inverse.to(seen.device).expand(len(seen), -1, -1))
         return seen.mean(dim=1)
