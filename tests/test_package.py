@@ -153,6 +153,26 @@ def test_the_console_command_and_the_module_work_outside_the_checkout(installed,
     assert list(tmp_path.iterdir()) == []
 
 
+COMPLETE = """
+eval "$(marl_app --shell-completion install=bash)"
+for line in "$@"; do
+    words=($line); COMP_LINE=$line COMP_POINT=${#line} COMP_CWORD=$((${#words[@]} - 1)); hydra_bash_completion
+    echo "${COMPREPLY[@]}"
+done
+"""
+
+
+def test_bash_completes_groups_options_and_keys(installed, tmp_path):
+    lines = (
+        "marl_app env=tic",
+        "marl_app +experiment=league league/matchmaker=p",
+        "marl_app +experiment=league stop.m",
+    )
+    path = f"{installed}{os.pathsep}{os.environ['PATH']}"
+    completed = run([shutil.which("bash"), "-c", COMPLETE, "bash", *lines], tmp_path, PATH=path)
+    assert completed.splitlines() == ["env=tic_tac_toe", "league/matchmaker=pfsp", "stop.minutes="]
+
+
 def test_every_command_of_the_examples_readme(installed, project):
     environment = {"PATH": f"{installed}{os.pathsep}{os.environ['PATH']}"}
     text = (project / "README.md").read_text(encoding="utf-8")
