@@ -190,9 +190,11 @@ def test_every_command_of_the_examples_readme(installed, project):
     assert "of 16 winning moves found" in trained and "finished after" in trained and ": 2 iterations" in trained
     assert re.fullmatch(r"with 21 stones left the agent takes [123]\n", played)
     assert ": 3 iterations" in resumed
-    assert "Cross-play, finished" in evaluated and "main@0000" in evaluated
+    assert "Cross-play, finished" in evaluated and "main@0000" in evaluated and "Optimal" in evaluated
     (directory,) = project.glob("runs/stones/*")
     recorded = (directory / ".hydra" / "hydra.yaml").read_text()
     assert f"file://{project}/conf" in recorded
+    header, *rows = (directory / "log.csv").read_text().splitlines()
+    assert header.startswith("iteration,steps/env_steps") and [row.split(",")[0] for row in rows] == ["1", "2", "3"]
     progress = (directory / "progress.jsonl").read_text().splitlines()
     assert progress and all('"custom/winning_moves":' in line for line in progress)
