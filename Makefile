@@ -8,12 +8,14 @@ COOP := runs/coop/$(shell date +%Y-%m-%d_%H-%M-%S)
 CONTRAST := runs/contrast/$(shell date +%Y-%m-%d_%H-%M-%S)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint format type docs test test-slow ci league self-play circle coop contrast train tb check-env bench strength wheel clean
+.PHONY: help setup setup-dev lock lint format type docs test test-slow ci league self-play circle coop contrast train tb check-env bench strength wheel clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed  ## build .venv from requirements.lock, if it is missing or older than the lock
+
+setup-dev: $(VENV)/.installed-dev  ## the same, with the tools and packages of requirements-dev.lock, which tests need
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,30 +24,33 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-lock:           ## write requirements.lock from what is installed in .venv
-	$(BIN)/python -m pip freeze --all --exclude-editable | sed -n '/^torch==/{s/+.*//;p}' > requirements.lock
-	$(BIN)/python -m pip freeze --all --exclude-editable | sed '/^pip==/d;/^torch==/d' >> requirements.lock
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet -r requirements.lock -r requirements-dev.lock
+	touch $@
 
-lint: setup     ## ruff, and the import contracts between the folders
+lock:           ## write requirements.lock and requirements-dev.lock from what is installed in .venv
+	$(BIN)/python .ci/lock.py
+
+lint: setup-dev ## ruff, and the import contracts between the folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 
-format: setup   ## let ruff format and fix
+format: setup-dev ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-type: setup     ## mypy, strict
+type: setup-dev ## mypy, strict
 	$(BIN)/mypy
 
-docs: setup     ## write docs/config.md and docs/metrics.md from the code
+docs: setup     ## write docs/config.md, docs/config.schema.json and docs/metrics.md from the code
 	$(BIN)/python -m marl_app.config.docs
 	$(BIN)/python -m marl_app.metrics.docs
 
-test: setup     ## the tests, but for the slow ones, two files at a time; they also check that docs/ is up to date
+test: setup-dev ## the tests, but for the slow ones, two files at a time; they also check that docs/ is up to date
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: setup ## the tests that take minutes
+test-slow: setup-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 ci: lint type test  ## what CI runs: set-up, lint, import contracts, types, tests

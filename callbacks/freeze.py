@@ -22,7 +22,8 @@ class FreezeAndPublish(MatchCallback):
     ) -> Iterator[CallbackResult]:
         """Carry out the schedule's decisions."""
         steps = {learner: trainee.agent_steps for learner, trainee in algorithm.totals.items()}
-        for decision in algorithm.league.tick(TrainingProgress(steps, algorithm.iteration), algorithm.rng):
+        progress = TrainingProgress(steps, algorithm.iteration, algorithm.share_done())
+        for decision in algorithm.league.tick(progress, algorithm.rng):
             snapshot = None
             with algorithm.disk_errors.postpone(f"freezing {decision.learner}"):
                 snapshot = algorithm.snapshots.freeze(decision)

@@ -22,6 +22,9 @@ from marl_app.envs.pettingzoo_copy import AecCopy, ParallelCopy
 from marl_app.envs.pettingzoo_spaces import group_seats, make_seat, to_float32
 from marl_app.envs.sides import resolve_sides
 
+EXTRAS = {"pygame": "classic", "chess": "classic", "rlcard": "classic", "mpe2": "mpe", "pymunk": "butterfly"}
+"""Package that environments import -> the extra of pyproject.toml that has it."""
+
 
 class PettingZoo(Copies):
     """`num_matches` copies of a PettingZoo environment.
@@ -139,7 +142,10 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         # The name of the missing module is a prefix of `name` if that path is wrong; otherwise a dependency is missing.
-        hint = _hint(name) if error.name and name.startswith(error.name) else "install the missing package"
+        if extra := EXTRAS.get(error.name or ""):
+            hint = f"pip install '.[{extra}]' in the checkout"
+        else:
+            hint = _hint(name) if error.name and name.startswith(error.name) else "install the missing package"
         raise ImportError(f"env.name={name!r} cannot be imported ({error}); {hint}") from error
 
 

@@ -53,14 +53,23 @@ def test_the_folders_of_conf_mirror_the_code():
     assert not list((ROOT / "conf").rglob("*.py"))  # a conf package would shadow the folder
 
 
-def test_the_lock_holds_every_dependency():
+def test_the_locks_hold_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lock = (ROOT / "requirements.lock").read_text().splitlines()
-    assert lock[0] == "torch==2.13.0"
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line) for line in lock), "one pinned version a line"
-    locked = {normal(line.split("==")[0]) for line in lock}
-    required = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    assert {normal(re.match(r"[\w.-]+", line).group()) for line in required} <= locked
+    users, dev = ((ROOT / name).read_text().splitlines() for name in ("requirements.lock", "requirements-dev.lock"))
+    assert users[0] == "torch==2.13.0"
+    for line in (*users, *dev):
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line), "one pinned version a line"
+    users, dev = ({normal(line.split("==")[0]) for line in lock} for lock in (users, dev))
+    assert not users & dev
+    extras = {name: packages(lines) for name, lines in project["optional-dependencies"].items()}
+    assert packages(project["dependencies"]) | extras["classic"] | extras["mpe"] <= users
+    assert extras["dev"] <= users | dev
+    # The tools of a developer are not what a user installs.
+    assert not users & {"pytest", "mypy", "ruff", "moto", "boto3", "hypothesis", "import-linter"}
+
+
+def packages(requirements):
+    return {normal(re.match(r"[\w.-]+", line).group()) for line in requirements}
 
 
 def normal(package):

@@ -153,6 +153,26 @@ def test_the_console_command_and_the_module_work_outside_the_checkout(installed,
     assert list(tmp_path.iterdir()) == []
 
 
+COMPLETE = """
+eval "$(marl_app --shell-completion install=bash)"
+for line in "$@"; do
+    words=($line); COMP_LINE=$line COMP_POINT=${#line} COMP_CWORD=$((${#words[@]} - 1)); hydra_bash_completion
+    echo "${COMPREPLY[@]}"
+done
+"""
+
+
+def test_bash_completes_groups_options_and_keys(installed, tmp_path):
+    lines = (
+        "marl_app env=tic",
+        "marl_app +experiment=league league/matchmaker=p",
+        "marl_app +experiment=league stop.m",
+    )
+    path = f"{installed}{os.pathsep}{os.environ['PATH']}"
+    completed = run([shutil.which("bash"), "-c", COMPLETE, "bash", *lines], tmp_path, PATH=path)
+    assert completed.splitlines() == ["env=tic_tac_toe", "league/matchmaker=pfsp", "stop.minutes="]
+
+
 def test_every_command_of_the_examples_readme(installed, project):
     environment = {"PATH": f"{installed}{os.pathsep}{os.environ['PATH']}"}
     text = (project / "README.md").read_text(encoding="utf-8")
@@ -170,9 +190,11 @@ def test_every_command_of_the_examples_readme(installed, project):
     assert "of 16 winning moves found" in trained and "finished after" in trained and ": 2 iterations" in trained
     assert re.fullmatch(r"with 21 stones left the agent takes [123]\n", played)
     assert ": 3 iterations" in resumed
-    assert "Cross-play, finished" in evaluated and "main@0000" in evaluated
+    assert "Cross-play, finished" in evaluated and "main@0000" in evaluated and "Optimal" in evaluated
     (directory,) = project.glob("runs/stones/*")
     recorded = (directory / ".hydra" / "hydra.yaml").read_text()
     assert f"file://{project}/conf" in recorded
+    header, *rows = (directory / "log.csv").read_text().splitlines()
+    assert header.startswith("iteration,steps/env_steps") and [row.split(",")[0] for row in rows] == ["1", "2", "3"]
     progress = (directory / "progress.jsonl").read_text().splitlines()
     assert progress and all('"custom/winning_moves":' in line for line in progress)

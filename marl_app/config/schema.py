@@ -106,8 +106,8 @@ class LeagueConfig(Section):
         "Learners by name. The first is evaluated and shown in curves.", entries=LearnerConfig
     )
     guests: dict[str, str] = key(
-        "Additional members of the pool by name: a player of another run (DIR, DIR:main@0003), a digest in the store, "
-        "random, mcts_<simulations>, or the class of a bot (package.module.Class)."
+        "Additional members of the pool by name: a player of another run (DIR, DIR:main@0003), a packed player "
+        "(agent.marl), a digest in the store, random, mcts_<simulations>, or the class of a bot (package.module.Class)."
     )
     turn: int = key(
         "Iterations that a learner trains before the next learner's turn; unfinished matches are then cut off.",
@@ -266,6 +266,7 @@ TASKS_OF_A_RUN = {
         "evaluate.Evaluate": "run, such as run=runs/league/<time>",
         "exploit.Exploit": "run, such as run=runs/league/<time>",
         "garbage.CollectGarbage": "run, such as run=runs/league/<time>",
+        "pack.Pack": "run, such as run=runs/league/<time>",
         "contrast.Contrast": "sweep, such as run=runs/sweeps/<time>",
         "study.Study": "sweep, such as run=runs/sweeps/<time>",
     }.items()

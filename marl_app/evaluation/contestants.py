@@ -3,6 +3,7 @@
 main, main@0003             a learner of the run as it is now, and one of its snapshots
 *, *@*, main@*              patterns of such names; at most `snapshots` per lineage, evenly spaced over time
 DIR, DIR:main@0003          a guest: the first learner of another run, or any player or pattern of that run
+agent.marl                  a guest: a packed player (see `runs/packed.py`)
 random, mcts_100            anchors (see `players/anchors.py`)
 package.module.Class        a bot: called with the environment, the class makes a `Policy` or a `Follower`
 """
@@ -25,10 +26,14 @@ from marl_app.players.bots import encode_bot, import_bot, is_anchor, make_bot
 from marl_app.players.policy import Follower, Policy
 from marl_app.runs.load import load_bytes
 from marl_app.runs.members import Members
+from marl_app.runs.packed import is_packed
 from marl_app.store.store import Store
 
 RUN, GUEST, ANCHOR, BOT = "run", "guest", "anchor", "bot"
-PLAYER_FORMS = "a run (DIR, DIR:main@0003), a digest, random, mcts_<simulations> or a class (package.module.Class)"
+PLAYER_FORMS = (
+    "a run (DIR, DIR:main@0003), a file (agent.marl), a digest, random, mcts_<simulations> or a class "
+    "(package.module.Class)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +66,9 @@ def contestants(
     others: list[Contestant] = []
     # The order of the tests matters: a directory may contain dots, and an anchor's name none.
     for name in names:
+        if is_packed(name):
+            others.append(_packed_contestant(env, Path(name).expanduser().resolve(), members.trust))
+            continue
         directory, colon, player = _directory(name)
         if directory is not None:
             guests = Members(directory, members.trust)
@@ -116,6 +124,16 @@ def _load_contestant(env: BatchedEnv, members: Members, player: str, name: str, 
     )
 
 
+def _packed_contestant(env: BatchedEnv, file: Path, trust: bool) -> Contestant:
+    """Return the player of a packed file, as a contestant with the name of the file."""
+    made = decode_player(env, load_bytes(file, trust=trust), str(file))
+    if not isinstance(made, Agent):
+        raise ValueError(f"{file} has no network: name the bot itself")
+    facts = made.metadata
+    lineage = Player.parse(str(facts.get("player"))).lineage
+    return Contestant(file.name, GUEST, str(file), made, lineage, facts.get("agent_steps"), facts.get("side"))
+
+
 def decode_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
     """Return the player that `data` encodes. Raises ValueError with its `name` if it does not fit the environment."""
     try:
@@ -134,8 +152,10 @@ def player_bytes(env: BatchedEnv, name: str, store: Store, trust: bool = False) 
     Raises ValueError for an unknown name, for a pattern that matches several players, and for a player that cannot
     play `env`.
     """
-    directory, colon, player = _directory(name)
-    if re.fullmatch("[0-9a-f]{64}", name):  # a SHA-256 digest
+    directory, colon, player = (None, "", "") if is_packed(name) else _directory(name)
+    if is_packed(name):
+        data = load_bytes(Path(name).expanduser(), trust=trust)
+    elif re.fullmatch("[0-9a-f]{64}", name):  # a SHA-256 digest
         if not store.has(name):
             raise ValueError(f"the run's store has no bytes with the digest {name}")
         data = store.get(name)

@@ -24,11 +24,18 @@ from marl_app.league.view import LeagueView
 class TrainingProgress:
     """The progress of a run since its beginning: agent steps that learners have trained on, and iterations.
 
-    `agent_steps` maps learner ids to numbers; a single number stands for every learner.
+    `agent_steps` maps learner ids to numbers; a single number stands for every learner. `run_share` is the share of the
+    run that is over, in [0, 1], by its nearest limit; None without limits.
     """
 
     agent_steps: int | Mapping[str, int]
     iteration: int
+    run_share: float | None = None
+
+    @property
+    def all_steps(self) -> int:
+        """The agent steps of all learners together."""
+        return self.agent_steps if isinstance(self.agent_steps, int) else sum(self.agent_steps.values())
 
     def steps(self, learner: str) -> int:
         """Return the agent steps that this learner has trained on. Raises KeyError for a learner without a number."""
@@ -60,16 +67,50 @@ class StatefulSchedule(Schedule, Protocol):
 
 
 class EverySteps:
-    """Freeze a learner every `agent_steps` agent steps."""
+    """Freeze a learner every `agent_steps` agent steps.
 
-    def __init__(self, agent_steps: int) -> None:
-        if agent_steps <= 0:
-            raise ValueError(f"agent_steps must be > 0, not {agent_steps}")
+    None: every agent steps that fit into `share_of_run` of the run, at most `most_agent_steps`. A slow game then has as
+    many freezes in a run as a fast one, and not one in an hour. The number is measured once, when that share of the run
+    is over, from the agent steps of all learners until then, and saved with the league: a run that is resumed, also
+    with other limits, keeps it. In a run without limits, and until then, it is `most_agent_steps`.
+    """
+
+    def __init__(
+        self, agent_steps: int | None, share_of_run: float | None = None, most_agent_steps: int | None = None
+    ) -> None:
+        if agent_steps is not None and agent_steps <= 0:
+            raise ValueError(f"agent_steps must be > 0 or null, not {agent_steps}")
+        if agent_steps is None and not (0 < (share_of_run or 0) <= 1 and (most_agent_steps or 0) > 0):
+            raise ValueError(
+                "without agent_steps share_of_run must be in (0, 1] and most_agent_steps > 0, not "
+                f"{share_of_run} and {most_agent_steps}"
+            )
         self.agent_steps = agent_steps
+        self.share_of_run = share_of_run or 0.0
+        self.most_agent_steps = most_agent_steps or 0
+        self._measured: int | None = None
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         steps = progress.steps(learner) - view.last_freeze(learner)
-        return f"{steps:,} agent steps since the last freeze" if steps >= self.agent_steps else None
+        return f"{steps:,} agent steps since the last freeze" if steps >= self._interval(progress) else None
+
+    def _interval(self, progress: TrainingProgress) -> int:
+        """Return the agent steps between two freezes; measures them when their time has come."""
+        if self.agent_steps is not None:
+            return self.agent_steps
+        if self._measured is None and progress.run_share is not None and progress.run_share >= self.share_of_run:
+            # The first look may come late, as after a long iteration: then fewer steps are a share of the run.
+            steps = progress.all_steps * self.share_of_run / progress.run_share
+            self._measured = max(1, min(self.most_agent_steps, round(steps)))
+        return self._measured or self.most_agent_steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the measured agent steps, None before."""
+        return {"measured": self._measured}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._measured = state["measured"]
 
 
 class EveryIterations:

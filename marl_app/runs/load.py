@@ -8,6 +8,7 @@ from pathlib import Path
 
 from marl_app.config.renamed import current_path
 from marl_app.runs.checkpoints import latest_checkpoint
+from marl_app.runs.packed import is_packed, read_packed
 from marl_app.runs.trust import import_classes, recorded_config, refuse_foreign_imports
 from marl_app.store.codec import CorruptBlob, metadata_of
 from marl_app.store.disk import DiskStore
@@ -20,14 +21,15 @@ CLASS_KEYS = ("module_class", "bot")
 def load_bytes(run: str | Path, player: str | None = None, store: Store | None = None, trust: bool = False) -> bytes:
     """Return the bytes of a player of a run directory: by default the first learner of its newest checkpoint.
 
+    run: a run directory, or a packed player (see `runs/packed.py`), which is a single player.
     player: another learner, or a snapshot such as "main@0003". store: where the snapshots are now, if that is not what
     the run's configuration says. The classes that the player names are imported if the run may name them: `trust`, or
     a run of this user (see `runs/trust.py`).
     Raises FileNotFoundError if the run has no whole checkpoint, KeyError, listing the available players, for an
-    unknown one, and UntrustedRunError.
+    unknown one, ValueError for a damaged file, and UntrustedRunError.
     """
     directory = Path(run).absolute()
-    data = _player(directory, player, store, trust)
+    data = _packed(directory, player) if is_packed(directory) else _player(directory, player, store, trust)
     import_classes_of(data, directory, trust)
     return data
 
@@ -36,6 +38,14 @@ def import_classes_of(data: bytes, run: Path, trust: bool) -> None:
     """Import the class that a player of a run names, if the run may name it; see `runs/trust.py`."""
     named = metadata_of(data)
     import_classes(run, [path for key in CLASS_KEYS if (path := named.get(key))], trust)
+
+
+def _packed(file: Path, player: str | None) -> bytes:
+    data = read_packed(file).player
+    name = metadata_of(data).get("player")
+    if player not in (None, name):
+        raise KeyError(f"{file} has no player {player!r}; it is {name}")
+    return data
 
 
 def _player(run: Path, player: str | None, store: Store | None, trust: bool) -> bytes:

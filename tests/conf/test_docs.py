@@ -1,4 +1,4 @@
-"""docs/config.md is generated from the schema and conf/."""
+"""docs/config.md and docs/config.schema.json are generated from the schema and conf/."""
 
 import pytest
 
@@ -21,12 +21,17 @@ def test_the_page_has_every_key_and_option(page):
 
 def test_check_tells_stale_from_fresh(page, tmp_path, monkeypatch):
     monkeypatch.setattr(docs, "PATH", tmp_path / "docs" / "config.md")
+    monkeypatch.setattr(docs, "SCHEMA_PATH", tmp_path / "docs" / "config.schema.json")
     monkeypatch.setattr(docs, "render", lambda: page)
+    monkeypatch.setattr(docs, "render_schema", lambda: "{}")
     assert "stale" in docs.main(["--check"])
     assert docs.main([]) is None
     assert docs.main(["--check"]) is None
-    docs.PATH.write_text(docs.PATH.read_text() + "x")
-    assert "stale" in docs.main(["--check"])
+    for path in (docs.PATH, docs.SCHEMA_PATH):
+        before = path.read_text()
+        path.write_text(before + "x")
+        assert docs.main(["--check"]) == f"{path.name} is stale: run python -m marl_app.config.docs"
+        path.write_text(before)
     assert docs.main(["--chekc"]).startswith("usage")
 
 

@@ -367,3 +367,24 @@ def test_sides_by_pattern():
     assert resolve_sides(agents, None) == [(0,), (1,), (2,)]
     assert resolve_sides(agents, [["*"]]) == [(0, 1, 2)]
     assert resolve_sides(agents, [["blue_0"], ["red_*"]]) == [(1,), (0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [("pettingzoo.classic.rps_v2", "pygame", "classic"), ("mpe2.simple_v3", "mpe2", "mpe")],
+)
+def test_a_missing_package_is_an_extra(name, package, extra, monkeypatch):
+    class Missing:
+        """Finds no such package, as if it were not installed."""
+
+        def find_spec(self, found, path=None, target=None):
+            if found == package:
+                raise ModuleNotFoundError(f"No module named {found!r}", name=found)
+
+    for loaded in [module for module in sys.modules if module.startswith((package, "pettingzoo.classic.rps", "mpe2"))]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    with pytest.raises(
+        ImportError, match=rf"env\.name='{name}' cannot .*; pip install '\.\[{extra}\]' in the checkout"
+    ):
+        PettingZoo(1, name)

@@ -1,5 +1,7 @@
 """Schedules freeze a learner under their conditions, and the reason is readable."""
 
+import json
+
 import pytest
 
 from marl_app.league.payoff import Payoff
@@ -17,6 +19,49 @@ def test_every_steps_counts_from_the_last_freeze() -> None:
     schedule = EverySteps(500)
     assert schedule.due(view_of(Tally()), "main", TrainingProgress(1499, 1)) is None
     assert schedule.due(view_of(Tally()), "main", TrainingProgress(1500, 1)) == "500 agent steps since the last freeze"
+
+
+def paced() -> EverySteps:
+    return EverySteps(None, share_of_run=0.1, most_agent_steps=500_000)
+
+
+def test_without_agent_steps_a_slow_game_is_frozen_in_every_tenth_of_the_run() -> None:
+    schedule = paced()
+    view = view_of(Tally(), frozen_at=0)
+    # 300 steps/s in a run of 900 s: a tenth of it is 90 s, 27,000 steps.
+    assert schedule.due(view, "main", TrainingProgress(26_700, 1, 89 / 900)) is None
+    assert schedule.due(view, "main", TrainingProgress(27_000, 2, 90 / 900)) is not None
+    frozen = view_of(Tally(), frozen_at=27_000)
+    # The number does not follow the clock from then on: a machine that is busy for a while does not change it.
+    assert schedule.due(frozen, "main", TrainingProgress(53_999, 3, 0.9)) is None
+    assert schedule.due(frozen, "main", TrainingProgress(54_000, 4, 0.9)) == "27,000 agent steps since the last freeze"
+
+
+def test_a_resumed_schedule_keeps_what_it_measured() -> None:
+    first, resumed = paced(), paced()
+    first.due(view_of(Tally()), "main", TrainingProgress(20_000, 1, 0.2))  # looked at late: 10,000 per tenth
+    resumed.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    late = TrainingProgress(31_000, 2, 0.05)  # the run goes on with a limit four times as large
+    assert resumed.due(view_of(Tally(), frozen_at=21_000), "main", late) == "10,000 agent steps since the last freeze"
+    assert paced().due(view_of(Tally(), frozen_at=21_000), "main", late) is None
+
+
+def test_a_fast_game_and_a_run_without_limits_freeze_at_the_most() -> None:
+    for shares in ((0.02, 0.5), (None, None)):  # 20,000 steps/s for 900 s: 1.8 million in a tenth of the run
+        schedule = paced()
+        for steps, share in zip((500_000, 9_000_000), shares, strict=True):
+            frozen = view_of(Tally(), frozen_at=steps - 500_000)
+            assert schedule.due(frozen, "main", TrainingProgress(steps - 1, 1, share)) is None
+            assert schedule.due(frozen, "main", TrainingProgress(steps, 2, share)) is not None
+
+
+def test_the_steps_of_all_learners_count_and_given_steps_are_exact() -> None:
+    schedule = paced()
+    # Two of three learners had their turn: the tenth of the run is 30,000 steps, and no learner is frozen for less.
+    progress = TrainingProgress({"main": 20_000, "a": 10_000, "b": 0}, 1, 0.1)
+    assert schedule.due(view_of(Tally(), frozen_at=0), "main", progress) is None
+    exact = EverySteps(10**18, share_of_run=0.1, most_agent_steps=500_000)
+    assert exact.due(view_of(Tally()), "main", TrainingProgress(10**9, 1, 1.0)) is None
 
 
 def test_every_iterations() -> None:
@@ -72,6 +117,10 @@ def test_timeout() -> None:
 def test_invalid_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="agent_steps"):
         EverySteps(0)
+    with pytest.raises(ValueError, match="share_of_run"):
+        EverySteps(None, share_of_run=0.0, most_agent_steps=1)
+    with pytest.raises(ValueError, match="most_agent_steps"):
+        EverySteps(None, share_of_run=0.1)
     with pytest.raises(ValueError, match="threshold"):
         WinRate(threshold=1.0, min_games=1, agent_steps=1)
     with pytest.raises(ValueError, match="agent_steps must be > 0"):
