@@ -1,0 +1,82 @@
+"""A match between players as pictures: a film of all its steps, or a strip of some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from marl_app.envs.batched import BatchedEnv, MakeEnv
+from marl_app.envs.board import Board, symbol
+from marl_app.evaluation.frames import Pixels, picture, strip, titled
+from marl_app.evaluation.match import Match, Player
+from marl_app.players.anchors import make_anchor
+
+
+def film(match: Match, names: Mapping[int, str], size: int, max_steps: int) -> list[Pixels]:
+    """Play a match without people, and return a frame before its first step and after each one.
+
+    names: of the players, by agent. size: the largest height and width of the environment's picture, in pixels.
+    max_steps: steps after which the film ends although the match goes on.
+    """
+    view = match.view()
+    seats = _seats(match.env, names, isinstance(view, Board))
+    frames = [titled(picture(view, size), f"{seats}\nstart")]
+    while match.result is None and match.length < max_steps:
+        match.step()
+        before, view = view, match.view()
+        frames.append(titled(picture(view, size, before), f"{seats}\n{_caption(match)}"))
+    return frames
+
+
+def match_strip(
+    make_env: MakeEnv, players: Sequence[Player], anchor: str | None, seed: int, size: int = 160, frames: int = 8
+) -> Pixels | None:
+    """Return a match as a strip of at most `frames` positions, evenly spaced, the last one included.
+
+    players: one for all sides, or one per side. anchor: plays all sides but the first; None: the players play alone.
+    Returns None if the environment shows nothing. A match is shown up to 1,000 steps.
+    """
+    env = make_env(1)
+    try:
+        env.enable_rendering(prefer_text=False)
+        of_side = [players[side % len(players)] for side in range(len(env.sides))]
+        if anchor is not None:
+            of_side[1:] = [make_anchor(env, anchor)] * (len(of_side) - 1)
+        seats = {agent: of_side[side] for side, agents in enumerate(env.sides) for agent in agents}
+        match = Match(env, [seats[agent] for agent in range(len(env.agents))], (seed,), greedy=True)
+        views = [env.render(0)]
+        while match.result is None and match.length < 1000:
+            match.step()
+            views.append(env.render(0))
+        shown = np.unique(np.linspace(0, len(views) - 1, min(frames, len(views))).round().astype(int))
+        pictures = []
+        for index in shown.tolist():
+            view = views[index]
+            if view is None:
+                return None
+            pictures.append(titled(picture(view, size, views[index - 1] if index else None), f"step {index}"))
+        return strip(pictures)
+    finally:
+        env.close()
+
+
+def _seats(env: BatchedEnv, names: Mapping[int, str], has_board: bool) -> str:
+    """Return who plays for which agent: a line, or several if it is long."""
+    words = [f"{env.agents[agent]}{f' ({symbol(agent)})' if has_board else ''}: {names[agent]}" for agent in names]
+    if len(set(names.values())) == 1 and len(words) > 2:
+        words = [f"all agents: {names[0]}"]
+    line = "   ".join(words)
+    return line if len(line) < 64 else "\n".join(words)
+
+
+def _caption(match: Match) -> str:
+    """Return the last step's number and moves, and the result."""
+    last = [move for move in match.moves if move.step == match.length - 1]
+    moves = ", ".join(f"{move.agent} {move.name}" for move in last) if len(last) <= 2 else ""
+    result = ""
+    if match.result is not None:
+        scores = [score for score in match.result.scores if not np.isnan(score)]
+        result = "   scores " + " : ".join(f"{score:.3g}" for score in scores) if len(match.env.sides) > 1 else ""
+        result = result or f"   return per agent {np.mean(match.result.returns):.3g}"
+    return f"step {match.length}   {moves}{result}"
