@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from marl_app.envs.board import Board, symbol
 from marl_app.evaluation.frames import Pixels, picture, strip, titled
 from marl_app.evaluation.match import Match, Player
 from marl_app.players.anchors import make_anchor
+
+MOST_STEPS = 1000
+"""Of a match that is drawn as a strip."""
 
 
 def film(match: Match, names: Mapping[int, str], size: int, max_steps: int) -> list[Pixels]:
@@ -32,33 +36,35 @@ def film(match: Match, names: Mapping[int, str], size: int, max_steps: int) -> l
 def match_strip(
     make_env: MakeEnv, players: Sequence[Player], anchor: str | None, seed: int, size: int = 160, frames: int = 8
 ) -> Pixels | None:
-    """Return a match as a strip of at most `frames` positions, evenly spaced, the last one included.
+    """Return a greedy match as a strip of at most `frames` positions, evenly spaced from the first to the last one.
 
     players: one for all sides, or one per side. anchor: plays all sides but the first; None: the players play alone.
-    Returns None if the environment shows nothing. A match is shown up to 1,000 steps.
+    size: the largest height and width of a position, in pixels.
+    Returns None if the environment shows nothing. A match is shown up to MOST_STEPS steps.
     """
-    env = make_env(1)
-    try:
+    with closing(make_env(1)) as env:
         env.enable_rendering(prefer_text=False)
         of_side = [players[side % len(players)] for side in range(len(env.sides))]
+        names = ["agent"] * len(of_side)
         if anchor is not None:
-            of_side[1:] = [make_anchor(env, anchor)] * (len(of_side) - 1)
-        seats = {agent: of_side[side] for side, agents in enumerate(env.sides) for agent in agents}
-        match = Match(env, [seats[agent] for agent in range(len(env.agents))], (seed,), greedy=True)
+            others = len(of_side) - 1
+            of_side[1:], names[1:] = [make_anchor(env, anchor)] * others, [anchor] * others
+        side_of = {agent: side for side, agents in enumerate(env.sides) for agent in agents}
+        agents = range(len(env.agents))
+        match = Match(env, [of_side[side_of[agent]] for agent in agents], (seed,), greedy=True)
         views = [env.render(0)]
-        while match.result is None and match.length < 1000:
+        while match.result is None and match.length < MOST_STEPS and views[-1] is not None:
             match.step()
             views.append(env.render(0))
-        shown = np.unique(np.linspace(0, len(views) - 1, min(frames, len(views))).round().astype(int))
-        pictures = []
-        for index in shown.tolist():
-            view = views[index]
-            if view is None:
-                return None
-            pictures.append(titled(picture(view, size, views[index - 1] if index else None), f"step {index}"))
-        return strip(pictures)
-    finally:
-        env.close()
+        shown = [view for view in views if view is not None]
+        if not shown:
+            return None
+        chosen = np.unique(np.linspace(0, len(shown) - 1, min(frames, len(shown))).round().astype(int)).tolist()
+        pictures = [
+            titled(picture(shown[step], size, shown[step - 1] if step else None), f"step {step}") for step in chosen
+        ]
+        seats = _seats(env, {agent: names[side_of[agent]] for agent in agents}, isinstance(shown[0], Board))
+        return titled(strip(pictures), f"{seats}\n{_caption(match)}")
 
 
 def _seats(env: BatchedEnv, names: Mapping[int, str], has_board: bool) -> str:

@@ -96,15 +96,16 @@ def write_mp4(path: Path, frames: Sequence[Pixels], fps: float) -> None:
 
 def _draw_board(board: Board, size: int, before: Board | None) -> Image.Image:
     rows, columns = board.pieces.shape
-    label = size // 16 if board.column_labels or board.row_labels else 0  # margin above and on the left
-    cell = (size - label) // max(rows, columns)
-    big, margin = cell * _SCALE, label * _SCALE
-    image = Image.new("RGB", (big * columns + margin, big * rows + margin), _PAPER)
+    above = size // 16 if board.column_labels else 0
+    left_margin = size // 16 if board.row_labels else 0
+    big = min((size - above) // rows, (size - left_margin) // columns) * _SCALE  # a cell
+    above, left_margin = above * _SCALE, left_margin * _SCALE
+    image = Image.new("RGB", (big * columns + left_margin, big * rows + above), _PAPER)
     draw = ImageDraw.Draw(image)
     font = _font(max(8, big // 3))
     for row in range(rows):
         for column in range(columns):
-            left, top = margin + column * big, margin + row * big
+            left, top = left_margin + column * big, above + row * big
             draw.rectangle((left, top, left + big - _SCALE, top + big - _SCALE), _BOARD)
             owner = int(board.pieces[row, column])
             is_new = before is not None and before.pieces.shape == board.pieces.shape and (
@@ -117,11 +118,11 @@ def _draw_board(board: Board, size: int, before: Board | None) -> Image.Image:
             if owner != NO_PIECE:
                 center = (left + (big - _SCALE) / 2, top + (big - _SCALE) / 2)
                 draw.text(center, symbol(owner), _INK, font, anchor="mm")
-    labels = _font(max(8, margin // 2))
+    labels = _font(max(8, max(above, left_margin) // 2))
     for column, text in enumerate(board.column_labels):
-        draw.text((margin + column * big + big / 2, margin / 2), text, _INK, labels, anchor="mm")
+        draw.text((left_margin + column * big + big / 2, above / 2), text, _INK, labels, anchor="mm")
     for row, text in enumerate(board.row_labels):
-        draw.text((margin / 2, margin + row * big + big / 2), text, _INK, labels, anchor="mm")
+        draw.text((left_margin / 2, above + row * big + big / 2), text, _INK, labels, anchor="mm")
     return image.reduce(_SCALE)
 
 
