@@ -62,7 +62,7 @@ class Evaluator:
         return evaluate_anchor(make_env, agents, anchor, games, rng, greedy=greedy)
 
     def draw(self, blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, seed: int) -> Pixels | None:
-        """Return a greedy match against an anchor, or of a team alone, as a picture; None if there is nothing to see."""
+        """Return a greedy match against an anchor, or of a team alone, as a picture; None without a view."""
         return match_strip(make_env, [Agent(blob) for blob in blobs], None if anchor == TEAM else anchor, seed)
 
 

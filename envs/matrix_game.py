@@ -87,7 +87,6 @@ class MatrixGame(BatchedEnv):
         """
         return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
-
     def render(self, match: int, agent: int | None = None) -> str:
         """Return the payoffs as a table: rows are actions of the row player, columns of the column player."""
         lines = ["payoffs of player_0, player_1 for the action of player_0 (row) and player_1 (column)"]

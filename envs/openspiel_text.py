@@ -66,7 +66,11 @@ def _kuhn_text(state: Any, player: int | None) -> str:
 def _in_lines(text: str) -> str:
     """Return a text with a line for each part, if it is of the form [part][part]."""
     parts = re.findall(r"\[([^\[\]]*)\]", text)
-    return "\n".join(part.strip() for part in parts) if text == "".join(f"[{part}]" for part in parts) else text.strip("\n")
+    return (
+        "\n".join(part.strip() for part in parts)
+        if text == "".join(f"[{part}]" for part in parts)
+        else text.strip("\n")
+    )
 
 
 def _pyspiel() -> Any:

@@ -79,7 +79,9 @@ class PettingZoo(Copies):
         if any(seat.translates for seat in seats):
             self.raw_spaces = tuple((seat.raw_observation_space, seat.raw_action_space) for seat in seats)
         self._made = (name, dict(kwargs or {}), interface, seats)
-        self._modes = [mode for mode in getattr(envs[0], "metadata", {}).get("render_modes", ()) if mode in RENDER_MODES]
+        self._modes = [
+            mode for mode in getattr(envs[0], "metadata", {}).get("render_modes", ()) if mode in RENDER_MODES
+        ]
 
     def enable_rendering(self, *, prefer_text: bool) -> None:
         """Make the copies again with a `render_mode`, if the environment has one for texts or pictures."""

@@ -23,8 +23,8 @@ _NAMES: dict[str, Sequence[str]] = {
     "texas_holdem": _LIMIT,
     "texas_holdem_no_limit": ["fold", "check or call", "raise half pot", "raise pot", "all in"],
     **{
-        name: _MOVES
-        for name in ("simple", "simple_adversary", "simple_push", "simple_spread", "simple_tag", "simple_line", "simple_formation")
+        f"simple{scenario}": _MOVES
+        for scenario in ("", "_adversary", "_formation", "_line", "_push", "_spread", "_tag")
     },
 }
 """Names of Discrete actions by game: the last part of the module's path, without its version."""

@@ -108,8 +108,10 @@ def _draw_board(board: Board, size: int, before: Board | None) -> Image.Image:
             left, top = left_margin + column * big, above + row * big
             draw.rectangle((left, top, left + big - _SCALE, top + big - _SCALE), _BOARD)
             owner = int(board.pieces[row, column])
-            is_new = before is not None and before.pieces.shape == board.pieces.shape and (
-                owner != NO_PIECE and before.pieces[row, column] != owner
+            is_new = (
+                before is not None
+                and before.pieces.shape == board.pieces.shape
+                and (owner != NO_PIECE and before.pieces[row, column] != owner)
             )
             inset = big // 9
             disc = (left + inset, top + inset, left + big - inset - _SCALE, top + big - inset - _SCALE)

@@ -46,8 +46,8 @@ class Session:
         self.env, self.seed, self._members, self._greedy = env, seed, members, greedy
         self._anchors = [anchor for anchor in anchors if unplayable_reason(env, anchor) is None]
         self._loaded: dict[str, Contestant] = {}
-        self.number = -1
-        self.new_match(player, side)
+        self.player, self.side, self.number = player, side, -1
+        self.new_match()
 
     # Choices.
 
@@ -65,8 +65,11 @@ class Session:
         return list(self.env.agents)
 
     def new_match(self, player: str | None = None, side: int | str | None = None) -> None:
-        """Start the next match; None: with the same player, at the same side. Raises ValueError, and changes nothing."""
-        chosen = self.player if player is None and self.number >= 0 else player
+        """Start the next match; None: with the same player, at the same side.
+
+        Raises ValueError, and changes nothing, for a player or a side that does not exist or does not fit.
+        """
+        chosen = self.player if player is None else player
         at = self.side if side is None else side
         agents = agents_of_side(self.env, at)
         opponents = self._opponents(chosen)
@@ -74,9 +77,7 @@ class Session:
         adviser = self._adviser(opponents, agents[0])
         self.player, self.side, self.number = chosen, at, self.number + 1
         self._pending: dict[int, Any] = {}  # decisions of this step, while other agents of the person are waiting
-        self.names = {
-            agent: "you" if contestant is None else contestant.name for agent, contestant in enumerate(seats)
-        }
+        self.names = {agent: "you" if contestant is None else contestant.name for agent, contestant in enumerate(seats)}
         self.match = Match(
             self.env,
             [None if contestant is None else contestant.player for contestant in seats],
@@ -196,7 +197,9 @@ class Session:
         for contestant in opponents:
             if contestant.side in (None, side):
                 return contestant
-        raise ValueError(f"{opponents[0].name} plays side {opponents[0].side} only, and you chose it: play the other side")
+        raise ValueError(
+            f"{opponents[0].name} plays side {opponents[0].side} only, and you chose it: play the other side"
+        )
 
     def _adviser(self, opponents: Sequence[Contestant], agent: int) -> Contestant | None:
         """Return who says what it would do in the person's place: the opponent, if it can play that side."""
@@ -233,7 +236,9 @@ class Session:
             if len(near) == 1:
                 return by_name[near[0]]
             if near:
-                raise ValueError(f"{text!r} may be {', '.join(near[:8])}{' ...' if len(near) > 8 else ''}: type more of it")
+                raise ValueError(
+                    f"{text!r} may be {', '.join(near[:8])}{' ...' if len(near) > 8 else ''}: type more of it"
+                )
         listed = "  ".join(list(names)[:12]) + ("  ..." if len(names) > 12 else "")
         raise ValueError(f"{text!r} is not a legal move: give one of {listed}")
 

@@ -135,7 +135,11 @@ def advice_text(advice: Advice, agent: str) -> str:
         lines.append(f"  {advice.action}")
     if not lines:
         return f"the player gives no advice for {agent}"
-    value = "it has no value of what you see" if advice.value is None else f"its value of your position: {advice.value:+.3f}"
+    value = (
+        "it has no value of what you see"
+        if advice.value is None
+        else f"its value of your position: {advice.value:+.3f}"
+    )
     return "\n".join([f"in your place as {agent} the agent would play:", *lines, value])
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,9 +30,16 @@ from marl_app.envs.board import NO_PIECE, Board, View, symbol
 from marl_app.playing.session import Session
 
 HOST = "127.0.0.1"
-_FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript")}
+_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
 _MOST_BYTES = 10_000  # of a request
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+)
 
 
 class PlayServer:
@@ -87,7 +95,7 @@ class PlayServer:
         raise NotFound()
 
     def _act(self, path: str, request: Request) -> Response:
-        """Carry out an action of the person and return the new state; code 409, with the reason, if it is not possible."""
+        """Carry out an action of the person and return the new state; 409, with the reason, if it is not possible."""
         action = self._actions.get(path)
         if action is None:
             raise NotFound()
@@ -154,12 +162,16 @@ def serve(session: Session, title: str, port: int) -> None:
 
 
 def make_play_server(session: Session, title: str, port: int) -> BaseWSGIServer:
-    """Return a server of the session on the loopback address; port 0 = any that is free."""
+    """Return a server of the session on the loopback address; port 0 = any that is free.
+
+    Raises OSError if the port is taken.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app = PlayServer(session, title)
-    server = make_server(HOST, port, app, threaded=True, request_handler=_Handler)
-    app.port = server.port
-    return server
+    # Bound here, because Werkzeug exits where the port is taken. The server works on a duplicate of the socket.
+    with socket.create_server((HOST, port)) as bound:
+        app.port = bound.getsockname()[1]
+        return make_server(HOST, app.port, app, threaded=True, request_handler=_Handler, fd=bound.fileno())
 
 
 class _Handler(WSGIRequestHandler):

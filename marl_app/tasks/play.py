@@ -9,6 +9,7 @@ Trains nothing and does not start Ray. The same seed and moves give the same mat
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ class Play(Section):
             try:
                 serve(session, run.name, self.port)
             except OSError as error:
+                reason = os.strerror(error.errno or 0)
                 raise ConfigError(
-                    f"task.port={self.port}: {error.strerror}: give another port, or 0 for any that is free"
+                    f"task.port={self.port}: {reason}: give another, or 0 for any that is free"
                 ) from error
         return 0.0

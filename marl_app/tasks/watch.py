@@ -52,7 +52,9 @@ class Watch(Section):
         if not isinstance(self.players, list):
             raise ConfigError(f"task.players={self.players} is not a list: give task.players=[...]")
         if self.format == MP4 and shutil.which("ffmpeg") is None:
-            raise ConfigError("task.format=mp4 needs the program ffmpeg, which is not on the PATH: give task.format=gif")
+            raise ConfigError(
+                "task.format=mp4 needs the program ffmpeg, which is not on the PATH: give task.format=gif"
+            )
 
     def __call__(self, config: Config) -> float:
         """Play and write the films to the run directory. Returns the objective."""
@@ -70,7 +72,8 @@ class Watch(Section):
             quiet = not Console().is_terminal
             for number in track(range(self.matches), "matches", transient=True, disable=quiet):
                 results.append(self._film(env, players, config, number))
-        return float(np.nanmean(results))
+        known = [result for result in results if not np.isnan(result)]
+        return float(np.mean(known)) if known else float("nan")
 
     def _film(self, env: BatchedEnv, players: Sequence[Contestant], config: Config, number: int) -> float:
         """Write the film of a match, print its line, and return the first player's score (of a team, its return)."""
@@ -117,4 +120,6 @@ def check_sides(env: BatchedEnv, players: Sequence[Contestant]) -> None:
     for side in range(sides):
         player = players[side % len(players)]
         if player.side not in (None, side):
-            raise ValueError(f"{player.name} plays side {player.side} only, not side {side}: give one player for each side")
+            raise ValueError(
+                f"{player.name} plays side {player.side} only, not side {side}: give one player for each side"
+            )
