@@ -33,7 +33,7 @@ class Board(NamedTuple):
         cells = [["." if owner == NO_PIECE else symbol(owner) for owner in row] for row in self.pieces.tolist()]
         lines = [self.column_labels, *cells] if self.column_labels else cells
         return "\n".join(
-            " ".join([label.rjust(margin), *(cell.rjust(width) for cell in line)]).rstrip()
+            " ".join([*([label.rjust(margin)] if margin else []), *(cell.rjust(width) for cell in line)]).rstrip()
             for label, line in zip(("", *labels)[-len(lines) :], lines, strict=True)
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marl_app.envs.batched import BatchedEnv, MakeEnv
+from marl_app.envs.batched import Array, BatchedEnv, MakeEnv
 from marl_app.envs.board import NO_ACTION, NO_PIECE, Board
 from marl_app.envs.checked_play import require
 from marl_app.envs.random_play import random_actions, rows_by_group
@@ -27,15 +27,22 @@ def check_rendering(make: MakeEnv, steps: int, seed: int) -> None:
         _check_views(shown)
         for _ in range(steps):
             _check_names(shown)
-            results = [
+            steps_of = [
                 env.step(random_actions(env, chooser), rng)
                 for env, chooser, rng in zip((plain, shown), choosers, rngs, strict=True)
             ]
             _check_views(shown)
-            same = all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
+            first, second = ((*step, *_observed(env)) for step, env in zip(steps_of, (plain, shown), strict=True))
+            same = len(first) == len(second) and all(map(np.array_equal, first, second))
             require(same, "a match that was rendered went another way: render() must not change it")
-            if results[0].over[0]:
+            if steps_of[0].over[0]:
                 return
+
+
+def _observed(env: BatchedEnv) -> list[Array]:
+    """Return who acts, and what these agents observe."""
+    acting = env.acting()
+    return [acting, *(env.observe(matches, agents) for _, matches, agents, _ in rows_by_group(env, acting))]
 
 
 def _check_views(env: BatchedEnv) -> None:
