@@ -31,7 +31,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from marl_app.envs.board import View, number_name
+from marl_app.envs.board import Rendering, number_name
 from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
@@ -196,10 +196,10 @@ class BatchedEnv(ABC):
         prefer_text: an environment that can draw texts and pictures is asked for texts.
         """
 
-    def render(self, match: int, agent: int | None = None) -> View | None:
-        """Return a match as people see it now, its end included: a text, a picture or a `Board`; None: it has no view.
+    def render(self, match: int, agent: int | None = None) -> Rendering | None:
+        """Return a match as people see it now, its end included: a text, a picture or a `Board`; None: nothing.
 
-        agent: whose view it is; what this agent may not know, such as the cards of others, is not in it. None: all.
+        agent: who it is for; what this agent may not know, such as the cards of others, is not in it. None: all is.
         Changes nothing.
         """
         return None

@@ -38,7 +38,7 @@ class Board(NamedTuple):
         )
 
 
-View = str | NDArray[np.uint8] | Board
+Rendering = str | NDArray[np.uint8] | Board
 """What people see of a match: a text, a picture uint8 [height, width, 3], or a board."""
 
 

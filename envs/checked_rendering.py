@@ -1,4 +1,4 @@
-"""Check what an environment shows to people: views, names of actions, and that looking changes nothing."""
+"""Check what an environment shows to people: renderings, names of actions, and that looking changes nothing."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def check_rendering(make: MakeEnv, steps: int, seed: int) -> None:
         rngs, choosers = ([np.random.default_rng(seed + part) for _ in range(2)] for part in range(2))
         for env, rng in zip((plain, shown), rngs, strict=True):
             env.reset(rng)
-        _check_views(shown)
+        _check_renderings(shown)
         for _ in range(steps):
             _check_names(shown)
             steps_of = [
                 env.step(random_actions(env, chooser), rng)
                 for env, chooser, rng in zip((plain, shown), choosers, rngs, strict=True)
             ]
-            _check_views(shown)
+            _check_renderings(shown)
             first, second = ((*step, *_observed(env)) for step, env in zip(steps_of, (plain, shown), strict=True))
             same = len(first) == len(second) and all(map(np.array_equal, first, second))
             require(same, "a match that was rendered went another way: render() must not change it")
@@ -45,14 +45,19 @@ def _observed(env: BatchedEnv) -> list[Array]:
     return [acting, *(env.observe(matches, agents) for _, matches, agents, _ in rows_by_group(env, acting))]
 
 
-def _check_views(env: BatchedEnv) -> None:
+def _check_renderings(env: BatchedEnv) -> None:
     """Check what all agents together, and each acting agent, are shown."""
     for agent in (None, *np.flatnonzero(env.acting()[0]).tolist()):
-        view = env.render(0, agent)
-        if isinstance(view, Board):
-            _check_board(env, view)
-        elif view is not None and not isinstance(view, str):
-            fits = isinstance(view, np.ndarray) and view.dtype == np.uint8 and view.ndim == 3 and view.shape[2] == 3
+        rendering = env.render(0, agent)
+        if isinstance(rendering, Board):
+            _check_board(env, rendering)
+        elif rendering is not None and not isinstance(rendering, str):
+            fits = (
+                isinstance(rendering, np.ndarray)
+                and rendering.dtype == np.uint8
+                and rendering.ndim == 3
+                and rendering.shape[2] == 3
+            )
             require(fits, "render() must return a text, an array uint8 [height, width, 3], a Board or None")
 
 

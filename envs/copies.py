@@ -27,7 +27,7 @@ from marl_app.envs.batched import (
     Step,
     scores_from_returns,
 )
-from marl_app.envs.board import View, number_name
+from marl_app.envs.board import Rendering, number_name
 
 Float64s = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ class Copy(ABC):
         """Return the global state, if the adapter has a `state_space`."""
         raise NotImplementedError
 
-    def render(self, agent: int | None) -> View | None:
+    def render(self, agent: int | None) -> Rendering | None:
         """Return the match as people see it, as `BatchedEnv.render` does."""
         return None
 
@@ -228,7 +228,7 @@ class Copies(BatchedEnv):
             rows[row] = self._copies[match].state()
         return rows
 
-    def render(self, match: int, agent: int | None = None) -> View | None:
+    def render(self, match: int, agent: int | None = None) -> Rendering | None:
         """Return what the copy shows. Raises RuntimeError if it fails."""
         try:
             return self._copies[match].render(agent)

@@ -19,8 +19,8 @@ from gymnasium import spaces
 from marl_app.envs.batched import Openings
 from marl_app.envs.copies import Copies, describe
 from marl_app.envs.pettingzoo_copy import RENDER_MODES, AecCopy, ParallelCopy, PettingZooCopy
+from marl_app.envs.pettingzoo_rendering import game_name
 from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, to_float32
-from marl_app.envs.pettingzoo_views import game_name
 from marl_app.envs.sides import resolve_sides
 
 

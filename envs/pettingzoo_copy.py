@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from marl_app.envs.batched import Array, Bools
-from marl_app.envs.board import View, number_name
+from marl_app.envs.board import Rendering, number_name
 from marl_app.envs.copies import Copy, CopyStep, Float64s
+from marl_app.envs.pettingzoo_rendering import hides_from, known_name, own_text
 from marl_app.envs.pettingzoo_spaces import Seat, shown
-from marl_app.envs.pettingzoo_views import hides_from, known_name, own_text
 
 RENDER_MODES = ("ansi", "rgb_array")
 """PettingZoo's names for texts and pictures."""
@@ -31,7 +31,7 @@ class PettingZooCopy(Copy):
     def __init__(self, env: Any, seats: Sequence[Seat], game: str = "") -> None:
         self._env = env
         self._seats = seats
-        self._game = game  # name in the tables of `pettingzoo_views`
+        self._game = game  # name in the tables of `pettingzoo_rendering`
         self._index: dict[Hashable, int] = {seat.agent: index for index, seat in enumerate(seats)}
         # The newest observation and mask of each agent in this match; none for an agent that has not joined.
         self._seen: dict[int, tuple[Array, Bools | None]] = {}
@@ -56,7 +56,7 @@ class PettingZooCopy(Copy):
         """Return the `state()` of the environment as float32."""
         return np.array(self._env.state(), np.float32)
 
-    def render(self, agent: int | None) -> View | None:
+    def render(self, agent: int | None) -> Rendering | None:
         """Return the environment's text or picture, or of a card game what the agent sees; None without `render_mode`.
 
         A match of a card game that is not over is drawn for the agent that may see it only.
@@ -66,10 +66,10 @@ class PettingZooCopy(Copy):
         if hides_from(self._game, agent):
             assert agent is not None
             return own_text(self._game, self._env, agent)
-        view = self._env.render()
-        if isinstance(view, np.ndarray):
-            return np.array(view[..., :3], np.uint8)  # without alpha, and not the environment's own array
-        return None if view is None else str(view)
+        rendering = self._env.render()
+        if isinstance(rendering, np.ndarray):
+            return np.array(rendering[..., :3], np.uint8)  # without alpha, and not the environment's own array
+        return None if rendering is None else str(rendering)
 
     def action_name(self, agent: int, action: Any, viewer: int | None) -> str | None:
         """Return what people call the action, or the environment's number of it."""

@@ -23,13 +23,13 @@ def film(match: Match, names: Mapping[int, str], size: int, max_steps: int) -> l
     names: of the players, by agent. size: the largest height and width of the environment's picture, in pixels.
     max_steps: steps after which the film ends although the match goes on.
     """
-    view = match.view()
-    seats = _seats(match.env, names, isinstance(view, Board))
-    frames = [titled(picture(view, size), f"{seats}\nstart")]
+    rendering = match.rendering()
+    seats = _seats(match.env, names, isinstance(rendering, Board))
+    frames = [titled(picture(rendering, size), f"{seats}\nstart")]
     while match.result is None and match.length < max_steps:
         match.step()
-        before, view = view, match.view()
-        frames.append(titled(picture(view, size, before), f"{seats}\n{_caption(match)}"))
+        before, rendering = rendering, match.rendering()
+        frames.append(titled(picture(rendering, size, before), f"{seats}\n{_caption(match)}"))
     return frames
 
 
@@ -52,11 +52,11 @@ def match_strip(
         side_of = {agent: side for side, agents in enumerate(env.sides) for agent in agents}
         agents = range(len(env.agents))
         match = Match(env, [of_side[side_of[agent]] for agent in agents], (seed,), greedy=True)
-        views = [env.render(0)]
-        while match.result is None and match.length < MOST_STEPS and views[-1] is not None:
+        renderings = [env.render(0)]
+        while match.result is None and match.length < MOST_STEPS and renderings[-1] is not None:
             match.step()
-            views.append(env.render(0))
-        shown = [view for view in views if view is not None]
+            renderings.append(env.render(0))
+        shown = [rendering for rendering in renderings if rendering is not None]
         if not shown:
             return None
         chosen = np.unique(np.linspace(0, len(shown) - 1, min(frames, len(shown))).round().astype(int)).tolist()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from marl_app.durable import replacing
-from marl_app.envs.board import NO_PIECE, Board, View, symbol
+from marl_app.envs.board import NO_PIECE, Board, Rendering, symbol
 
 Pixels = NDArray[np.uint8]
 """A picture, uint8 [height, width, 3]."""
@@ -27,13 +27,13 @@ _BOARD, _EMPTY, _NEW, _INK, _PAPER = "#22577a", "#f4f6f8", "#111111", "#1c2126",
 _SCALE = 4  # boards are drawn larger, and reduced, so that edges are smooth
 
 
-def picture(view: View, size: int = 480, before: View | None = None) -> Pixels:
-    """Return a view as pixels, at most `size` high and wide; `before`: the last view, to mark the new pieces."""
-    if isinstance(view, Board):
-        return np.asarray(_draw_board(view, size, before if isinstance(before, Board) else None))
-    if isinstance(view, str):
-        return np.asarray(_draw_text(view, size))
-    image = Image.fromarray(view)
+def picture(rendering: Rendering, size: int = 480, before: Rendering | None = None) -> Pixels:
+    """Return a rendering as pixels, at most `size` high and wide; `before`: the last one, to mark new pieces."""
+    if isinstance(rendering, Board):
+        return np.asarray(_draw_board(rendering, size, before if isinstance(before, Board) else None))
+    if isinstance(rendering, str):
+        return np.asarray(_draw_text(rendering, size))
+    image = Image.fromarray(rendering)
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image)
 

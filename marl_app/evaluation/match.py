@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group
-from marl_app.envs.board import View
+from marl_app.envs.board import Rendering
 from marl_app.players.agent import Agent
 from marl_app.players.policy import Follower, Policy, RandomPolicy
 
@@ -111,12 +111,12 @@ class Match:
         """Number of steps so far."""
         return len(self._steps)
 
-    def view(self) -> View:
+    def rendering(self) -> Rendering:
         """Return what the environment shows the viewer, or what the viewer observes if it shows nothing."""
         viewer = None if self.result else self.viewer
-        view = self.env.render(0, viewer)
-        if view is not None:
-            return view
+        rendering = self.env.render(0, viewer)
+        if rendering is not None:
+            return rendering
         agents = range(len(self.env.agents)) if viewer is None else [viewer]
         seen = [self.env.observe(_MATCH, np.array([agent]))[0] for agent in agents]
         return "\n".join(

@@ -158,7 +158,7 @@ class Session:
 
     def seat_words(self) -> str:
         """Return who plays what: "you play player_0 (X); main plays player_1 (O)"."""
-        has_pieces = isinstance(self.match.view(), Board)
+        has_pieces = isinstance(self.match.rendering(), Board)
         agents_of: dict[str, list[str]] = {}
         for agent, name in self.names.items():
             mark = f" ({symbol(agent)})" if has_pieces else ""

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
-from marl_app.envs.board import Board, View
+from marl_app.envs.board import Board, Rendering
 from marl_app.evaluation.match import Advice
 from marl_app.playing.session import Session
 
@@ -91,7 +91,7 @@ class Terminal:
             who = move.agent if name == "you" else f"{move.agent} ({name})"
             self._say(f"{who}: {move.name or 'a move that you do not see'}")
         self._told = len(moves)
-        self._draw(session.match.view())
+        self._draw(session.match.rendering())
         result = session.result()
         if result is not None:
             self._say(f"{result}\nn: new match   u: take back   q: quit")
@@ -104,7 +104,7 @@ class Terminal:
         else:
             self._say(f"{whose}: " + "  ".join(legal[:_SHOWN]) + ("  ..." if len(legal) > _SHOWN else ""))
 
-    def _draw(self, view: View) -> None:
+    def _draw(self, view: Rendering) -> None:
         if isinstance(view, Board):
             self._say(view.text())
         elif isinstance(view, str):

@@ -26,7 +26,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, Not
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from marl_app.envs.board import NO_PIECE, Board, View, symbol
+from marl_app.envs.board import NO_PIECE, Board, Rendering, symbol
 from marl_app.playing.session import Session
 
 HOST = "127.0.0.1"
@@ -49,8 +49,8 @@ class PlayServer:
         self._session, self._title = session, title
         self._lock = threading.Lock()
         self._version = 0  # of the state, so that the page can tell a new picture
-        self._before: View | None = None
-        self._now = session.match.view()
+        self._before: Rendering | None = None
+        self._now = session.match.rendering()
         self.port = 0
         self._actions: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             "/move": lambda given: session.move(_text(given, "move")),
@@ -111,7 +111,7 @@ class PlayServer:
                 return _json({"error": str(error)}, 409)
             self._version += 1
             is_next = path == "/move"  # only then the pieces that are new are those of the last moves
-            self._before, self._now = self._now if is_next else None, self._session.match.view()
+            self._before, self._now = self._now if is_next else None, self._session.match.rendering()
             return _json(self._state())
 
     def _advice(self) -> Response:
@@ -189,7 +189,7 @@ def _names(session: Session) -> dict[int, str]:
     return {action: name for name, action in names.items()}
 
 
-def _view(view: View, before: View | None, version: int, names: Mapping[int, str]) -> dict[str, Any]:
+def _view(view: Rendering, before: Rendering | None, version: int, names: Mapping[int, str]) -> dict[str, Any]:
     """Return a view as JSON types."""
     if isinstance(view, str):
         return {"kind": "text", "text": view}

@@ -132,15 +132,15 @@ def test_hidden_cards_stay_hidden_until_the_end(tmp_path):
     cards = set()
     for seed in range(12):
         playing = Session(env, Members(run), None, 0, seed, greedy=True)
-        before = playing.match.view()
+        before = playing.match.rendering()
         own = before.split("card of player_0: ")[1][0]
         assert "card of player_1: ?" in before and own in "012"
         playing.move("p")  # Pass; the player bets
-        assert names(playing) == ["Pass", "Bet"] and "card of player_1: ?" in playing.match.view()
+        assert names(playing) == ["Pass", "Bet"] and "card of player_1: ?" in playing.match.rendering()
         advice = playing.advice()
         assert advice.probabilities["Bet"] > 0.99
         playing.move("bet")
-        other = playing.match.view().split("card of player_1: ")[1][0]
+        other = playing.match.rendering().split("card of player_1: ")[1][0]
         assert other in "012" and other != own
         won = playing.result().startswith("You won. Returns: player_0 +2")
         assert won == (own > other)
@@ -152,7 +152,7 @@ def test_a_simultaneous_game(tmp_path):
     env = MatrixGame(1, [[0, -1], [1, 0]])
     run = write_run(tmp_path / "run", actions=2, pool=(), learner=1)
     playing = Session(env, Members(run), None, 0, 0, greedy=True)
-    assert playing.legal() == ["0", "1"] and "payoffs" in playing.match.view()
+    assert playing.legal() == ["0", "1"] and "payoffs" in playing.match.rendering()
     playing.move("0")
     assert names(playing) == ["0", "1"] and playing.result() == "You lost. Returns: player_0 -1, player_1 +1"
 
