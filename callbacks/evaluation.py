@@ -1,4 +1,7 @@
-"""Plays the learner against fixed anchors and in solved positions, in a process in parallel with training."""
+"""Plays the learner against fixed anchors and in solved positions, in a process in parallel with training.
+
+Each evaluation also draws one of its matches.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from ray.exceptions import RayError
 from marl_app.config.errors import first_line
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.anchors import Score, evaluate_anchor
+from marl_app.evaluation.film import match_strip
+from marl_app.evaluation.frames import Pixels
 from marl_app.evaluation.solved import ValuePreserving, value_preserving_moves
 from marl_app.evaluation.team import TEAM, TeamReturn, evaluate_team
 from marl_app.players.agent import Agent
@@ -29,6 +34,8 @@ logger = logging.getLogger(__name__)
 MODES = ("sampled", "greedy")
 SOLVED = "value_preserving_moves"
 """Stands for the solved positions where the name of an anchor stands otherwise, and in the metric's key."""
+PICTURE = "picture"
+"""Stands where the mode stands otherwise for the match that is drawn."""
 
 
 class Evaluator:
@@ -54,6 +61,10 @@ class Evaluator:
             return value_preserving_moves(make_env, agents, rng)
         return evaluate_anchor(make_env, agents, anchor, games, rng, greedy=greedy)
 
+    def draw(self, blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, seed: int) -> Pixels | None:
+        """Return a greedy match against an anchor, or of a team alone, as a picture; None without a view."""
+        return match_strip(make_env, [Agent(blob) for blob in blobs], None if anchor == TEAM else anchor, seed)
+
 
 def _start_process(spec: RunSpec) -> Any:
     return ray.remote(num_cpus=0, max_restarts=-1)(Evaluator).remote(spec.player_classes)
@@ -66,10 +77,12 @@ class EvaluateAnchors(MatchCallback):
     with sampled actions, whose scores become the run's `anchors`, and with greedy ones. An evaluation that is due while
     the last one still runs is left out. A run that finishes is evaluated with its last weights. In an environment with
     solved positions each evaluation also counts the value-preserving moves in them.
+    picture: draw a match against the last of the anchors, where the environment renders.
     """
 
-    def __init__(self, every_iterations: int | None, games: int, anchors: Sequence[str]) -> None:
+    def __init__(self, every_iterations: int | None, games: int, anchors: Sequence[str], picture: bool) -> None:
         super().__init__()
+        self._picture = picture
         self._every_iterations = every_iterations
         self._games = games
         self._anchors = list(anchors)
@@ -127,17 +140,27 @@ class EvaluateAnchors(MatchCallback):
             self._seed += 1
             arguments = (blobs, algorithm.spec.make_env, anchor, self._games, self._seed, mode == "greedy")
             self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
+        if self._picture and self._anchors:
+            strongest = self._anchors[-1]
+            drawn = self._evaluator.draw.remote(blobs, algorithm.spec.make_env, strongest, self._seed)
+            self._running[drawn] = (strongest, PICTURE)
 
     def _report(self, reference: Any) -> CallbackResult:
         """Return the score of an evaluation, waiting for it. One that failed is counted, and training goes on."""
         anchor, mode = self._running.pop(reference)
         try:
-            score: Score | TeamReturn | ValuePreserving = ray.get(reference)
+            score: Any = ray.get(reference)  # Score, TeamReturn, ValuePreserving, or a picture
         except RayError as error:
+            if mode == PICTURE:
+                self._picture = False  # it would fail each time
+                cause = first_line(getattr(error, "cause", error))
+                return CallbackResult(messages=[f"no pictures of matches: {cause}"])
             against = "in solved positions" if anchor == SOLVED else f"against {anchor}"
             logger.error("evaluation %s failed\n%s", against, error)
             cause = first_line(getattr(error, "cause", error))
             return CallbackResult(failures=1, messages=[f"evaluation {against} failed: {cause}"])
+        if mode == PICTURE:
+            return CallbackResult(images={} if score is None else {"evaluation/match": score})
         if isinstance(score, ValuePreserving):
             return _solved_result(score)
         facts = score._asdict()

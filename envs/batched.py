@@ -31,6 +31,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from marl_app.envs.board import Rendering, number_name
 from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
@@ -188,6 +189,28 @@ class BatchedEnv(ABC):
     def solved_positions(self) -> Sequence[SolvedPosition] | None:
         """Return positions for which the value of every move is known, to measure players; None if there are none."""
         return None
+
+    def enable_rendering(self, *, prefer_text: bool) -> None:  # noqa: B027 - most environments draw without
+        """Prepare for `render`: called once, before the first reset, by what shows matches to people.
+
+        prefer_text: an environment that can draw texts and pictures is asked for texts.
+        """
+
+    def render(self, match: int, agent: int | None = None) -> Rendering | None:
+        """Return a match as people see it now, its end included: a text, a picture or a `Board`; None: nothing.
+
+        agent: who it is for; what this agent may not know, such as the cards of others, is not in it. None: all is.
+        Changes nothing.
+        """
+        return None
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str | None:
+        """Return what people call a legal action of an acting agent now; legal actions have different names.
+
+        viewer: None for the name, which is not empty; or an agent: None if that agent does not see the action when it
+        is played. By default all agents see all actions, and the name is the number.
+        """
+        return number_name(action)
 
     def close(self) -> None:  # noqa: B027 - most environments hold nothing
         """Release the resources of the environment (windows, processes)."""

@@ -23,6 +23,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
 from marl_app.envs.checked_play import CheckedPlay, require
+from marl_app.envs.checked_rendering import check_rendering
 from marl_app.envs.checked_solved import check_solved
 from marl_app.envs.checked_symmetries import check_symmetries
 from marl_app.envs.copies import describe
@@ -78,6 +79,7 @@ def check_env(
     check_batch_size(make, num_matches, min(steps, 50), seed)
     check_symmetries(make, num_matches, min(steps, 50), seed)
     check_solved(make)
+    check_rendering(make, min(steps, 5), seed)
     length = play.ended_steps / play.ended_matches
     return CheckReport(env.agents, env.groups, env.sides, play.ended_matches, length, played * num_matches / seconds)
 

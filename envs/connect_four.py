@@ -19,12 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
+from marl_app.envs.board import NO_ACTION, NO_PIECE, Board
 from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
@@ -139,6 +141,22 @@ class ConnectFour(BatchedEnv):
         lead = has_four(mover).astype(np.float32) - has_four(self._occupied[matches] ^ mover)
         first = 0.5 + 0.5 * np.where(self._mover[matches] == 0, lead, -lead)
         return np.stack([first, 1 - first], axis=1)
+
+    def render(self, match: int, agent: int | None = None) -> Board:
+        """Return the board; all cells of a column stand for its action."""
+        mover = int(self._mover[match])
+        # [6, 7, 2]: discs of the agent to move, and of the other one
+        discs = self.observe(np.array([match]), np.array([mover]))[0].astype(np.bool_)
+        pieces = np.where(discs[..., 0], mover, np.where(discs[..., 1], 1 - mover, NO_PIECE))
+        over = bool(has_four(self._occupied[[match]] ^ self._mover_discs[[match]])[0])
+        legal = self.action_mask(np.array([match]), np.array([mover]))[0] & ~over
+        actions = np.where(legal, _COLUMN_NUMBERS, NO_ACTION)
+        labels = tuple(str(column + 1) for column in range(COLUMNS))
+        return Board(pieces, np.broadcast_to(actions, pieces.shape), labels)
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str:
+        """Return the number of the column, from 1."""
+        return str(int(action) + 1)
 
     def solved_positions(self) -> Sequence[SolvedPosition]:
         """Return 500 positions of 8 to 24 random moves, with values from a perfect solver."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -27,6 +27,7 @@ from marl_app.envs.batched import (
     Step,
     scores_from_returns,
 )
+from marl_app.envs.board import Rendering, number_name
 
 Float64s = NDArray[np.float64]
 
@@ -70,6 +71,14 @@ class Copy(ABC):
     def state(self) -> Array:
         """Return the global state, if the adapter has a `state_space`."""
         raise NotImplementedError
+
+    def render(self, agent: int | None) -> Rendering | None:
+        """Return the match as people see it, as `BatchedEnv.render` does."""
+        return None
+
+    def action_name(self, agent: int, action: Any, viewer: int | None) -> str | None:
+        """Return the name of a legal action, as `BatchedEnv.action_name` does."""
+        return number_name(action)
 
     def close(self) -> None:  # noqa: B027 - most copies hold nothing
         """Release the resources of the copy."""
@@ -218,6 +227,17 @@ class Copies(BatchedEnv):
         for row, match in enumerate(matches.tolist()):
             rows[row] = self._copies[match].state()
         return rows
+
+    def render(self, match: int, agent: int | None = None) -> Rendering | None:
+        """Return what the copy shows. Raises RuntimeError if it fails."""
+        try:
+            return self._copies[match].render(agent)
+        except Exception as error:
+            raise RuntimeError(f"{self._where(match)}: rendering failed: {describe(error)}") from error
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str | None:
+        """Return what the copy calls the action."""
+        return self._copies[match].action_name(agent, action, viewer)
 
     def close(self) -> None:
         """Close every copy."""

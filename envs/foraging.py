@@ -4,19 +4,20 @@ Albrecht & Ramamoorthy (2013), as in Papoudakis et al., "Benchmarking multi-agen
 in cooperative tasks" (2021). Equal to the package `lbforaging` (2.0.0) move for move: transitions, rewards, vector
 observations, valid actions, and the distribution of initial states. Where we differ: a match that reaches the time
 limit is truncated (`done` in lbforaging); level ranges are shared by all players and by all food (lists there); grid
-observations, hidden levels and rendering are left out; and `shared_reward` gives every player the mean of all rewards
+observations and hidden levels are left out; and `shared_reward` gives every player the mean of all rewards
 (EPyMARL, the code of that paper, gives the sum), so that all food of a match stays worth 1 over all players.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step
-from marl_app.envs.grid import coordinates, draw_cells
+from marl_app.envs.grid import coordinates, draw_cells, grid_text
 from marl_app.envs.legal import require_actions
 from marl_app.envs.settings import require_bool, require_field, require_integer, require_number
 
@@ -154,6 +155,22 @@ class Foraging(BatchedEnv):
         terminated: Bools = np.all(self.food_levels == 0, axis=1)
         truncated = (self._steps >= self._limit) & ~terminated
         return Step.of_matches(rewards, terminated, truncated)
+
+    def render(self, match: int, agent: int | None = None) -> str:
+        """Return the grid: players as letters, A is player_0, food as f, each with its level."""
+        rows, columns = self._size.tolist()
+        food = (self.food_positions[match] @ [columns, 1]).tolist()  # cells
+        players = (self.positions[match] @ [columns, 1]).tolist()
+        marks = [
+            (cell, f"f{level}") for cell, level in zip(food, self.food_levels[match].tolist(), strict=True) if level
+        ]
+        levels = self.levels[match].tolist()
+        marks += [(cell, f"{chr(ord('A') + index)}{levels[index]}") for index, cell in enumerate(players)]
+        return grid_text(rows, columns, marks, None if agent is None else players[agent], self._sight)
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str:
+        """Return what the action does."""
+        return ("nothing", "north", "south", "west", "east", "load")[int(action)]
 
     def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single team."""

@@ -87,6 +87,15 @@ class MatrixGame(BatchedEnv):
         """
         return scores_from_returns(self._returns[matches], self.sides, self.stake)
 
+    def render(self, match: int, agent: int | None = None) -> str:
+        """Return the payoffs as a table: rows are actions of the row player, columns of the column player."""
+        lines = ["payoffs of player_0, player_1 for the action of player_0 (row) and player_1 (column)"]
+        cells = [[f"{first:g}, {second:g}" for first, second in row] for row in self.payoffs.tolist()]
+        width = max(len(cell) for row in cells for cell in row)
+        lines.append("   " + "  ".join(str(column).rjust(width) for column in range(len(cells[0]))))
+        lines += [f"{row}  " + "  ".join(cell.rjust(width) for cell in line) for row, line in enumerate(cells)]
+        return "\n".join(lines)
+
 
 def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: bool) -> Float32s:
     """Return the payoffs of both players, float32 [n, m, 2]. Raises ValueError if `payoff` is no such table."""

@@ -16,6 +16,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Array, Bools, Group, Openings
 from marl_app.envs.copies import Copies, Copy, CopyStep
+from marl_app.envs.openspiel_text import action_text, state_text
 from marl_app.envs.sides import resolve_sides
 
 
@@ -118,6 +119,14 @@ class OpenSpielCopy(Copy):
         rewards, self._returns = returns - self._returns, returns
         over = self._state.is_terminal()
         return CopyStep(rewards, np.full(len(rewards), over), np.zeros(len(rewards), np.bool_), over)
+
+    def render(self, agent: int | None) -> str | None:
+        """Return the state as text; in a game with hidden information as the agent sees it."""
+        return state_text(self._state, agent) or None
+
+    def action_name(self, agent: int, action: Any, viewer: int | None) -> str | None:
+        """Return OpenSpiel's name of the action; None if the viewer does not see it."""
+        return action_text(self._state, agent, int(action), viewer)
 
     def _play_chance(self, rng: np.random.Generator) -> None:
         while self._state.is_chance_node():

@@ -16,6 +16,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step, scores_from_returns
 from marl_app.envs.openspiel_adapter import OpenSpielCopy, game_sides, game_stake, load_game
+from marl_app.envs.openspiel_text import action_text, state_text
 
 TERMINAL, CHANCE = -4, -1  # OpenSpiel's player ids of terminal and chance nodes
 MAX_HISTORIES = 1_000_000
@@ -106,6 +107,14 @@ class OpenSpielTree(BatchedEnv):
         seen: Float32s = self._tree.observations[self._tree.observation_rows[self._nodes[matches]]]
         return seen.reshape(len(matches), -1)
 
+    def render(self, match: int, agent: int | None = None) -> str | None:
+        """Return the state as text; in a game with hidden information as the agent sees it."""
+        return state_text(self._tree.state_of(int(self._nodes[match])), agent) or None
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str | None:
+        """Return OpenSpiel's name of the action; None if the viewer does not see it."""
+        return action_text(self._tree.state_of(int(self._nodes[match])), agent, int(action), viewer)
+
     def observe_state(self, state: Any, agent: int) -> Array:
         """Return the observation of the agent in any state of the game (a `pyspiel.State`), encoded as by `observe`."""
         return self._tree.copy.observe_state(state, agent)
@@ -125,7 +134,7 @@ class _GameTree:
         loaded = load_game(game)
         if loaded.get_type().dynamics.name != "SEQUENTIAL":
             raise ValueError(f"env.game={game!r} is not turn-based: use env=openspiel env.game={game!r}")
-        self.copy, self.stake = OpenSpielCopy(loaded), game_stake(loaded)
+        self.copy, self.stake, self._game = OpenSpielCopy(loaded), game_stake(loaded), loaded
         self._actions, self._outcomes = loaded.num_distinct_actions(), max(1, loaded.max_chance_outcomes())
         self._walk(game, loaded)
 
@@ -179,6 +188,18 @@ class _GameTree:
         # the outcomes, padded with 2, which no draw from [0, 1) reaches.
         self._chance_children = _padded(outcomes, self._outcomes, -1).astype(np.int64)
         self._cumulative = _padded(cumulative, self._outcomes, 2.0)
+
+    def state_of(self, node: int) -> Any:
+        """Return the `pyspiel.State` of a node, found by walking down to it: slow, for people who watch a match."""
+        state, at = self._game.new_initial_state(), 0
+        while at != node:
+            is_chance = self.players[at] == CHANCE
+            children = (self._chance_children if is_chance else self.children)[at]
+            # Nodes are numbered depth-first, so the node is below the child with the largest number up to its own.
+            branch = int(np.where((children >= 0) & (children <= node), children, -1).argmax())
+            state.apply_action(state.chance_outcomes()[branch][0] if is_chance else branch)
+            at = int(children[branch])
+        return state
 
     def after_chance(self, nodes: Ints, rng: np.random.Generator) -> Ints:
         """Play chance moves from `nodes` [R] until the next decision or the end; returns the nodes reached, [R]."""

@@ -2,8 +2,8 @@
 
 Lowe et al., "Multi-agent actor-critic for mixed cooperative-competitive environments" (2017); equal to the world of the
 package `mpe2` (1.1.1) step for step, in float64. Where we differ: an action outside its space is an error (mpe2 clips
-it), two bodies at exactly the same point exert no force (NaN there), and rendering, curricula, early success and
-partial observability are left out.
+it), two bodies at exactly the same point exert no force (NaN there), pictures are plainer, and curricula, early success
+and partial observability are left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -28,6 +29,7 @@ from marl_app.envs.batched import (
     Step,
     scores_from_returns,
 )
+from marl_app.envs.board import number_name
 from marl_app.envs.legal import require_actions
 from marl_app.envs.settings import require_bool, require_integer
 
@@ -38,6 +40,12 @@ CONTACT_FORCE, CONTACT_MARGIN = 1e2, 1e-3
 ACCELERATION = 5.0
 MOVES = 5
 """Discrete: 0 nothing, 1 left, 2 right, 3 down, 4 up. Continuous: the strength of each move, in [0, 1]."""
+_MOVE_NAMES = ("nothing", "left", "right", "down", "up")
+_COLORS = np.array([(209, 73, 91), (46, 134, 171), (102, 161, 130), (141, 90, 151)], np.float64)
+"""Of the agents of each group, again from the first for more."""
+_LANDMARK = np.array((95, 107, 115), np.float64)
+_SMALL = 0.05  # radius at which bodies are drawn that do not collide
+_PIXELS = 400  # height and width of a picture
 _DIRECTIONS: Float64s = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], np.float64)
 
 
@@ -189,6 +197,35 @@ class Particles(BatchedEnv):
             rows = self.observe(matches.repeat(len(group.agents)), np.tile(group.agents, len(matches)))
             parts.append(rows.reshape(len(matches), len(group.agents) * rows.shape[1]))
         return np.concatenate(parts, axis=1)
+
+    def render(self, match: int, agent: int | None = None) -> NDArray[np.uint8]:
+        """Return a picture of the arena: agents in the color of their group, landmarks gray; y points up.
+
+        The agent that it is for has a black rim. It shows at least [-1.3, 1.3] in x and y, and more if a body is
+        further out.
+        """
+        positions = self.positions[match]
+        reach = max(1.3, float(np.abs(positions).max()) + 0.1)
+        line = np.linspace(-reach, reach, _PIXELS)
+        x, y = line[None, :], -line[:, None]  # of the pixels
+        picture = np.full((_PIXELS, _PIXELS, 3), 250.0)
+        group_of = {member: index for index, group in enumerate(self.groups) for member in group.agents}
+        for body in range(len(positions) - 1, -1, -1):  # agents above landmarks
+            radius = self._sizes[body] if body < len(self._sizes) else _SMALL
+            color = _COLORS[group_of[body] % len(_COLORS)] if body in group_of else _LANDMARK
+            distance = np.hypot(x - positions[body, 0], y - positions[body, 1])
+            # 1 inside, 0 outside, and in between on the pixels of the edge.
+            cover = np.clip((radius - distance) * _PIXELS / (2 * reach) + 0.5, 0, 1)[..., None]
+            picture += (color - picture) * cover
+            if body == agent:
+                picture[(distance > radius) & (distance < radius + 6 * reach / _PIXELS)] = 0
+        return picture.astype(np.uint8)
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str:
+        """Return the direction of a Discrete move, else the number."""
+        space = next(group.action_space for group in self.groups if agent in group.agents)
+        is_move = isinstance(space, spaces.Discrete) and space.n == MOVES
+        return _MOVE_NAMES[int(action)] if is_move else number_name(action)
 
     @abstractmethod
     def _forces(self, actions: Sequence[Array]) -> Float64s:

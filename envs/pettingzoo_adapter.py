@@ -18,8 +18,9 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Openings
 from marl_app.envs.copies import Copies, describe
-from marl_app.envs.pettingzoo_copy import AecCopy, ParallelCopy
-from marl_app.envs.pettingzoo_spaces import group_seats, make_seat, to_float32
+from marl_app.envs.pettingzoo_copy import RENDER_MODES, AecCopy, ParallelCopy, PettingZooCopy
+from marl_app.envs.pettingzoo_rendering import game_name
+from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, to_float32
 from marl_app.envs.sides import resolve_sides
 
 EXTRAS = {"pygame": "classic", "chess": "classic", "rlcard": "classic", "mpe2": "mpe", "pymunk": "butterfly"}
@@ -71,7 +72,7 @@ class PettingZoo(Copies):
         state_space = getattr(envs[0], "state_space", None)
         super().__init__(
             name,
-            [ParallelCopy(env, seats) if parallel else AecCopy(env, seats) for env in envs],
+            [_copy(env, seats, name, parallel) for env in envs],
             agents,
             group_seats(seats),
             resolve_sides(agents, sides),
@@ -80,6 +81,24 @@ class PettingZoo(Copies):
         )
         if any(seat.translates for seat in seats):
             self.raw_spaces = tuple((seat.raw_observation_space, seat.raw_action_space) for seat in seats)
+        self._made = (name, dict(kwargs or {}), interface, seats)
+        self._modes = [
+            mode for mode in getattr(envs[0], "metadata", {}).get("render_modes", ()) if mode in RENDER_MODES
+        ]
+
+    def enable_rendering(self, *, prefer_text: bool) -> None:
+        """Make the copies again with a `render_mode`, if the environment has one for texts or pictures."""
+        name, kwargs, interface, seats = self._made
+        if not self._modes or "render_mode" in kwargs:
+            return
+        mode = min(self._modes, key=lambda mode: (mode == "ansi") != prefer_text)
+        envs, parallel = _make(name, {**kwargs, "render_mode": mode}, self.num_matches, interface)
+        self.close()
+        self._copies = [_copy(env, seats, name, parallel) for env in envs]
+
+
+def _copy(env: Any, seats: Sequence[Seat], name: str, parallel: bool) -> PettingZooCopy:
+    return (ParallelCopy if parallel else AecCopy)(env, seats, game_name(name))
 
 
 def _make(name: str, kwargs: Mapping[str, Any], count: int, interface: str | None) -> tuple[list[Any], bool]:

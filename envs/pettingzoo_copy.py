@@ -14,8 +14,13 @@ from typing import Any
 import numpy as np
 
 from marl_app.envs.batched import Array, Bools
+from marl_app.envs.board import Rendering, number_name
 from marl_app.envs.copies import Copy, CopyStep, Float64s
+from marl_app.envs.pettingzoo_rendering import hides_from, known_name, own_text
 from marl_app.envs.pettingzoo_spaces import Seat, shown
+
+RENDER_MODES = ("ansi", "rgb_array")
+"""PettingZoo's names for texts and pictures."""
 
 OLD_API = "this is the API of PettingZoo before 1.22 (2022): port the environment, or wrap it with shimmy"
 
@@ -23,9 +28,10 @@ OLD_API = "this is the API of PettingZoo before 1.22 (2022): port the environmen
 class PettingZooCopy(Copy):
     """The common part of the AEC and the Parallel interface. Agents are indices into `seats`."""
 
-    def __init__(self, env: Any, seats: Sequence[Seat]) -> None:
+    def __init__(self, env: Any, seats: Sequence[Seat], game: str = "") -> None:
         self._env = env
         self._seats = seats
+        self._game = game  # name in the tables of `pettingzoo_rendering`
         self._index: dict[Hashable, int] = {seat.agent: index for index, seat in enumerate(seats)}
         # The newest observation and mask of each agent in this match; none for an agent that has not joined.
         self._seen: dict[int, tuple[Array, Bools | None]] = {}
@@ -49,6 +55,26 @@ class PettingZooCopy(Copy):
     def state(self) -> Array:
         """Return the `state()` of the environment as float32."""
         return np.array(self._env.state(), np.float32)
+
+    def render(self, agent: int | None) -> Rendering | None:
+        """Return the environment's text or picture, or of a card game what the agent sees; None without `render_mode`.
+
+        A match of a card game that is not over is drawn for the agent that may see it only.
+        """
+        if getattr(self._env, "render_mode", None) not in RENDER_MODES:
+            return None
+        if hides_from(self._game, agent):
+            assert agent is not None
+            return own_text(self._game, self._env, agent)
+        rendering = self._env.render()
+        if isinstance(rendering, np.ndarray):
+            return np.array(rendering[..., :3], np.uint8)  # without alpha, and not the environment's own array
+        return None if rendering is None else str(rendering)
+
+    def action_name(self, agent: int, action: Any, viewer: int | None) -> str | None:
+        """Return what people call the action, or the environment's number of it."""
+        known = known_name(self._game, self._env, agent, action)
+        return known or number_name(self._seats[agent].decode_action(np.asarray(action)))
 
     def close(self) -> None:
         """Close the environment."""

@@ -10,12 +10,14 @@ reaches the time limit is truncated.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Step
+from marl_app.envs.grid import grid_text
 from marl_app.envs.legal import require_actions
 from marl_app.envs.settings import require_field, require_integer, require_number
 
@@ -67,6 +69,7 @@ class PredatorPrey(BatchedEnv):
         self.groups = (Group("predator", self.sides[0], view, spaces.Discrete(6)),)
         self.state_space = spaces.Box(0, 1, (rows * columns * 2,), np.float32)
         self._max_cycles, self._reward, self._penalty = max_cycles, reward, penalty
+        self._field, self._sight = (rows, columns), sight
         self._steps: Ints = np.zeros(num_matches, np.int64)
         # The stored grid has a border as wide as the sight, which always stays empty, so that neither moves nor
         # observation windows ever need bounds checks. Cells are numbered row by row, border included.
@@ -149,6 +152,22 @@ class PredatorPrey(BatchedEnv):
         truncated = (self._steps >= self._max_cycles) & ~terminated
         rewards: Float32s = np.repeat(team[:, None], len(self.agents), axis=1).astype(np.float32)
         return Step.of_matches(rewards, terminated, truncated)
+
+    def render(self, match: int, agent: int | None = None) -> str:
+        """Return the grid: predators by number, prey as *; an agent sees its window, and nothing once it has left."""
+        inner = {cell: index for index, cell in enumerate((self._match_start[match] + self._cells).tolist())}
+        prey, alive = self.prey[match].tolist(), self.alive[match].tolist()
+        marks = [(inner[cell], "*") for cell, is_alive in zip(prey, alive, strict=True) if is_alive]
+        predators, hunting = self.predators[match].tolist(), self.hunting[match].tolist()
+        marks += [(inner[cell], str(index)) for index, cell in enumerate(predators) if hunting[index]]
+        if agent is not None and not hunting[agent]:
+            return "has left the grid"
+        center = None if agent is None else inner[predators[agent]]
+        return grid_text(*self._field, marks, center, self._sight)
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str:
+        """Return what the action does."""
+        return ("right", "down", "left", "up", "stay", "catch")[int(action)]
 
     def scores(self, matches: Ints) -> Float32s:
         """Return 0.5, float32 [K, 1]: a single team."""

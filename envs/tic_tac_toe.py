@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
+from marl_app.envs.board import NO_ACTION, NO_PIECE, Board
 from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
@@ -91,6 +93,18 @@ class TicTacToe(BatchedEnv):
         """Return the scores, float32 [K, 2]: 1 for a line, 0 for the other side, 0.5 for a full board."""
         line = self._has_line()[matches].astype(np.float32)
         return 0.5 + 0.5 * (line - line[:, ::-1])
+
+    def render(self, match: int, agent: int | None = None) -> Board:
+        """Return the board; PettingZoo's cells go down the columns."""
+        first, second = self._marks[match].reshape(2, 3, 3).transpose(0, 2, 1)  # bool [rows, columns] each
+        pieces = np.where(first, 0, np.where(second, 1, NO_PIECE))
+        playable = (pieces == NO_PIECE) & ~self._has_line()[match].any()
+        return Board(pieces, np.where(playable, np.arange(9).reshape(3, 3).T, NO_ACTION), ("a", "b", "c"), tuple("123"))
+
+    def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str:
+        """Return column and row of the cell: a1 to c3, from the top left."""
+        column, row = divmod(int(action), 3)
+        return f"{'abc'[column]}{row + 1}"
 
     def solved_positions(self) -> Sequence[SolvedPosition]:
         """Return all positions in which a mistake is possible, solved by minimax."""

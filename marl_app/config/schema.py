@@ -267,6 +267,8 @@ TASKS_OF_A_RUN = {
         "exploit.Exploit": "run, such as run=runs/league/<time>",
         "garbage.CollectGarbage": "run, such as run=runs/league/<time>",
         "pack.Pack": "run, such as run=runs/league/<time>",
+        "play.Play": "run, such as run=runs/league/<time>",
+        "watch.Watch": "run, such as run=runs/league/<time>",
         "contrast.Contrast": "sweep, such as run=runs/sweeps/<time>",
         "study.Study": "sweep, such as run=runs/sweeps/<time>",
     }.items()

@@ -3,6 +3,7 @@
 play                        play B matches from start to end; every other module builds on it
 anchors, team               scores against fixed opponents; returns of a team without opponents
 solved                      how often a move keeps the value of a position, where all values are known
+match                       one match step by step, for people to watch or to play; film and frames draw it
 contestants                 names and patterns -> players
 cross_play                  play all pairs of a set of players: next_pair picks the pair, results counts
 ranking, skill              Elo, OpenSkill, Nash and alpha-rank masses, cyclic share of the results

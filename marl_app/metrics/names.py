@@ -209,6 +209,11 @@ METRICS = (
     Metric("evaluation/value_preserving_moves/low", "Lower end of its 95 % interval (Wilson).", "share"),
     Metric("evaluation/value_preserving_moves/high", "Upper end of that interval.", "share"),
     Metric("evaluation/value_preserving_moves/sampled", "Its expected value with sampled actions.", "share"),
+    Metric(
+        "evaluation/match",
+        "Positions of a greedy match of the agent, on the first side, against the last anchor; of a team alone.",
+        "image",
+    ),
     # Exact values in small games of two players.
     Metric(
         "exploitability/agent",

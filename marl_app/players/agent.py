@@ -111,6 +111,30 @@ class Agent:
         probabilities = np.concatenate(parts, axis=1).astype(np.float32)
         return probabilities[0] if is_single else probabilities
 
+    def value(self, observation: Array, agent: Any = None, memory: Array | None = None) -> Array | None:
+        """Return what the critic expects from here on: the discounted sum of rewards, float32 scalar or [R].
+
+        Arguments as in `act`. None if the critic sees more than the observation, or if the player has no critic.
+        """
+        agents = self._agent_indices(agent)
+        names = self._network_of_agent[agents]
+        module = self._modules[names[0]]
+        if module.central or module.epsilon_greedy:
+            return None
+        shape = module.observation_space.shape
+        observation = np.asarray(observation)
+        is_single = observation.ndim == len(shape)
+        rows = torch.from_numpy(np.ascontiguousarray(observation.reshape(-1, *shape)))
+        ids = torch.from_numpy(np.broadcast_to(agents, len(rows)).copy())
+        before = self._memory_rows(memory, len(rows), is_single)
+        values = np.empty(len(rows), np.float32)
+        with torch.inference_mode():
+            for name in set(names):  # rows of each network
+                own = torch.from_numpy(np.flatnonzero(np.broadcast_to(names == name, len(rows))))
+                past = None if before is None else before[own]
+                values[own.numpy()] = self._modules[name].values(rows[own], ids[own], past).float().numpy()
+        return values[0] if is_single else values
+
     def spaces_of(self, agent: int) -> tuple[spaces.Box, spaces.Space[Any]]:
         """Return the observation and the action space of an agent."""
         module = self._modules[self._network_of_agent[agent]]

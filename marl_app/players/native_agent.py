@@ -77,6 +77,10 @@ class NativeAgent(Agent):
         observation, action_mask = self._translate(observation, action_mask, agent)
         return super().probabilities(observation, action_mask, agent, memory)
 
+    def value(self, observation: Any, agent: Any = None, memory: Array | None = None) -> Array | None:
+        """Return what the critic expects of an observation of the environment; see `Agent.value`."""
+        return super().value(self._translate(observation, None, agent)[0], agent, memory)
+
     def export(self, path: str | Path, agent: Any = None) -> None:
         """Write the network of an agent to a `.onnx` or a `.pt2` file; `players/export.py` has inputs and outputs.
 

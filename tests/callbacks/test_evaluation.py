@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 import ray
 
@@ -32,11 +33,17 @@ def test_evaluation_survives_a_killed_process_and_an_interrupt(tmp_path):
         def reported():
             return {key for report in reports for key in report.metrics if key.startswith("evaluation/")}
 
+        def pictures():
+            return [report.images["evaluation/match"] for report in reports if "evaluation/match" in report.images]
+
         algorithm.train()
         assert not callback._running  # an evaluation is due in every second iteration
         algorithm.train()
-        assert len(callback._running) == 5
-        train_until(algorithm, lambda: len(reported()) == 16)
+        assert len(callback._running) == 6  # two anchors in two modes, solved positions, and a picture
+        train_until(algorithm, lambda: len(reported()) == 16 and pictures())
+        # Eight positions of 160 pixels and their captions in two rows, or fewer of a short match, below two lines.
+        [picture] = pictures()[:1]
+        assert picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.shape[1] >= 4 * 150
         expected = {
             f"evaluation/{anchor}/{mode}/{value}"
             for anchor in ("random", "mcts_2") for mode in ("sampled", "greedy") for value in ("score", "low", "high")

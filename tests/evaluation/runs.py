@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from marl_app.config.compose import compose_job
+from marl_app.envs.batched import BatchedEnv
 from marl_app.envs.matrix_game import MatrixGame
 from marl_app.league.league import League, Outcomes
 from marl_app.league.matchmakers.latest import Latest
@@ -70,9 +72,14 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
     payoff = RPS if actions == 3 else np.zeros((actions, actions)).tolist()
     config = compose_job(["+experiment=league", "env=rock_paper_scissors", f"env.payoff={json.dumps(payoff)}"])
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-    steps = 100 * len(lines)
+    write_checkpoint(folder, league, 100 * len(lines), len(lines), always(learner, actions))
+    return folder
+
+
+def write_checkpoint(folder: Path, league: League, steps: int, iteration: int, player: bytes) -> None:
+    """Write a checkpoint of a run whose learner is main, after agent steps and iterations."""
     state = RunState(
-        iteration=len(lines),
+        iteration=iteration,
         counters=Counters(trained_agent_steps=steps),
         totals={"main": LearnerTotals(agent_steps=steps)},
         turns=TurnState({}, "main", 0),
@@ -83,7 +90,7 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
         rng={},
     )
     files = {
-        "player-main.safetensors": always(learner, actions),
+        "player-main.safetensors": player,
         "learner.safetensors": b"",
         "state.json": json.dumps(state.to_json()).encode(),
     }
@@ -92,4 +99,30 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
     checkpoint.mkdir(parents=True)
     for name, data in {**files, "manifest.json": json.dumps(manifest).encode()}.items():
         (checkpoint / name).write_bytes(data)
+
+
+def preferring(env: BatchedEnv, preferences: Sequence[float], value: float = 0.25) -> bytes:
+    """Return the bytes of a player with these logits of all agents and observations, whose critic expects `value`."""
+    networks = networks_for_env(env, "spaces", None, False)
+    weights = {}
+    for network in networks:
+        module = network.spec(MLP_8).build()
+        with torch.no_grad():
+            for head, bias in ((module.policy_head.linear, preferences), (module.value_head.linear, [value])):
+                head.weight[:] = 0
+                head.bias[:] = torch.tensor(bias)
+        weights |= {f"{network.name}/{name}": tensor.numpy() for name, tensor in module.state_dict().items()}
+    return encode_player(weights, networks, env.agents, MLP_8, {"player": "main"})
+
+
+def write_run_in(
+    folder: Path, env: BatchedEnv, overrides: Sequence[str], pool: Sequence[bytes], learner: bytes
+) -> Path:
+    """Write a run in any environment, chosen by `overrides`: snapshots main@0000, ... of `pool`, and main."""
+    league = League([Learner("main")], Latest(), EverySteps(200))
+    for number, snapshot in enumerate(pool):
+        league.add_snapshot("main", DiskStore(folder / "snapshots").put(snapshot), 200 * number, "test")
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(compose_job(["+experiment=league", *overrides]), folder / ".hydra" / "config.yaml")
+    write_checkpoint(folder, league, 200 * len(pool) + 200, 2 * len(pool) + 2, learner)
     return folder
