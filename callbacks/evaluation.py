@@ -1,6 +1,6 @@
-"""Plays the learner against fixed anchors and in solved positions, in a process in parallel with training.
+"""Plays the learner against fixed anchors and in solved positions: in parallel with training, or when RLlib asks.
 
-Each evaluation also draws one of its matches.
+Each evaluation in parallel also draws one of its matches.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ SOLVED = "value_preserving_moves"
 """Stands for the solved positions where the name of an anchor stands otherwise, and in the metric's key."""
 PICTURE = "picture"
 """Stands where the mode stands otherwise for the match that is drawn."""
+Found = Score | TeamReturn | ValuePreserving
 
 
 class Evaluator:
@@ -47,23 +48,26 @@ class Evaluator:
     def __init__(self, player_classes: Sequence[type]) -> None:
         os.nice(10)
 
-    def evaluate(
-        self, blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool
-    ) -> Score | TeamReturn | ValuePreserving:
-        """Return the score of a player, or of one per side, against an anchor; of a team alone its return.
-
-        For `SOLVED` return its value-preserving moves.
-        """
-        rng, agents = np.random.default_rng(seed), [Agent(blob) for blob in blobs]
-        if anchor == TEAM:
-            return evaluate_team(make_env, agents[0], games, rng, greedy=greedy)
-        if anchor == SOLVED:
-            return value_preserving_moves(make_env, agents, rng)
-        return evaluate_anchor(make_env, agents, anchor, games, rng, greedy=greedy)
+    def evaluate(self, *arguments: Any) -> Found:
+        """See the function `evaluate`."""
+        return evaluate(*arguments)
 
     def draw(self, blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, seed: int) -> Pixels | None:
         """Return a greedy match against an anchor, or of a team alone, as a picture; None without a view."""
         return match_strip(make_env, [Agent(blob) for blob in blobs], None if anchor == TEAM else anchor, seed)
+
+
+def evaluate(blobs: Sequence[bytes], make_env: MakeEnv, anchor: str, games: int, seed: int, greedy: bool) -> Found:
+    """Return the score of a player, or of one per side, against an anchor; of a team alone its return.
+
+    For `SOLVED` return its value-preserving moves.
+    """
+    rng, agents = np.random.default_rng(seed), [Agent(blob) for blob in blobs]
+    if anchor == TEAM:
+        return evaluate_team(make_env, agents[0], games, rng, greedy=greedy)
+    if anchor == SOLVED:
+        return value_preserving_moves(make_env, agents, rng)
+    return evaluate_anchor(make_env, agents, anchor, games, rng, greedy=greedy)
 
 
 def _start_process(spec: RunSpec) -> Any:
@@ -87,9 +91,10 @@ class EvaluateAnchors(MatchCallback):
         self._games = games
         self._anchors = list(anchors)
         self._running: dict[Any, tuple[str, str]] = {}  # Ray reference -> (anchor, mode)
+        self._evaluator: Any = None  # started by the first evaluation in parallel
 
     def on_run_start(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> CallbackResult:
-        """Find out which anchors can play this environment, and start the process."""
+        """Find out which anchors can play this environment."""
         self._seed = algorithm.spec.settings.seed
         with closing(algorithm.spec.make_env(1)) as env:
             sides = len(env.sides)
@@ -100,8 +105,6 @@ class EvaluateAnchors(MatchCallback):
             self._anchors = [TEAM] if self._anchors else []
         else:
             self._anchors = [anchor for anchor, reason in reasons.items() if reason is None]
-        if self._anchors or self._solved:
-            self._evaluator = _start_process(algorithm.spec)
         return CallbackResult(
             messages=[f"no evaluation against {anchor}: {reason}" for anchor, reason in reasons.items() if reason]
         )
@@ -121,24 +124,42 @@ class EvaluateAnchors(MatchCallback):
         """Evaluate the last weights, unless the run was interrupted or failed."""
         if status != "finished" or not (self._anchors or self._solved):
             return
-        self._running.clear()
         what = [f"{self._games} matches each of {', '.join(self._anchors)}"] if self._anchors else []
         what += [f"{self._solved:,} solved positions"] if self._solved else []
         yield CallbackResult(messages=[f"evaluation: {'; '.join(what)} ..."])
-        ray.kill(self._evaluator)  # it may be busy with an evaluation of older weights
-        self._evaluator = _start_process(algorithm.spec)
+        if self._running:  # the process is busy with an evaluation of older weights
+            self._running.clear()
+            ray.kill(self._evaluator)
+            self._evaluator = None
         self._start(algorithm)
         try:
             yield from map(self._report, list(self._running))
         except KeyboardInterrupt:  # the other callbacks still end the run
             yield CallbackResult(messages=["the last evaluation was interrupted"])
 
-    def _start(self, algorithm: MatchAlgorithm) -> None:
-        blobs = ray.put([algorithm.snapshots.encode(learner) for learner in algorithm.league.view.evaluated_learners])
+    def on_evaluate(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> Iterator[CallbackResult]:
+        """Evaluate the weights of now in this process."""
+        for anchor, mode, arguments in self._evaluations(algorithm, self._players(algorithm)):
+            yield _result(anchor, mode, evaluate(*arguments))
+
+    def _players(self, algorithm: MatchAlgorithm) -> list[bytes]:
+        return [algorithm.snapshots.encode(learner) for learner in algorithm.league.view.evaluated_learners]
+
+    def _evaluations(self, algorithm: MatchAlgorithm, blobs: Any) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+        """Yield (anchor, mode, arguments of `evaluate`) of every evaluation, each with another seed."""
         evaluations = [(anchor, mode) for anchor in self._anchors for mode in MODES]
         for anchor, mode in evaluations + ([(SOLVED, "greedy")] if self._solved else []):
             self._seed += 1
-            arguments = (blobs, algorithm.spec.make_env, anchor, self._games, self._seed, mode == "greedy")
+            yield anchor, mode, (blobs, algorithm.spec.make_env, anchor, self._games, self._seed, mode == "greedy")
+
+    def _start(self, algorithm: MatchAlgorithm) -> None:
+        """Start all evaluations in the process, if there are any."""
+        if not (self._anchors or self._solved):
+            return
+        if self._evaluator is None:
+            self._evaluator = _start_process(algorithm.spec)
+        blobs = ray.put(self._players(algorithm))
+        for anchor, mode, arguments in self._evaluations(algorithm, blobs):
             self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
         if self._picture and self._anchors:
             strongest = self._anchors[-1]
@@ -146,10 +167,10 @@ class EvaluateAnchors(MatchCallback):
             self._running[drawn] = (strongest, PICTURE)
 
     def _report(self, reference: Any) -> CallbackResult:
-        """Return the score of an evaluation, waiting for it. One that failed is counted, and training goes on."""
+        """Return the result of an evaluation, waiting for it. One that failed is counted, and training goes on."""
         anchor, mode = self._running.pop(reference)
         try:
-            score: Any = ray.get(reference)  # Score, TeamReturn, ValuePreserving, or a picture
+            found = ray.get(reference)  # Found, or a picture
         except RayError as error:
             if mode == PICTURE:
                 self._picture = False  # it would fail each time
@@ -160,16 +181,21 @@ class EvaluateAnchors(MatchCallback):
             cause = first_line(getattr(error, "cause", error))
             return CallbackResult(failures=1, messages=[f"evaluation {against} failed: {cause}"])
         if mode == PICTURE:
-            return CallbackResult(images={} if score is None else {"evaluation/match": score})
-        if isinstance(score, ValuePreserving):
-            return _solved_result(score)
-        facts = score._asdict()
-        metrics = {f"evaluation/{anchor}/{mode}/{name}": fact for name, fact in facts.items() if name != "games"}
-        if mode != "sampled":
-            return CallbackResult(metrics=metrics)
-        what = "return per agent" if anchor == TEAM else f"against {anchor}"
-        text = f"{what}: {score[0]:.3f} [{score.low:.3f}, {score.high:.3f}] in {score.games} matches"
-        return CallbackResult(metrics=metrics, messages=[text], anchors={anchor: facts})
+            return CallbackResult(images={} if found is None else {"evaluation/match": found})
+        return _result(anchor, mode, found)
+
+
+def _result(anchor: str, mode: str, found: Found) -> CallbackResult:
+    """Return the curves, the line and the measurement of one evaluation."""
+    if isinstance(found, ValuePreserving):
+        return _solved_result(found)
+    facts = found._asdict()
+    metrics = {f"evaluation/{anchor}/{mode}/{name}": fact for name, fact in facts.items() if name != "games"}
+    if mode != "sampled":
+        return CallbackResult(metrics=metrics)
+    what = "return per agent" if anchor == TEAM else f"against {anchor}"
+    text = f"{what}: {found[0]:.3f} [{found.low:.3f}, {found.high:.3f}] in {found.games} matches"
+    return CallbackResult(metrics=metrics, messages=[text], anchors={anchor: facts})
 
 
 def _solved_result(found: ValuePreserving) -> CallbackResult:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from marl_app import __version__
 from marl_app.config.command import command, with_quoted_paths
-from marl_app.config.compose import check, compose_job, to_config
+from marl_app.config.compose import check, compose_job, named_folders, to_config
 from marl_app.config.errors import ConfigError, RunFailedError, place
 from marl_app.config.explain import explain
 from marl_app.config.record import prepare_record
@@ -115,6 +115,7 @@ def prepare(arguments: list[str]) -> list[str]:
         compose_job(overrides)
     else:
         check(overrides, args.multirun)
+        overrides += named_folders(overrides, args.multirun)
     return [*_without_config_dir(flags), *overrides]
 
 
@@ -150,6 +151,8 @@ def command_line() -> None:
     try:
         main()
         _say_how_to_compare()
+    except (ConfigError, RunFailedError) as error:  # of a sweep: its search space, or one of its runs
+        fail(error, code=2 if isinstance(error, ConfigError) else 1)
     except OSError as error:
         if _started:
             raise

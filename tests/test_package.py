@@ -17,7 +17,17 @@ import pytest
 import marl_app
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("marl_app", "envs", "callbacks", "conf", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+SOURCES = (
+    "marl_app",
+    "hydra_plugins",
+    "envs",
+    "callbacks",
+    "conf",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
+)
 SMALL = {  # what the test adds to a command of the README, so that it ends after seconds
     "+experiment=stones": (
         "stop.iterations=2 algorithm.train_batch_size_per_learner=512 algorithm.minibatch_size=256 "

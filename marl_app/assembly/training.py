@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.utils import force_list
 
 from marl_app.assembly.guests import guests, player_classes, player_in_store
 from marl_app.assembly.instantiate import callback, class_at, config_errors, env_factory, leaf, league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
+from marl_app.envs.batched import MakeEnv
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import MAIN_AGENT, Guest
@@ -33,17 +36,20 @@ from marl_app.store.codec import metadata_of
 from marl_app.store.store import Store
 
 
-def build(config: Config) -> MatchConfig:
+def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | None = None) -> MatchConfig:
     """Build a run from its configuration: RLlib's configuration of it, whose `.build_algo()` gives the algorithm.
 
+    rllib: receives the run; by default a new one of the configured algorithm. make_env: replaces `env`.
     Raises ConfigError, naming the key, for whatever cannot be built or does not fit together.
     """
-    make_env = env_factory(config.env)
+    make_env = make_env or env_factory(config.env)
     with config_errors("env"):
         env = make_env(1)
     with closing(env):
-        with config_errors("algorithm"):
-            rllib: MatchConfig = class_at(config.algorithm.rllib_config)()
+        if rllib is None:
+            with config_errors("algorithm"):
+                rllib = class_at(config.algorithm.rllib_config)()
+        assert rllib is not None
         rllib.check_supported(env, config.algorithm)
         use = config.algorithm.symmetries
         if use != "none" and not any(group.symmetries for group in env.groups):
@@ -84,7 +90,8 @@ def build(config: Config) -> MatchConfig:
     if (runtime.num_gpus_per_learner or runtime.num_gpus_per_env_runner) and not torch.cuda.is_available():
         raise ConfigError("runtime.num_gpus_per_learner: torch sees no GPU here; use runtime=local")
     _check_callbacks(config)
-    rllib.callbacks([callback(name, content) for name, content in config.callbacks.items()])
+    own = [made for made in force_list(rllib.callbacks_class) if made is not RLlibCallback]
+    rllib.callbacks([*(callback(name, content) for name, content in config.callbacks.items()), *own])
     return rllib.for_run(
         RunSpec(
             settings=config,

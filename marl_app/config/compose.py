@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -19,7 +19,8 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.explain import explain, unknown_key
 from marl_app.config.register import register
 from marl_app.config.schema import Config
-from marl_app.config.search_path import user_folders
+from marl_app.config.search_path import quoted, user_folders
+from marl_app.config.sweep import expand, subdir
 from marl_app.config.tree import CONF, FOLDERS
 
 
@@ -91,40 +92,37 @@ def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[DictConfig]:
 
     Raises Hydra's and OmegaConf's errors.
     """
-    cfg, is_sweep = _compose_all(overrides, multirun)
+    cfg, is_sweep, loader = _compose_all(overrides, multirun)
     if is_sweep:
-        yield from map(compose_job, _expand(cfg, overrides))
+        yield from map(compose_job, expand(cfg, overrides, loader))
         return
     # `seed=1,2` without -m
     ConfigLoaderImpl.validate_sweep_overrides_legal(_parse(overrides), RunMode.RUN, from_shell=True)
     yield _without_hydra(cfg)
 
 
-def _compose_all(overrides: Sequence[str], multirun: bool) -> tuple[DictConfig, bool]:
-    """Compose a command line with Hydra's settings; return it, and whether it is a sweep."""
+def named_folders(overrides: Sequence[str], multirun: bool) -> list[str]:
+    """Return the override of `hydra.sweep.subdir` that names what differs between the jobs of a sweep.
+
+    [] for a single run, and if the user gives one.
+    """
+    cfg, is_sweep, loader = _compose_all(overrides, multirun)
+    if not is_sweep or any(line.startswith("hydra.sweep.subdir=") for line in overrides):
+        return []
+    name = subdir(cfg, overrides, loader)
+    return [] if name is None else [f"hydra.sweep.subdir={quoted(name)}"]
+
+
+def _compose_all(overrides: Sequence[str], multirun: bool) -> tuple[DictConfig, bool, ConfigLoader]:
+    """Compose a command line with Hydra's settings; return it, whether it is a sweep, and what finds options."""
     _prepare(overrides)
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN
         cfg = hydra.compose_config("config", list(overrides), mode, validate_sweep_overrides=False)
-    return cfg, multirun or cfg.hydra.mode == RunMode.MULTIRUN
-
-
-def _expand(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the overrides of each job of a sweep, as Hydra's basic sweeper does.
-
-    There is a job for each combination of the values in the sweep file and on the command line.
-    """
-    params = dict(cfg.hydra.sweeper.get("params") or {})
-    choices: dict[str, list[str]] = {}
-    for override in _parse([*(f"{name}={value}" for name, value in params.items()), *overrides]):
-        name = override.get_key_element()
-        values = (
-            override.sweep_string_iterator() if override.is_discrete_sweep() else [override.get_value_element_as_str()]
-        )
-        choices[name] = [f"{name}={value}" for value in values]
-    return (list(job) for job in itertools.product(*choices.values()))
+        loader = hydra.config_loader
+    return cfg, multirun or cfg.hydra.mode == RunMode.MULTIRUN, loader
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

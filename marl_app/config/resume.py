@@ -186,7 +186,7 @@ def _differences(recorded: DictConfig, composed: DictConfig) -> Iterator[str]:
     for key, value in before.items():
         known = key in sections or key.startswith(leaves)
         if known and key not in _NOT_RESTORED and (key not in now or now[key] != value):
-            yield f"++{key}={_text(value)}"
+            yield f"++{key}={text_of(value)}"
 
 
 def _is_section(content: Mapping[Any, Any]) -> bool:
@@ -200,12 +200,12 @@ def _flatten(config: DictConfig) -> Iterator[tuple[str, Any]]:
     return flatten(content, is_section=_is_section)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """Return a value in Hydra's override grammar."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_text(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{text_of(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_text, value)) + "]"
+        return "[" + ",".join(map(text_of, value)) + "]"
     if isinstance(value, str):
         return quoted(value)
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

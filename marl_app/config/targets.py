@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import Any
 
 from marl_app.config.errors import ConfigError
@@ -39,6 +40,8 @@ def _check_targets(path: str, value: Any) -> None:
 
 
 def _exists(module: str) -> bool:
+    if module in sys.modules:  # also __main__, in which a script has its classes
+        return True
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):  # the package around it does not exist

@@ -86,7 +86,7 @@ def running(folder, *overrides, base=SMALL) -> MatchAlgorithm:
         for actor in algorithm.env_runner_group._worker_manager.actors().values():
             ray.kill(actor)
         for callback in algorithm.callbacks:
-            if hasattr(callback, "_evaluator"):
+            if getattr(callback, "_evaluator", None) is not None:
                 ray.kill(callback._evaluator)
         algorithm.learner_group.shutdown()
         algorithm.records.flush()

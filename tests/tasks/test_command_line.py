@@ -254,7 +254,7 @@ def test_several_runs_in_one_process(tmp_path):
     assert out.count("finished after") == 2 and "Traceback" not in err
     assert out.endswith(f"compare the runs:  python -m marl_app task=study run={tmp_path}\n")
     runs = sorted(path for path in tmp_path.iterdir() if path.is_dir())
-    assert [path.name for path in runs] == ["0_self_play", "1_self_play"]
+    assert [path.name for path in runs] == ["0_env=kuhn_poker", "1_env=rock_paper_scissors"]
     for run, target in zip(
         runs, ("marl_app.envs.openspiel_tree.OpenSpielTree", "marl_app.envs.matrix_game.MatrixGame"), strict=True
     ):

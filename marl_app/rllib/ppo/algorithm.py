@@ -32,6 +32,7 @@ from marl_app.rllib.training.config import MatchConfig
 class LeaguePPOConfig(MatchConfig, PPOConfig):
     """RLlib's PPOConfig for a run of matches."""
 
+    keys_of_rllib = MatchConfig.keys_of_rllib | {"vf_clip_param": "algorithm.vf_clip_param"}
     rllib_settings = (
         *MatchConfig.rllib_settings,
         "lambda_",

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.tune.trainable import Trainable
 
@@ -35,6 +34,7 @@ from marl_app.rllib.training.report import iteration_report
 from marl_app.rllib.training.requests import make_request
 from marl_app.rllib.training.sampler import Sampler
 from marl_app.rllib.training.stats import IterationStats, share_done
+from marl_app.rllib.training.tunable_algorithm import TunableAlgorithm
 from marl_app.rllib.training.turns import Turns
 from marl_app.rllib.training.weights import LearnerArrays, LearnerWeights, Snapshots
 from marl_app.runs.state import Counters, LearnerTotals, RunState
@@ -44,7 +44,7 @@ from marl_app.store.traffic import Traffic
 STANDING_MAX_AGE_S = 5.0
 
 
-class MatchAlgorithm(Algorithm):
+class MatchAlgorithm(TunableAlgorithm):
     """Trains the learners of a league in turns.
 
     spec, store: of the run. league: the control plane, one value in this process. rng: the source of all randomness
@@ -113,10 +113,6 @@ class MatchAlgorithm(Algorithm):
         for network in self.spec.networks:
             if self.spec.architecture.scale_observations and (text := description(network.observation_space)):
                 self.events.message(f"observations of {network.name} are scaled {text} (model.scale_observations)")
-
-    def _setup_logdir(self) -> None:
-        """Use the run's directory; RLlib would make an empty one in ~/ray_results."""
-        self._logdir = str(self.config.spec.run_dir)
 
     # One iteration.
 
@@ -203,6 +199,7 @@ class MatchAlgorithm(Algorithm):
             images |= answer.images
         self.events.report(self.report, images, iteration=True)
         self.events.fire("on_iteration_end")
+        self.complete(result, self.report, self.run_state())
 
     # What callbacks answer.
 

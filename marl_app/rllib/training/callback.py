@@ -12,6 +12,7 @@ comes after all other events of an iteration, so that what a callback answers is
     on_train_result    RLlib's: an iteration is over
     on_report          what the others answered, for those that show or store it
     on_iteration_end   the iteration is reported
+    on_evaluate        RLlib's `evaluate()`: measure the agent as it is now
     on_checkpoint      a checkpoint is about to be written: make durable what it counts on
     on_stop            training is over: save first what the end of the run could lose
     on_run_end         the run ends, however it ends
@@ -51,6 +52,9 @@ class MatchCallback(RLlibCallback):
 
     def on_iteration_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> Answer:
         """After the iteration was reported."""
+
+    def on_evaluate(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> Answer:
+        """At `Algorithm.evaluate()`: measure the agent as it is now, and wait for the results."""
 
     def on_checkpoint(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
         """Before a checkpoint is written: make durable what it counts on."""

@@ -1,25 +1,86 @@
-"""Saving a run and continuing it: between a `MatchAlgorithm` and the files of `marl_app/runs/checkpoints.py`."""
+"""Saving a run and continuing it: between a `MatchAlgorithm` and the files of `marl_app/runs/checkpoints.py`.
+
+A run saves its checkpoints in its own directory. A checkpoint of RLlib (`Algorithm.save_to_path`) has to stand alone:
+it is a run directory itself, with record, one checkpoint, and the snapshots that the checkpoint refers to.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from ray.rllib.core.learner.learner import Learner
+from ray.rllib.core.learner.learner_group import LearnerGroup
 
+from marl_app.config.errors import ConfigError
 from marl_app.players.encoding import difference, player_metadata
-from marl_app.rllib.training.algorithm import MatchAlgorithm
-from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, write_checkpoint
+from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.training.weights import LearnerWeights, Snapshots
+from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, latest_checkpoint, write_checkpoint
+from marl_app.runs.state import LearnerTotals, RunState
+from marl_app.runs.trust import RECORD
 from marl_app.store.codec import decode, encode
+from marl_app.store.disk import DiskStore
+from marl_app.store.store import Store
 
 TRAINED = "trained/"
 """Prefix of the weights of learners whose averages are saved as players."""
+CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"
 
 
-def save_checkpoint(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Path:
+class SavedRun(Protocol):
+    """What is saved of a run."""
+
+    iteration: Any  # RLlib's property
+    spec: RunSpec
+    run_dir: Path
+    store: Store
+    learner_group: LearnerGroup
+    weights: LearnerWeights
+    snapshots: Snapshots
+    totals: dict[str, LearnerTotals]
+
+    def run_state(self) -> RunState:
+        """Return what a checkpoint keeps besides weights and optimizers."""
+
+    def load_run_state(self, state: RunState) -> None:
+        """Continue from this state."""
+
+
+def save_alone(algorithm: SavedRun, directory: Path) -> None:
+    """Write a checkpoint that stands alone into `directory`: the layout of a run directory.
+
+    Raises OSError if it cannot be written, and KeyError if the store lacks a snapshot of the pool.
+    """
+    if (algorithm.run_dir / RECORD).is_dir():
+        shutil.copytree(algorithm.run_dir / RECORD, directory / RECORD, dirs_exist_ok=True)
+    snapshots = DiskStore(directory / SNAPSHOTS)
+    for digest in algorithm.snapshots.needed_digests:
+        if not snapshots.has(digest):
+            snapshots.put(algorithm.store.get(digest))
+    save_checkpoint(algorithm, directory / CHECKPOINTS, keep=1)
+
+
+def load_alone(algorithm: SavedRun, directory: Path) -> None:
+    """Continue from what `save_alone` wrote, or from a run directory. Its snapshots join the store of this run.
+
+    Raises ConfigError without a whole checkpoint, ValueError and KeyError as `load_checkpoint`.
+    """
+    saved = latest_checkpoint(directory / CHECKPOINTS)
+    if saved is None:
+        raise ConfigError(f"{directory} holds no whole checkpoint of marl_app: give what save_to_path wrote")
+    snapshots = DiskStore(directory / SNAPSHOTS) if (directory / SNAPSHOTS).is_dir() else algorithm.store
+    for digest in saved.state.needed_digests:
+        if not algorithm.store.has(digest):
+            algorithm.store.put(snapshots.get(digest))
+    load_checkpoint(algorithm, saved)
+
+
+def save_checkpoint(algorithm: SavedRun, directory: Path, keep: int) -> Path:
     """Write a checkpoint of the run as it is now into `directory`, and delete all but the newest `keep`.
 
     Return the checkpoint's directory. Raises OSError if it cannot be written.
@@ -35,7 +96,7 @@ def save_checkpoint(algorithm: MatchAlgorithm, directory: Path, keep: int) -> Pa
     return write_checkpoint(directory, algorithm.iteration, files, keep)
 
 
-def load_checkpoint(algorithm: MatchAlgorithm, checkpoint: Checkpoint) -> None:
+def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
     """Continue a freshly built algorithm where the checkpoint was written.
 
     Learners missing in the checkpoint start new; learners missing in this run are ignored.

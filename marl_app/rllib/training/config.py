@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-
 from marl_app.envs.batched import BatchedEnv
 from marl_app.players.networks import multi_module_spec
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.env_runner import MatchEnvRunner
+from marl_app.rllib.training.tunable_config import TunableConfig
 
 
-class MatchConfig(AlgorithmConfig):
-    """AlgorithmConfig with the `spec` of a run: the configuration's own keys are read from `spec.settings`."""
+class MatchConfig(TunableConfig):
+    """AlgorithmConfig with the `spec` of a run: the configuration's own keys are read from `spec.settings`.
+
+    `spec` is None as long as users set it up: `TunableConfig`.
+    """
 
     spec: RunSpec
     rllib_settings: ClassVar[tuple[str, ...]] = (
@@ -26,6 +28,10 @@ class MatchConfig(AlgorithmConfig):
         "minibatch_size",
     )
     """Keys of `algorithm` that go to RLlib's `training`, under the same names. Others are read from `settings`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.keys_of_rllib = cls.keys_of_rllib | {name: f"algorithm.{name}" for name in cls.rllib_settings}
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
