@@ -45,6 +45,7 @@ class LogMetrics(MatchCallback):
         self._written = float("-inf")
         self._drawn = float("-inf")
         self._writer: TensorBoard | None = None
+        self._ended = False
         self._history: MatchHistory | None = None
 
     def on_fragment(self, *, algorithm: MatchAlgorithm, fragment: Fragment, **kwargs: Any) -> None:
@@ -89,6 +90,7 @@ class LogMetrics(MatchCallback):
         if self._writer is not None:
             yield CallbackResult(images=self._draw(algorithm))
             self._write(algorithm, TensorBoard.close)
+        self._ended = True
 
     def _write_point(self, algorithm: MatchAlgorithm) -> None:
         """Write the averages of the iterations since the last point, if there are any."""
@@ -113,6 +115,8 @@ class LogMetrics(MatchCallback):
 
     def _write(self, algorithm: MatchAlgorithm, write: Callable[[TensorBoard], None]) -> None:
         """Write to TensorBoard. After a failure points are missing, and a new file is begun: this one may be torn."""
+        if self._ended:  # a callback after this one saves a last checkpoint
+            return
         with algorithm.disk_errors.postpone("tb/"):
             try:
                 write(self._open(algorithm))

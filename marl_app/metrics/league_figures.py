@@ -108,7 +108,7 @@ def opponents_picture(opponents: Sequence[str], matches: ArrayLike, last_iterati
     figure, axes = _figure("Opponents over time (share of matches)")
     axes.set_facecolor(_NO_GAMES)
     if opponents:
-        edges = (0, last_iteration, -0.5, len(opponents) - 0.5)
+        edges = (0, max(last_iteration, 1), -0.5, len(opponents) - 0.5)
         image = axes.imshow(
             shares, cmap="viridis", vmin=0, aspect="auto", origin="lower", extent=edges, interpolation="nearest"
         )

@@ -19,7 +19,7 @@ def chosen_options(run: Path) -> dict[str, str]:
 
     Raises ValueError if the record is damaged.
     """
-    choices = (_read(run, "hydra.yaml") or {}).get("hydra", {}).get("runtime", {}).get("choices", {})
+    choices = _hydra(run).get("runtime", {}).get("choices", {})
     return {
         group: str(option)
         for group, option in choices.items()
@@ -30,6 +30,15 @@ def chosen_options(run: Path) -> dict[str, str]:
 def given_overrides(run: Path) -> list[str]:
     """Return the overrides of the command line, in their order; [] for a run without a record. Raises ValueError."""
     return [str(override) for override in _read(run, "overrides.yaml") or []]
+
+
+def sweep_folder(run: Path) -> Path | None:
+    """Return the folder of the sweep that a run is a part of; None for a single run. Raises ValueError."""
+    return run.parent if _hydra(run).get("mode") == "MULTIRUN" else None
+
+
+def _hydra(run: Path) -> dict[str, Any]:
+    return (_read(run, "hydra.yaml") or {}).get("hydra", {})  # type: ignore[no-any-return]
 
 
 def _read(run: Path, name: str) -> Any:
