@@ -34,9 +34,9 @@ class WriteCSV(Tracking):
         kept: list[dict[str, str]] = []
         if run.env_steps and self._file.is_file():
             with self._file.open(encoding="utf-8", newline="") as lines:
-                reader = csv.DictReader(lines)
+                reader = csv.DictReader(line for line in lines if line.endswith("\n"))  # the last row may be torn
                 self._columns = list(reader.fieldnames or self._columns)
-                kept = [row for row in reader if _steps(row) <= run.env_steps]
+                kept = [row for row in reader if float(row[STEPS]) <= run.env_steps]
         self._write_all(kept)
 
     def log(self, metrics: Mapping[str, float], env_steps: int) -> None:
@@ -66,11 +66,3 @@ class WriteCSV(Tracking):
             writer = csv.DictWriter(lines, self._columns)
             writer.writeheader()
             writer.writerows(rows)
-
-
-def _steps(row: Mapping[str, str]) -> float:
-    """Return the env steps of a row; infinity for a torn last row, so that it is dropped."""
-    try:
-        return float(row[STEPS])
-    except (TypeError, ValueError):
-        return float("inf")

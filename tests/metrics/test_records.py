@@ -145,7 +145,9 @@ def test_a_day_of_records_stays_small(tmp_path):
 def test_a_resumed_run_knows_which_metrics_it_has_reported(tmp_path):
     records = Records(tmp_path)
     assert records.reported() == {}
-    records.append_progress({"iteration": 1, "alarms/cycling": 0.0, "alarms/inflation": 0.0, "league/elo": float("nan")})
+    records.append_progress(
+        {"iteration": 1, "alarms/cycling": 0.0, "alarms/inflation": 0.0, "league/elo": float("nan")}
+    )
     records.append_progress({"iteration": 2, "alarms/cycling": 1.0, "alarms/inflation": 0.0})
     records.append_progress({"iteration": 3, "alarms/cycling": 0.0})
     assert records.reported() == {
