@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from marl_app.league.players import Snapshot
+from marl_app.league.players import GUEST, Player, Snapshot
 from marl_app.metrics.averages import Averages
-from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
+from marl_app.metrics.league_figures import (
+    Frozen,
+    lineages_picture,
+    matchmaking_picture,
+    opponents_picture,
+    payoff_picture,
+    ratings_picture,
+)
+from marl_app.metrics.match_history import MatchHistory
 from marl_app.metrics.tensorboard import TensorBoard
+from marl_app.rllib.sampling.fragments import Fragment
+from marl_app.rllib.training.about import overridden_keys, run_config, run_metrics, start_text
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.events import CallbackResult, Image, RunReport
@@ -36,6 +46,18 @@ class LogMetrics(MatchCallback):
         self._drawn = float("-inf")
         self._writer: TensorBoard | None = None
         self._recorded: tuple[Snapshot, ...] = ()  # the pool whose meta-strategy was recorded last
+        self._ended = False
+        self._history: MatchHistory | None = None
+
+    def on_fragment(self, *, algorithm: MatchAlgorithm, fragment: Fragment, **kwargs: Any) -> None:
+        """Count the main agent's matches by opponent, for the picture of them."""
+        if self._history is None:
+            self._history = _past_matches(algorithm)
+        outcomes = fragment.outcomes
+        if fragment.learner == algorithm.spec.main_learner:
+            self._history.add(
+                algorithm.iteration + 1, outcomes.opponents, outcomes.wins + outcomes.draws + outcomes.losses
+            )
 
     def on_train_result(
         self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
@@ -55,7 +77,9 @@ class LogMetrics(MatchCallback):
                 self._write_point(algorithm)
         elif report.metrics:
             self._write(algorithm, lambda writer: writer.scalars(dict(report.metrics), report.env_steps))
-        self._write_images(algorithm, report.images)
+        for key, pixels in report.images.items():
+            write = functools.partial(TensorBoard.image, key=key, pixels=pixels, step=algorithm.counters.env_steps)
+            self._write(algorithm, write)
 
     def on_checkpoint(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
         """Write the iterations since the last point, and make the curves durable."""
@@ -63,12 +87,13 @@ class LogMetrics(MatchCallback):
         if self._writer is not None:
             self._write(algorithm, TensorBoard.flush)
 
-    def on_run_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> None:
+    def on_run_end(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> Iterator[CallbackResult]:
         """Write the iterations since the last point, and the last pictures."""
         self._write_point(algorithm)
         if self._writer is not None:
-            self._write_images(algorithm, self._draw(algorithm))
+            yield CallbackResult(images=self._draw(algorithm))
             self._write(algorithm, TensorBoard.close)
+        self._ended = True
 
     def _write_point(self, algorithm: MatchAlgorithm) -> None:
         """Write the averages of the iterations since the last point, if there are any."""
@@ -84,12 +109,17 @@ class LogMetrics(MatchCallback):
         """Open the writer late: only then is the step known at which a resumed run goes on."""
         if self._writer is None:
             before = algorithm.counters.env_steps - algorithm.stats.env_steps
-            self._writer = TensorBoard(algorithm.run_dir / "tb", purge_step=before + 1 if before else 0)
-            self._writer.hparams(algorithm.spec.hparams)
+            reported = algorithm.records.reported() if before else {}
+            self._writer = TensorBoard(algorithm.run_dir / "tb", before + 1 if before else 0, reported)
+            spec = algorithm.spec
+            self._writer.hparams(run_config(spec), run_metrics(spec), overridden_keys(spec))
+            self._writer.text("run/start", start_text(spec), before)
         return self._writer
 
     def _write(self, algorithm: MatchAlgorithm, write: Callable[[TensorBoard], None]) -> None:
         """Write to TensorBoard. After a failure points are missing, and a new file is begun: this one may be torn."""
+        if self._ended:  # a callback after this one saves a last checkpoint
+            return
         with algorithm.disk_errors.postpone("tb/"):
             try:
                 write(self._open(algorithm))
@@ -116,7 +146,7 @@ class LogMetrics(MatchCallback):
                     )
 
     def _draw(self, algorithm: MatchAlgorithm) -> dict[str, Image]:
-        """Return pictures of payoff, ratings and matchmaking."""
+        """Return pictures of payoff, ratings, matchmaking, opponents over time and lineages."""
         self._drawn = time.monotonic()
         self._record_meta_strategy(algorithm)
         league, learner = algorithm.league, algorithm.spec.main_learner
@@ -131,9 +161,36 @@ class LogMetrics(MatchCallback):
         opponents = [player for player in players if player in probabilities]
         win_rates = league.payoff.win_rates(learner, opponents)
         return {
-            "league/payoff": payoff_heat_map(players, wins / np.maximum(games, 1e-9), games),
-            "league/ratings": ratings_figure(players, [ratings[player] for player in players]),
-            "league/matchmaking": matchmaking_figure(
+            "league/payoff": payoff_picture(players, wins / np.maximum(games, 1e-9), games),
+            "league/ratings": ratings_picture(players, [ratings[player] for player in players]),
+            "league/matchmaking": matchmaking_picture(
                 learner, opponents, [probabilities[player] for player in opponents], win_rates
             ),
+            "league/opponents": self._draw_opponents(learner),
+            "league/lineages": _draw_lineages(algorithm, ratings),
         }
+
+    def _draw_opponents(self, learner: str) -> Image:
+        history = self._history or MatchHistory()
+        met = sorted(Player.parse(opponent) for opponent in history.opponents if opponent != learner)
+        return opponents_picture([player.id for player in met], *history.table([player.id for player in met]))
+
+
+def _past_matches(algorithm: MatchAlgorithm) -> MatchHistory:
+    """Return the matches of the main agent before this process started, from the records."""
+    history = MatchHistory()
+    for iteration, opponents, matches in algorithm.records.past_matches(algorithm.spec.main_learner):
+        history.add(iteration, opponents, matches)
+    return history
+
+
+def _draw_lineages(algorithm: MatchAlgorithm, ratings: Mapping[str, float]) -> Image:
+    """Return the picture of the snapshots of learners; guests have not trained here."""
+    snapshots = [snapshot for snapshot in algorithm.league.snapshots if snapshot.role != GUEST]
+    index = {snapshot.digest: number for number, snapshot in enumerate(snapshots)}
+    return lineages_picture(
+        [
+            Frozen(one.player.lineage, one.agent_steps, ratings[one.player.id], index.get(one.parent or ""))
+            for one in snapshots
+        ]
+    )

@@ -1,4 +1,4 @@
-"""Pictures, uint8 [height, width, 3]: payoff, ratings, matchmaking probabilities; curves; the plan of a league.
+"""Pictures, uint8 [height, width, 3]: payoff and ratings; curves; the plan of a league.
 
 They are drawn with matplotlib's objects on the Agg canvas, without pyplot: no display, no global state, thread-safe.
 """
@@ -112,30 +112,6 @@ def ratings_figure(
         room = max(50.0, 0.3 * float(np.ptp(ratings)))
         axes.set_ylim(ratings.min() - min(room, ends[0].max() + 20), ratings.max() + min(room, ends[1].max() + 20))
     axes.set_ylabel("Elo")
-    return _pixels(figure)
-
-
-def matchmaking_figure(
-    learner: str, opponents: Sequence[str], probabilities: ArrayLike, win_rates: ArrayLike
-) -> Pixels:
-    """Return a plot of the probability that `learner` meets each opponent (bars) and its win rate there (points).
-
-    `probabilities`, `win_rates`: [n] in [0, 1]. Raises ValueError unless both have one value per opponent.
-    """
-    heights, rates = np.asarray(probabilities, np.float64), np.asarray(win_rates, np.float64)
-    _same_length(opponents, heights)
-    _same_length(opponents, rates)
-    figure, axes = _bars(opponents, f"Opponents of {learner}")
-    axes.bar(range(len(opponents)), heights, color=_BLUE, width=0.8)
-    axes.set_ylabel("probability of the match (bars)", color=_BLUE)
-    axes.set_ylim(bottom=0)
-    # A second y axis on the right: win rates are in [0, 1], probabilities may be tiny.
-    right = axes.twinx()
-    right.plot(range(len(opponents)), rates, color=_ORANGE, marker="o", markersize=4, linestyle="none", clip_on=False)
-    right.set_ylim(0, 1)
-    right.set_ylabel("win rate (points)", color=_ORANGE)
-    right.spines[:].set_visible(False)
-    right.tick_params(length=0, labelsize=8)
     return _pixels(figure)
 
 

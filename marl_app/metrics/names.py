@@ -4,6 +4,11 @@ A key is `prefix/name`; a part in braces stands for any name without a slash. Th
 `steps/env_steps`; under `circle/` it is the round, and under `cross_play/` the agent steps that the player had trained
 on. Rates per second are wall-clock averages over one iteration. A point is the mean of the iterations since the point
 before (`averages.py`), and of a total its last value.
+
+TensorBoard sorts groups by name, and opens the first two. So that these say how good the agent is (`evaluation`,
+`league`), and not that nothing is wrong, alarms and counts of failures are curves from their first value other than 0;
+the ends of intervals are below `uncertainty`; and what is of use in computations only is not a curve. `progress.jsonl`
+always has all of it, under the keys that are here.
 """
 
 from __future__ import annotations
@@ -12,24 +17,34 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+ALWAYS, NONZERO, NEVER = "always", "nonzero", "never"
+
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric. `unit` is "1" for plain numbers, "share" for numbers in [0, 1], "image" for pictures.
+    """A metric. `unit` is "1" for plain numbers, "share" for numbers in [0, 1], "image" for pictures, "text" for texts.
 
     is_total: counted from the beginning of the run, or a state that has no mean, such as the size of the pool.
+    curve: when it is a curve in TensorBoard: ALWAYS; NONZERO: from its first value other than 0; NEVER.
     """
 
     key: str
     sentence: str
     unit: str
     is_total: bool = False
+    curve: str = ALWAYS
 
 
 METRICS = (
     # Progress and speed of the run.
-    Metric("iteration", "Number of finished iterations, including those before a resume.", "iterations", is_total=True),
-    Metric("seconds", "Wall-clock time in training, including that before a resume.", "s", is_total=True),
+    Metric(
+        "iteration",
+        "Number of finished iterations, including those before a resume.",
+        "iterations",
+        is_total=True,
+        curve=NEVER,
+    ),
+    Metric("seconds", "Wall-clock time in training, including that before a resume.", "s", is_total=True, curve=NEVER),
     Metric(
         "steps/env_steps",
         "Env steps so far: one step of one match each, however many agents acted.",
@@ -175,7 +190,18 @@ METRICS = (
     Metric("league/ratings", "Elo of each player, snapshots in the order of their age.", "image"),
     Metric(
         "league/matchmaking",
-        "Probability that the main agent meets each opponent, and its win rate against it.",
+        "Probability that the main agent meets each opponent, self-play apart, and its win rate against it.",
+        "image",
+    ),
+    Metric(
+        "league/opponents",
+        "Share of each opponent in the main agent's matches over time, without self-play.",
+        "image",
+    ),
+    Metric(
+        "league/lineages",
+        "Elo of each learner's snapshots over the agent steps it had trained on, joined to the snapshot from which the "
+        "training continued.",
         "image",
     ),
     # Evaluation against fixed opponents, or of a team.
@@ -311,35 +337,44 @@ METRICS = (
         "1 while win rates against some snapshots are clearly lower than before, else 0.",
         "1",
         is_total=True,
+        curve=NONZERO,
     ),
     Metric(
         "alarms/inflation",
         "1 while the Elo has risen but the score against anchors or old snapshots has not, else 0.",
         "1",
         is_total=True,
+        curve=NONZERO,
     ),
     Metric(
-        "alarms/cycling", "1 while the pool's cyclic share is clearly higher than before, else 0.", "1", is_total=True
+        "alarms/cycling",
+        "1 while the pool's cyclic share is clearly higher than before, else 0.",
+        "1",
+        is_total=True,
+        curve=NONZERO,
     ),
     Metric(
         "alarms/stale_pairs",
         "1 while many snapshots have had no match for long, so that win rates are outdated, else 0.",
         "1",
         is_total=True,
+        curve=NONZERO,
     ),
     Metric(
         "alarms/collapsed_diversity",
         "1 while a large pool is hardly more diverse than a single player, else 0.",
         "1",
         is_total=True,
+        curve=NONZERO,
     ),
     # Cost of assignments.
     Metric(
         "control_plane/assignments_per_s",
         "Assignments of opponents to env runners per second of the league's computing time: the capacity of one core.",
         "assignments/s",
+        curve=NEVER,
     ),
-    Metric("control_plane/assignment_bytes", "Mean size of an assignment as a message.", "bytes"),
+    Metric("control_plane/assignment_bytes", "Mean size of an assignment as a message.", "bytes", curve=NEVER),
     # Transfers of opponents from the store to env runners.
     Metric(
         "snapshots/{link}/bytes",
@@ -365,19 +400,54 @@ METRICS = (
         "Private memory of the env runner with the most of it (of the driver, if it has no env runners).",
         "bytes",
     ),
-    Metric("snapshots/corrupt", "Opponents that were discarded because their bytes did not match their digest.", "1"),
-    Metric("snapshots/bypassed", "Opponents read from the store because the rack's cache was unavailable.", "1"),
-    Metric("snapshots/failed", "Opponents that could not be fetched, so that matches continued without them.", "1"),
-    Metric("snapshots/queued", "Snapshots in the outbox, to be stored when the store responds again.", "snapshots"),
+    Metric(
+        "snapshots/corrupt",
+        "Opponents that were discarded because their bytes did not match their digest.",
+        "1",
+        curve=NONZERO,
+    ),
+    Metric(
+        "snapshots/bypassed",
+        "Opponents read from the store because the rack's cache was unavailable.",
+        "1",
+        curve=NONZERO,
+    ),
+    Metric(
+        "snapshots/failed",
+        "Opponents that could not be fetched, so that matches continued without them.",
+        "1",
+        curve=NONZERO,
+    ),
+    Metric(
+        "snapshots/queued",
+        "Snapshots in the outbox, to be stored when the store responds again.",
+        "snapshots",
+        curve=NONZERO,
+    ),
     # Failures.
-    Metric("health/env_runner_restarts", "Env runners restarted after a failure, so far.", "restarts", is_total=True),
-    Metric("health/failures", "Exceptions after which training continued, so far.", "failures", is_total=True),
+    Metric(
+        "health/env_runner_restarts",
+        "Env runners restarted after a failure, so far.",
+        "restarts",
+        is_total=True,
+        curve=NONZERO,
+    ),
+    Metric(
+        "health/failures",
+        "Exceptions after which training continued, so far.",
+        "failures",
+        is_total=True,
+        curve=NONZERO,
+    ),
     Metric(
         "health/nonfinite",
         "NaN or infinite metric values, which are missing in their curves, so far.",
         "values",
         is_total=True,
+        curve=NONZERO,
     ),
+    # Each start of the run.
+    Metric("run/start", "Command, commit, versions and machine of each start of the run.", "text"),
     Metric("custom/{name}", "A metric reported and documented by a user's callback.", "as documented there"),
 )
 
@@ -400,3 +470,10 @@ def find_metric(key: str) -> Metric:
 def check_key(key: str) -> None:
     """Raise KeyError if `key` is not documented here."""
     find_metric(key)
+
+
+def curve_name(key: str) -> str:
+    """Return the name of a metric's curve in TensorBoard: its key, but `uncertainty/...` for the end of an interval."""
+    measured, _, end = key.partition("/")[2].rpartition("/")
+    is_end = key.startswith("evaluation/") and end in ("low", "high")
+    return f"uncertainty/{measured}/{end}" if is_end else key

@@ -1,34 +1,60 @@
-"""The TensorBoard writer: documented metrics only, non-finite values counted, hyperparameters of the run."""
+"""The TensorBoard writer: documented metrics only, non-finite values counted, hyperparameters of the run.
+
+It is TensorBoard's own writer, with neither torch nor TensorFlow. tensorboardX, which Ray brings along, imports torch
+wherever it is installed, and its `add_scalar` waits forever once the disk was full.
+"""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.image import imsave
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from marl_app.durable import make_folder, sync_file, sync_folder
-from marl_app.metrics.names import check_key
+from marl_app.metrics.custom_scalars import custom_scalars
+from marl_app.metrics.hparams import experiment_summary, session_summary
+from marl_app.metrics.names import ALWAYS, NONZERO, curve_name, find_metric
+
+RGB = 3  # the number of channels, which is also TensorBoard's name of this color space
 
 
 class TensorBoard:
     """A writer of one run's curves and pictures to event files in `directory`. All steps are env steps.
 
+    Curves and pictures have the sentence of `names.py` as description; a metric there says when it is a curve. The
+    layout of the tab Custom Scalars is written with the first point, and again when a point adds a curve to it.
+
     `purge_step`: TensorBoard hides everything that earlier writers wrote at or after this step. A run that resumes from
     a checkpoint at n env steps passes n + 1.
+    `reported`: each metric of the run so far, and whether it has had a value other than 0, for a run that resumes.
     `nonfinite`: number of NaN and infinite values so far, written as `health/nonfinite`; a resumed run may set it.
     """
 
-    def __init__(self, directory: str | Path, purge_step: int | None = None) -> None:
+    def __init__(
+        self, directory: str | Path, purge_step: int | None = None, reported: Mapping[str, bool] | None = None
+    ) -> None:
         self.nonfinite = 0
         self._directory = Path(directory)
         make_folder(self._directory)
-        self._writer = SummaryWriter(str(directory), purge_step=purge_step, flush_secs=10)
+        reported = dict(reported or {})
+        self._keys = dict.fromkeys(reported)  # an ordered set: the order of the layout's charts
+        self._nonzero = {key for key, nonzero in reported.items() if nonzero}
+        self._described: set[str] = set()  # tags whose description this writer has written: TensorBoard reads the first
+        self._layout = b""
+        self._writer = EventFileWriter(str(directory), flush_secs=10)
+        if purge_step is not None:
+            self._add(Event(session_log=SessionLog(status=SessionLog.START)), purge_step)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write one point of each curve. Non-finite values are left out and counted in `health/nonfinite`.
@@ -36,30 +62,49 @@ class TensorBoard:
         Raises KeyError before writing for a key that is not in `names.py`.
         """
         # All keys first, so that nothing is written if one is wrong.
-        for key in values:
-            check_key(key)
-        for key, value in values.items():
-            if math.isfinite(value):
-                self._writer.add_scalar(key, float(value), step)
-            else:
-                self.nonfinite += 1
-        self._writer.add_scalar("health/nonfinite", self.nonfinite, step)
+        curves = {key: find_metric(key).curve for key in values}
+        finite = {key: float(value) for key, value in values.items() if math.isfinite(value)}
+        self.nonfinite += len(values) - len(finite)
+        shown = finite | {"health/nonfinite": float(self.nonfinite)}
+        curves["health/nonfinite"] = NONZERO
+        self._nonzero |= {key for key, value in shown.items() if value}
+        points = {
+            key: value
+            for key, value in shown.items()
+            if curves[key] == ALWAYS or (curves[key] == NONZERO and key in self._nonzero)
+        }
+        described = [
+            Summary.Value(tag=curve_name(key), simple_value=value, metadata=self._description(key))
+            for key, value in points.items()
+        ]
+        self._add_summary(Summary(value=described), step)
+        self._keys |= dict.fromkeys(points)
+        layout = custom_scalars(self._keys)
+        if layout is not None and (text := layout.SerializeToString()) != self._layout:
+            self._layout = text
+            self._add_summary(layout, step)
 
     def image(self, key: str, pixels: NDArray[np.uint8], step: int) -> None:
         """Write a picture, uint8 [height, width, 3]. Raises KeyError for a key that is not in `names.py`."""
-        check_key(key)
-        self._writer.add_image(key, pixels, step, dataformats="HWC")
+        find_metric(key)
+        png = io.BytesIO()
+        imsave(png, pixels, format="png")
+        height, width = pixels.shape[:2]
+        image = Summary.Image(height=height, width=width, colorspace=RGB, encoded_image_string=png.getvalue())
+        self._add_summary(Summary(value=[Summary.Value(tag=key, image=image, metadata=self._description(key))]), step)
 
-    def hparams(self, config: Mapping[str, Any]) -> None:
-        """Write the flat config (dotted keys) once at the start, so that the HPARAMS tab compares the runs of a sweep.
+    def text(self, key: str, markdown: str, step: int) -> None:
+        """Write a text in Markdown. Raises KeyError for a key that is not in `names.py`."""
+        self._add_summary(text_pb(key, markdown, find_metric(key).sentence), step)
 
-        Only the session is written, not the "experiment" that `SummaryWriter.add_hparams` adds (in a sub-directory).
-        With an experiment TensorBoard lists the hyperparameters of the first run that it reads; without it those of all
-        runs, differing ones first, next to the last value of every curve.
+    def hparams(self, values: Mapping[str, Any], metrics: Sequence[str] = (), chosen: Collection[str] = ()) -> None:
+        """Write hyperparameters once at the start, so that the tab HParams compares the runs of a sweep.
+
+        metrics: the curves whose last values the tab shows; empty: all. chosen: the hyperparameters that come first.
         """
-        assert self._writer.file_writer is not None
-        _, session, _ = hparams({key: _hparam(value) for key, value in config.items()}, {})
-        self._writer.file_writer.add_summary(session)
+        if metrics:
+            self._add_summary(experiment_summary(values, metrics, chosen), 0)
+        self._add_summary(session_summary(values, time.time()), 0)
 
     def flush(self) -> None:
         """Write everything to disk, durably."""
@@ -72,9 +117,16 @@ class TensorBoard:
         """Flush and close the files; nothing can be written afterwards."""
         self._writer.close()
 
+    def _description(self, key: str) -> SummaryMetadata | None:
+        """Return the sentence of a metric for the first point of a tag."""
+        if key in self._described:
+            return None
+        self._described.add(key)
+        return SummaryMetadata(summary_description=find_metric(key).sentence)
 
-def _hparam(value: Any) -> float | str:
-    """Return numbers unchanged and all else as text; torch would drop None and turn bools into numbers."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return value if isinstance(value, int | float) else str(value)
+    def _add_summary(self, summary: Summary, step: int) -> None:
+        self._add(Event(summary=summary), step)
+
+    def _add(self, event: Event, step: int) -> None:
+        event.step, event.wall_time = step, time.time()
+        self._writer.add_event(event)

@@ -26,11 +26,11 @@ from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.checkpoint import load_checkpoint
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.rllib.training.dispatch import RUN_LOG
+from marl_app.rllib.training.summary import elo_of_main, run_summary
 from marl_app.run import ray_session
 from marl_app.runs import checkpoints
 from marl_app.runs.lock import RunInUseError, run_lock
 from marl_app.runs.trust import recorded_config
-from marl_app.store.outbox import count_queued
 from marl_app.watch import watched
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -86,7 +86,7 @@ def _train(config: Config, rllib: MatchConfig, saved: checkpoints.Checkpoint | N
             _end(algorithm, status, directory)
     if status == INTERRUPTED or stop["requested"]:  # at the last moment, it did not interrupt the run
         raise KeyboardInterrupt(stop["signal"])  # so that a sweep ends too
-    return objective(algorithm.anchors, algorithm.exploitability, _elo(algorithm), config)
+    return objective(algorithm.anchors, algorithm.exploitability, elo_of_main(algorithm), config)
 
 
 train.accepts_job = True  # type: ignore[attr-defined]
@@ -171,39 +171,11 @@ def _end(algorithm: MatchAlgorithm, status: str, directory: Path) -> None:
         algorithm.events.fire("on_run_end", status=status)
         algorithm.records.flush()
     finally:
-        summary = _summary(algorithm, status)
+        summary = run_summary(algorithm, status)
         write_summary(directory / "summary.json", summary)
         for line in closing_lines(summary, directory):
             print(line, flush=True)
             logging.getLogger(RUN_LOG).info("%s", line)
-
-
-def _summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
-    counters = algorithm.counters
-    seconds = max(counters.seconds, 1e-9)
-    return {
-        "status": status,
-        "seconds": counters.seconds,
-        "iterations": algorithm.iteration,
-        "env_steps": counters.env_steps,
-        "trained_agent_steps": counters.trained_agent_steps,
-        "env_steps_per_s": counters.env_steps / seconds,
-        "trained_agent_steps_per_s": counters.trained_agent_steps / seconds,
-        "sides": [[algorithm.spec.agents[agent] for agent in side] for side in algorithm.spec.sides],
-        "pool_size": len(algorithm.league.snapshots),
-        "elo": _elo(algorithm),
-        "anchors": algorithm.anchors,
-        "exploitability": algorithm.exploitability,
-        "value_preserving_moves": algorithm.value_preserving_moves,
-        "snapshots": asdict(algorithm.traffic)
-        | {
-            "queued": count_queued(algorithm.store),
-            "runner_private_bytes": algorithm.stats.private_bytes,
-            "slot_bytes": algorithm.stats.slot_bytes,
-        },
-        "control_plane": {"assignments": algorithm.assigned.assignments, **algorithm.assigned.means()},
-        "checkpoint": str(algorithm.checkpoint) if algorithm.checkpoint else None,
-    }
 
 
 def objective(
@@ -226,13 +198,6 @@ def objective(
         order = ("return", *reversed(config.evaluation.anchors), "exploitability")
         name = next((candidate for candidate in order if candidate in known), "exploitability")
     return known.get(name, math.nan)
-
-
-def _elo(algorithm: MatchAlgorithm) -> float | None:
-    """The learner's, from all results; None without a match against the pool, as in a team without opponents."""
-    league, learner = algorithm.league, algorithm.spec.main_learner
-    pool = [snapshot.player.id for snapshot in league.snapshots]
-    return league.ratings()[learner] if league.payoff.games(learner, pool).sum() else None
 
 
 def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:

@@ -9,12 +9,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from marl_app.callbacks.metrics import LogMetrics
 from marl_app.metrics.averages import Averages
+from marl_app.metrics.names import ALWAYS, find_metric
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import running
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
+PICTURES = ("payoff", "ratings", "matchmaking", "opponents", "lineages")
 RUN = ("env=rock_paper_scissors", "callbacks=[league,metrics]", "callbacks.metrics.every_seconds=0")
 
 
@@ -38,9 +40,13 @@ def test_curves_and_lines_equal_the_report(tmp_path):
             reports.append(algorithm.report)
         algorithm.events.report({"evaluation/random/greedy/score": 0.5}, {})
         algorithm.events.fire("on_run_end", status="finished")
+        algorithm.events.fire("on_checkpoint")  # of a callback that comes later
     assert lines(tmp_path) == [json.loads(json.dumps({"iteration": r["iteration"], **r})) for r in reports]
     scalars, pictures = curves(tmp_path)
-    for name in set.union(*(set(report) for report in reports)):
+    reported = set.union(*(set(report) for report in reports))
+    hidden = {name for name in reported if find_metric(name).curve != ALWAYS}  # nothing has failed in this run
+    assert not hidden & set(scalars) and {"iteration", "seconds", "health/failures"} <= hidden
+    for name in reported - hidden:
         expected = [(512 * r["iteration"], r[name]) for r in reports if name in r]
         assert [step for step, _ in scalars[name]] == [step for step, _ in expected], name
         np.testing.assert_allclose([v for _, v in scalars[name]], [v for _, v in expected], rtol=1e-6, err_msg=name)
@@ -53,7 +59,7 @@ def test_curves_and_lines_equal_the_report(tmp_path):
     assert all(sum(mixture["probabilities"].values()) == pytest.approx(1) for mixture in mixtures)
     assert mixtures[-1]["iteration"] == 4 and mixtures[-1]["steps/env_steps"] == 2048
     # One picture at the first iteration, one at the end.
-    assert pictures == {f"league/{name}": [512, 2048] for name in ("payoff", "ratings", "matchmaking")}
+    assert pictures == {f"league/{name}": [512, 2048] for name in PICTURES}
 
 
 def test_a_resumed_run_hides_the_points_after_its_checkpoint(tmp_path):
@@ -74,6 +80,10 @@ def test_a_resumed_run_hides_the_points_after_its_checkpoint(tmp_path):
         for _ in range(3):
             algorithm.train()
         algorithm.events.fire("on_run_end", status="finished")
+        [writer] = [callback for callback in algorithm.callbacks if isinstance(callback, LogMetrics)]
+        # The picture of opponents over time includes the matches before the resume: all that the league has counted.
+        matches, last = writer._history.table(writer._history.opponents)
+        assert (matches.sum(), last) == (algorithm.counters.matches, 6)
     steps = [512 * iteration for iteration in range(1, 7)]
     assert [step for step, _ in curves(tmp_path)[0]["learner/entropy"]] == steps
     assert [line["steps/env_steps"] for line in lines(tmp_path)] == steps

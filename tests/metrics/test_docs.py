@@ -1,13 +1,14 @@
 """docs/metrics.md is generated from the code and up to date."""
 
 from marl_app.metrics import docs
-from marl_app.metrics.names import METRICS
+from marl_app.metrics.names import ALWAYS, METRICS, NEVER, NONZERO
 
 
 def test_every_metric_is_documented():
     text = docs.render()
     for metric in METRICS:
         unit = f"{metric.unit}, total" if metric.is_total else metric.unit
+        unit += {ALWAYS: "", NONZERO: ", curve once nonzero", NEVER: ", no curve"}[metric.curve]
         assert f"| `{metric.key}` | {metric.sentence} | {unit} |\n" in text
 
 

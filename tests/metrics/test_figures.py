@@ -10,7 +10,6 @@ from marl_app.metrics.figures import (
     band_panels_figure,
     curves_figure,
     heat_map,
-    matchmaking_figure,
     payoff_heat_map,
     ratings_figure,
     store_traffic_figure,
@@ -39,7 +38,6 @@ def test_every_picture_has_a_white_frame_so_that_nothing_is_clipped(count):
         payoff(count),
         ratings_figure(players(count), np.linspace(900, 1500, count)),
         ratings_figure(players(count), np.linspace(0, 900, count), np.full(count, -4000), np.full(count, 4000)),
-        matchmaking_figure("main", players(count), np.full(count, 1 / count), np.linspace(0, 1, count)),
         heat_map("title", "iteration", "action", np.full((7, count), 0.1), 1000),
         curves_figure("title", "x", "y", {"one": (range(count), range(count))}),
         curves_figure("title", "x", "y", {name: (range(count), range(count)) for name in players(min(count, 9))}),
@@ -86,8 +84,6 @@ def test_wrong_shapes_are_an_error():
         payoff_heat_map(players(3), np.zeros((3, 2)), np.zeros((3, 3)))
     with pytest.raises(ValueError, match="3 players need as many values"):
         ratings_figure(players(3), [1.0])
-    with pytest.raises(ValueError, match="3 players need as many values"):
-        matchmaking_figure("main", players(3), [0.5, 0.5, 0.0], [0.5])
 
 
 def test_a_plan_has_a_line_per_design_and_a_white_frame():

@@ -151,3 +151,31 @@ def test_a_day_of_records_stays_small(tmp_path):
     records.flush()
     bytes_per_row = sum(path.stat().st_size for path in (tmp_path / "matches").iterdir()) / 40_000
     assert bytes_per_row < 16  # 8 of them are the two random floats, which no compression shrinks
+
+
+def test_a_resumed_run_knows_which_metrics_it_has_reported(tmp_path):
+    records = Records(tmp_path)
+    assert records.reported() == {}
+    records.append_progress(
+        {"iteration": 1, "alarms/cycling": 0.0, "alarms/inflation": 0.0, "league/elo": float("nan")}
+    )
+    records.append_progress({"iteration": 2, "alarms/cycling": 1.0, "alarms/inflation": 0.0})
+    records.append_progress({"iteration": 3, "alarms/cycling": 0.0})
+    assert records.reported() == {
+        "iteration": True,
+        "alarms/cycling": True,
+        "alarms/inflation": False,
+        "league/elo": False,
+    }
+
+
+def test_past_matches_are_those_of_one_learner_by_iteration_and_opponent(tmp_path):
+    records = Records(tmp_path)
+    records.add_matches(1, rows())
+    records.add_matches(1, rows())  # of a second fragment of the same iteration
+    records.flush()
+    records.add_matches(2, rows(1) | {"learner": ["exploiter"]})
+    records.add_matches(3, rows(1))
+    records.flush()
+    found = [(iteration, dict(zip(*pair, strict=True))) for iteration, *pair in records.past_matches("main")]
+    assert found == [(1, {"main@0000": 12, "main@0001": 12}), (3, {"main@0000": 6})]  # 3 + 1 + 2 matches in each row
