@@ -8,7 +8,6 @@ pd.read_json(run / "meta_strategy.jsonl", lines=True)    # one row per change of
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
