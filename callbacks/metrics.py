@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_app.league.players import Snapshot
 from marl_app.metrics.averages import Averages
 from marl_app.metrics.figures import matchmaking_figure, payoff_heat_map, ratings_figure
 from marl_app.metrics.tensorboard import TensorBoard
@@ -34,11 +35,14 @@ class LogMetrics(MatchCallback):
         self._written = float("-inf")
         self._drawn = float("-inf")
         self._writer: TensorBoard | None = None
+        self._recorded: tuple[Snapshot, ...] = ()  # the pool whose meta-strategy was recorded last
 
     def on_train_result(
         self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any
     ) -> CallbackResult | None:
-        """Draw the league if it is due."""
+        """Record the meta-strategy of a pool that has changed, and draw the league if it is due."""
+        if algorithm.league.snapshots != self._recorded:
+            self._record_meta_strategy(algorithm)
         if time.monotonic() - self._drawn < self._pictures_every_s:
             return None
         return CallbackResult(images=self._draw(algorithm))
@@ -98,9 +102,23 @@ class LogMetrics(MatchCallback):
             write = functools.partial(TensorBoard.image, key=key, pixels=pixels, step=algorithm.counters.env_steps)
             self._write(algorithm, write)
 
+    def _record_meta_strategy(self, algorithm: MatchAlgorithm) -> None:
+        """Append the meta-strategy of each pool to `meta_strategy.jsonl`; a team without opponents has none."""
+        league = algorithm.league
+        self._recorded = league.snapshots
+        for side in league.view.sides if len(algorithm.spec.sides) > 1 else ():
+            players = [snapshot.player.id for snapshot in league.view.pool(side)]
+            probabilities = dict(zip(players, league.mixture(side).tolist(), strict=True))
+            with algorithm.disk_errors.postpone("meta_strategy.jsonl"):
+                if probabilities:
+                    algorithm.records.append_meta_strategy(
+                        algorithm.iteration, algorithm.counters.env_steps, side, probabilities
+                    )
+
     def _draw(self, algorithm: MatchAlgorithm) -> dict[str, Image]:
         """Return pictures of payoff, ratings and matchmaking."""
         self._drawn = time.monotonic()
+        self._record_meta_strategy(algorithm)
         league, learner = algorithm.league, algorithm.spec.main_learner
         players = [snapshot.player.id for snapshot in league.snapshots] + [learner]
         wins, games = league.payoff.counts(players)

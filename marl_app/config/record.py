@@ -1,4 +1,5 @@
-"""The record of a job in its directory: `.hydra/`, with the composed configuration and the overrides that were given.
+"""The record of a job in its directory: `.hydra/`, with the composed configuration, the overrides that were given, and
+the program that ran it.
 
 It is signed with the user's key, so that a run of this user can be told from one that comes from elsewhere.
 
@@ -8,6 +9,7 @@ record is written once the job is accepted, so that a refused command leaves a r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from marl_app.config.errors import ConfigError
-from marl_app.durable import replacing
-from marl_app.runs.trust import RECORD, recorded_config, refuse_foreign_imports, sign
+from marl_app.config.program import program_facts
+from marl_app.durable import replacing, write_durably
+from marl_app.runs.trust import RECORD, STARTS, recorded_config, refuse_foreign_imports, sign
 
 _pending: list[tuple[Path, Mapping[str, str]]] = []
 
@@ -40,7 +43,15 @@ def write_record() -> None:
         for name, text in files.items():
             with replacing(run / RECORD / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
+        _note_start(run)
         sign(run)
+
+
+def _note_start(run: Path) -> None:
+    """Append the program of this start to `.hydra/starts.jsonl`: a resumed run has a line for each start."""
+    file = run / RECORD / STARTS
+    earlier = file.read_text(encoding="utf-8") if file.is_file() else ""
+    write_durably(file, f"{earlier}{json.dumps(program_facts())}\n".encode())
 
 
 def read_record(run: Path, sections: Sequence[str], trust: bool) -> DictConfig:

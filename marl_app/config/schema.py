@@ -265,6 +265,7 @@ TASKS_OF_A_RUN = {
     for path, reads in {
         "evaluate.Evaluate": "run, such as run=runs/league/<time>",
         "exploit.Exploit": "run, such as run=runs/league/<time>",
+        "report.Report": "run, such as run=runs/league/<time>",
         "garbage.CollectGarbage": "run, such as run=runs/league/<time>",
         "play.Play": "run, such as run=runs/league/<time>",
         "watch.Watch": "run, such as run=runs/league/<time>",

@@ -40,8 +40,8 @@ def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLi
     """
     count = len(players)
     side = 3.0 + min(0.42 * max(count, 3), 6.5)
-    figure, axes = _figure(side + 0.9, side)
-    image = _draw_payoff(axes, players, win_rates, games)
+    figure, axes = new_figure(side + 0.9, side)
+    image = draw_payoff(axes, players, win_rates, games)
     axes.set_title("Win rate of row against column")
     bar = figure.colorbar(image, ax=axes, ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
     bar.outline.set_visible(False)
@@ -59,14 +59,14 @@ def payoff_heat_maps(payoffs: Mapping[str, tuple[Sequence[str], ArrayLike, Array
     for axes, (name, (players, win_rates, games)) in zip(places, payoffs.items(), strict=True):
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, labelsize=7)
-        image = _draw_payoff(axes, players, win_rates, games, numbered=False)
+        image = draw_payoff(axes, players, win_rates, games, numbered=False)
         axes.set_title(name)
     bar = figure.colorbar(image, ax=list(places), ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85)
     bar.outline.set_visible(False)
     return _pixels(figure)
 
 
-def _draw_payoff(
+def draw_payoff(
     axes: Axes, players: Sequence[str], win_rates: ArrayLike, games: ArrayLike, *, numbered: bool = True
 ) -> AxesImage:
     """Draw a payoff into `axes` and return its image, for the color bar. Arguments as in `payoff_heat_map`."""
@@ -84,7 +84,7 @@ def _draw_payoff(
             color = "white" if abs(rate - 0.5) > 0.33 else "black"  # readable on dark blue and dark red
             axes.text(column, row, f"{rate:.2f}", ha="center", va="center", fontsize=8, color=color)
     # The mask above leaves cells without games transparent, so that the gray of the axes shows.
-    shown = _labeled(count)
+    shown = labeled(count)
     axes.set_xticks(shown, [players[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(shown, [players[i] for i in shown])
     axes.set_xlabel("opponent (gray: no games)")
@@ -143,7 +143,7 @@ def curves_figure(
     title: str, x_label: str, y_label: str, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, joined: bool = True
 ) -> Pixels:
     """Return named curves, each (x [n], y [n]); with `joined` False as separate points, for unsorted x."""
-    figure, axes = _figure(7.0, 4.0)
+    figure, axes = new_figure(7.0, 4.0)
     for name, (x, y) in curves.items():
         axes.plot(x, y, label=name, marker="o", markersize=3, linewidth=1.2 if joined else 0.0, alpha=0.85)
     axes.grid(color=_GRID, linewidth=0.6)
@@ -160,7 +160,7 @@ def bands_figure(
     title: str, x_label: str, curves: Mapping[str, Sequence[ArrayLike]], level: float | None = None
 ) -> Pixels:
     """Return named curves with bands, each (x, y, lower end, upper end), [n] each; and a dashed line at `level`."""
-    figure, axes = _figure(9.0, 4.5)
+    figure, axes = new_figure(9.0, 4.5)
     if level is not None:
         axes.axhline(level, color="black", linestyle="--", linewidth=0.8)
     _draw_bands(axes, curves, {name: f"C{index}" for index, name in enumerate(curves)})
@@ -213,7 +213,7 @@ def _draw_bands(axes: Axes, curves: Mapping[str, Sequence[ArrayLike]], colors: M
 def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: int = 0) -> Pixels:
     """Return values [rows, columns] >= 0 as a heat map, row 0 at the bottom; `first` is the x of the first column."""
     shown = np.asarray(values, np.float64)
-    figure, axes = _figure(7.0, 4.0)
+    figure, axes = new_figure(7.0, 4.0)
     # Cells are centered on integers.
     edges = (first - 0.5, first + shown.shape[1] - 0.5, -0.5, shown.shape[0] - 0.5)
     image = axes.imshow(
@@ -239,7 +239,7 @@ def loglog_figure(
     lines: Mapping[str, tuple[ArrayLike, ArrayLike, Sequence[tuple[float, float]]]],
 ) -> Pixels:
     """Return named lines on logarithmic axes, each (x [n], y [n] > 0, points (x, y) to mark)."""
-    figure, axes = _figure(7.5, 4.5)
+    figure, axes = new_figure(7.5, 4.5)
     for index, (name, (x, y, points)) in enumerate(lines.items()):
         color, width = (
             _LINES[index % len(_LINES)],
@@ -267,7 +267,7 @@ def store_traffic_figure(
     Each line passes through the design's `bytes_per_s` at `actors` and is proportional to actors. Dashed: the limit of
     the store; cross: where a design reaches it; dotted: the number of actors at which the learner is saturated.
     """
-    figure, axes = _figure(7.5, 5.0)
+    figure, axes = new_figure(7.5, 5.0)
     # Traffic is proportional to the number of actors, so a design reaches the limit at actors * limit / now.
     limits = {design: actors * limit_bytes_per_s / now for design, now in bytes_per_s.items() if now > 0}
     marks = [actors, learner_full_at, *limits.values()]
@@ -293,7 +293,7 @@ def store_traffic_figure(
     return _pixels(figure)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of `width` x `height` inches with one pair of axes, whose layout keeps all labels inside."""
     figure = Figure(figsize=(width, height), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     FigureCanvasAgg(figure)
@@ -305,8 +305,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _bars(ids: Sequence[str], title: str) -> tuple[Figure, Axes]:
     """Return a figure and axes with one place per player on the x axis."""
-    figure, axes = _figure(3.5 + min(0.32 * max(len(ids), 6), 7.0), 4.0)
-    shown = _labeled(len(ids))
+    figure, axes = new_figure(3.5 + min(0.32 * max(len(ids), 6), 7.0), 4.0)
+    shown = labeled(len(ids))
     axes.set_xticks(shown, [ids[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, max(len(ids), 4) - 0.4)
     axes.yaxis.set_major_locator(MaxNLocator(6))
@@ -316,7 +316,7 @@ def _bars(ids: Sequence[str], title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _labeled(count: int) -> list[int]:
+def labeled(count: int) -> list[int]:
     """Return the indices of the players with a label: all, or evenly spaced ones including the last."""
     every = -(-count // _LABELED) if count else 1  # -(-x // n) rounds up
     return list(range(count - 1, -1, -every))[::-1]

@@ -2,12 +2,11 @@
 
 pd.read_parquet(run / "matches")                         # one row per (iteration, learner, opponent, rule, side)
 pd.read_json(run / "progress.jsonl", lines=True)         # one row per point of the curves
+pd.read_json(run / "meta_strategy.jsonl", lines=True)    # one row per change of the pool, and every minute
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
-from marl_app.durable import make_folder, replacing, sync_file, sync_folder
-from marl_app.metrics.json import to_json
+from marl_app.durable import make_folder, replacing
+from marl_app.metrics.json_lines import JsonLines
 from marl_app.metrics.names import check_key
 
 COLUMNS = (
@@ -44,7 +43,7 @@ _SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS])
 
 
 class Records:
-    """The `matches` directory and the `progress.jsonl` file of one run directory.
+    """The `matches` directory, `progress.jsonl` and `meta_strategy.jsonl` of one run directory.
 
     Match rows are buffered and become one Parquet part at `flush`, or when there are `buffer_rows` of them, so that a
     day of training makes hundreds of files, not one per iteration. If a process dies, the lost rows are from iterations
@@ -53,10 +52,10 @@ class Records:
 
     def __init__(self, directory: str | Path, buffer_rows: int = 500_000) -> None:
         self._matches = Path(directory) / "matches"
-        self._progress = Path(directory) / "progress.jsonl"
+        self._progress = JsonLines(Path(directory) / "progress.jsonl")
+        self._meta_strategy = JsonLines(Path(directory) / "meta_strategy.jsonl")
         make_folder(self._matches)
         self._buffer: list[pa.RecordBatch] = []
-        self._lines: list[str] = []  # progress lines that could not be written yet, for lack of disk space
         self._buffer_rows = buffer_rows
 
     def add_matches(self, iteration: int, rows: Mapping[str, ArrayLike]) -> None:
@@ -83,20 +82,17 @@ class Records:
         """
         for key in ("iteration", *values):
             check_key(key)
-        self._lines.append(to_json({"iteration": values["iteration"], **values}) + "\n")
-        self._append_lines()
+        self._progress.append({"iteration": values["iteration"], **values})
 
-    def _append_lines(self) -> None:
-        """Append all pending lines, or none if an OSError is raised."""
-        # The size to which the file is cut back if only a part of the lines can be written.
-        before = self._progress.stat().st_size if self._progress.exists() else 0
-        try:
-            with self._progress.open("a", encoding="utf-8") as file:
-                file.writelines(self._lines)
-        except OSError:
-            os.truncate(self._progress, before)  # remove a torn line: the next line would continue it
-            raise
-        self._lines.clear()
+    def append_meta_strategy(
+        self, iteration: int, env_steps: int, side: int | None, probabilities: Mapping[str, float]
+    ) -> None:
+        """Append the meta-strategy of the pool of a side (None: of the one pool): its probabilities by player id.
+
+        Raises OSError if the line cannot be written, which is then retried with the next line.
+        """
+        point = {"iteration": iteration, "steps/env_steps": env_steps, "side": side}
+        self._meta_strategy.append({**point, "probabilities": probabilities})
 
     def flush(self) -> None:
         """Write the buffered match rows as one new part, and progress durably: a checkpoint counts on both.
@@ -104,21 +100,19 @@ class Records:
         The first flush writes a part even without rows.
         If it raises OSError (no space left), the rows stay in the buffer for the next flush.
         """
-        if self._lines:
-            self._append_lines()
+        self._progress.flush()
+        self._meta_strategy.flush()
         parts = self._parts()
         if self._buffer or not parts:
             number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
             self._write(self._matches / f"part-{number:06d}.parquet", pa.Table.from_batches(self._buffer, _SCHEMA))
         self._buffer.clear()
-        if self._progress.exists():
-            sync_file(self._progress)
-            sync_folder(self._progress.parent)
 
     def truncate(self, iteration: int) -> None:
-        """Drop all match rows and progress lines after `iteration`, at which a run resumes, and a torn last line."""
+        """Drop all match rows and lines after `iteration`, at which a run resumes, and a torn last line."""
+        self._progress.truncate(iteration)
+        self._meta_strategy.truncate(iteration)
         self._buffer.clear()
-        self._lines.clear()
         # Rows are in the order of iterations: from the newest part back to the first that keeps all its rows.
         for part in reversed(self._parts()):
             table = pq.read_table(part)
@@ -129,11 +123,6 @@ class Records:
                 self._write(part, kept)
             else:
                 part.unlink()
-        # The file is rewritten under another name, because a crash in between must not lose the lines that stay.
-        if self._progress.exists():
-            with self._progress.open(encoding="utf-8") as old, replacing(self._progress) as new:
-                kept_lines = (line for line in old if line.endswith("\n") and _iteration(line) <= iteration)
-                new.write_text("".join(kept_lines), encoding="utf-8")
 
     def _parts(self) -> list[Path]:
         return sorted(self._matches.glob("part-*.parquet"))
@@ -141,11 +130,3 @@ class Records:
     def _write(self, path: Path, table: pa.Table) -> None:
         with replacing(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-
-
-def _iteration(line: str) -> float:
-    """Return the iteration of a progress line; infinity for a line that is not valid JSON, so that it is dropped."""
-    try:
-        return float(json.loads(line)["iteration"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")

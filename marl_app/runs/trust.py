@@ -36,6 +36,8 @@ CONF = Path(__file__).parents[1] / "conf"
 RECORD, SIGNATURE = ".hydra", "signature"
 RECORDED = ("config.yaml", "hydra.yaml", "overrides.yaml")
 """The files of a record that are signed."""
+STARTS = "starts.jsonl"
+"""The file of a record with a line for each start of the run, which nothing but a report reads."""
 MOST_BYTES = 2**22
 """Size of a file of a record beyond which it is refused."""
 GAMES = ("pettingzoo.", "mpe2.")
