@@ -154,7 +154,8 @@ def command_line() -> None:
         if _started:
             raise
         # Hydra makes the directory before the job starts.
-        fail(ConfigError(f"hydra.run.dir: {error.filename} cannot be made ({error.strerror}): give another directory"))
+        problem = f"{error.filename} cannot be made ({error.strerror})"
+        fail(ConfigError(f"hydra.run.dir: {problem}: give another directory with hydra.run.dir=DIR"))
     except KeyboardInterrupt as interrupt:
         _say_how_to_compare()
         # The shell's code for the signal, 130 for Ctrl-C; the run has saved its state.

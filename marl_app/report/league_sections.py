@@ -176,7 +176,7 @@ def meta_strategy(run: RecordedRun) -> Iterator[Block]:
         figure = shares_figure(order, edges, shares, X_LABEL, "probability")
         yield Picture(title, svg(figure, title), caption, wide=True)
         last: Mapping[str, float] = lines[-1]["probabilities"]
-        likeliest = sorted(last, key=lambda player: -last[player])[:5]
+        likeliest = [p for p in sorted(last, key=lambda player: -last[player])[:5] if last[p] >= 0.001]
         yield Table(("likeliest at the end", "probability"), [(player, number(last[player])) for player in likeliest])
 
 

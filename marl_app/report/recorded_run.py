@@ -67,6 +67,11 @@ class RecordedRun:
         return len(self.summary.get("sides", ("", ""))) == 1 or TEAM in self.anchors
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the summary describes the run as it is now."""
+        return bool(self.summary) and not self.has_gone_on
+
+    @property
     def has_gone_on(self) -> bool:
         """Whether the run was resumed after its summary, and has not ended since."""
         last = 0 if self.progress.empty else self.progress["iteration"].iloc[-1]
@@ -89,7 +94,7 @@ class RecordedRun:
 
     def total(self, key: str) -> float | None:
         """Return a total of the run so far: seconds, iterations, env_steps or trained_agent_steps; None if unknown."""
-        if self.summary and not self.has_gone_on:
+        if self.has_ended:
             return self.summary.get(key)
         return self.last({"iterations": "iteration", "seconds": "seconds"}.get(key, f"steps/{key}"))
 

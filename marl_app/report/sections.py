@@ -57,8 +57,7 @@ def result(run: RecordedRun) -> Iterator[Block]:
 
 def result_facts(run: RecordedRun) -> Iterator[tuple[str, str]]:
     """Yield (name, value) of the results that two runs are compared by."""
-    ended = "" if run.has_gone_on else run.summary.get("status")
-    yield "status", ended or "unfinished"
+    yield "status", str(run.summary.get("status")) if run.has_ended else "unfinished"
     yield "training", duration(run.total("seconds"))
     yield "iterations", number(run.total("iterations"))
     yield "env steps", number(run.total("env_steps"))
@@ -66,9 +65,8 @@ def result_facts(run: RecordedRun) -> Iterator[tuple[str, str]]:
     seconds, steps = run.total("seconds"), run.total("env_steps")
     yield "env steps per second", number(steps / seconds, 0) if seconds and steps else NONE
     if not run.is_team:
-        yield "snapshots", number(run.summary.get("pool_size") if not run.has_gone_on else run.last("league/pool_size"))
-        elo = run.summary.get("elo") if run.summary and not run.has_gone_on else run.last("league/elo")
-        yield "Elo", number(elo, 0)
+        yield "snapshots", number(run.summary.get("pool_size") if run.has_ended else run.last("league/pool_size"))
+        yield "Elo", number(run.summary.get("elo") if run.has_ended else run.last("league/elo"), 0)
     for name, score in run.anchors.items():
         value = score.get("score", score.get("agent_return"))
         yield ("return per agent" if "agent_return" in score else f"against {name}"), number(value)

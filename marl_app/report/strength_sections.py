@@ -42,7 +42,7 @@ def scores_over_time(run: RecordedRun, name: str, value: str) -> Line | None:
     known = set(columns) <= set(run.progress)
     points = run.progress[columns].dropna().to_numpy(np.float64) if known else np.empty((0, 4))
     end, last = run.total("env_steps"), run.anchors[name]
-    is_new = end is not None and "low" in last and not run.has_gone_on and (not len(points) or end > points[-1, 0])
+    is_new = end is not None and "low" in last and run.has_ended and (not len(points) or end > points[-1, 0])
     if is_new:
         points = np.vstack([points, [end, last[value], last["low"], last["high"]]])
     return (points[:, 0], points[:, 1], points[:, 2], points[:, 3]) if len(points) else None
