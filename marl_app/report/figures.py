@@ -37,6 +37,8 @@ _METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _GRID, _INK = "#d9d9d9", "#222222"
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#ffffff", "#b9cde2", "#3b6ea5", "#14304f"])
 _MOST_POINTS = 300  # of a line: more are averaged
+_DPI = 200  # of what is drawn as a picture inside of an SVG
+_MOST_CELLS = 1000  # of a heat map: more are a picture, because each cell as a path would make pages of megabytes
 _ROW = 0.19  # inches per row of a heat map
 PANEL = (4.6, 2.5)
 """Inches of a figure that takes one column of the page."""
@@ -52,7 +54,7 @@ def style() -> Iterator[None]:
 def svg(figure: Figure, title: str) -> Markup:
     """Return a figure as an `<svg>` element of a page; `title` describes it to those who do not see it."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=_METADATA)
+    figure.savefig(buffer, format="svg", metadata=_METADATA, dpi=_DPI)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     # A page needs no namespaces; the ids of groups are the same in all figures, and nothing refers to them.
@@ -125,18 +127,22 @@ def payoff_figure(players: Sequence[str], scores: ArrayLike, games: ArrayLike) -
     return figure
 
 
-def shares_figure(rows: Sequence[str], x: Float64s, shares: Float64s, x_label: str, label: str) -> Figure:
-    """Return shares [rows, n] over time as a heat map, row 0 on top; `x`: the n + 1 edges of the columns. NaN: none."""
+def shares_figure(rows: Sequence[str], x: Float64s, shares: Float64s, end: float, x_label: str, label: str) -> Figure:
+    """Return shares [rows, n] over time as a heat map, row 0 on top; NaN: none.
+
+    x: the n + 1 edges of the columns. end: of the x axis, which begins at 0.
+    """
     figure, axes = new_figure(7.2, 0.7 + min(_ROW * max(len(rows), 3), 7.0))
     highest = max(1e-9, float(np.nanmax(shares, initial=0.0)))
     # The root makes small shares visible: a pool of 50 that is met evenly has 0.02 each.
     mesh = axes.pcolormesh(
         x, np.arange(len(rows) + 1), np.ma.masked_invalid(shares), cmap=_SHARES, norm=PowerNorm(0.5, 0.0, highest),
-        edgecolors="face", linewidth=0.3,
+        edgecolors="face", linewidth=0.3, rasterized=shares.size > _MOST_CELLS,
     )  # fmt: skip
     shown = labeled(len(rows))
     axes.set_yticks(np.array(shown) + 0.5, [rows[row] for row in shown])
     axes.set_ylim(len(rows), 0)
+    axes.set_xlim(0, end)
     axes.set_xlabel(x_label)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 2.5 / figure.get_figheight()), label=label)

@@ -54,7 +54,8 @@ def payoff(run: RecordedRun) -> Iterator[Block]:
             worst = int(np.argmin(np.where(played > 0, scores, np.inf)))
             mean = float(np.average(scores, weights=played))
             rows.append((learner, number(mean), pool[worst], number(float(scores[worst]))))
-    yield Table(("learner", "score, mean of its matches", "hardest snapshot", "score against it"), rows)
+    head = ("learner", "score, mean of its matches", "hardest snapshot", "score against it")
+    yield Table(head, rows, wide=len(rows) > 1)
 
 
 def who_met_whom(run: RecordedRun) -> Iterator[Block]:
@@ -62,10 +63,11 @@ def who_met_whom(run: RecordedRun) -> Iterator[Block]:
     if run.is_team:
         raise Absent(NO_POOL)
     matches = run.matches()
+    end = float(env_steps_at(run, np.array([matches["iteration"].max()]))[0])
     for learner, rows in sorted(matches.groupby("learner"), key=lambda item: _place(run, str(item[0])))[:MOST_LEARNERS]:
-        order, edges, shares = shares_over_time(run, rows, int(matches["iteration"].max()))
+        order, edges, shares = shares_over_time(run, rows)
         names = [f"{opponent} (itself)" if opponent == learner else opponent for opponent in order]
-        figure = shares_figure(names, edges, shares, X_LABEL, "share of results")
+        figure = shares_figure(names, edges, shares, end, X_LABEL, "share of results")
         title = f"Opponents of {learner}"
         yield Picture(title, svg(figure, title), "Share of its results against each of them.", wide=True)
     total = matches["games"].sum()
@@ -75,24 +77,25 @@ def who_met_whom(run: RecordedRun) -> Iterator[Block]:
         for (learner, rule), games in by_rule.items()
     ]
     caption = f"{total:,} results in all: one for each match and opposing side."
-    yield Table(("learner", "rule of the matchmaker", "results", "share of its results"), rows_of_table, caption)
+    head = ("learner", "rule of the matchmaker", "results", "share of its results")
+    yield Table(head, rows_of_table, caption, wide=len(run.learners) > 1)
 
 
-def shares_over_time(run: RecordedRun, rows: pd.DataFrame, last: int) -> tuple[list[str], Float64s, Float64s]:
+def shares_over_time(run: RecordedRun, rows: pd.DataFrame) -> tuple[list[str], Float64s, Float64s]:
     """Return the opponents of a learner, guests first and learners last, and their shares of its results over time.
 
-    rows: its match records. last: the last iteration of the run. The second value has the n + 1 edges of the columns in
-    env steps, the third the shares [opponents, n]; NaN where no match ended.
+    rows: its match records. The second value has the n + 1 edges of the columns in env steps, the third the shares
+    [opponents, n]. Each column has about as many iterations of this learner, and spans those of others between them.
     """
     order = sorted(rows["opponent"].unique(), key=lambda opponent: _order(run, opponent))
-    edges = np.unique(np.linspace(0, last, min(MOST_COLUMNS, last) + 1).round())
+    own = np.unique(rows["iteration"].to_numpy())
+    last_of_columns = np.linspace(0, len(own), min(MOST_COLUMNS, len(own)) + 1).round().astype(int)[1:] - 1
+    edges = np.array([own[0] - 1, *own[last_of_columns]], np.float64)
     column = np.searchsorted(edges, rows["iteration"].to_numpy(), side="left") - 1
     row = pd.Categorical(rows["opponent"], order).codes
     games = np.zeros((len(order), len(edges) - 1))
     np.add.at(games, (row, column), rows["games"].to_numpy())
-    totals = games.sum(axis=0)
-    shares = np.divide(games, totals, out=np.full_like(games, np.nan), where=totals > 0)
-    return order, env_steps_at(run, edges), shares
+    return order, env_steps_at(run, edges), games / games.sum(axis=0)
 
 
 def env_steps_at(run: RecordedRun, iterations: Float64s) -> Float64s:
@@ -173,7 +176,7 @@ def meta_strategy(run: RecordedRun) -> Iterator[Block]:
         order = sorted({player for line in lines for player in line["probabilities"]}, key=lambda p: _order(run, p))
         edges, shares = _mixtures_over_time(run, lines, order)
         caption = f"league/meta={run.choices.get('league/meta', 'as configured')}, solved from the payoff of the pool."
-        figure = shares_figure(order, edges, shares, X_LABEL, "probability")
+        figure = shares_figure(order, edges, shares, float(edges[-1]), X_LABEL, "probability")
         yield Picture(title, svg(figure, title), caption, wide=True)
         last: Mapping[str, float] = lines[-1]["probabilities"]
         likeliest = [p for p in sorted(last, key=lambda player: -last[player])[:5] if last[p] >= 0.001]

@@ -46,6 +46,12 @@ def test_curves_and_lines_equal_the_report(tmp_path):
         np.testing.assert_allclose([v for _, v in scalars[name]], [v for _, v in expected], rtol=1e-6, err_msg=name)
     assert scalars["evaluation/random/greedy/score"] == [(2048, 0.5)]
     assert {"learner/entropy", "learner/mean_kl", "league/elo", "league/pool_size", "matches/length"} <= set(scalars)
+    # The meta-strategy of each new pool is recorded, and that of the last one again at the end.
+    mixtures = [json.loads(line) for line in (tmp_path / "meta_strategy.jsonl").read_text().splitlines()]
+    sizes = [len(mixture["probabilities"]) for mixture in mixtures]
+    assert sizes == sorted(sizes) and sizes[0] == 1 and sizes[-1] == len(algorithm.league.snapshots) > 1
+    assert all(sum(mixture["probabilities"].values()) == pytest.approx(1) for mixture in mixtures)
+    assert mixtures[-1]["iteration"] == 4 and mixtures[-1]["steps/env_steps"] == 2048
     # One picture at the first iteration, one at the end.
     assert pictures == {f"league/{name}": [512, 2048] for name in ("payoff", "ratings", "matchmaking")}
 

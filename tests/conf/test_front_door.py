@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -253,3 +254,37 @@ def test_directories_may_have_any_name(tmp_path):
         (config,) = runs(call(tmp_path, f"task={task}", f"run={name}"))
         assert config["run"] == name
     assert not (tmp_path / "~").exists()
+
+
+def test_results_of_a_task_about_a_run_are_in_the_run(tmp_path):
+    run = Path(runs(call(tmp_path, "+experiment=self_play"))[0]["output_dir"])
+    for task in ("evaluate", "exploit", "report"):
+        (config,) = runs(call(tmp_path, f"task={task}", f"run={run}"))
+        assert Path(config["output_dir"]).parent == run / "evaluations" and config["output_dir"].endswith(f"_{task}")
+    (config,) = runs(call(tmp_path, "task=report", f"run={run}", f"hydra.run.dir={tmp_path}/mine"))
+    assert config["output_dir"] == f"{tmp_path}/mine"
+    # A directory that cannot be written, also for root: a file is in its place.
+    other = tmp_path / "other"
+    shutil.copytree(run / ".hydra", other / ".hydra")
+    (other / "evaluations").touch()
+    result = call(tmp_path, "task=report", f"run={other}")
+    assert result.returncode == 2 and "give another directory with hydra.run.dir=DIR" in result.stderr
+
+
+def test_each_start_of_a_run_records_its_program(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    (tmp_path / "game.py").write_text("")
+    git("add", "game.py")
+    git("commit", "--quiet", "--message", "game")
+    run = Path(runs(call(tmp_path, "+experiment=self_play"))[0]["output_dir"])
+    (tmp_path / "game.py").write_text("changed")
+    call(tmp_path, f"resume={run}")
+    first, second = map(json.loads, (run / ".hydra" / "starts.jsonl").read_text().splitlines())
+    commit = git("rev-parse", "HEAD")
+    assert (first["project_commit"], second["project_commit"]) == (commit, f"{commit}+changes")
+    assert first["marl_app"] == marl_app.__version__ and first["torch"] and first["cores"] >= 1

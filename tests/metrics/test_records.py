@@ -74,6 +74,17 @@ def test_truncate_drops_later_rows_and_parts_and_numbering_continues(tmp_path):
     assert pd.read_json(tmp_path / "progress.jsonl", lines=True)["iteration"].tolist() == [1, 2, 3, 4]
 
 
+def test_the_meta_strategy_over_time_is_cut_back_with_the_progress(tmp_path):
+    records = Records(tmp_path)
+    for iteration in (2, 4):
+        records.append_meta_strategy(iteration, 100 * iteration, None, {"main@0000": 1.0})
+    records.truncate(3)
+    records.append_meta_strategy(5, 500, 1, {"main@0000": 0.25, "main@0001": 0.75})
+    table = pd.read_json(tmp_path / "meta_strategy.jsonl", lines=True)
+    assert table["iteration"].tolist() == [2, 5] and table["steps/env_steps"].tolist() == [200, 500]
+    assert table["probabilities"][1] == {"main@0000": 0.25, "main@0001": 0.75} and table["side"][1] == 1
+
+
 @pytest.mark.parametrize("torn", ['{"iteration": 2, "league/e', '{"iteration": 2}'], ids=["no_json", "no_newline"])
 def test_truncate_drops_a_torn_last_line(tmp_path, torn):
     records = Records(tmp_path)

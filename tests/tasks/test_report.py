@@ -228,7 +228,7 @@ def test_shares_of_opponents_over_time(tmp_path):
     # second iteration, up to three. Without env steps in progress.jsonl time is counted in iterations.
     run = read_run(write_run(tmp_path / "league"))
     matches = run.matches()
-    order, edges, shares = shares_over_time(run, matches, 8)
+    order, edges, shares = shares_over_time(run, matches)
     assert order == ["main@0000", "main@0001", "main@0002", "main"] and edges.tolist() == list(range(9))
     np.testing.assert_allclose(shares[3], np.repeat([10 / 10, 10 / 14, 10 / 18, 10 / 22], 2))
     np.testing.assert_allclose(shares[1], [0, 0, 0, 0, 4 / 18, 4 / 18, 4 / 22, 4 / 22])

@@ -32,6 +32,7 @@ def sweep(tmp_path):
             overrides = ["+experiment=mappo", f"algorithm={algorithm}", f"seed={seed}", "hydra.run.dir=x"]
             record(tmp_path / f"{algorithm}{seed}", overrides, slope)
     (tmp_path / "broken" / ".hydra").mkdir(parents=True)  # a run without files
+    record(tmp_path / "good0" / "evaluations" / "1_exploit", ["task=exploit"], 9.0)  # in a run: not one of the sweep
     return tmp_path
 
 
