@@ -89,7 +89,10 @@ def shares_over_time(run: RecordedRun, rows: pd.DataFrame) -> tuple[list[str], F
     """
     order = sorted(rows["opponent"].unique(), key=lambda opponent: _order(run, opponent))
     own = np.unique(rows["iteration"].to_numpy())
-    last_of_columns = np.linspace(0, len(own), min(MOST_COLUMNS, len(own)) + 1).round().astype(int)[1:] - 1
+    columns = min(MOST_COLUMNS, len(own))
+    if len(run.learners) > 1:  # they take turns: at most one column for each turn
+        columns = min(columns, int((np.diff(own) > 1).sum()) + 1)
+    last_of_columns = np.linspace(0, len(own), columns + 1).round().astype(int)[1:] - 1
     edges = np.array([own[0] - 1, *own[last_of_columns]], np.float64)
     column = np.searchsorted(edges, rows["iteration"].to_numpy(), side="left") - 1
     row = pd.Categorical(rows["opponent"], order).codes
