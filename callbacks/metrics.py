@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_app.league.players import Snapshot
+from marl_app.league.players import GUEST, Player, Snapshot
 from marl_app.metrics.averages import Averages
 from marl_app.metrics.league_figures import (
     Frozen,
@@ -46,6 +46,18 @@ class LogMetrics(MatchCallback):
         self._drawn = float("-inf")
         self._writer: TensorBoard | None = None
         self._recorded: tuple[Snapshot, ...] = ()  # the pool whose meta-strategy was recorded last
+        self._ended = False
+        self._history: MatchHistory | None = None
+
+    def on_fragment(self, *, algorithm: MatchAlgorithm, fragment: Fragment, **kwargs: Any) -> None:
+        """Count the main agent's matches by opponent, for the picture of them."""
+        if self._history is None:
+            self._history = _past_matches(algorithm)
+        outcomes = fragment.outcomes
+        if fragment.learner == algorithm.spec.main_learner:
+            self._history.add(
+                algorithm.iteration + 1, outcomes.opponents, outcomes.wins + outcomes.draws + outcomes.losses
+            )
 
     def on_train_result(
         self, *, algorithm: MatchAlgorithm, result: dict[str, Any], **kwargs: Any

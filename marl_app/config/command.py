@@ -14,7 +14,10 @@ from pathlib import Path
 
 from marl_app.config.search_path import quoted
 
-PATHS = r"run|resume|task\.against|init_from|hydra\.(run|sweep)\.dir|algorithm\.magnet_player|league\.guests\.\w+"
+PATHS = (
+    r"run|resume|task\.(against|file)|init_from|hydra\.(run|sweep)\.dir|algorithm\.magnet_player|"
+    r"league\.guests\.\w+"
+)
 """The keys whose value is a path, or begins with one."""
 
 

@@ -35,12 +35,25 @@ def prepare_record(config: DictConfig) -> None:
 def write_record() -> None:
     """Write the record of the job, which is accepted, once. Does nothing for a job that Hydra did not start."""
     while _pending:
-        run, files = _pending.pop()
-        for name, text in files.items():
-            with replacing(run / RECORD / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        _note_start(run)
-        sign(run)
+        _write(*_pending.pop())
+
+
+def record_run(run: Path, config: DictConfig, overrides: Sequence[str], hydra: Mapping[str, Any]) -> None:
+    """Write and sign the record of a run that was composed outside of `@hydra.main`. hydra: settings of Hydra."""
+    _write(run, _files(config, OmegaConf.create({"hydra": dict(hydra)}), list(overrides)))
+
+
+def _files(config: DictConfig, hydra: Any, overrides: Any) -> dict[str, str]:
+    contents = {"config.yaml": config, "hydra.yaml": hydra, "overrides.yaml": overrides}
+    return {name: OmegaConf.to_yaml(content) for name, content in contents.items()}
+
+
+def _write(run: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        with replacing(run / RECORD / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    _note_start(run)
+    sign(run)
 
 
 def _note_start(run: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,12 @@ class JsonLines:
         """Append a line; NaN becomes null. Raises OSError if it cannot be written; the next line retries it."""
         self._pending.append(to_json(values) + "\n")
         self._write_pending()
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines on disk."""
+        if self._path.exists():
+            with self._path.open(encoding="utf-8") as file:
+                yield from map(json.loads, file)
 
     def flush(self) -> None:
         """Make all lines durable. Raises OSError if some cannot be written."""

@@ -7,7 +7,7 @@ pd.read_json(run / "meta_strategy.jsonl", lines=True)    # one row per change of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,25 @@ class Records:
                 self._write(part, kept)
             else:
                 part.unlink()
+
+    def reported(self) -> dict[str, bool]:
+        """Return each metric in `progress.jsonl`, and whether it has had a value other than 0."""
+        found: dict[str, bool] = {}
+        for line in self._progress.lines():
+            for key, value in line.items():
+                found[key] = found.get(key, False) or value not in (0, None)
+        return found
+
+    def past_matches(self, learner: str) -> Iterator[tuple[int, list[str], list[int]]]:
+        """Yield (iteration, opponents, matches) of a learner, of the rows on disk, one part of `matches` at a time."""
+        results = ["wins", "draws", "losses"]
+        for part in self._parts():
+            table = pq.read_table(part, columns=["iteration", "learner", "opponent", *results])
+            table = table.filter(pc.equal(table["learner"], learner)).group_by(["iteration", "opponent"])
+            sums = table.aggregate([(name, "sum") for name in results]).to_pandas()
+            sums["matches"] = sums[[f"{name}_sum" for name in results]].sum(axis=1)
+            for iteration, rows in sums.groupby("iteration"):
+                yield int(iteration), rows["opponent"].tolist(), rows["matches"].tolist()
 
     def _parts(self) -> list[Path]:
         return sorted(self._matches.glob("part-*.parquet"))
