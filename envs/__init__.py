@@ -9,7 +9,8 @@ Contract:  batched.py; checker.py (`python -m marl_app.envs.checker OPTION`) and
 Native:    connect_four, tic_tac_toe, matrix_game, circle, two_step, repeat_previous, foraging, predator_prey,
            simple_spread, simple_tag and simple_speaker_listener (on particles.py).
 Adapters:  pettingzoo_adapter (with pettingzoo_copy, pettingzoo_spaces, pettingzoo_rendering) and openspiel_adapter step
-           one copy per match, through copies.py; openspiel_tree turns small OpenSpiel games into tables; openspiel_text
+           one copy per match, through copies.py; openspiel_tree turns small OpenSpiel games into tables. openspiel_text
+           says what people see of both.
 Parts:     grid.py (cells), legal.py (illegal actions), settings.py (wrong settings), random_play.py (random actions).
 
 Each environment states its paper or original code, and where it differs, at the top of its file.

@@ -59,6 +59,7 @@ class Terminal:
             self._say(HELP.format(sides=", ".join(session.sides)))
         elif line == "u":
             session.undo()
+            self._say("taken back")
             self._told = len(session.match.moves)
             self._show()
         elif line == "n":

@@ -48,7 +48,7 @@ def test_a_match(run, capsys):
         "player_1: b3\n  a b c\n1 O X .\n2 O X .\n3 . X .\n"
         "You won. Returns: player_1 +1, player_2 -1\nn: new match   u: take back   q: quit\n"
     )
-    assert back.startswith("  a b c\n1 O X .\n2 O X .\n3 . . .\nyour move as player_1: a3")
+    assert back.startswith("taken back\n  a b c\n1 O X .\n2 O X .\n3 . . .\nyour move as player_1: a3")
 
 
 def test_commands(run, capsys):

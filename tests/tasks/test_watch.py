@@ -23,7 +23,7 @@ def watch(run, out, *overrides):
 
 
 def test_films(run, tmp_path, capsys):
-    # main fills a1 a2 a3 from the first cell, main@0000 c3 c2 c1 from the last one: who begins wins at step 5.
+    # main fills a1 a2 a3 from the first cell and main@0000 c3 c2 c1 from the last one: who begins wins at step 5.
     players = "task.players=[main,main@0000]"
     assert watch(run, tmp_path, players, "task.matches=2", "task.fps=4", "task.size=120") == 0.5
     first, second = capsys.readouterr().out.splitlines()
