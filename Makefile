@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TUTORIAL := .venv-strength
 ENV ?= connect_four
+# torch's CPU builds, where there is no GPU: the default build for Linux brings gigabytes of CUDA.
+TORCH_INDEX ?= $(shell command -v nvidia-smi > /dev/null || echo --extra-index-url https://download.pytorch.org/whl/cpu)
 COOP := runs/coop/$(shell date +%Y-%m-%d_%H-%M-%S)
 CONTRAST := runs/contrast/$(shell date +%Y-%m-%d_%H-%M-%S)
 
@@ -19,7 +21,7 @@ setup-dev: $(VENV)/.installed-dev  ## the same, with the tools and packages of r
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet --no-deps --retries 1 $(TORCH_INDEX) "$$(grep '^torch==' requirements.lock)"
 	$(BIN)/python -m pip install --quiet -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@

@@ -38,6 +38,10 @@ ARGUMENT = re.compile(r"-{1,2}[a-z]|[+~]|[\w./@]+=")  # how an argument begins; 
 RUN = re.compile(r"(?:[\w/]*runs/(?P<name>\w+)/<time>|DIR|OTHER_RUN)(?=$|[:,\]'\"])")  # a run of the reader's
 
 
+FOLDERS = {"docs/own_game.md": "examples/own_game", "docs/extend.md": "examples/own_project"}
+"""The pages whose commands are run in another folder than the checkout."""
+
+
 def documented():
     """Yield (where it is, text) of everything that may contain a command line."""
     for page in PAGES:
@@ -102,7 +106,11 @@ def runs(tmp_path_factory):
 
 @pytest.mark.parametrize("command", [text for text in COMMANDS if not text.startswith("make ")])
 def test_a_documented_command_composes(command, runs, monkeypatch):
-    monkeypatch.chdir(ROOT)
+    folder = ROOT / FOLDERS.get(COMMANDS[command][0], "")
+    if "my_project" in command:
+        folder = ROOT / "examples" / "own_project"
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))  # as `python -m` does
     monkeypatch.setattr(schema, "available_cores", lambda: 64)  # a command for a cluster is not limited by this machine
     place = COMMANDS[command][0]
     line = [RUN.sub(lambda match: runs(match["name"]), word) for word in shlex.split(command)]
