@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from marl_app.assembly.instantiate import config_errors
@@ -43,12 +43,12 @@ def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
     return tuple(found)
 
 
-def player_classes(config: Config, own: type, guests: Iterable[Guest], store: Store) -> tuple[type, ...]:
-    """Return the classes of all players of the run: that of its networks, `own`, and those of the guests.
+def player_classes(config: Config, own: Sequence[type], guests: Iterable[Guest], store: Store) -> tuple[type, ...]:
+    """Return the classes of all players of the run: those of its networks, `own`, and those of the guests.
 
     A resumed run keeps its guests, so their classes may not be imported yet. Raises ConfigError for one that may not.
     """
-    classes = [own]
+    classes = [*own]
     for guest in guests:
         data = store.get(guest.digest)
         with config_errors(f"league.guests.{guest.lineage}"):

@@ -82,6 +82,7 @@ def _composed(asked: MatchConfig, run_dir: str) -> tuple[DictConfig, list[str]]:
     """Return the composed configuration, and the overrides that it was composed of. Raises ConfigError."""
     named = isinstance(asked.env, str) and "." not in asked.env
     keys = {"algorithm": _option(asked), "env": asked.env if named else NEUTRAL_ENV, **asked.settings_given()}
+    model = keys.pop("model") if isinstance(keys.get("model"), dict) else None  # a leaf, not an option
     experiments = [*filter(None, [keys.pop("+experiment", None)]), EXPERIMENT]
     overrides = [f"+experiment=[{','.join(experiments)}]", *(f"{key}={text_of(value)}" for key, value in keys.items())]
     try:
@@ -89,10 +90,12 @@ def _composed(asked: MatchConfig, run_dir: str) -> tuple[DictConfig, list[str]]:
     except Exception as error:  # every exception of composition is about the user's input
         raise ConfigError(explain(error)) from error
     with config_errors("env"):
-        if not named:
-            composed.env = {"_target_": _path(asked.env), **asked.env_config}
+        if not named:  # what a partial function holds, such as RLlib's creator of an environment, is not recorded
+            composed.env = {"_target_": _path(getattr(asked.env, "func", asked.env) or ""), **asked.env_config}
         elif asked.env_config:
             composed.env = {**composed.env, **asked.env_config}
+    if model is not None:
+        composed.model = model
     return composed, overrides
 
 
@@ -107,8 +110,8 @@ def _option(asked: MatchConfig) -> str:
 
 
 def _make_env(asked: MatchConfig) -> MakeEnv | None:
-    """Return a factory for a class of the user, which may be in a script; None for an option of conf/env."""
-    return functools.partial(asked.env, **asked.env_config) if isinstance(asked.env, type) else None
+    """Return a factory of a class or function of the user, which may be in a script; None for an option of conf/env."""
+    return functools.partial(asked.env, **asked.env_config) if callable(asked.env) else None
 
 
 def _path(made: type | str) -> str:

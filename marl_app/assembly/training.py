@@ -73,7 +73,7 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
         for network in networks:
             check_size(network, architecture)
             network.spec(architecture).build()
-    classes = player_classes(config, architecture.module_class, members, store)
+    classes = player_classes(config, architecture.classes, members, store)
     metadata = player_metadata(networks, agents, architecture)
     _check_resets(config, members, store, metadata)
     if initial and (other := difference(metadata_of(store.get(initial)), metadata)):

@@ -14,8 +14,9 @@ from marl_app.store.codec import CorruptBlob, metadata_of
 from marl_app.store.disk import DiskStore
 from marl_app.store.store import Store
 
-CLASS_KEYS = ("module_class", "bot")
-"""Keys of a player's metadata with the import path of a class; marl_app's networks have a name without a dot."""
+CLASS_KEYS = ("module_class", "bot", "rl_module")
+"""Keys of a player's metadata, and of its `model_config`, with the import path of a class; marl_app's networks have a
+name without a dot."""
 
 
 def load_bytes(run: str | Path, player: str | None = None, store: Store | None = None, trust: bool = False) -> bytes:
@@ -37,6 +38,8 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
 def import_classes_of(data: bytes, run: Path, trust: bool) -> None:
     """Import the class that a player of a run names, if the run may name it; see `runs/trust.py`."""
     named = metadata_of(data)
+    config = named.get("model_config")
+    named = {**named, **(config if isinstance(config, dict) else {})}
     import_classes(run, [path for key in CLASS_KEYS if (path := named.get(key))], trust)
 
 

@@ -355,6 +355,11 @@ class Architecture:
         check_widths("model.hidden", self.hidden)
 
     @property
+    def classes(self) -> tuple[type, ...]:
+        """The classes that a process needs to make players of this architecture."""
+        return (self.module_class,)
+
+    @property
     def model_config(self) -> dict[str, Any]:
         """The settings as JSON types, from which the network is built."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
