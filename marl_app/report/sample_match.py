@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 from marl_app.envs.batched import MakeEnv
-from marl_app.envs.board import Board, View
+from marl_app.envs.board import Board, Rendering
 from marl_app.evaluation.frames import picture
 from marl_app.evaluation.match import Match
 from marl_app.players.agent import Agent
@@ -36,7 +36,7 @@ def sample_match(make_env: MakeEnv, members: Members, seed: int) -> Boards:
         match = Match(env, [by_agent[agent] for agent in range(len(env.agents))], (seed,))
         if env.render(0) is None:
             raise Absent("this environment does not show its matches (BatchedEnv.render)")
-        positions = [_position("start", match.view())]
+        positions = [_position("start", match.rendering())]
         while match.result is None and match.length < MOST_STEPS:
             positions.append(_step(match))
     who = ", ".join(f"{env.agents[side[0]]} is {name}" for side, name in zip(env.sides, names, strict=True))
@@ -68,12 +68,12 @@ def _step(match: Match) -> Position:
         if move.step == number:
             probability = (before[move.agent] or {}).get(move.name)
             played.append(f"{move.agent}: {move.name}" + ("" if probability is None else f" ({probability:.2f})"))
-    return _position(f"{number + 1}. {', '.join(played)}", match.view())
+    return _position(f"{number + 1}. {', '.join(played)}", match.rendering())
 
 
-def _position(caption: str, view: View) -> Position:
-    if isinstance(view, np.ndarray):
+def _position(caption: str, rendering: Rendering) -> Position:
+    if isinstance(rendering, np.ndarray):
         buffer = io.BytesIO()
-        imsave(buffer, picture(view, PICTURE_SIZE), format="png")
+        imsave(buffer, picture(rendering, PICTURE_SIZE), format="png")
         return Position(caption, image=f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}")
-    return Position(caption, view.text() if isinstance(view, Board) else view)
+    return Position(caption, rendering.text() if isinstance(rendering, Board) else rendering)
