@@ -58,7 +58,7 @@ def payoff(run: RecordedRun) -> Iterator[Block]:
     yield Table(head, rows, wide=len(rows) > 1)
 
 
-def who_met_whom(run: RecordedRun) -> Iterator[Block]:
+def opponents(run: RecordedRun) -> Iterator[Block]:
     """Yield how the matches of each learner were shared among its opponents, over time."""
     if run.is_team:
         raise Absent(NO_POOL)

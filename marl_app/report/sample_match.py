@@ -71,9 +71,9 @@ def _step(match: Match) -> Position:
     return _position(f"{number + 1}. {', '.join(played)}", match.rendering())
 
 
-def _position(caption: str, view: Rendering) -> Position:
-    if isinstance(view, np.ndarray):
+def _position(caption: str, rendering: Rendering) -> Position:
+    if isinstance(rendering, np.ndarray):
         buffer = io.BytesIO()
-        imsave(buffer, picture(view, PICTURE_SIZE), format="png")
+        imsave(buffer, picture(rendering, PICTURE_SIZE), format="png")
         return Position(caption, image=f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}")
-    return Position(caption, view.text() if isinstance(view, Board) else view)
+    return Position(caption, rendering.text() if isinstance(rendering, Board) else rendering)

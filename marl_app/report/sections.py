@@ -29,7 +29,7 @@ def sections(run: RecordedRun, match: Callable[[], Boards]) -> list[Section]:
         ("exploitability", "Exploitability", strength_sections.exploitability),
         ("cross-play", "Cross-play", strength_sections.cross_play),
         ("payoff", "Payoff", league_sections.payoff),
-        ("matches", "Who met whom", league_sections.who_met_whom),
+        ("matches", "Opponents over time", league_sections.opponents),
         ("lineage", "Lineage", league_sections.lineage),
         ("meta-strategy", "Meta-strategy", league_sections.meta_strategy),
         ("alarms", "Alarms", league_sections.alarms),

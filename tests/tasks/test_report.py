@@ -141,7 +141,7 @@ def test_a_run_that_goes_on_has_its_latest_numbers(alphastar, tmp_path):
     before_last = json.loads(lines[-2])
     assert page.value("result", "iterations") == str(before_last["iteration"])
     assert page.value("result", "env steps") == f"{before_last['steps/env_steps']:,}"
-    assert page.value("absent", "Who met whom") == "matches/ is missing or cannot be read"
+    assert page.value("absent", "Opponents over time") == "matches/ is missing or cannot be read"
 
 
 def test_a_run_that_has_only_begun(alphastar, tmp_path):
@@ -159,7 +159,7 @@ def test_a_team_has_returns_and_no_pool(tmp_path):
     summary = json.loads((run / "summary.json").read_text())
     returned = summary["anchors"]["team"]["agent_return"]
     assert float(page.value("result", "return per agent")) == pytest.approx(returned, abs=1e-3)
-    for title in ("Payoff", "Who met whom", "Lineage", "Meta-strategy", "Alarms"):
+    for title in ("Payoff", "Opponents over time", "Lineage", "Meta-strategy", "Alarms"):
         assert page.value("absent", title) == "a team without opponents has no pool"
     assert "Return" in page.sections["curves"] and "Elo" not in page.sections["curves"]
     assert "league/matchmaker" not in page.sections["run"]
