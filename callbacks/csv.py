@@ -21,7 +21,7 @@ STEPS = "steps/env_steps"
 class WriteCSV(Tracking):
     """Writes `csv/metrics.csv`, a row per point, and `csv/league_payoff.png` and so on, of which the newest is kept.
 
-    A new metric is a new column, so the file is written anew. A resumed run drops the rows after its checkpoint.
+    A new metric is a new column, so the file is written again. A resumed run drops the rows after its checkpoint.
     """
 
     name: ClassVar[str] = "csv"

@@ -130,7 +130,7 @@ def test_the_layout_grows_with_the_curves_of_the_run(tmp_path):
             f"{solved}/low < evaluation/value_preserving_moves < {solved}/high"
         ],
         "Robustness: Win rate of the main agent by age of the snapshot": ["^league/win_rate/oldest$"],
-        "Robustness: Exploitability (0: nobody can gain against it)": ["^exploitability/agent$"],
+        "Robustness: Exploitability (0: no opponent can gain)": ["^exploitability/agent$"],
     }
 
 
