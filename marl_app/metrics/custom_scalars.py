@@ -54,7 +54,7 @@ def _robustness(keys: Collection[str]) -> Iterator[Chart]:
     bands = [f"league/win_rate/{band}" for band in ("oldest", "middle", "newest")]
     yield from _lines("Win rate of the main agent by age of the snapshot", keys, *bands)
     both = ("exploitability/agent", "exploitability/meta_strategy")
-    yield from _lines("Exploitability (0: nobody can gain against it)", keys, *both)
+    yield from _lines("Exploitability (0: no opponent can gain)", keys, *both)
     learners = [key for key in keys if re.fullmatch("learners/[^/]+/elo", key)]
     yield from _lines("Elo of each learner", keys, *learners)
 

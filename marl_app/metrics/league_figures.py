@@ -20,7 +20,7 @@ from marl_app.metrics.figures import Pixels
 
 _WIDTH, _HEIGHT, _DPI = 4.6, 3.3, 160
 _LETTERS = 11.0  # points
-_LABELS = 8  # of players on an axis, at most
+_LABELS = 6  # of players on an axis, at most
 _NUMBERED = 6  # up to this number of players the cells of the payoff show their values
 _NO_GAMES, _GRID = "#a8a8a8", "#d9d9d9"
 _BLUE, _ORANGE = "#3b6ea5", "#d9822b"
@@ -103,7 +103,10 @@ def opponents_picture(opponents: Sequence[str], matches: ArrayLike, last_iterati
     `matches`: [n, bins], the number of matches in bins of equal numbers of iterations up to `last_iteration`.
     """
     counts = np.asarray(matches, np.float64)
-    totals = counts.sum(0, keepdims=True)
+    totals = counts.sum(0)
+    # While other learners take their turns there are no matches: the bin before stays. Gray: none so far.
+    newest = np.maximum.accumulate(np.where(totals > 0, np.arange(len(totals)), 0))  # [bins] index of a bin
+    counts, totals = counts[:, newest], totals[newest]
     shares = np.ma.masked_array(counts, np.broadcast_to(totals == 0, counts.shape)) / np.maximum(totals, 1)
     figure, axes = _figure("Opponents over time (share of matches)")
     axes.set_facecolor(_NO_GAMES)
@@ -179,12 +182,14 @@ def _labeled(count: int) -> list[int]:
 
 
 def _short(player: str, players: Sequence[str]) -> str:
-    """Return a short label: of main@0003 among snapshots of one lineage only the number, 3."""
+    """Return a short label: 3 for main@0003 of one lineage, else main@3; le0@3 for league_exploiter_0@0003."""
     lineage, at, generation = player.partition("@")
     alone = len({other.partition("@")[0] for other in players if "@" in other}) == 1
+    initials = "".join(word[0] for word in lineage.split("_") if word)
+    short = initials if len(initials) > 1 else lineage[:4]
     if not at:
-        return lineage
-    return str(int(generation)) if alone else f"{lineage[:4]}@{int(generation)}"
+        return short
+    return str(int(generation)) if alone else f"{short}@{int(generation)}"
 
 
 def _values(players: Sequence[str], values: ArrayLike) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Matches of one learner by opponent and iteration, in memory that does not grow with time."""
+"""Opponents over time: matches of one learner by opponent and iteration, in memory that does not grow with time."""
 
 from __future__ import annotations
 

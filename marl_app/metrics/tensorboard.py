@@ -74,7 +74,7 @@ class TensorBoard:
             if curves[key] == ALWAYS or (curves[key] == NONZERO and key in self._nonzero)
         }
         described = [
-            Summary.Value(tag=curve_name(key), simple_value=value, metadata=self._description(key))
+            Summary.Value(tag=curve_name(key), simple_value=value, metadata=self._description(key, "scalars"))
             for key, value in points.items()
         ]
         self._add_summary(Summary(value=described), step)
@@ -91,7 +91,8 @@ class TensorBoard:
         imsave(png, pixels, format="png")
         height, width = pixels.shape[:2]
         image = Summary.Image(height=height, width=width, colorspace=RGB, encoded_image_string=png.getvalue())
-        self._add_summary(Summary(value=[Summary.Value(tag=key, image=image, metadata=self._description(key))]), step)
+        about = self._description(key, "images")
+        self._add_summary(Summary(value=[Summary.Value(tag=key, image=image, metadata=about)]), step)
 
     def text(self, key: str, markdown: str, step: int) -> None:
         """Write a text in Markdown. Raises KeyError for a key that is not in `names.py`."""
@@ -117,12 +118,13 @@ class TensorBoard:
         """Flush and close the files; nothing can be written afterwards."""
         self._writer.close()
 
-    def _description(self, key: str) -> SummaryMetadata | None:
-        """Return the sentence of a metric for the first point of a tag."""
+    def _description(self, key: str, plugin: str) -> SummaryMetadata | None:
+        """Return the sentence of a metric for the first point of a tag, which a plugin of TensorBoard shows."""
         if key in self._described:
             return None
         self._described.add(key)
-        return SummaryMetadata(summary_description=find_metric(key).sentence)
+        shown_by = SummaryMetadata.PluginData(plugin_name=plugin)
+        return SummaryMetadata(summary_description=find_metric(key).sentence, plugin_data=shown_by)
 
     def _add_summary(self, summary: Summary, step: int) -> None:
         self._add(Event(summary=summary), step)

@@ -63,6 +63,14 @@ def test_a_learner_that_was_reset_to_another_is_joined_by_a_dotted_line():
     assert share_of(lineages_picture(own), BLUE) > share_of(lineages_picture(main), BLUE)
 
 
+def test_the_turns_of_other_learners_leave_no_gaps_in_the_opponents_over_time():
+    # Every second bin is without matches.
+    matches = np.zeros((2, 8), int)
+    matches[:, ::2] = [[3], [1]]
+    full = np.repeat(matches[:, ::2], 2, axis=1)
+    assert np.array_equal(opponents_picture(players(2), matches, 8), opponents_picture(players(2), full, 8))
+
+
 def test_wrong_lengths_are_an_error():
     with pytest.raises(ValueError, match="3 players need as many values"):
         ratings_picture(players(3), [1.0])

@@ -75,7 +75,7 @@ def test_some_metrics_are_in_progress_only_and_ends_of_intervals_have_a_group_of
     assert read(tmp_path).Tags()["scalars"] == ["uncertainty/random/greedy/low"]
 
 
-def test_curves_and_pictures_carry_their_sentence_once(tmp_path):
+def test_curves_and_pictures_carry_their_sentence_once(tmp_path, caplog):
     board = TensorBoard(tmp_path)
     for step in (1, 2):
         board.scalars({"league/win_rate/oldest": 0.5}, step)
@@ -83,6 +83,7 @@ def test_curves_and_pictures_carry_their_sentence_once(tmp_path):
     board.close()
     for key in ("league/win_rate/oldest", "league/payoff"):
         assert read(tmp_path).SummaryMetadata(key).summary_description == find_metric(key).sentence
+    assert not caplog.messages  # TensorBoard warns of summaries without a plugin
     [file] = tmp_path.iterdir()
     assert file.read_bytes().count(find_metric("league/payoff").sentence.encode()) == 1
 
@@ -130,7 +131,7 @@ def test_the_layout_grows_with_the_curves_of_the_run(tmp_path):
             f"{solved}/low < evaluation/value_preserving_moves < {solved}/high"
         ],
         "Robustness: Win rate of the main agent by age of the snapshot": ["^league/win_rate/oldest$"],
-        "Robustness: Exploitability (0: nobody can gain against it)": ["^exploitability/agent$"],
+        "Robustness: Exploitability (0: no opponent can gain)": ["^exploitability/agent$"],
     }
 
 
