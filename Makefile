@@ -83,7 +83,7 @@ train: setup    ## any run: make train ARGS="+experiment=league env=tic_tac_toe"
 	$(BIN)/python -m marl_app $(ARGS)
 
 tb: setup       ## TensorBoard of all runs: those in $MARL_RUNS, or in runs/
-	$(BIN)/tensorboard --logdir "$${MARL_RUNS:-runs}"
+	$(BIN)/tensorboard --load_fast=false --logdir "$${MARL_RUNS:-runs}"  # the fast loader drops descriptions
 
 check-env: setup ## check an environment against the contract: make check-env ENV=tic_tac_toe
 	$(BIN)/python -m marl_app.envs.checker $(ENV) $(ARGS)

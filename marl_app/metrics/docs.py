@@ -27,7 +27,8 @@ A metric has the same key as a curve in TensorBoard (`tensorboard --logdir runs`
 metric marked "curve once nonzero" (an alarm, a count of failures) is a curve from its first value other than 0 on, and
 one marked "no curve" is in `progress.jsonl` only. The ends of intervals, `evaluation/.../low` and `.../high`, are
 curves below `uncertainty/`, and bands in the tab Custom Scalars, which has the curves to read first. The sentence of a
-metric is also in TensorBoard, behind the (i) of a card in the tabs Scalars and Images.
+metric is also in TensorBoard, behind the (i) of a card in the tabs Scalars and Images (with `make tb`, or
+`tensorboard --load_fast=false`: the fast loader drops descriptions).
 
 The x axis of the curves is env steps; under `circle/` it is the round, and under `cross_play/` the agent steps that the
 player had trained on, with a curve per lineage and anchor. An *env step* is one step of one match, an *agent step* one
