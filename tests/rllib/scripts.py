@@ -17,7 +17,7 @@ class Nim(MultiAgentEnv):
         self.possible_agents = self.agents = ["first", "second"]
         mask = spaces.Box(0, 1, (2,), np.int8)
         board = spaces.Dict({"observation": spaces.Box(0, 4, (1,), np.float32), "action_mask": mask})
-        self.observation_spaces = {agent: board for agent in self.agents}
+        self.observation_spaces = dict.fromkeys(self.agents, board)
         self.action_spaces = {agent: spaces.Discrete(2) for agent in self.agents}
 
     def reset(self, *, seed=None, options=None):
