@@ -29,17 +29,18 @@ class RLModuleHead(nn.Module):
 
     def __init__(self, inner: TorchRLModule, actions: int) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner: Any = inner
         self.linear = SimpleNamespace(out_features=actions)
 
     def forward(self, observations: Tensor, agents: Any = None, memory: Any = None) -> tuple[Tensor, None]:
         """Return logits [R, n], and no memory."""
-        logits: Tensor = self.inner.forward_exploration({Columns.OBS: observations})[Columns.ACTION_DIST_INPUTS]
-        return logits, None
+        output = self.inner.forward_exploration({Columns.OBS: observations})
+        return output[Columns.ACTION_DIST_INPUTS], None
 
     def features(self, observations: Tensor, memory: Any = None, lengths: Any = None) -> tuple[Tensor, None]:
         """Return what `from_features` makes logits of: the logits."""
-        return self(observations)
+        logits, _ = self.forward(observations)
+        return logits, None
 
     def from_features(self, features: Tensor, agents: Any = None) -> Tensor:
         """Return logits [R, n]."""
@@ -81,7 +82,7 @@ class WrappedRLModule(ActorCritic):
         self.central = self.shared = self.epsilon_greedy = False
         self.scale, self.memory_size = None, 0
         self.policy_head = RLModuleHead(inner, int(self.action_space.n))
-        self.value_head: Any = RewardUnits()  # type: ignore[assignment]
+        self.value_head: Any = RewardUnits()
 
     def make_encoder(self) -> tuple[nn.Module, int]:
         """Refuse: the RLModule has its own."""

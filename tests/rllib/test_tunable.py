@@ -243,21 +243,21 @@ def test_population_based_training_of_two_trials(tmp_path):
     )
     often = tune.CheckpointConfig(checkpoint_frequency=4, checkpoint_at_end=True)
     results = tuned(
-        tmp_path, "pbt", scheduler, "evaluation/random/sampled/score", 1, {"training_iteration": 12},
+        tmp_path, "pbt", scheduler, "evaluation/random/sampled/score", 1, {"training_iteration": 8},
         checkpoint_config=often,
     )  # fmt: skip
-    assert not results.errors and [result.metrics["training_iteration"] for result in results] == [12, 12]
-    assert sorted(result.metrics["num_env_steps_sampled_lifetime"] for result in results) == [12 * 128, 12 * 128]
+    assert not results.errors and [result.metrics["training_iteration"] for result in results] == [8, 8]
+    assert sorted(result.metrics["num_env_steps_sampled_lifetime"] for result in results) == [8 * 128, 8 * 128]
     # The worse half has taken over a copy of the better one, with another learning rate.
     assert {result.config["lr"] for result in results} != {1e-2, 1e-6}
-    assert min(result.metrics["iterations_since_restore"] for result in results) < 12
+    assert min(result.metrics["iterations_since_restore"] for result in results) < 8
     best = LeaguePPO.from_checkpoint(results.get_best_result().checkpoint, run_dir=str(tmp_path / "best"))
-    assert best.iteration == 12
+    assert best.iteration == 8
     best.stop()
 
     # The experiment is continued from its folder.
     again = tune.Tuner.restore(str(tmp_path / "pbt"), LeaguePPO)
-    assert [result.metrics["training_iteration"] for result in again.fit()] == [12, 12]
+    assert [result.metrics["training_iteration"] for result in again.fit()] == [8, 8]
 
 
 @pytest.mark.slow
