@@ -17,7 +17,8 @@ class TrackWithWandb(Tracking):
     """Sends the run to the project `project`; the runs of a sweep are a group. An offline run is in `wandb/`.
 
     mode: online, offline or disabled; None: WANDB_MODE, or offline. `wandb sync DIR/wandb/offline-run-*` uploads it
-    later. The x axis is env steps. A resumed run has the same id: a server joins its parts.
+    later. The x axis is env steps. A resumed run has the same id: a server joins its parts. Of a killed run the last
+    seconds may be missing, which wandb's process had not written yet.
     """
 
     name: ClassVar[str] = "wandb"
