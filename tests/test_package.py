@@ -116,7 +116,7 @@ def test_the_wheel_has_every_module_every_option_and_nothing_else(wheel):
     yaml = {f"marl_app/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "conf").rglob("*.yaml")}
     local = {name for name in yaml if name.startswith("marl_app/conf/local/")}
     data = {"marl_app/py.typed", "marl_app/envs/connect_four_solved.txt"}
-    data |= {f"marl_app/playing/page.{kind}" for kind in ("html", "css", "js")}
+    data |= {f"marl_app/playing/page.{kind}" for kind in ("html", "css", "js")} | {"marl_app/report/page.html.jinja"}
     assert files(wheel) == modules | yaml - local | data
     assert "marl_app/envs/batched.py" in modules and "marl_app/conf/config.yaml" in yaml
 
