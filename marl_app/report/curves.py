@@ -100,7 +100,7 @@ def _learners(run: RecordedRun) -> Iterator[Picture]:
     metrics = {learner: f"learners/{learner}/elo" for learner in run.learners}
     found = {learner: line for learner, metric in metrics.items() if (line := curve(run, metric))}
     if len(run.learners) > 1 and found:
-        yield picture("Elo of each learner", find_metric("learners/{learner}/elo").sentence, found)
+        yield picture("Elo of each learner", "Elo of each learner in the iterations in which it trains.", found)
 
 
 def compared(runs: Sequence[RecordedRun], names: Sequence[str]) -> list[Picture]:
