@@ -72,7 +72,7 @@ def arguments(text):
     """The words after `python -m marl_app` that are arguments: no comment, and no sentence that follows."""
     taken = []
     for word in shlex.split(re.split(r"\s#\s|\s{4,}", text)[0].rstrip(").,:")):
-        if not ARGUMENT.match(word) and taken[-1:] != ["--cfg"]:
+        if not ARGUMENT.match(word) and taken[-1:] not in (["--cfg"], ["--config-dir"]):
             break
         taken.append(word.rstrip(","))
         if word.endswith(","):
