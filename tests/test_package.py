@@ -113,6 +113,7 @@ def test_the_wheel_has_every_module_every_option_and_nothing_else(wheel):
         for file in (ROOT / folder).rglob("*.py")
     }
     modules = {re.sub(r"^(marl_app/)+", "marl_app/", name) for name in modules}
+    modules |= {file.relative_to(ROOT).as_posix() for file in (ROOT / "hydra_plugins").rglob("*.py")}
     yaml = {f"marl_app/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "conf").rglob("*.yaml")}
     local = {name for name in yaml if name.startswith("marl_app/conf/local/")}
     data = {"marl_app/py.typed", "marl_app/envs/connect_four_solved.txt"}

@@ -160,7 +160,7 @@ def test_tensorboard_shows_the_folder_of_all_runs(tmp_path):
     for runs in ({}, {"MARL_RUNS": "/shared/my runs"}):
         command = ["make", "-s", "tb", f"VENV={tmp_path}"]
         result = subprocess.run(command, cwd=ROOT, env=environment | runs, check=True, capture_output=True, text=True)
-        assert result.stdout == f"--logdir {runs.get('MARL_RUNS', 'runs')}\n"
+        assert result.stdout == f"--load_fast=false --logdir {runs.get('MARL_RUNS', 'runs')}\n"
 
 
 def test_nothing_advises_to_install_the_app_from_a_package_index():

@@ -240,7 +240,7 @@ def test_ray_is_announced_before_it_is_imported(tmp_path):
 def test_a_sweep_ends_with_the_command_that_compares_its_runs(tmp_path):
     lines = call(tmp_path, "-m", "+experiment=league", "seed=1,2", "hydra.sweep.dir=my sweep, ä").stdout.splitlines()
     assert lines[-2] == "compare the runs:  python -m marl_app task=study 'run=my sweep, ä'"  # the last line is HEAVY
-    assert (tmp_path / "my sweep, ä" / "1_league").is_dir()
+    assert (tmp_path / "my sweep, ä" / "1_seed=2").is_dir()
 
 
 def test_directories_may_have_any_name(tmp_path):

@@ -110,7 +110,8 @@ def test_a_league_writes_all_its_files(tmp_path):
     """
     for name in expected.split():
         assert name in scalars, name
-    assert {"league/payoff", "league/ratings", "league/matchmaking"} == set(events.Tags()["images"])
+    pictures = {f"league/{name}" for name in ("payoff", "ratings", "matchmaking", "opponents", "lineages")}
+    assert pictures | {"evaluation/match"} == set(events.Tags()["images"])
     assert events.Images("league/payoff")[-1].encoded_image_string.startswith(b"\x89PNG")
 
     # In one more process, whose imports take most of its time: the trained agent is loaded without Ray and without

@@ -14,6 +14,7 @@ from marl_app.callbacks.outcomes import RecordOutcomes
 from marl_app.config.compose import compose_job, load
 from marl_app.config.errors import ConfigError
 from marl_app.evaluation.team import TEAM
+from marl_app.metrics.names import curve_name
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
 from marl_app.tasks.train import objective, train
@@ -78,7 +79,7 @@ def test_the_curve_and_the_summary_have_the_value_preserving_moves(tmp_path, exp
     events = EventAccumulator(str(tmp_path / "tb"))
     events.Reload()
     for key, fact in (("", "share"), ("/low", "low"), ("/high", "high"), ("/sampled", "sampled")):
-        [point] = events.Scalars(f"evaluation/value_preserving_moves{key}")
+        [point] = events.Scalars(curve_name(f"evaluation/value_preserving_moves{key}"))
         assert point.value == pytest.approx(kept[fact])
     assert f"value-preserving moves {kept['share']:.3f} [" in capsys.readouterr().out
 
