@@ -258,7 +258,7 @@ def test_directories_may_have_any_name(tmp_path):
 
 def test_results_of_a_task_about_a_run_are_in_the_run(tmp_path):
     run = Path(runs(call(tmp_path, "+experiment=self_play"))[0]["output_dir"])
-    for task in ("evaluate", "exploit", "report"):
+    for task in ("evaluate", "exploit", "report", "watch"):
         (config,) = runs(call(tmp_path, f"task={task}", f"run={run}"))
         assert Path(config["output_dir"]).parent == run / "evaluations" and config["output_dir"].endswith(f"_{task}")
     (config,) = runs(call(tmp_path, "task=report", f"run={run}", f"hydra.run.dir={tmp_path}/mine"))
