@@ -209,4 +209,5 @@ def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert summary["status"] == "failed" and summary["checkpoint"] == str(saved.path)
-    assert summary["iterations"] == saved.state.iteration
+    # Each iteration is saved, but the learner may have died before the last checkpoint, which reads its weights.
+    assert summary["iterations"] - saved.state.iteration in (0, 1)
