@@ -32,6 +32,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.envs.board import Rendering, number_name
+from marl_app.envs.placement import Placement
 from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
@@ -51,7 +52,8 @@ class Group(NamedTuple):
 
     `agents` are indices into `BatchedEnv.agents`. `observation_space` is a `Box` (adapters flatten Dict, Tuple
     and Discrete observations); `action_space` is `Discrete`, `MultiDiscrete` or `Box`. `symmetries`: other views in
-    which its agents may see a match, or None; of all groups, view s is of the same symmetry.
+    which its agents may see a match, or None; of all groups, view s is of the same symmetry. `placement`: the rules of
+    a board on which actions place pieces, or None.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Group(NamedTuple):
     observation_space: spaces.Box
     action_space: ActionSpace
     symmetries: Symmetries | None = None
+    placement: Placement | None = None
 
     @property
     def mask_size(self) -> int:

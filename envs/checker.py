@@ -22,6 +22,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Group, MakeEnv
+from marl_app.envs.checked_placement import check_placement
 from marl_app.envs.checked_play import CheckedPlay, require
 from marl_app.envs.checked_rendering import check_rendering
 from marl_app.envs.checked_solved import check_solved
@@ -78,6 +79,7 @@ def check_env(
     check_same_seed(make, num_matches, min(steps, 50), seed)
     check_batch_size(make, num_matches, min(steps, 50), seed)
     check_symmetries(make, num_matches, min(steps, 50), seed)
+    check_placement(make, num_matches, min(steps, 50), seed)
     check_solved(make)
     check_rendering(make, min(steps, 5), seed)
     length = play.ended_steps / play.ended_matches

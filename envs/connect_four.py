@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
 from marl_app.envs.board import NO_ACTION, NO_PIECE, Board
+from marl_app.envs.placement import Placement, lines_on_board
 from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
@@ -49,6 +50,10 @@ _OBSERVED_BITS: Ints = np.array(
 
 _ENTRIES, _COLUMN_NUMBERS = np.arange(ROWS * COLUMNS * 2).reshape(ROWS, COLUMNS, 2), np.arange(COLUMNS)
 _MIRROR = Symmetries.from_arrays([_ENTRIES, _ENTRIES[:, ::-1]], [_COLUMN_NUMBERS, _COLUMN_NUMBERS[::-1]])
+# A disc falls to the lowest empty cell of its column, whose cells are listed from the bottom up.
+_PLACEMENT = Placement.from_arrays(
+    np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)[::-1].T, lines_on_board(ROWS, COLUMNS, length=4)
+)
 _SOLVED = Path(__file__).with_name("connect_four_solved.txt")
 _VALUES = {"W": 1, "D": 0, "L": -1}  # the letters of that file
 
@@ -72,7 +77,11 @@ class ConnectFour(BatchedEnv):
 
     agents = ("player_0", "player_1")
     groups = (
-        Group("player", (0, 1), spaces.Box(0, 1, (ROWS, COLUMNS, 2), np.int8), spaces.Discrete(COLUMNS), _MIRROR),
+        Group(
+            *("player", (0, 1), spaces.Box(0, 1, (ROWS, COLUMNS, 2), np.int8), spaces.Discrete(COLUMNS)),
+            symmetries=_MIRROR,
+            placement=_PLACEMENT,
+        ),
     )
     sides = ((0,), (1,))
     openspiel_game = "connect_four"

@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Array, BatchedEnv, Bools, Float32s, Group, Ints, Openings, Step
 from marl_app.envs.board import NO_ACTION, NO_PIECE, Board
+from marl_app.envs.placement import Placement
 from marl_app.envs.solved import SolvedPosition
 from marl_app.envs.symmetries import Symmetries
 
@@ -40,7 +41,13 @@ class TicTacToe(BatchedEnv):
     """
 
     agents = ("player_1", "player_2")
-    groups = (Group("player", (0, 1), spaces.Box(0, 1, (3, 3, 2), np.int8), spaces.Discrete(9), _square_symmetries()),)
+    groups = (
+        Group(
+            *("player", (0, 1), spaces.Box(0, 1, (3, 3, 2), np.int8), spaces.Discrete(9)),
+            symmetries=_square_symmetries(),
+            placement=Placement.from_arrays(np.arange(9)[:, None], _LINES),
+        ),
+    )
     sides = ((0,), (1,))
     openspiel_game = "tic_tac_toe"
 

@@ -122,6 +122,8 @@ METRICS = (
         "Win rate of this learner against the whole pool or a third of it by age: pool, oldest, middle or newest.",
         "share",
     ),
+    # TD learning only.
+    Metric("exploration/temperature", "Temperature of the policy, a softmax of the values of actions.", "1"),
     # Value decomposition only: exploration and the replay buffer.
     Metric("exploration/epsilon", "Probability of a random action in the next iteration's collection.", "share"),
     Metric(

@@ -14,7 +14,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from marl_app.config.renamed import current_path
-from marl_app.envs.symmetries import Symmetries
 from marl_app.players.imports import imported_class
 from marl_app.players.modules.actor_critic import ActorCritic, Architecture
 from marl_app.players.modules.cnn import is_image_shape
@@ -33,14 +32,15 @@ READABLE_FORMATS = (2, FORMAT)
 REGISTERED = {
     "mlp": "marl_app.players.modules.mlp.MLPModule",
     "cnn": "marl_app.players.modules.cnn.CNNModule",
+    "afterstates": "marl_app.players.modules.afterstates.AfterstateModule",
     "ntuple": "marl_app.players.modules.ntuple.NTupleModule",
 }
 """Name of a network class in saved players -> its import path now. A user's own class is saved by its import path."""
 NETWORK_KEYS = (
     *("num_agents", "state_size", "critic_sees_observation", "epsilon_greedy", "average_symmetries"),
-    "symmetries",
+    *("symmetries", "placement"),
 )
-"""Keys of a network's metadata that its module reads: those of `Network.model_config`, and its symmetries if stated."""
+"""Keys of a network's metadata that its module reads: those of `Network.model_config` and `Network.stated`."""
 TRAINING_ONLY_MODEL_KEYS = ("precision", "vf_share_layers", "orthogonal_init")
 """Settings of a model that change its training but not (except for rounding) the policy of given weights."""
 
@@ -71,18 +71,11 @@ def player_metadata(networks: Sequence[Network], agents: Sequence[str], architec
                 **network.model_config,
                 "observation_space": space_to_json(network.observation_space),
                 "action_space": space_to_json(network.action_space),
-                **_symmetries_to_json(network.symmetries),
+                **network.stated,
             }
             for network in networks
         ],
     }
-
-
-def _symmetries_to_json(symmetries: Symmetries | None) -> dict[str, Any]:
-    """Return the key of a network's metadata that holds its symmetries, for `Agent(..., average_symmetries=True)`."""
-    if symmetries is None:
-        return {}
-    return {"symmetries": {name: list(map(list, views)) for name, views in symmetries._asdict().items()}}
 
 
 def registered_name(path: str) -> str:
@@ -120,7 +113,7 @@ def _policy_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
         settings |= {
             f"{network['name']}.{key}": value
             for key, value in network.items()
-            if key not in ("state_size", "critic_sees_observation", "symmetries", "average_symmetries")
+            if key not in ("state_size", "critic_sees_observation", "symmetries", "placement", "average_symmetries")
         }
         # A player of before 0.3.0 lacks the key.
         settings[f"{network['name']}.average_symmetries"] = network.get("average_symmetries", False)

@@ -18,6 +18,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.placement import Placement
 from marl_app.envs.symmetries import Symmetries
 from marl_app.players.central_state import central_state_size
 from marl_app.players.modules.actor_critic import Architecture
@@ -34,6 +35,7 @@ class Network:
     epsilon_greedy: its policy head outputs values of actions, not logits.
     symmetries: other views in which its agents may see a match, or None.
     average_symmetries: whether its outputs are means over these views.
+    placement: the rules of the board that its agents see, or None.
     """
 
     name: str
@@ -47,16 +49,25 @@ class Network:
     epsilon_greedy: bool = False
     symmetries: Symmetries | None = None
     average_symmetries: bool = False
+    placement: Placement | None = None
 
     def spec(self, architecture: Architecture) -> RLModuleSpec:
         """Return the RLModuleSpec from which RLlib builds the network in an architecture; see `trained_module.py`."""
-        stated = {} if self.symmetries is None else {"symmetries": self.symmetries._asdict()}
         return RLModuleSpec(
             module_class=trained_class(architecture.module_class),
             observation_space=self.observation_space,
             action_space=self.action_space,
-            model_config={**architecture.model_config, **self.model_config, **stated},
+            model_config={**architecture.model_config, **self.model_config, **self.stated},
         )
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What the environment states of the network's observations and actions, as JSON types; only what it states."""
+        return {
+            key: {name: list(map(list, rows)) for name, rows in value._asdict().items()}
+            for key, value in (("symmetries", self.symmetries), ("placement", self.placement))
+            if value is not None
+        }
 
     @property
     def model_config(self) -> dict[str, Any]:
@@ -122,6 +133,7 @@ def networks_for_env(
                 epsilon_greedy=epsilon_greedy,
                 symmetries=group.symmetries,
                 average_symmetries=average_symmetries and group.symmetries is not None,
+                placement=group.placement,
             )
         )
     return tuple(networks)

@@ -15,8 +15,8 @@ from marl_app.players.modules.epsilon_greedy import ILLEGAL
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.recurrent import Recurrent
 from marl_app.players.networks import Network
-from marl_app.rllib.ppo.algorithm import value_at
 from marl_app.rllib.ppo.magnet import REFERENCE, NetworkMagnet, UniformMagnet, frozen, policy_kl, uniform_inputs
+from marl_app.rllib.schedules import value_at
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore

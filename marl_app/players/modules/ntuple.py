@@ -50,6 +50,33 @@ def board_windows(
     return [group.astype(np.int64) for group in found]
 
 
+def checked_windows(
+    height: int, width: int, planes: int, windows: Sequence[Sequence[int]], diagonals: Sequence[int]
+) -> list[NDArray[np.int64]]:
+    """Return `board_windows`. Raises ValueError if there are none, or if the table of one would be too large."""
+    groups = board_windows(height, width, windows, diagonals)
+    if not groups:
+        raise ValueError(
+            f"model.windows={windows}, model.diagonals={diagonals}: none fits a board of {height} x {width} cells"
+        )
+    largest = (planes + 1) ** max(group.shape[1] for group in groups)
+    if largest > LARGEST_TABLE:
+        raise ValueError(
+            f"model.windows={windows}: a table has {largest:,} rows ({planes + 1} states per cell), more than "
+            f"{LARGEST_TABLE:,}; give smaller windows"
+        )
+    return groups
+
+
+def check_window_settings(windows: Sequence[Sequence[int]], diagonals: Sequence[int]) -> None:
+    """Raise ValueError unless windows are pairs [height, width], and diagonals lengths, all at least 1."""
+    if diagonals:
+        check_widths("model.diagonals", diagonals)
+    for window in windows:
+        if not isinstance(window, list | tuple) or len(window) != 2 or min(window) < 1:
+            raise ValueError(f"model.windows: {window} is not [height, width], each at least 1")
+
+
 class TupleTables(nn.Module):
     """A layer that maps boards [R, height, width, planes] of 0 and 1 to the sum of table rows, float32 [R, size].
 
@@ -99,18 +126,7 @@ class NTupleModule(ActorCritic):
                 f"model=ntuple needs boards [height, width, planes] of 0 and 1, not {space}; use model=mlp or cnn"
             )
         height, width, planes = space.shape
-        groups = board_windows(height, width, config["windows"], config["diagonals"])
-        if not groups:
-            raise ValueError(
-                f"model.windows={config['windows']}, model.diagonals={config['diagonals']}: none fits a board of "
-                f"{height} x {width} cells"
-            )
-        largest = (planes + 1) ** max(group.shape[1] for group in groups)
-        if largest > LARGEST_TABLE:
-            raise ValueError(
-                f"model.windows={config['windows']}: a table has {largest:,} rows ({planes + 1} states per cell), more "
-                f"than {LARGEST_TABLE:,}; give smaller windows"
-            )
+        groups = checked_windows(height, width, planes, config["windows"], config["diagonals"])
         tables = TupleTables(groups, planes, config["embedding"])
         head, features = dense(config["embedding"], config["hidden"], self.activation)
         return nn.Sequential(tables, self.activation(), head), features
@@ -138,10 +154,6 @@ class NTuple(Architecture):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_widths("model.embedding", [self.embedding])
-        if self.diagonals:
-            check_widths("model.diagonals", self.diagonals)
-        for window in self.windows:
-            if not isinstance(window, list | tuple) or len(window) != 2 or min(window) < 1:
-                raise ValueError(f"model.windows: {window} is not [height, width], each at least 1")
+        check_window_settings(self.windows, self.diagonals)
         if self.normalize_observations:
             raise ValueError("model.normalize_observations=true: tables need boards as they are; give false")

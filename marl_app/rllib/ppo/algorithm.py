@@ -6,7 +6,7 @@ settings (keys), collector, experience, advantages and sequences (env runner: ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from marl_app.rllib.ppo.magnet import PLAYER, SNAPSHOT, NetworkMagnet
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Fragment
+from marl_app.rllib.schedules import value_at
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.config import MatchConfig
 
@@ -155,14 +156,6 @@ class LeaguePPO(MatchAlgorithm):
 def _set_reference(learner: MinibatchPPOLearner, *, ids: Mapping[str, str], data: bytes, **kwargs: Any) -> None:
     assert isinstance(learner.magnet, NetworkMagnet)
     learner.magnet.set_player(ids, data, learner._device)
-
-
-def value_at(schedule: float | Sequence[Sequence[float]], env_step: int) -> float:
-    """Return a number, or the value of a schedule [[env step, value], ...] at an env step, as of entropy_coeff."""
-    if isinstance(schedule, int | float):
-        return schedule
-    steps, values = zip(*schedule, strict=True)
-    return float(np.interp(env_step, steps, values))
 
 
 def standardized(advantages: NDArray[np.float32]) -> NDArray[np.float32]:

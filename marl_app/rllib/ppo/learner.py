@@ -110,9 +110,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         ((module_id, columns),) = batch.items()
         config = self.config.get_config_for_module(module_id)
         module = self.module[module_id]
-        loss = self.compute_loss_for_module(
-            module_id=module_id, config=config, batch=columns, fwd_out=module.forward_train(columns)
-        )
+        loss = self.minibatch_loss(module_id, config, columns)
         optimizer = self.get_optimizer(module_id)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -130,13 +128,19 @@ class MinibatchPPOLearner(PPOTorchLearner):
         )
         return {}, {module_id: loss.detach()}, {}
 
+    def minibatch_loss(self, module_id: str, config: Any, columns: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of a minibatch, and set `_terms`: see `compute_loss_for_module`."""
+        fwd_out = self.module[module_id].forward_train(columns)
+        return self.compute_loss_for_module(module_id=module_id, config=config, batch=columns, fwd_out=fwd_out)
+
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: Mapping[str, Tensor], fwd_out: Mapping[str, Tensor]
     ) -> Tensor:
         """Return RLlib's PPO loss of a minibatch: `batch` columns [R, ...], `fwd_out` distribution inputs [R, n].
 
-        Sets `_terms`: each scalar is logged; `log_ratio`, `values` and `targets` [R] are read by the last hook, so an
-        override has to set them, too. To change only how the policy learns, override `policy_loss`.
+        Sets `_terms`: each scalar is logged; `values` and `targets` [R], and `log_ratio` if there is one, are read by
+        the last hook, so an override has to set them, too. To change only how the policy learns, override
+        `policy_loss`.
         """
         module = self.module[module_id]
         inputs, actions = fwd_out[Columns.ACTION_DIST_INPUTS], batch[Columns.ACTIONS]
@@ -192,8 +196,10 @@ class MinibatchPPOLearner(PPOTorchLearner):
         """
         module_id, columns = self._batch
         terms = self._terms
-        log_ratio, values, targets = terms.pop("log_ratio"), terms.pop("values"), terms.pop("targets")
-        terms["approx_kl"] = (log_ratio.exp() - 1 - log_ratio).mean()
+        values, targets = terms.pop("values"), terms.pop("targets")
+        if "log_ratio" in terms:
+            log_ratio = terms.pop("log_ratio")
+            terms["approx_kl"] = (log_ratio.exp() - 1 - log_ratio).mean()
         unexplained = (targets - values).var(correction=0) / targets.var(correction=0).clamp(min=1e-8)
         terms["explained_variance"] = 1 - unexplained.clamp(max=2.0)
         if self.distributed:  # each learner has the terms of its rows: average them

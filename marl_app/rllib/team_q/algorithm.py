@@ -27,6 +27,7 @@ from marl_app.players.networks import multi_module_spec
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.fragments import Fragment
+from marl_app.rllib.schedules import value_at
 from marl_app.rllib.team_q.collector import TEAM, TeamCollector
 from marl_app.rllib.team_q.learner import TeamLearner
 from marl_app.rllib.team_q.mixers import MIXERS, Mixer
@@ -122,8 +123,7 @@ class TeamQ(MatchAlgorithm):
     @property
     def epsilon(self) -> float:
         """Probability of a random action in the experience that is collected now."""
-        steps, shares = zip(*self.config.settings.epsilon, strict=True)
-        return float(np.interp(self.counters.env_steps, steps, shares))
+        return value_at(self.config.settings.epsilon, self.counters.env_steps)
 
     def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
         """Add epsilon for each network: env runners explore, and saved players play greedily."""

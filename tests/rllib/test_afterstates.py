@@ -1,0 +1,138 @@
+"""Afterstate networks: values of all actions against a plain account, symmetry, exact ends, and refusals."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from marl_app.envs.connect_four import ConnectFour
+from marl_app.envs.placement import afterstates
+from marl_app.envs.random_play import random_actions
+from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.modules.afterstates import Afterstates
+from marl_app.players.modules.epsilon_greedy import ILLEGAL
+from marl_app.players.modules.ntuple import board_windows
+from marl_app.players.networks import Network, networks_for_env
+
+GAMES = {"connect_four": ConnectFour, "tic_tac_toe": TicTacToe}
+
+
+def build(env_class, seed=0, **settings):
+    """Return the network of a game, with random tables."""
+    (network,) = networks_for_env(env_class(1))
+    module = network.spec(Afterstates(**settings)).build()
+    weights = module.policy_head.encoder.tables.weight
+    with torch.no_grad():
+        weights.normal_(std=0.1, generator=torch.Generator().manual_seed(seed))
+    return module
+
+
+def random_boards(env_class, count=60):
+    """Return boards of random matches, as the agents to move see them."""
+    env, rng = env_class(count), np.random.default_rng(0)
+    env.reset(rng)
+    boards = []
+    for step in range(20):
+        if step % 5 == 0:
+            boards.append(env.observe(*env.acting().nonzero()))
+        over = env.step(random_actions(env, rng), rng).over
+        env.reset(rng, over.nonzero()[0])
+    return np.concatenate(boards)
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_a_value_is_the_sum_of_the_entries_of_the_position_after_the_action(game):
+    """The plain account: place the piece, look up each group of cells in the board and in each symmetric view."""
+    env_class = GAMES[game]
+    settings = {"windows": [[2, 2], [1, 3]], "diagonals": [3]}
+    module, boards = build(env_class, **settings), random_boards(env_class)
+    group = env_class.groups[0]
+    height, width, _ = group.observation_space.shape
+    after, legal, wins = afterstates(boards, group.placement)
+    table = module.policy_head.encoder.tables.weight.detach().numpy()[:, 0]
+    states = (after[..., 0] + 2 * after[..., 1]).reshape(*legal.shape, -1)  # [R, n, cells]
+    expected = np.zeros(legal.shape)
+    for view in np.array(group.symmetries.observations)[:, ::2] // 2:
+        seen, start = states[..., view], 0
+        for groups in board_windows(height, width, settings["windows"], settings["diagonals"]):
+            for cells in groups:
+                expected += table[start + seen[..., cells] @ 3 ** np.arange(len(cells))]
+                start += 3 ** len(cells)
+    full = (states > 0).all(axis=2)
+    expected = np.where(wins, 1, np.where(full, 0, np.tanh(expected)))
+    with torch.no_grad():
+        values = module.policy_head.encoder(torch.from_numpy(boards)).numpy()
+        rows = np.arange(len(boards))
+        for action in range(legal.shape[1]):
+            of_one = legal[:, action]
+            actions = torch.full((int(of_one.sum()),), action)
+            chosen = module.action_values_taken(torch.from_numpy(boards[of_one]), actions).numpy()
+            np.testing.assert_allclose(chosen, expected[of_one, action], atol=1e-5)
+    assert (values[~legal] == ILLEGAL).all() and legal[rows].any()
+    np.testing.assert_allclose(values[legal], expected[legal], atol=1e-5)
+    assert wins.any() and (~legal).any()  # or the cases were not met
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_the_policy_of_a_symmetric_board_is_the_symmetric_policy(game):
+    module, boards = build(GAMES[game]), random_boards(GAMES[game])
+    symmetries = GAMES[game].groups[0].symmetries
+    with torch.no_grad():
+        logits, values, _ = module.act_and_value(torch.from_numpy(boards))
+        for observations, actions in zip(*symmetries, strict=True):
+            seen = boards.reshape(len(boards), -1)[:, list(observations)].reshape(boards.shape)
+            view_logits, view_values, _ = module.act_and_value(torch.from_numpy(seen))
+            np.testing.assert_allclose(view_logits, logits[:, list(actions)], rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(view_values, values, atol=1e-5)
+
+
+def test_the_value_is_the_mean_of_the_values_of_actions_under_the_policy():
+    module, boards = build(ConnectFour), torch.from_numpy(random_boards(ConnectFour))
+    with torch.no_grad():
+        values_of_actions = module.policy_head.encoder(boards)
+        for temperature in (0.01, 0.5):
+            module.set_temperature(temperature)
+            logits, values, _ = module.act_and_value(boards)
+            expected = (torch.softmax(logits.double(), 1) * values_of_actions).sum(1)
+            np.testing.assert_allclose(values, expected, atol=1e-5)
+            np.testing.assert_allclose(module.values(boards), values)
+
+
+def test_only_entries_of_the_position_after_the_action_are_trained():
+    module = build(ConnectFour, windows=[[1, 4]], diagonals=[])
+    empty = torch.zeros((1, 6, 7, 2), dtype=torch.int8)
+    module.action_values_taken(empty, torch.tensor([0])).sum().backward()
+    gradient = module.policy_head.encoder.tables.weight.grad.squeeze(1)
+    # 24 groups of 81 entries. A disc at the left of the lowest row is in the first cell of one group (entry 1 + 0 ...),
+    # and in the mirror image in the last cell of another (entry 27). All other groups are empty: entry 0.
+    lowest = [81 * group for group in range(20, 24)]
+    touched = gradient.nonzero().squeeze(1).tolist()
+    assert touched == sorted([81 * group for group in range(24)] + [lowest[0] + 1, lowest[3] + 27])
+
+
+def test_a_board_without_legal_actions_has_a_bounded_value():
+    full = torch.ones((1, 6, 7, 2), dtype=torch.int8)
+    full[..., 1] = 0
+    with torch.no_grad():
+        assert build(ConnectFour).values(full).abs().item() <= 1
+
+
+BOARD = ConnectFour.groups[0].observation_space
+
+
+@pytest.mark.parametrize(
+    ("stated", "settings", "message"),
+    [
+        ({}, {}, "needs a board game whose environment states how actions place pieces"),
+        ({"num_agents": 2}, {}, "policies.agent_id=false"),
+        ({"state_size": 84}, {}, "algorithm.critic=local"),
+        ({"epsilon_greedy": True}, {}, "algorithm=td or ppo"),
+        ({"num_agents": 0}, {"windows": [[3, 4]], "diagonals": []}, "a table has 531,441 rows"),
+        ({"num_agents": 0}, {"windows": [[7, 7]], "diagonals": []}, "none fits a board of 6 x 7 cells"),
+    ],
+)
+def test_what_it_does_not_support_is_refused(stated, settings, message):
+    placement = {"placement": ConnectFour.groups[0].placement} if stated else {}
+    network = Network("player", (0,), 0, BOARD, spaces.Discrete(7), **stated, **placement)
+    with pytest.raises(ValueError, match=message):
+        network.spec(Afterstates(**settings)).build()
