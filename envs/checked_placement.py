@@ -64,7 +64,7 @@ def _play(env: BatchedEnv, steps: int, seed: int) -> None:
         step = env.step(actions, rng)
         for matches, agents, boards, wins in predicted:
             require(np.array_equal(env.observe(matches, agents), boards), "placement: it predicts another board")
-            full: Bools = boards.any(axis=3).all(axis=(1, 2))
+            full: Bools = np.all(np.any(boards, axis=3), axis=(1, 2))
             require(np.array_equal(step.over[matches], wins | full), "placement: it predicts another end of the match")
             won = step.rewards[matches, agents] > 0
             require(np.array_equal(won, wins), "placement: the reward is positive, and no line complete, or not so")

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from marl_app.envs.connect_four import ConnectFour
 from marl_app.players.actions import to_space
 from marl_app.players.encoding import encode_player
+from marl_app.players.modules.afterstates import Afterstates
 from marl_app.players.modules.cnn import CNN
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.ntuple import NTuple
@@ -38,6 +39,7 @@ CASES = {
     "cnn": (CNN(filters=[4], hidden=[8], precision="float32"), BOARD, SEVEN, {}),
     "image": (CNN(hidden=[8], precision="float32"), IMAGE, SEVEN, {}),
     "ntuple": (NTuple(embedding=8, hidden=[8], precision="float32"), BOARD, SEVEN, {}),
+    "afterstates": (Afterstates(), BOARD, SEVEN, {"placement": ConnectFour.groups[0].placement}),
     "gru": (Recurrent(hidden=[8], memory=6, precision="float32"), FLAT, SEVEN, {}),
     "lstm": (Recurrent(cell="lstm", hidden=[8], memory=6, precision="float32"), FLAT, SEVEN, {}),
     "multi_discrete": (SMALL, FLAT, PARTS, {"num_agents": 3}),
@@ -130,7 +132,7 @@ def test_onnx_equals_the_agent(tmp_path, case, capfd):
     assert onnx.helper.tensor_dtype_to_np_dtype(seen.type.tensor_type.elem_type) == observations.dtype
 
 
-@pytest.mark.parametrize("case", ["cnn", "ntuple", "gru", "lstm", "multi_discrete", "continuous"])
+@pytest.mark.parametrize("case", ["cnn", "ntuple", "afterstates", "gru", "lstm", "multi_discrete", "continuous"])
 def test_pt2_equals_the_agent(tmp_path, case):
     model, observations, actions, settings = CASES[case]
     agent = agent_of(model, observations, actions, **settings)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from marl_app.envs.placement import Placement, lines_on_board
 from marl_app.envs.symmetries import Symmetries
+from marl_app.players.modules.afterstates import Afterstates
 from marl_app.players.modules.cnn import CNN
 from marl_app.players.modules.mlp import MLP
 from marl_app.players.modules.ntuple import NTuple
@@ -25,12 +27,14 @@ FLAT = spaces.Box(-1, 1, (5,), np.float32)
 BOARD = spaces.Box(0, 1, (4, 3, 2), np.int8)
 CELLS = np.arange(12).reshape(4, 3)
 UPSIDE_DOWN = Symmetries.from_arrays([np.arange(24), np.arange(24).reshape(4, 3, 2)[::-1]], [CELLS, CELLS[::-1]])
+PLACEMENT = Placement.from_arrays(np.arange(12)[:, None], lines_on_board(4, 3, length=4))
 MLP_ = MLP(hidden=[6, 7], activation="tanh", vf_share_layers=False, precision="float32")
 KINDS = {
     "discrete": (MLP_, FLAT, spaces.Discrete(4), 0),
     "shared_encoder": (dataclasses.replace(MLP_, vf_share_layers=True), FLAT, spaces.Discrete(4), 0),
     "cnn": (CNN(filters=[3, 4], hidden=[5], precision="float32"), BOARD, spaces.Discrete(12), 0),
     "ntuple": (NTuple(windows=[[1, 3], [2, 2]], diagonals=[3], embedding=5, hidden=[4]), BOARD, spaces.Discrete(12), 0),
+    "afterstates": (Afterstates(windows=[[1, 3], [2, 2]], diagonals=[3]), BOARD, spaces.Discrete(12), 0),
     "multi_discrete": (MLP_, FLAT, spaces.MultiDiscrete([2, 3]), 0),
     "box": (MLP_, FLAT, spaces.Box(-1, 1, (2,), np.float32), 0),
     "agent_ids": (MLP_, FLAT, spaces.Discrete(4), 3),
@@ -45,6 +49,8 @@ def network(kind, name="player"):
     chosen = Network(name, tuple(range(max(1, num_agents))), 0, observations, actions, num_agents)
     if kind.startswith("symmetric"):
         chosen = dataclasses.replace(chosen, symmetries=UPSIDE_DOWN, average_symmetries=True)
+    if kind == "afterstates":
+        chosen = dataclasses.replace(chosen, placement=PLACEMENT)
     return chosen
 
 
@@ -77,7 +83,7 @@ def rows(kind, count, seed=0):
     rng = np.random.default_rng(seed)
     _, observations, actions, num_agents = KINDS[kind]
     if observations is BOARD:
-        seen = rng.integers(0, 2, (count, *BOARD.shape), np.int8)
+        seen = (rng.random((count, *BOARD.shape)) < 0.3).astype(np.int8)  # leaves enough cells empty for afterstates
     else:
         seen = rng.uniform(-1, 1, (count, *FLAT.shape)).astype(np.float32)
     mask = None

@@ -99,7 +99,7 @@ class AfterstateValues(nn.Module):
     def _states(self, boards: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return which cells have a piece of the agent, the states of all cells, and which are empty: [R, cells]."""
         own, opponent = boards.flatten(1, 2).float().unbind(2)
-        states = own + 2 * opponent
+        states = own + 2 * opponent * (1 - own)  # never 3, even of impossible boards
         return own, states, states == 0
 
     def _values(self, own: Tensor, states: Tensor, empty: Tensor, targets: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class Temperature(nn.Module):
         self.register_buffer("temperature", torch.tensor(0.1))
 
     def forward(self, values: Tensor) -> Tensor:
-        return values / self.temperature
+        return (values / self.temperature).clamp(min=ILLEGAL)
 
 
 class MeanValue(nn.Module):
