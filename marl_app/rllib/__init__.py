@@ -15,8 +15,8 @@ One iteration, `MatchAlgorithm.training_step` and `end_iteration` in `training/a
     may end (`training/turns.py`).
  4. Pipeline. With `runtime.pipeline` (default) the next batch is requested now, with the weights before step 5: it is
     one update old when it is trained on. Without it, step 1 of the next iteration requests it.
- 5. Train. The learner of the fragments is trained: PPO (`ppo/`), TD learning (`td/`) or value decomposition (`team_q/`). Requests that are
-    sent from now on carry its new weights.
+ 5. Train. The learner of the fragments is trained: PPO (`ppo/`), TD learning (`td/`) or value decomposition
+    (`team_q/`). Requests that are sent from now on carry its new weights.
  6. End. RLlib calls `log_result`. Callbacks answer the end of the iteration (`on_train_result`): learners are frozen
     into the pool, evaluations and alarms report. Then `on_report` passes metrics, pictures and messages to the
     callbacks that show and store them, and a checkpoint is saved if it is due (`on_iteration_end`).

@@ -9,7 +9,7 @@ from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.placement import afterstates
 from marl_app.envs.random_play import random_actions
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.players.modules.afterstates import Afterstates
+from marl_app.players.modules.afterstates import Afterstates, without_views
 from marl_app.players.modules.epsilon_greedy import ILLEGAL
 from marl_app.players.modules.ntuple import board_windows
 from marl_app.players.networks import Network, networks_for_env
@@ -21,7 +21,7 @@ def build(env_class, seed=0, **settings):
     """Return the network of a game, with random tables."""
     (network,) = networks_for_env(env_class(1))
     module = network.spec(Afterstates(**settings)).build()
-    weights = module.policy_head.encoder.tables.weight
+    weights = module.policy_head.encoder.tables
     with torch.no_grad():
         weights.normal_(std=0.1, generator=torch.Generator().manual_seed(seed))
     return module
@@ -49,12 +49,13 @@ def test_a_value_is_the_sum_of_the_entries_of_the_position_after_the_action(game
     group = env_class.groups[0]
     height, width, _ = group.observation_space.shape
     after, legal, wins = afterstates(boards, group.placement)
-    table = module.policy_head.encoder.tables.weight.detach().numpy()[:, 0]
+    table = module.policy_head.encoder.tables.detach().numpy()
     states = (after[..., 0] + 2 * after[..., 1]).reshape(*legal.shape, -1)  # [R, n, cells]
     expected = np.zeros(legal.shape)
-    for view in np.array(group.symmetries.observations)[:, ::2] // 2:
+    views = np.array(group.symmetries.observations)[:, ::2] // 2
+    for view in views:
         seen, start = states[..., view], 0
-        for groups in board_windows(height, width, settings["windows"], settings["diagonals"]):
+        for groups in without_views(board_windows(height, width, settings["windows"], settings["diagonals"]), views):
             for cells in groups:
                 expected += table[start + seen[..., cells] @ 3 ** np.arange(len(cells))]
                 start += 3 ** len(cells)
@@ -102,12 +103,11 @@ def test_only_entries_of_the_position_after_the_action_are_trained():
     module = build(ConnectFour, windows=[[1, 4]], diagonals=[])
     empty = torch.zeros((1, 6, 7, 2), dtype=torch.int8)
     module.action_values_taken(empty, torch.tensor([0])).sum().backward()
-    gradient = module.policy_head.encoder.tables.weight.grad.squeeze(1)
-    # 24 groups of 81 entries. A disc at the left of the lowest row is in the first cell of one group (entry 1 + 0 ...),
-    # and in the mirror image in the last cell of another (entry 27). All other groups are empty: entry 0.
-    lowest = [81 * group for group in range(20, 24)]
-    touched = gradient.nonzero().squeeze(1).tolist()
-    assert touched == sorted([81 * group for group in range(24)] + [lowest[0] + 1, lowest[3] + 27])
+    gradient = module.policy_head.encoder.tables.grad
+    # Four windows in each of six rows; the two on the right are mirror images of the two on the left: 12 tables of 81
+    # entries. A disc at the left of the lowest row is in the first cell of the 11th group: entry 1 (state 1 * 3^0). The
+    # other groups, and all mirror images, are empty: entry 0.
+    assert gradient.nonzero().squeeze(1).tolist() == sorted([81 * group for group in range(12)] + [81 * 10 + 1])
 
 
 def test_a_board_without_legal_actions_has_a_bounded_value():
@@ -136,3 +136,10 @@ def test_what_it_does_not_support_is_refused(stated, settings, message):
     network = Network("player", (0,), 0, BOARD, spaces.Discrete(7), **stated, **placement)
     with pytest.raises(ValueError, match=message):
         network.spec(Afterstates(**settings)).build()
+
+
+def test_of_groups_that_are_views_of_one_another_the_first_is_kept():
+    """Windows of 2 x 2 of tic-tac-toe are the four corners, one group; lines of three: side, and middle."""
+    views = np.array(TicTacToe.groups[0].symmetries.observations)[:, ::2] // 2
+    kept = without_views(board_windows(3, 3, [[2, 2], [1, 3], [3, 1]], [3]), views)
+    assert [group.tolist() for group in kept] == [[[0, 1, 3, 4]], [[0, 1, 2], [3, 4, 5]], [], [[0, 4, 8]], []]

@@ -40,7 +40,8 @@ class AfterstateValues(nn.Module):
 
     A value is in [-1, 1], for the agent that acts: 1 if the action completes a line. It is ILLEGAL for illegal actions.
 
-    actions, lines: the fields of `Placement`. groups: cells of the groups [groups, k] of each shape, each with a table.
+    actions, lines: the fields of `Placement`. groups: cells of the groups [groups, k] of each shape, each with a table
+        that all views of the group share; of groups that are views of one another, the first is enough.
     views: int64 [S, cells]; cell c of the board in symmetric view s is cell `views[s, c]` of the original.
     """
 
@@ -66,8 +67,7 @@ class AfterstateValues(nn.Module):
             rows += count * 3**length
         if rows > EXACT_FLOATS:
             raise ValueError(f"model.windows: the tables have {rows:,} entries, more than {EXACT_FLOATS:,}; give fewer")
-        self.tables = nn.EmbeddingBag(rows, 1, mode="sum")
-        nn.init.zeros_(self.tables.weight)
+        self.tables = nn.Parameter(torch.zeros(rows))
         longest = max(map(len, actions))
         on_line = np.zeros((cells, len(lines)), np.float32)
         on_line[np.array(lines).T, np.arange(len(lines))] = 1
@@ -110,16 +110,28 @@ class AfterstateValues(nn.Module):
         # The agent's piece changes the state of its cell from 0 to 1; of an illegal action there is none.
         changed = torch.where(empty.gather(1, targets), targets, len(powers) - 1)
         indices = (now[:, None] + powers[changed]).int().flatten(0, 1)  # [R * a, T]
-        if torch.compiler.is_exporting():  # ONNX has no EmbeddingBag: it would become a loop over rows
-            sums = nn.functional.embedding(indices, self.tables.weight).sum(dim=1)
-        else:
-            sums = self.tables(indices)
-        values = torch.tanh(sums).view(targets.shape)
+        # The backward pass of index_select is one index_add; that of EmbeddingBag, which sorts, takes 13 times as long.
+        entries = self.tables.index_select(0, indices.flatten()).view(indices.shape)
+        values = torch.tanh(entries.sum(dim=1)).view(targets.shape)
         # Lines on which the agent lacks one piece; an empty cell on such a line is the place of that piece.
         lacking = (own @ on_line == self._length - 1).float()  # [R, lines]
         wins = (lacking @ on_line.T).gather(1, targets) > 0
         is_last = (empty.sum(dim=1, keepdim=True) == 1) & ~wins
         return torch.where(wins, 1.0, torch.where(is_last, 0.0, values))
+
+
+def without_views(groups: Sequence[NDArray[np.int64]], views: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the groups [groups, k] of each shape, without those that are a symmetric view of an earlier one."""
+    found: set[frozenset[int]] = set()
+    kept = []
+    for of_shape in groups:
+        rows = []
+        for cells in of_shape:
+            if frozenset(cells.tolist()) not in found:
+                rows.append(cells)
+                found |= {frozenset(view[cells].tolist()) for view in views}
+        kept.append(np.array(rows, np.int64).reshape(-1, of_shape.shape[1]))
+    return kept
 
 
 class Temperature(nn.Module):
@@ -163,7 +175,7 @@ class MeanValue(nn.Module):
 class AfterstateModule(ActorCritic):
     """A network of afterstate values. In training its critic is the value of the action that was taken."""
 
-    can_stack = False  # torch has no batching rule for EmbeddingBag
+    can_stack = True
 
     def setup(self) -> None:
         """Build the tables. Raises ValueError for a game without placement, and for inputs that it does not have."""
@@ -190,7 +202,7 @@ class AfterstateModule(ActorCritic):
         self.central, self.shared, self.epsilon_greedy = False, True, False
         self.scale, self.memory_size = None, 0
         actions = len(placement["actions"])
-        encoder = AfterstateValues(placement["actions"], placement["lines"], groups, views)
+        encoder = AfterstateValues(placement["actions"], placement["lines"], without_views(groups, views), views)
         self.policy_head = Head(encoder, None, actions, num_agents=0, size=actions, precision="float32")
         logits = Temperature(actions)
         self.policy_head.linear = logits
