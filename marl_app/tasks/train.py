@@ -210,8 +210,12 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
     strength += [f"exploitability of the {k.replace('_', '-')} {v:.3f}" for k, v in summary["exploitability"].items()]
     if solved := summary["value_preserving_moves"]:
         strength.append(f"value-preserving moves {solved['share']:.3f} [{solved['low']:.3f}, {solved['high']:.3f}]")
-    saved, quoted = summary["checkpoint"], shlex.quote(str(directory))
-    how = command(resume=directory) if saved else "it has no checkpoint: start it again"
+    quoted = shlex.quote(str(directory))
+    curves = f"curves: tensorboard --logdir {quoted}"
+    if summary["checkpoint"]:
+        play, how = f"play with it:  marl_app.load_agent({str(directory)!r})      {curves}", command(resume=directory)
+    else:
+        play, how = curves, "it has no checkpoint: start it again"
     return [
         f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "
         f"{summary['env_steps']:,} env steps ({summary['env_steps_per_s']:,.0f}/s), "
@@ -219,6 +223,6 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
         + (f", pool of {summary['pool_size']}" if len(summary["sides"]) > 1 else ""),
         f"strength: {', '.join(strength) or 'not evaluated'}",
         f"run directory: {directory}  (tb/, checkpoints/, snapshots/, matches/, progress.jsonl, summary.json)",
-        f"play with it:  marl_app.load_agent({str(directory)!r})      curves: tensorboard --logdir {quoted}",
+        play,
         *([] if summary["status"] == FINISHED else [f"continue it:  {how}"]),
     ]

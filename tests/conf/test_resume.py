@@ -115,8 +115,16 @@ def test_keys_that_are_newer_than_a_run_have_no_effect_on_it(recorded):
     directory = recorded(["+experiment=league", "env=leduc_poker", "model=cnn"], as_it_was)
     OmegaConf.save({"hydra": {"runtime": {"choices": {"algorithm": "ppo"}}}}, directory / ".hydra" / "hydra.yaml")
     today, (config, _) = load(["env=leduc_poker"]), resumed(directory)
-    assert (today.algorithm.magnet, today.algorithm.uniform_kl_coeff, today.league.freeze) == ("snapshot", 0.03, "average")
-    assert (config.algorithm.magnet, config.algorithm.uniform_kl_coeff, config.league.freeze) == ("none", 0.0, "weights")
+    assert (today.algorithm.magnet, today.algorithm.uniform_kl_coeff, today.league.freeze) == (
+        "snapshot",
+        0.03,
+        "average",
+    )
+    assert (config.algorithm.magnet, config.algorithm.uniform_kl_coeff, config.league.freeze) == (
+        "none",
+        0.0,
+        "weights",
+    )
     assert (config.model["scale_observations"], config.model["image_filters"]) == (False, None)
     assert config.algorithm.gamma == today.algorithm.gamma == 1.0  # what was recorded stays
     assert resumed(directory, "algorithm.magnet=uniform")[0].algorithm.magnet == "uniform"
