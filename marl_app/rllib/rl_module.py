@@ -86,7 +86,7 @@ class WrappedRLModule(ActorCritic):
 
     def make_encoder(self) -> tuple[nn.Module, int]:
         """Refuse: the RLModule has its own."""
-        raise NotImplementedError
+        raise NotImplementedError("the RLModule has an encoder of its own")
 
     def act_and_value(
         self, observations: Tensor, mask: Any = None, agents: Any = None, memory: Any = None, state: Any = None
