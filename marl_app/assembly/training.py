@@ -179,6 +179,7 @@ def check_size(network: Network, architecture: Architecture) -> None:
     """Raise ConfigError if a network, with its gradients and the two moments of Adam, needs half of the memory."""
     with torch.device("meta"):  # allocates nothing
         weights = sum(parameter.numel() for parameter in network.spec(architecture).build().parameters())
+    # 4 bytes each for the weights, their gradients and Adam's two moments.
     needed, available = 4 * weights * 4, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > available / 2:
         raise ConfigError(

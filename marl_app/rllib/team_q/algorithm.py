@@ -123,6 +123,7 @@ class TeamQ(MatchAlgorithm):
     def epsilon(self) -> float:
         """Probability of a random action in the experience that is collected now."""
         steps, shares = zip(*self.config.settings.epsilon, strict=True)
+        # Linear between the points, constant after the last one.
         return float(np.interp(self.counters.env_steps, steps, shares))
 
     def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
@@ -145,6 +146,7 @@ class TeamQ(MatchAlgorithm):
         # training_intensity: how many times an env step is trained on, on average. Minibatches are whole segments.
         updates = max(1, round(settings.training_intensity * self.stats.env_steps / config.minibatch_size))
         segments = max(1, round(config.minibatch_size / self.replay.mean_length))
+        # One batch for all steps of this update: the learner cuts it into minibatches of `segments`.
         batches = self.replay.sample(updates * segments, self.rng)
         results = self.learner_group.update(
             batch=MultiAgentBatch(
@@ -161,6 +163,7 @@ class TeamQ(MatchAlgorithm):
 
 def _all_act(env: BatchedEnv) -> bool:
     """Return whether all agents act in every step of 200 of random play."""
+    # By play, since an environment does not state whether agents leave or join.
     rng = np.random.default_rng(0)
     for _ in range(200):
         if not env.acting().all():
