@@ -70,7 +70,7 @@ def _announce(config: Config, cfg: DictConfig) -> None:
         print("starting Ray ..." if config.runtime.address is None else "joining the Ray cluster ...", flush=True)
         choices = HydraConfig.get().runtime.choices
         if config.resume is None and (settings := set_by_env(choices, OmegaConf.to_container(cfg))):  # type: ignore[arg-type]
-            print(f"env={choices.env} also sets {', '.join(settings)}", flush=True)
+            print(f"env={choices['env']} also sets {', '.join(settings)}", flush=True)
     if target == TRAINING[0] and HydraConfig.get().mode == RunMode.MULTIRUN:
         _sweeps[:] = [HydraConfig.get().sweep.dir]
 
