@@ -68,8 +68,10 @@ def _announce(config: Config, cfg: DictConfig) -> None:
     target = config.task.get("_target_")
     if target in TRAINING:
         print("starting Ray ..." if config.runtime.address is None else "joining the Ray cluster ...", flush=True)
-        choices = HydraConfig.get().runtime.choices
-        if config.resume is None and (settings := set_by_env(choices, OmegaConf.to_container(cfg))):  # type: ignore[arg-type]
+        choices, content = HydraConfig.get().runtime.choices, OmegaConf.to_container(cfg)
+        assert isinstance(content, dict)
+        settings = set_by_env(choices, {str(key): value for key, value in content.items()})
+        if config.resume is None and settings:
             print(f"env={choices['env']} also sets {', '.join(settings)}", flush=True)
     if target == TRAINING[0] and HydraConfig.get().mode == RunMode.MULTIRUN:
         _sweeps[:] = [HydraConfig.get().sweep.dir]

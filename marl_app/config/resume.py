@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from marl_app.config.compose import compose_job
 from marl_app.config.errors import ConfigError
 from marl_app.config.flatten import flatten
+from marl_app.config.newer_keys import newer_keys
 from marl_app.config.renamed import current_path
 from marl_app.config.search_path import SEARCH_PATH, as_override, quoted, user_folders, with_search_path
 from marl_app.config.tree import schema_keys
@@ -28,7 +29,6 @@ from marl_app.runs.regular_file import read_regular
 from marl_app.runs.trust import MOST_BYTES, UntrustedRunError, is_own, refuse_foreign_imports
 
 _NOT_RESTORED = ("resume", "output_dir", "trust")  # set for every run
-_CNN = "marl_app.players.modules.cnn.CNN"
 _TASKS_FROM_A_RUN = ("exploit",)  # tasks that start from the configuration of run=DIR
 _NOT_INHERITED = r"(stop|task|sweep|hydra(?!\.searchpath))([./].*)?|run|name|resume|output_dir|trust"
 
@@ -153,8 +153,9 @@ def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
     lines = [*folders, *kept]
     assert isinstance(config, DictConfig)
     before, composed = dict(_flatten(config)), dict(_flatten(compose_job(lines)))
-    newer = _newer_keys(before, composed, folders, _recorded_choice(directory, "algorithm"))
-    return [*lines, *_differences(before, composed), *newer]
+    newer = newer_keys(before, composed, folders, _recorded_choice(directory, "algorithm"))
+    as_before = [f"++{key}={text_of(value)}" for key, value in newer.items()]
+    return [*lines, *_differences(before, composed), *as_before]
 
 
 def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
@@ -191,27 +192,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
         known = key in sections or key.startswith(leaves)
         if known and key not in _NOT_RESTORED and (key not in now or now[key] != value):
             yield f"++{key}={text_of(value)}"
-
-
-def _newer_keys(
-    before: Mapping[str, Any], now: Mapping[str, Any], folders: Sequence[str], algorithm: str | None
-) -> Iterator[str]:
-    """Yield overrides with which keys that are newer than the record have no effect: the run goes on as it was.
-
-    Today's option of its environment may set such keys (env=kuhn_poker: a magnet, which the run did not have). The
-    values in `conf/algorithm` and `conf/league` have no effect; those in `conf/model` have, and are listed here.
-
-    folders: the override of `hydra.searchpath`, if any. algorithm: the recorded option; None: not known.
-    """
-    if "model.scale_observations" in now and "model.scale_observations" not in before:
-        yield "++model.scale_observations=false"
-    if current_path(str(before.get("model._target_"))) == _CNN and "model.image_filters" not in before:
-        yield "++model.image_filters=null"
-    newer = [key.path for key in schema_keys() if key.path in now and key.path not in before]
-    newer = [path for path in newer if path.startswith(("algorithm.", "league."))]
-    if newer and algorithm is not None:
-        plain = dict(_flatten(compose_job([*folders, f"algorithm={algorithm}"])))
-        yield from (f"++{path}={text_of(plain[path])}" for path in newer if plain.get(path, now[path]) != now[path])
 
 
 def _recorded_choice(directory: Path, group: str) -> str | None:
