@@ -153,7 +153,7 @@ def test_a_process_that_ends_as_it_should_is_left_alone(tmp_path):
 def started(folder, *arguments):
     """The process of a small league, in a process group of its own, once it has trained for two iterations."""
     small = (
-        "env=tic_tac_toe", "model.hidden=[16]", "runtime.num_env_runners=1", "runtime.num_envs_per_env_runner=32",
+        "env=tic_tac_toe", "model.hidden=[16]", "runtime.num_env_runners=0", "runtime.num_envs_per_env_runner=32",
         "algorithm.train_batch_size_per_learner=2048", "algorithm.minibatch_size=512", "evaluation.anchors=[]",
         "evaluation.every_iterations=null", "callbacks.metrics.every_seconds=0", "stop.minutes=5",
     )  # fmt: skip
@@ -189,7 +189,7 @@ def of_run(process, program):
 def test_a_signal_to_the_whole_process_group_loses_nothing(tmp_path):
     # A closed terminal (SIGHUP), a scheduler of a cluster or a spot machine (SIGTERM): the signal reaches every process
     # of the group, and would end Ray's before the run has saved.
-    process = started(tmp_path / "run", "checkpoint.every_seconds=1000")
+    process = started(tmp_path / "run", "checkpoint.every_seconds=1000", "runtime.num_env_runners=1")
     os.killpg(process.pid, signal.SIGHUP)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 129 and not err, err
@@ -201,7 +201,8 @@ def test_a_signal_to_the_whole_process_group_loses_nothing(tmp_path):
     assert f"continue it:  python -m marl_app resume={tmp_path / 'run'}" in out
 
 
-@pytest.mark.parametrize("learners", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_train.py and test_front_door.py test the same in parts
+@pytest.mark.parametrize("learners", [1, 2])
 def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path, learners):
     # With two learners the other one loses its partner in the middle of an update.
     options = (f"runtime.num_learners={learners}", "runtime.num_cpus=4", "checkpoint.every_seconds=0.01")
@@ -235,4 +236,4 @@ def test_a_run_whose_ray_dies_says_how_to_go_on(tmp_path, program):
     assert process.returncode == 1 and f"ended without warning (killed, or Ray died); {how}" in err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "killed" and summary["checkpoint"] == str(saved.path)
-    assert summary["iterations"] >= saved.state.iteration >= 1 and not of_run(process, "MatchEnvRunner")
+    assert summary["iterations"] >= saved.state.iteration >= 1
