@@ -56,6 +56,7 @@ def _compare(original: BatchedEnv, mirrored: BatchedEnv, view: int, steps: int, 
     """Play the same matches in the original and in a view; check that everything returned is the same in the view."""
     views = [None if group.symmetries is None else Views(group.symmetries) for group in original.groups]
     chooser = np.random.default_rng(seed)
+    # Equal generators: chance is the same in both matches, so that a difference comes from the view.
     rngs = [np.random.default_rng(seed + 1) for _ in range(2)]
     for env, rng in zip((original, mirrored), rngs, strict=True):
         env.reset(rng)
@@ -64,11 +65,11 @@ def _compare(original: BatchedEnv, mirrored: BatchedEnv, view: int, steps: int, 
         acting = original.acting()
         require(np.array_equal(acting, mirrored.acting()), what + "in the view other agents act")
         actions = random_actions(original, chooser)
-        viewed = [rows.copy() for rows in actions]
+        viewed = [rows.copy() for rows in actions]  # the same moves, by their names in the view
         for index, matches, agents, places in rows_by_group(original, acting):
             group_views, number = views[index], np.full(len(matches), view)
             seen, mask = original.observe(matches, agents), original.action_mask(matches, agents)
-            if group_views is not None:
+            if group_views is not None:  # other groups see the same in every view
                 seen = group_views.observations(seen, number)
                 mask = None if mask is None else group_views.masks(mask, number)
                 viewed[index][matches, places] = group_views.actions(actions[index][matches, places], number)
@@ -84,5 +85,5 @@ def _compare(original: BatchedEnv, mirrored: BatchedEnv, view: int, steps: int, 
             require(
                 np.array_equal(original.scores(ended), mirrored.scores(ended), equal_nan=True), what + "scores differ"
             )
-            for env, rng in zip((original, mirrored), rngs, strict=True):
+            for env, rng in zip((original, mirrored), rngs, strict=True):  # both draw the same new matches
                 env.reset(rng, ended)

@@ -17,11 +17,12 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from marl_app import __version__
 from marl_app.config.command import command, with_quoted_paths
 from marl_app.config.compose import check, compose_job, named_folders, to_config
+from marl_app.config.env_settings import set_by_env
 from marl_app.config.errors import ConfigError, RunFailedError, place
 from marl_app.config.explain import explain
 from marl_app.config.record import prepare_record
@@ -42,7 +43,7 @@ def main(cfg: DictConfig) -> float:
     try:
         config = to_config(cfg)
         prepare_record(cfg)
-        _announce(config)
+        _announce(config, cfg)
         from marl_app.run import run
 
         return run(config)
@@ -59,11 +60,19 @@ TRAINING = ("marl_app.tasks.train.train", "marl_app.tasks.exploit.Exploit")
 """The tasks that start Ray."""
 
 
-def _announce(config: Config) -> None:
-    """Say that the next seconds pass with starting Ray, and note the folder of a sweep for the last line."""
+def _announce(config: Config, cfg: DictConfig) -> None:
+    """Say that the next seconds pass with starting Ray, and what the environment's option sets in a new run.
+
+    Note the folder of a sweep for the last line.
+    """
     target = config.task.get("_target_")
     if target in TRAINING:
         print("starting Ray ..." if config.runtime.address is None else "joining the Ray cluster ...", flush=True)
+        choices, content = HydraConfig.get().runtime.choices, OmegaConf.to_container(cfg)
+        assert isinstance(content, dict)
+        settings = set_by_env(choices, {str(key): value for key, value in content.items()})
+        if config.resume is None and settings:
+            print(f"env={choices['env']} also sets {', '.join(settings)}", flush=True)
     if target == TRAINING[0] and HydraConfig.get().mode == RunMode.MULTIRUN:
         _sweeps[:] = [HydraConfig.get().sweep.dir]
 

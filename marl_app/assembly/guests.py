@@ -1,4 +1,4 @@
-"""The guests of a run's pool: found, and put into the run's store, before Ray starts."""
+"""Players from elsewhere: guests, a magnet's reference, a warm start. They are in the run's store before Ray starts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from marl_app.players.agent import player_class
 from marl_app.players.bots import bot_name, import_bot
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.runs.load import import_classes_of
+from marl_app.runs.trust import recorded_config
 from marl_app.store.codec import decode, metadata_of
 from marl_app.store.provenance import publish
 from marl_app.store.store import Store, digest_of
@@ -73,6 +74,23 @@ def player_in_store(config: Config, env: BatchedEnv, store: Store, key: str, sou
     if bot_name(metadata_of(data)) is not None:
         raise ConfigError(f"{key}={source} is a bot, which has no weights: give a player with a network")
     return _put(store, data, {key: source})
+
+
+def reference_player(config: Config, env: BatchedEnv, store: Store) -> str:
+    """Return the digest of the player that `algorithm.magnet_player` names, as `player_in_store` does.
+
+    A resumed run keeps the player that it has used, if the key is unchanged, without reading the source again.
+    """
+    key, run = "magnet_player", Path(config.output_dir)
+    source = getattr(config.algorithm, key, None)
+    if config.resume and source is not None and recorded_config(run).get("algorithm", {}).get(key) == source:
+        saved = latest_checkpoint(run / "checkpoints")
+        used = [totals.reference for totals in saved.state.totals.values()] if saved else []
+        for digest in filter(store.has, filter(None, used)):
+            with config_errors(f"algorithm.{key}"):
+                import_classes_of(store.get(digest), run, config.trust)
+            return digest
+    return player_in_store(config, env, store, f"algorithm.{key}", source)
 
 
 def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:

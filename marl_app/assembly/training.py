@@ -16,7 +16,7 @@ import torch
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.utils import force_list
 
-from marl_app.assembly.guests import guests, player_classes, player_in_store
+from marl_app.assembly.guests import guests, player_classes, player_in_store, reference_player
 from marl_app.assembly.instantiate import callback, class_at, config_errors, env_factory, leaf, league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
@@ -61,9 +61,7 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
             )
         store = leaf("store", config.store)
         members = guests(config, env, store)
-        reference = player_in_store(
-            config, env, store, "algorithm.magnet_player", getattr(config.algorithm, "magnet_player", None)
-        )
+        reference = reference_player(config, env, store)
         initial = "" if config.resume else player_in_store(config, env, store, "init_from", config.init_from)
         agents, sides = env.agents, env.sides
         with config_errors("env"):
@@ -181,6 +179,7 @@ def check_size(network: Network, architecture: Architecture) -> None:
     """Raise ConfigError if a network, with its gradients and the two moments of Adam, needs half of the memory."""
     with torch.device("meta"):  # allocates nothing
         weights = sum(parameter.numel() for parameter in network.spec(architecture).build().parameters())
+    # 4 bytes each for the weights, their gradients and Adam's two moments.
     needed, available = 4 * weights * 4, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > available / 2:
         raise ConfigError(

@@ -21,6 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from marl_app.config.compose import compose_job
 from marl_app.config.errors import ConfigError
 from marl_app.config.flatten import flatten
+from marl_app.config.newer_keys import newer_keys
+from marl_app.config.renamed import current_path
 from marl_app.config.search_path import SEARCH_PATH, as_override, quoted, user_folders, with_search_path
 from marl_app.config.tree import schema_keys
 from marl_app.runs.regular_file import read_regular
@@ -147,9 +149,13 @@ def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
         for line, override in zip(recorded, _parse(recorded), strict=True)
         if not re.fullmatch(r"trust|hydra([./].*)?", _name(override))
     ]
-    lines = [*_search_path(directory, given, now), *kept]
+    folders = _search_path(directory, given, now)
+    lines = [*folders, *kept]
     assert isinstance(config, DictConfig)
-    return [*lines, *_differences(config, compose_job(lines))]
+    before, composed = dict(_flatten(config)), dict(_flatten(compose_job(lines)))
+    newer = newer_keys(before, composed, folders, _recorded_choice(directory, "algorithm"))
+    as_before = [f"++{key}={text_of(value)}" for key, value in newer.items()]
+    return [*lines, *_differences(before, composed), *as_before]
 
 
 def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
@@ -170,23 +176,32 @@ def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
         raise ConfigError(f"{given}: {error}") from error
 
 
-def _differences(recorded: DictConfig, composed: DictConfig) -> Iterator[str]:
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """Yield overrides that turn the composed configuration into the recorded one; removed keys are skipped.
 
     A leaf that is another class now, such as `model` after a change of its default, loses the arguments of that class.
     """
-    before, now = dict(_flatten(recorded)), dict(_flatten(composed))
     sections = {key.path for key in schema_keys()}
     # Keys below a leaf or another free mapping are not in the schema: their names are not checked.
     leaves = tuple(f"{key.path}." for key in schema_keys() if key.kind == "a mapping")
     for leaf in leaves:
         target = f"{leaf}_target_"
-        if target in before and target in now and before[target] != now[target]:
+        if target in before and target in now and current_path(before[target]) != now[target]:
             yield from (f"~{key}" for key in now if key.startswith(leaf) and key not in before)
     for key, value in before.items():
         known = key in sections or key.startswith(leaves)
         if known and key not in _NOT_RESTORED and (key not in now or now[key] != value):
             yield f"++{key}={text_of(value)}"
+
+
+def _recorded_choice(directory: Path, group: str) -> str | None:
+    """Return the recorded option of a group; None without a record of it."""
+    file = directory / ".hydra" / "hydra.yaml"
+    if not file.is_file():
+        return None
+    hydra = OmegaConf.create(read_regular(file, MOST_BYTES).decode())
+    choice = OmegaConf.select(hydra, f"hydra.runtime.choices.{group}")
+    return None if choice is None else str(choice)
 
 
 def _is_section(content: Mapping[Any, Any]) -> bool:

@@ -44,6 +44,7 @@ def match_strip(
     """
     with closing(make_env(1)) as env:
         env.enable_rendering(prefer_text=False)
+        # By side: the players in turn; then the anchor replaces all but the first.
         of_side = [players[side % len(players)] for side in range(len(env.sides))]
         names = ["agent"] * len(of_side)
         if anchor is not None:
@@ -59,6 +60,7 @@ def match_strip(
         shown = [rendering for rendering in renderings if rendering is not None]
         if not shown:
             return None
+        # Steps evenly spaced from the first to the last; rounding may name one twice.
         chosen = np.unique(np.linspace(0, len(shown) - 1, min(frames, len(shown))).round().astype(int)).tolist()
         pictures = [
             titled(picture(shown[step], size, shown[step - 1] if step else None), f"step {step}") for step in chosen

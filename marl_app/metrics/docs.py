@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from marl_app.metrics.names import ALWAYS, METRICS, NEVER, NONZERO, Metric
+from marl_app.metrics.metric import ALWAYS, NEVER, NONZERO, Metric
+from marl_app.metrics.names import METRICS
 from marl_app.metrics.records import COLUMNS
 from marl_app.metrics.summary import KEYS
 

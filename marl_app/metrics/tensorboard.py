@@ -24,7 +24,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from marl_app.durable import make_folder, sync_file, sync_folder
 from marl_app.metrics.custom_scalars import custom_scalars
 from marl_app.metrics.hparams import experiment_summary, session_summary
-from marl_app.metrics.names import ALWAYS, NONZERO, curve_name, find_metric
+from marl_app.metrics.metric import ALWAYS, NONZERO
+from marl_app.metrics.names import curve_name, find_metric
 
 RGB = 3  # the number of channels, which is also TensorBoard's name of this color space
 

@@ -66,6 +66,7 @@ class NativeAgent(Agent):
         if seat is None:
             return result
         actions, *rest = result if self.memory_size else (result,)
+        # One observation gave one action, a stack of R gave actions [R, *action shape].
         single = np.ndim(actions) == len(seat.action_space.shape or ())
         actions = seat.decode_action(actions) if single else np.stack([seat.decode_action(row) for row in actions])
         return (actions, *rest) if rest else actions
@@ -162,6 +163,7 @@ class NativeAgent(Agent):
                 mask = observation.get("action_mask") if mask is None else mask
                 observation = observation["observation"]
             return observation, mask
+        # An array may be an observation of the networks or of the environment, or a stack of either: its shape tells.
         raw_space, shape = seat.raw_observation_space, seat.observation_space.shape
         is_box = isinstance(raw_space, spaces.Box)
         if isinstance(observation, np.ndarray) and (

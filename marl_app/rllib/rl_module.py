@@ -25,11 +25,12 @@ from marl_app.players.modules.actor_critic import ActorCritic, Architecture
 class RLModuleHead(nn.Module):
     """The policy of an RLModule, in the place of a policy head: observations [R, *shape] -> logits [R, n]."""
 
-    num_agents = 0
+    num_agents = 0  # no agent ids join its features
 
     def __init__(self, inner: TorchRLModule, actions: int) -> None:
         super().__init__()
         self.inner: Any = inner
+        # All that is read of a policy head's last layer.
         self.linear = SimpleNamespace(out_features=actions)
 
     def forward(self, observations: Tensor, agents: Any = None, memory: Any = None) -> tuple[Tensor, None]:
@@ -79,6 +80,7 @@ class WrappedRLModule(ActorCritic):
         )
         if inner.get_initial_state():
             raise ValueError(f"{made.__name__} has a state: use model=gru or lstm for agents with a memory")
+        # What ActorCritic's methods ask of its parts, which an RLModule does not have.
         self.central = self.shared = self.epsilon_greedy = False
         self.scale, self.memory_size = None, 0
         self.policy_head = RLModuleHead(inner, int(self.action_space.n))
@@ -86,7 +88,7 @@ class WrappedRLModule(ActorCritic):
 
     def make_encoder(self) -> tuple[nn.Module, int]:
         """Refuse: the RLModule has its own."""
-        raise NotImplementedError
+        raise NotImplementedError("the RLModule has an encoder of its own")
 
     def act_and_value(
         self, observations: Tensor, mask: Any = None, agents: Any = None, memory: Any = None, state: Any = None

@@ -11,5 +11,6 @@ def value_at(schedule: float | Sequence[Sequence[float]], env_step: int) -> floa
     """Return a number, or the value of a schedule [[env step, value], ...] at an env step, as of entropy_coeff."""
     if isinstance(schedule, int | float):
         return schedule
+    # Linear between the points, constant after the last one.
     steps, values = zip(*schedule, strict=True)
     return float(np.interp(env_step, steps, values))

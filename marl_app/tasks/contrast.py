@@ -21,7 +21,6 @@ import numpy as np
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.evaluation import exploiter
 from marl_app.evaluation.best_response import steps_to_score
@@ -35,7 +34,8 @@ from marl_app.league.payoff import Float64s
 from marl_app.league.ratings import bradley_terry
 from marl_app.runs.members import Members
 from marl_app.tasks.contrast_report import ContrastReport, MeasuredRun
-from marl_app.tasks.evaluate import applicable_anchors, environment, results_of
+from marl_app.tasks.evaluate import applicable_anchors, results_of
+from marl_app.tasks.opened_run import environment
 from marl_app.tasks.seeds import group_by_overrides, runs_below
 
 EXPLOITED = 0.75  # the score of an exploiter at which an agent counts as exploited
@@ -88,7 +88,7 @@ class Contrast(Section):
 
     def _measure(self, members: Members, seed: int, *, quiet: bool) -> MeasuredRun:
         """Play the matches of one run and return its results. `quiet`: do not report anchors that cannot play."""
-        env_leaf = environment(read_record(members.run, ["env"], members.trust))
+        env_leaf = environment(members)
         make_env = env_factory(env_leaf)
         first = members.learners[0]
         names = [first, *members.matching(f"{first}@*", self.snapshots)]

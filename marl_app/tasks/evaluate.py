@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 
@@ -44,6 +43,7 @@ from marl_app.runs.members import Members
 from marl_app.runs.state import RunState
 from marl_app.tasks.evaluate_report import CrossPlayReport
 from marl_app.tasks.evaluate_teams import evaluate_teams, report_teams
+from marl_app.tasks.opened_run import environment, open_run
 
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 RANDOM = "random"  # the anchor whose Elo is 0, if it takes part
@@ -78,13 +78,10 @@ class Evaluate(Section):
 
     def __call__(self, config: Config) -> float:
         """Play, print the table, and write all files to the run directory; or answer `why`. Returns the objective."""
-        assert config.run is not None  # checked by the schema
-        run = Path(config.run).expanduser()
-        with config_errors("run"):
-            members = Members(run, config.trust)
+        members = open_run(config)
         if self.why is not None:
-            return self._answer(self.why, members, read_record(run, ["league"], config.trust))
-        make_env = env_factory(environment(read_record(run, ["env"], config.trust)))
+            return self._answer(self.why, members, read_record(members.run, ["league"], config.trust))
+        make_env = env_factory(environment(members))
         players, is_team = self._players(make_env, members)
         if is_team:
             return self._evaluate_teams(make_env, players, members.learners[0], config)
@@ -214,14 +211,6 @@ def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:
     mixed = [index for index, player in enumerate(players) if player.kind != ANCHOR]
     zero = names.index(RANDOM) if RANDOM in names else oldest[0]
     return CrossPlayResults(names, zero, mixed, [player.side for player in players])
-
-
-def environment(recorded: Any) -> dict[str, Any]:
-    """Return the leaf `env` of a run's recorded configuration."""
-    with config_errors("run"):
-        content: Any = OmegaConf.to_container(recorded.env, resolve=True)
-        leaf: dict[str, Any] = content
-        return leaf
 
 
 def _branches(recorded: Any, state: RunState) -> dict[str, Sequence[Branch]]:

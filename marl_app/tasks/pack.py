@@ -24,7 +24,6 @@ import yaml
 from marl_app import __version__
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.anchors import Score, evaluate_anchor
@@ -40,7 +39,8 @@ from marl_app.runs.regular_file import read_regular
 from marl_app.runs.trust import MOST_BYTES, RECORD
 from marl_app.store.codec import metadata_of
 from marl_app.store.store import digest_of
-from marl_app.tasks.evaluate import applicable_anchors, environment
+from marl_app.tasks.evaluate import applicable_anchors
+from marl_app.tasks.opened_run import environment, open_run
 from marl_app.tasks.pack_card import card
 
 
@@ -61,15 +61,13 @@ class Pack(Section):
 
     def __call__(self, config: Config) -> float:
         """Evaluate the player, write the file and say how to use it. Returns the objective."""
-        assert config.run is not None  # checked by the schema
-        run = Path(config.run).expanduser()
-        with config_errors("run"):
-            members = Members(run, config.trust)
+        members = open_run(config)
+        run = members.run
         with config_errors("task.player"):
             data = load_bytes(run, self.player, trust=config.trust)
             if (bot := bot_name(metadata_of(data))) is not None:
                 raise ValueError(f"{self.player} is the bot {bot}, which has no weights")
-        env = environment(read_record(run, ["env"], config.trust))
+        env = environment(members)
         facts = {**describe(data), **_origin(run, members), "environment": env}
         if facts["player"] == members.learners[0]:  # what the run measured is about its newest weights
             facts["evaluation_in_run"] = {**members.state.anchors, "exploitability": members.state.exploitability}

@@ -12,20 +12,17 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from rich.console import Console
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.playing.session import Session, agents_of_side
 from marl_app.playing.terminal import Terminal
 from marl_app.playing.web import serve
-from marl_app.runs.members import Members
-from marl_app.tasks.evaluate import environment
+from marl_app.tasks.opened_run import environment, open_run
 
 TERMINAL, WEB = "terminal", "web"
 
@@ -44,11 +41,10 @@ class Play(Section):
 
     def __call__(self, config: Config) -> float:
         """Play until the person leaves."""
-        assert config.run is not None  # checked by the schema
-        run = Path(config.run).expanduser()
+        members = open_run(config)
+        make_env = env_factory(environment(members))
         with config_errors("run"):
-            members = Members(run, config.trust)
-            env = env_factory(environment(read_record(run, ["env"], config.trust)))(1)
+            env = make_env(1)
         with closing(env):
             env.enable_rendering(prefer_text=self.ui == TERMINAL)
             with config_errors("task.side"):
@@ -61,7 +57,7 @@ class Play(Section):
                 Terminal(session, Console()).run()
                 return 0.0
             try:
-                serve(session, run.name, self.port)
+                serve(session, members.run.name, self.port)
             except OSError as error:
                 reason = os.strerror(error.errno or 0)
                 raise ConfigError(

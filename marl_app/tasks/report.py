@@ -13,13 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
-
-from omegaconf import OmegaConf
+from typing import ClassVar
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.durable import replacing
 from marl_app.report.blocks import Absent, Boards
@@ -30,6 +27,7 @@ from marl_app.report.recorded_run import RecordedRun, read_run
 from marl_app.report.sample_match import sample_match
 from marl_app.report.sections import sections
 from marl_app.runs.members import Members
+from marl_app.tasks.opened_run import environment
 
 FILE = "report.html"
 
@@ -73,10 +71,8 @@ def _match(run: RecordedRun, config: Config) -> Boards:
     """Return a match of the run's newest agent. Raises Absent if the run has none, or may not be trusted to play."""
     try:
         with config_errors("match"):
-            recorded = read_record(run.directory, ["env"], config.trust).env
-            env: Any = OmegaConf.to_container(recorded, resolve=True)
-            make_env = env_factory(env)
-            return sample_match(make_env, Members(run.directory, config.trust), config.seed)
+            members = Members(run.directory, config.trust)
+            return sample_match(env_factory(environment(members)), members, config.seed)
     except ConfigError as error:
         if isinstance(error.__cause__, Absent):
             raise error.__cause__ from error

@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayActorError
-
 from marl_app.assembly.training import build
 from marl_app.config.command import command
 from marl_app.config.errors import ConfigError, RunFailedError
@@ -136,9 +134,19 @@ def _iterate(algorithm: MatchAlgorithm, stop: dict[str, Any]) -> str:
             return INTERRUPTED
         try:
             algorithm.train()
-        except RayActorError as error:  # env runners are started again, learners are not
-            raise RunFailedError("a learner process has died: killed, or out of memory") from error
+        except Exception as error:
+            # Env runners are started again, learners are not. RLlib raises another exception at each place that misses
+            # the process: RayActorError in an update, a failed assertion or an index where its state is read.
+            if _has_lost_learners(algorithm):
+                raise RunFailedError("a learner process has died: killed, or out of memory") from error
+            raise
     return FINISHED
+
+
+def _has_lost_learners(algorithm: MatchAlgorithm) -> bool:
+    """Return whether RLlib has taken a learner's process out of service."""
+    workers = algorithm.learner_group._worker_manager  # None with the learner in this process
+    return workers is not None and bool(workers.num_healthy_actors() < workers.num_actors())
 
 
 @contextmanager
@@ -210,8 +218,12 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
     strength += [f"exploitability of the {k.replace('_', '-')} {v:.3f}" for k, v in summary["exploitability"].items()]
     if solved := summary["value_preserving_moves"]:
         strength.append(f"value-preserving moves {solved['share']:.3f} [{solved['low']:.3f}, {solved['high']:.3f}]")
-    saved, quoted = summary["checkpoint"], shlex.quote(str(directory))
-    how = command(resume=directory) if saved else "it has no checkpoint: start it again"
+    quoted = shlex.quote(str(directory))
+    curves = f"curves: tensorboard --logdir {quoted}"
+    if summary["checkpoint"]:
+        play, how = f"play with it:  marl_app.load_agent({str(directory)!r})      {curves}", command(resume=directory)
+    else:
+        play, how = curves, "it has no checkpoint: start it again"
     return [
         f"{summary['status']} after {summary['seconds']:.0f} s: {summary['iterations']} iterations, "
         f"{summary['env_steps']:,} env steps ({summary['env_steps_per_s']:,.0f}/s), "
@@ -219,6 +231,6 @@ def closing_lines(summary: dict[str, Any], directory: Path) -> list[str]:
         + (f", pool of {summary['pool_size']}" if len(summary["sides"]) > 1 else ""),
         f"strength: {', '.join(strength) or 'not evaluated'}",
         f"run directory: {directory}  (tb/, checkpoints/, snapshots/, matches/, progress.jsonl, summary.json)",
-        f"play with it:  marl_app.load_agent({str(directory)!r})      curves: tensorboard --logdir {quoted}",
+        play,
         *([] if summary["status"] == FINISHED else [f"continue it:  {how}"]),
     ]

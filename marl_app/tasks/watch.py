@@ -21,7 +21,6 @@ from rich.progress import track
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
 from marl_app.envs.batched import BatchedEnv
 from marl_app.evaluation.contestants import Contestant, contestants
@@ -29,7 +28,7 @@ from marl_app.evaluation.film import film
 from marl_app.evaluation.frames import write_gif, write_mp4
 from marl_app.evaluation.match import Match
 from marl_app.runs.members import Members
-from marl_app.tasks.evaluate import environment
+from marl_app.tasks.opened_run import environment, open_run
 
 GIF, MP4 = "gif", "mp4"
 
@@ -58,11 +57,10 @@ class Watch(Section):
 
     def __call__(self, config: Config) -> float:
         """Play and write the films to the run directory. Returns the objective."""
-        assert config.run is not None  # checked by the schema
-        run = Path(config.run).expanduser()
+        members = open_run(config)
+        make_env = env_factory(environment(members))
         with config_errors("run"):
-            members = Members(run, config.trust)
-            env = env_factory(environment(read_record(run, ["env"], config.trust)))(1)
+            env = make_env(1)
         with closing(env):
             with config_errors("task.players"):
                 players = named(env, members, self.players)

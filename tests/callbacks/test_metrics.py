@@ -9,7 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from marl_app.callbacks.metrics import LogMetrics
 from marl_app.metrics.averages import Averages
-from marl_app.metrics.names import ALWAYS, find_metric
+from marl_app.metrics.metric import ALWAYS
+from marl_app.metrics.names import find_metric
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from tests.rllib.runs import running

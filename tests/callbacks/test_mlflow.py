@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
-from marl_app.runs.checkpoints import latest_checkpoint
-from tests.rllib.runs import running, watch_messages
+from tests.rllib.runs import killed_and_resumed, running, watch_messages
 
 pytest.importorskip("mlflow")
 pytest.importorskip("alembic")
@@ -21,22 +19,7 @@ RUN = ("env=rock_paper_scissors", "callbacks=[league,metrics,mlflow]", "callback
 
 def test_a_run_and_its_resume_are_one_run_in_the_local_store(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with running(tmp_path, *RUN) as algorithm:
-        messages = watch_messages(algorithm)
-        elo = []
-        for iteration in range(4):
-            algorithm.train()
-            elo.append(algorithm.report.get("league/elo"))
-            if iteration == 1:
-                save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
-        assert not [message for message in messages if message.startswith("warning")]
-    with running(tmp_path, *RUN) as algorithm:
-        load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
-        algorithm.records.truncate(algorithm.iteration)
-        for _ in range(3):
-            algorithm.train()
-        elo.append(algorithm.report["league/elo"])
-        algorithm.events.fire("on_run_end", status="finished")
+    elo = killed_and_resumed(tmp_path, *RUN)
 
     from mlflow import MlflowClient
 

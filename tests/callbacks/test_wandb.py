@@ -8,9 +8,7 @@ import json
 import pytest
 
 from marl_app.config.errors import ConfigError
-from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
-from marl_app.runs.checkpoints import latest_checkpoint
-from tests.rllib.runs import running, watch_messages
+from tests.rllib.runs import killed_and_resumed, running
 
 pytest.importorskip("wandb.proto")
 pytestmark = [pytest.mark.usefixtures("ray_here"), pytest.mark.filterwarnings("ignore:::wandb")]
@@ -44,22 +42,12 @@ def items(entries):
 
 def test_a_run_and_its_resume_are_one_offline_run(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    with running(tmp_path, *RUN) as algorithm:
-        messages = watch_messages(algorithm)
-        for iteration in range(4):
-            algorithm.train()
-            if iteration == 1:
-                save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
+
+    def killed(algorithm):
         [tracker] = [callback for callback in algorithm.callbacks if type(callback).__name__ == "TrackWithWandb"]
         tracker._run.finish(exit_code=255)  # what wandb does when a process dies with an exception
-        assert not [message for message in messages if message.startswith("warning")]
-    with running(tmp_path, *RUN) as algorithm:
-        load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
-        algorithm.records.truncate(algorithm.iteration)
-        for _ in range(3):
-            algorithm.train()
-        elo = algorithm.report["league/elo"]
-        algorithm.events.fire("on_run_end", status="finished")
+
+    *_, elo = killed_and_resumed(tmp_path, *RUN, when_killed=killed)
     files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"), key=lambda file: file.stat().st_mtime)
     found = [list(records(file)) for file in files]
     assert len(found) == 2

@@ -233,8 +233,22 @@ def test_the_version_is_that_of_the_app(tmp_path):
 
 
 def test_ray_is_announced_before_it_is_imported(tmp_path):
-    assert call(tmp_path, "+experiment=league").stdout.startswith("starting Ray ...\nRUN ")
+    assert call(tmp_path, "+experiment=league", "env=tic_tac_toe").stdout.startswith("starting Ray ...\nRUN ")
     assert call(tmp_path, "task=plan").stdout.startswith("RUN ")
+
+
+def test_settings_that_the_environments_option_changes_are_told(tmp_path):
+    league = call(tmp_path, "+experiment=league")
+    assert "\nenv=connect_four also sets model=ntuple\n" in league.stdout
+    out = call(tmp_path, "+experiment=self_play", "env=circle", "algorithm.lr=0.1", "model=gru").stdout
+    # What the command line replaces is left out, and so are batch sizes.
+    [line] = [line for line in out.splitlines() if line.startswith("env=")]
+    assert line.startswith(
+        "env=circle also sets model.hidden=[64, 64], algorithm.entropy_coeff=0.1, algorithm.num_epochs=4"
+    )
+    assert line.endswith("league.schedule.agent_steps=20000") and "lr=" not in line and "minibatch" not in line
+    resumed = call(tmp_path, f"resume={runs(league)[0]['output_dir']}")
+    assert "also sets" not in resumed.stdout  # nothing new
 
 
 def test_a_sweep_ends_with_the_command_that_compares_its_runs(tmp_path):

@@ -103,6 +103,33 @@ def test_a_leaf_that_was_another_class_loses_the_arguments_of_the_new_one(record
     assert resumed(directory)[0].model == config.model  # resumed once more
 
 
+def test_keys_that_are_newer_than_a_run_have_no_effect_on_it(recorded):
+    """As if the run were of a release without magnets, averages and scaling, which today's option of its game sets."""
+    newer = ("magnet", "magnet_coeff", "uniform_kl_coeff", "advantage_filter")
+
+    def as_it_was(cfg):
+        for key in newer:
+            del cfg.algorithm[key]
+        del cfg.league.freeze, cfg.model.scale_observations, cfg.model.image_filters
+
+    directory = recorded(["+experiment=league", "env=leduc_poker", "model=cnn"], as_it_was)
+    OmegaConf.save({"hydra": {"runtime": {"choices": {"algorithm": "ppo"}}}}, directory / ".hydra" / "hydra.yaml")
+    today, (config, _) = load(["env=leduc_poker"]), resumed(directory)
+    assert (today.algorithm.magnet, today.algorithm.uniform_kl_coeff, today.league.freeze) == (
+        "snapshot",
+        0.03,
+        "average",
+    )
+    assert (config.algorithm.magnet, config.algorithm.uniform_kl_coeff, config.league.freeze) == (
+        "none",
+        0.0,
+        "weights",
+    )
+    assert (config.model["scale_observations"], config.model["image_filters"]) == (False, None)
+    assert config.algorithm.gamma == today.algorithm.gamma == 1.0  # what was recorded stays
+    assert resumed(directory, "algorithm.magnet=uniform")[0].algorithm.magnet == "uniform"
+
+
 def test_what_was_added_can_be_taken_away(recorded):
     directory = recorded(["+experiment=league", "+league.guests.r=random", "+league.learners.spy.role=main_exploiter"])
     config, lines = resumed(directory, "~league.guests.r", "~league.learners.spy")

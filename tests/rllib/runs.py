@@ -10,7 +10,9 @@ import ray
 from marl_app.assembly.training import build
 from marl_app.config.compose import load
 from marl_app.rllib.training.algorithm import MatchAlgorithm
+from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.rllib.training.dispatch import EventDispatcher
+from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.codec import decode
 
 SMALL_RUN = (
@@ -101,6 +103,30 @@ def train_until(algorithm, done, seconds=60):
             return
         time.sleep(0.1)
     raise AssertionError(f"not done after {seconds} s")
+
+
+def killed_and_resumed(folder, *overrides, when_killed=lambda algorithm: None):
+    """Train four iterations, of which the second is saved, then resume and train three more, to the end of the run.
+
+    Return `league/elo` after each of the first four, None without one, and after the last.
+    """
+    with running(folder, *overrides) as algorithm:
+        messages, elo = watch_messages(algorithm), []
+        for iteration in range(4):
+            algorithm.train()
+            elo.append(algorithm.report.get("league/elo"))
+            if iteration == 1:
+                save_checkpoint(algorithm, folder / "checkpoints", keep=1)
+        when_killed(algorithm)
+        assert not [message for message in messages if message.startswith("warning")]
+    with running(folder, *overrides) as algorithm:
+        load_checkpoint(algorithm, latest_checkpoint(folder / "checkpoints"))
+        algorithm.records.truncate(algorithm.iteration)
+        for _ in range(3):
+            algorithm.train()
+        elo.append(algorithm.report["league/elo"])
+        algorithm.events.fire("on_run_end", status="finished")
+    return elo
 
 
 def watch(algorithm, event):

@@ -81,6 +81,21 @@ def test_counters_report_and_records_agree(tmp_path):
         assert 0.65 < report["league/self_play_share"] < 0.95  # 0.8 by the matchmaker, in some 70 matches
 
 
+def test_figures_per_match_with_three_sides(tmp_path):
+    # A match of three sides has two results, one per opposing side. All of it is self-play: a share of 1.
+    game = ("env=openspiel", "env.game='kuhn_poker(players=3)'", "league/matchmaker=latest")
+    with running(tmp_path, *game, "runtime.num_envs_per_env_runner=16") as algorithm:
+        algorithm.train()
+        report = algorithm.report
+        assert report["league/self_play_share"] == 1
+        assert report["matches/first_side_score"] == pytest.approx(0.5, abs=0.25)
+        algorithm.records.flush()
+        recorded = matches(tmp_path)
+        played = recorded[["wins", "draws", "losses"]].to_numpy().sum()
+        assert played == 2 * algorithm.counters.matches == 2 * algorithm.league.matches
+        assert report["matches/length"] == pytest.approx(recorded.steps.sum() / played)
+
+
 def test_advantages_are_standardized_over_the_whole_batch(tmp_path):
     with running(tmp_path, "env=tic_tac_toe") as algorithm:
         batches, update = [], algorithm.learner_group.update

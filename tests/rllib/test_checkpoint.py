@@ -240,7 +240,9 @@ def test_a_snapshot_that_the_store_lost_is_named(copy, tmp_path):
 
 def test_another_model_is_refused(run, tmp_path):
     folder, _ = run
-    for other, at in (("model.hidden=[17]", "encoder"), ("model.hidden=[16,16]", "encoder"), ("env=connect_four", "")):
+    others = [("model.hidden=[17]", "encoder"), ("model.hidden=[16,16]", "encoder"), ("env=connect_four", "")]
+    others += [("model.activation=tanh", "model.activation: relu, not tanh")]  # another function of the same weights
+    for other, at in others:
         with running(tmp_path, *GAME, other, f"store.path={folder}/snapshots") as algorithm:
             before = algorithm.weights.read("main")
             with pytest.raises(ValueError, match=f"holds another model.*{at}"):

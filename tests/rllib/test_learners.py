@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 
 from marl_app.assembly.training import build
 from marl_app.config.errors import ConfigError
 from marl_app.league.league import INITIAL
+from marl_app.rllib.ppo.algorithm import LeaguePPOConfig
+from marl_app.rllib.team_q.learner import TeamLearner
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.store import FACTS
@@ -163,3 +166,21 @@ def test_learners_are_added_and_removed_at_a_resume(run, tmp_path):
 def test_a_main_exploiter_needs_a_main_agent(tmp_path):
     with pytest.raises(ConfigError, match="main agent"):
         build(small(tmp_path, *ROLES, "league.learners.main.role=league_exploiter"))
+
+
+def test_a_learner_without_the_methods_of_its_protocol_is_refused(tmp_path):
+    class WithRLlibsLearner(LeaguePPOConfig):
+        def get_default_learner_class(self):
+            return PPOTorchLearner
+
+    class WithoutResets(LeaguePPOConfig):
+        def get_default_learner_class(self):
+            return TeamLearner
+
+    one = build(small(tmp_path, "env=tic_tac_toe")).spec
+    assert WithoutResets().for_run(one).spec is one
+    with pytest.raises(ConfigError, match="PPOTorchLearner has not all methods of MatchLearner"):
+        WithRLlibsLearner().for_run(one)
+    exploiter = ("+league.learners.rival={role: main_exploiter}", "league/matchmaker=alphastar")
+    with pytest.raises(ConfigError, match="TeamLearner has not all methods of ResettableLearner"):
+        WithoutResets().for_run(build(small(tmp_path, "env=tic_tac_toe", *exploiter)).spec)

@@ -1,12 +1,15 @@
 """The magnet: the KL term toward a reference policy, its references, and what a run keeps of them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from omegaconf import OmegaConf
 
+from marl_app.assembly import training
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.envs.tic_tac_toe import TicTacToe
@@ -21,7 +24,7 @@ from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.store.disk import DiskStore
 from tests.rllib.runners import collect, make_runner, random_weights
-from tests.rllib.runs import running
+from tests.rllib.runs import running, small
 from tests.rllib.test_learner import columns_as_tensors, make_group, update
 
 SMALL = MLP(hidden=[8], precision="float32")
@@ -314,6 +317,17 @@ def test_a_teacher_and_a_warm_start_from_another_run(tmp_path):
         algorithm.train()
         assert algorithm.totals["main"].reference == algorithm.spec.reference_player != ""
         assert 0 <= algorithm.report["learner/magnet_kl"] < 0.2
+        used = algorithm.spec.reference_player
+        save_checkpoint(algorithm, tmp_path / "pupil" / "checkpoints", keep=1)
+    # Resumed without the teacher's directory, which has been moved; another teacher is read.
+    (tmp_path / "pupil" / ".hydra").mkdir()
+    OmegaConf.save({"algorithm": {"magnet_player": teacher}}, tmp_path / "pupil" / ".hydra" / "config.yaml")
+    shutil.move(tmp_path / "teacher", tmp_path / "moved")
+    again = ("env=tic_tac_toe", *magnet, f"resume={tmp_path / 'pupil'}")
+    assert training.build(small(tmp_path / "pupil", *again)).spec.reference_player == used
+    with pytest.raises(ConfigError, match="algorithm.magnet_player: directory .*teacher does not exist"):
+        training.build(small(tmp_path / "new", *again[:-1], "init_from=null"))
+    shutil.move(tmp_path / "moved", tmp_path / "teacher")
     for wrong, message in (
         (("init_from=random",), "init_from=random is a bot"),
         ((f"init_from={teacher}", "model.hidden=[17]"), "init_from=.* has other networks .*hidden"),

@@ -1,7 +1,10 @@
-"""Runs made by 0.1.0, before folders and classes were renamed, resume and play.
+"""Runs made by earlier releases resume and play.
 
-`alphastar.tar.gz`: +experiment=alphastar +debug=smoke env=tic_tac_toe model.hidden=[8] evaluation.games=4, three
-iterations, four learners. `qmix.tar.gz`: +experiment=qmix +debug=smoke. Their newest checkpoints, without tb/.
+Of 0.1.0, before folders and classes were renamed: `alphastar.tar.gz`: +experiment=alphastar +debug=smoke
+env=tic_tac_toe model.hidden=[8] evaluation.games=4, three iterations, four learners; `qmix.tar.gz`: +experiment=qmix
++debug=smoke. Of 0.2.0, before observations with large bounds were scaled: `pursuit.tar.gz`: +experiment=mappo
++debug=smoke env=pettingzoo env.name=pettingzoo.sisl.pursuit_v5 model.hidden=[8], with observations in [0, 12]. Their
+newest checkpoints, without tb/.
 """
 
 import tarfile
@@ -13,6 +16,7 @@ import pytest
 import marl_app
 from marl_app.config.compose import compose_job, to_config
 from marl_app.config.resume import expand
+from marl_app.players.encoding import difference
 from marl_app.run import run as run_task
 from marl_app.runs.checkpoints import latest_checkpoint
 from marl_app.runs.members import Members
@@ -49,13 +53,16 @@ def test_a_snapshot_and_the_newest_agent_play(old_run):
 
 
 @pytest.mark.usefixtures("ray_here")
-@pytest.mark.parametrize(("name", "learners"), [("alphastar", 4), ("qmix", 1)])
-def test_a_run_resumes_where_it_stopped(old_run, name, learners):
+@pytest.mark.parametrize(("name", "learners", "steps"), [("alphastar", 4, 2048), ("qmix", 1, 2048), ("pursuit", 1, 64)])
+def test_a_run_resumes_where_it_stopped(old_run, name, learners, steps):
     directory = old_run(name)
     before = latest_checkpoint(directory / "checkpoints").state
     resume(directory, "stop.iterations=4", "evaluation.anchors=[]", "runtime.num_env_runners=0")
     after = latest_checkpoint(directory / "checkpoints").state
     assert (before.iteration, after.iteration) == (3, 4) and len(after.totals) == learners
-    assert after.counters.env_steps == before.counters.env_steps + 2048
+    assert after.counters.env_steps == before.counters.env_steps + steps
     # The pool of the old run is the beginning of the new one, byte for byte.
     assert after.snapshots[: len(before.snapshots)] == before.snapshots
+    # The same networks, also of observations with large bounds, which new runs scale.
+    metadata = [marl_app.load_agent(directory, player).metadata for player in (None, before.snapshots[0].player.id)]
+    assert difference(*metadata) is None

@@ -21,7 +21,7 @@ from marl_app.players.encoding import build_modules
 from marl_app.run import run as run_task
 from marl_app.runs.load import store_of
 from marl_app.runs.trust import RECORDED, foreign_imports, is_own, recorded_config, sign
-from marl_app.store.codec import decode, encode
+from marl_app.store.codec import CorruptBlob, decode, encode
 from marl_app.store.disk import DiskStore
 from tests.evaluation.runs import ROCK, RPS, always, write_run
 
@@ -265,6 +265,18 @@ def test_a_malformed_player_is_refused_before_anything_is_allocated(change, mess
     change(weights, metadata)
     with pytest.raises(ValueError, match=message):
         Agent(encode(weights, metadata))
+
+
+def test_a_damaged_or_missing_snapshot_is_named_in_a_line(tmp_path):
+    run = of_stranger(tmp_path / "run")
+    [file] = (run / "snapshots").glob("?" * 64)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(CorruptBlob, match=f"^main@0000 of {run} is damaged: .*moved to .*corrupt$"):
+        marl_app.load_agent(run, "main@0000")
+    with pytest.raises(KeyError, match=f"main@0000 of {run} is not in its store"):  # it was moved away
+        marl_app.load_agent(run, "main@0000")
 
 
 def test_recorded_numbers_are_read_as_hydra_writes_them(tmp_path):

@@ -32,11 +32,11 @@ QUICK = (
 )
 
 
-def start(*arguments):
+def start(*arguments, **environment):
     """The process of the app, in a new process group as in a terminal."""
     return subprocess.Popen(
         [sys.executable, "-m", "marl_app", *map(str, arguments)],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
@@ -76,7 +76,9 @@ def check_books(folder):
 
 def test_a_league_writes_all_its_files(tmp_path):
     folder = tmp_path / "run"
-    out, err = finish(start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}"))
+    # As at the first run of a user: Matplotlib has no cache of fonts yet.
+    league = start("+experiment=league", "+debug=smoke", f"hydra.run.dir={folder}", MPLCONFIGDIR=str(tmp_path / "mpl"))
+    out, err = finish(league)
     assert "Traceback" not in out and "\x1b" not in out  # no control characters in a pipe
     assert not err  # nothing of Ray's or of another library
     assert out.startswith("starting Ray ...\n") and "finished after" in out and str(folder) in out

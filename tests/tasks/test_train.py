@@ -2,17 +2,21 @@
 
 import json
 import math
+import os
 import shutil
+import signal
 
 import numpy as np
 import pandas as pd
 import pytest
+import ray
 from omegaconf import OmegaConf
+from ray.exceptions import RayActorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl_app.callbacks.outcomes import RecordOutcomes
 from marl_app.config.compose import compose_job, load
-from marl_app.config.errors import ConfigError
+from marl_app.config.errors import ConfigError, RunFailedError
 from marl_app.evaluation.team import TEAM
 from marl_app.metrics.names import curve_name
 from marl_app.runs.checkpoints import latest_checkpoint
@@ -36,6 +40,26 @@ class InterruptedThere(RecordOutcomes):
         super().on_fragment(algorithm=algorithm, fragment=fragment)
         if algorithm.iteration + 1 == self._at:
             raise KeyboardInterrupt
+
+
+class LearnerDiesThere(RecordOutcomes):
+    """The learner's process is killed by iteration `at`: before its update, or where its checkpoint is written."""
+
+    def __init__(self, at: int, hook: str) -> None:
+        super().__init__()
+        self._at, self._hook = at, hook
+
+    def _kill(self, algorithm, hook, iteration):
+        if (hook, iteration) == (self._hook, self._at):
+            [learner] = algorithm.learner_group._worker_manager.actors().values()
+            os.kill(ray.get(learner.apply.remote(lambda learner: os.getpid())), signal.SIGKILL)
+
+    def on_fragment(self, *, algorithm, fragment, **kwargs):
+        super().on_fragment(algorithm=algorithm, fragment=fragment)
+        self._kill(algorithm, "on_fragment", algorithm.iteration + 1)
+
+    def on_checkpoint(self, *, algorithm, **kwargs):
+        self._kill(algorithm, "on_checkpoint", algorithm.iteration)
 
 
 def run(folder, *overrides):
@@ -207,6 +231,18 @@ def test_an_interrupt_in_the_middle_of_an_iteration_leaves_a_consistent_run(tmp_
     run(tmp_path, *game, "stop.iterations=5", f"resume={tmp_path}")
     assert summary(tmp_path)["env_steps"] == 5 * 512
     assert games(tmp_path) == 5 * 512 == latest_checkpoint(tmp_path / "checkpoints").state.league["matches"]
+
+
+@pytest.mark.parametrize("hook", ["on_fragment", "on_checkpoint"])
+def test_a_learner_process_that_dies_anywhere_ends_the_run_in_a_line(tmp_path, hook):
+    # RLlib raises another exception at each place: RayActorError in an update, others where its state is read.
+    game = ("env=rock_paper_scissors", "checkpoint.every_seconds=0.001", "runtime.num_learners=1")
+    dies = ("callbacks.outcomes._target_=tests.tasks.test_train.LearnerDiesThere", "+callbacks.outcomes.at=3")
+    with pytest.raises(RunFailedError, match="^a learner process has died: killed, or out of memory$") as caught:
+        run(tmp_path, *game, *dies, f"+callbacks.outcomes.hook={hook}", "stop.iterations=5")
+    assert isinstance(caught.value.__cause__, RayActorError) == (hook == "on_fragment")
+    assert summary(tmp_path)["status"] == "failed"
+    assert latest_checkpoint(tmp_path / "checkpoints").state.iteration == 2
 
 
 @pytest.mark.parametrize(

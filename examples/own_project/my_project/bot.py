@@ -18,16 +18,9 @@ class Optimal:
         """The environment may be read here, but not kept."""
 
     def act(
-        self,
-        observations: Array,
-        masks: Bools | None,
-        agents: Ints,
-        /,
-        *,
-        rng: np.random.Generator,
-        greedy: bool,
-        memory: Any,
+        self, observations: Array, masks: Bools | None, agents: Ints, /, *, rng: np.random.Generator, **unused: Any
     ) -> Ints:
+        """Return the number of stones to take, minus one, for each row; `greedy` and `memory` have no effect."""
         left = observations.argmax(axis=1)  # [rows]
         random = rng.integers(np.clip(left, 1, 3))
         return np.where(left % 4, left % 4 - 1, random)

@@ -67,12 +67,13 @@ class CNN(Architecture):
     """The option `model=cnn`: convolutions, then dense layers of the widths `hidden`.
 
     filters, kernel: for boards, the channels of each convolution and their common size.
-    image_filters: for images, [channels, kernel, stride] of each convolution (RLlib's `conv_filters`).
+    image_filters: for images, [channels, kernel, stride] of each convolution (RLlib's `conv_filters`); None: images
+        are treated as boards, as before 0.3.0.
     """
 
     filters: Sequence[int] = (64, 64, 64)
     kernel: int = 3
-    image_filters: Sequence[Sequence[int]] = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+    image_filters: Sequence[Sequence[int]] | None = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
     hidden: Sequence[int] = (128,)
     module_class: ClassVar[type[ActorCritic]] = CNNModule
 
@@ -81,6 +82,6 @@ class CNN(Architecture):
         check_widths("model.filters", self.filters)
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"model.kernel={self.kernel}: give an odd size, so that the board keeps its size")
-        for layer in self.image_filters:
+        for layer in self.image_filters or ():
             if not isinstance(layer, list | tuple) or len(layer) != 3 or min(layer) < 1:
                 raise ValueError(f"model.image_filters: {layer} is not [channels, kernel, stride], each at least 1")

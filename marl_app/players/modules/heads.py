@@ -147,8 +147,8 @@ class Head(nn.Module):
         """Return outputs [R, size] of features [R, features] that an encoder has computed."""
         if self.views is None:
             return self._outputs(features, agents)
-        split = self.views.split
-        mean: Tensor = self.views(self._outputs(split(features), None if agents is None else split(agents)))
+        repeated = None if agents is None else self.views.repeat(agents)
+        mean: Tensor = self.views(self._outputs(self.views.split(features), repeated))
         return mean
 
     def _outputs(self, features: Tensor, agents: Tensor | None) -> Tensor:

@@ -43,11 +43,13 @@ class MeanOverViews(nn.Module):
         # [S, size]: output a of the original is output `_inverse[s, a]` of view s; a permutation's inverse sorts it.
         self._inverse = None if actions is None else torch.from_numpy(np.argsort(actions, axis=1))
 
-    def split(self, rows: Tensor) -> Tensor:
-        """Return features [R, S * features] as rows [R * S, features], and agent ids [R] repeated, [R * S]."""
-        if rows.dim() == 1:
-            return rows.repeat_interleave(self.count)
-        return rows.reshape(len(rows) * self.count, -1)
+    def split(self, features: Tensor) -> Tensor:
+        """Return features [R, S * features] of all views as rows [R * S, features]."""
+        return features.reshape(len(features) * self.count, -1)
+
+    def repeat(self, agents: Tensor) -> Tensor:
+        """Return agent ids [R] once for each view: [R * S], in the order of `split`."""
+        return agents.repeat_interleave(self.count)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return the mean [R, size] of outputs [R * S, size]."""

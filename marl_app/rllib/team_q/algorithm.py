@@ -145,6 +145,7 @@ class TeamQ(MatchAlgorithm):
         # training_intensity: how many times an env step is trained on, on average. Minibatches are whole segments.
         updates = max(1, round(settings.training_intensity * self.stats.env_steps / config.minibatch_size))
         segments = max(1, round(config.minibatch_size / self.replay.mean_length))
+        # One batch for all steps of this update: the learner cuts it into minibatches of `segments`.
         batches = self.replay.sample(updates * segments, self.rng)
         results = self.learner_group.update(
             batch=MultiAgentBatch(
@@ -161,6 +162,7 @@ class TeamQ(MatchAlgorithm):
 
 def _all_act(env: BatchedEnv) -> bool:
     """Return whether all agents act in every step of 200 of random play."""
+    # By play, since an environment does not state whether agents leave or join.
     rng = np.random.default_rng(0)
     for _ in range(200):
         if not env.acting().all():

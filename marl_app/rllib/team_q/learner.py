@@ -167,12 +167,9 @@ class TeamLearner(TorchLearner):
 
     def extra_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return (arrays, other values): the weights of mixer and targets; when the targets were updated."""
-        modules = {"mixer": self.module[self._mixer_id]} | {
-            f"target.{name}": target for name, target in self._targets.items()
-        }
         arrays = {
             f"{name}/{key}": value.cpu().numpy().copy()
-            for name, module in modules.items()
+            for name, module in self._extra_modules().items()
             for key, value in module.state_dict().items()
         }
         return arrays, {"targets_updated": self._targets_updated}
@@ -183,10 +180,7 @@ class TeamLearner(TorchLearner):
 
     def load_extra_state(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any], env_steps: int) -> None:
         """Restore what `extra_state` returned."""
-        modules = {"mixer": self.module[self._mixer_id]} | {
-            f"target.{name}": target for name, target in self._targets.items()
-        }
-        for name, module in modules.items():
+        for name, module in self._extra_modules().items():
             module.load_state_dict({key: torch.from_numpy(arrays[f"{name}/{key}"]) for key in module.state_dict()})
         self._targets_updated = plain["targets_updated"]
 

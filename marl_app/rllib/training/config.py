@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+from marl_app.config.errors import ConfigError
 from marl_app.envs.batched import BatchedEnv
+from marl_app.league.reset import RESET_PROBABILITY
 from marl_app.players.networks import multi_module_spec
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.env_runner import MatchEnvRunner
+from marl_app.rllib.training.match_learner import MatchLearner, ResettableLearner
 from marl_app.rllib.training.tunable_config import TunableConfig
 
 
@@ -69,6 +72,7 @@ class MatchConfig(TunableConfig):
         """Set the run, RLlib's settings that follow from it, and one module per learner and network."""
         algorithm, runtime = spec.settings.algorithm, spec.settings.runtime
         self.spec = spec
+        self._check_learner()
         self.environment(env="matches", disable_env_checking=True)
         self.training(**{name: getattr(algorithm, name) for name in self.rllib_settings})
         if algorithm.minibatch_size is None:
@@ -90,6 +94,17 @@ class MatchConfig(TunableConfig):
         self.multi_agent(policies=tuple(ids), policy_mapping_fn=_unused_mapping)
         self.rl_module(rl_module_spec=multi_module_spec(spec.learner_shares, spec.networks, spec.architecture))
         return self
+
+    def _check_learner(self) -> None:
+        """Raise ConfigError if the learner class lacks methods that the run will call."""
+        found = self.learner_class
+        exploits = any(learner.role in RESET_PROBABILITY for learner in self.spec.settings.league.learners.values())
+        for needed in (MatchLearner, *([ResettableLearner] if exploits else [])):
+            if not issubclass(found, needed):
+                raise ConfigError(
+                    f"algorithm: {found.__name__} has not all methods of {needed.__name__}: see its docstring in "
+                    f"{needed.__module__}"
+                )
 
 
 def _unused_mapping(agent_id: Any, episode: Any, **kwargs: Any) -> str:

@@ -49,7 +49,7 @@ class IterationStats:
     def from_fragments(cls, fragments: Sequence[Fragment], updates: Mapping[str, int]) -> IterationStats:
         """Return the statistics of fragments that are trained on after `updates` updates of each learner."""
         matches = sum(fragment.matches for fragment in fragments)
-        own = [
+        own = [  # (outcomes, bool [rows of outcomes]: which are of the trainee against itself)
             (fragment.outcomes, np.array([o == fragment.learner for o in fragment.outcomes.opponents], np.bool_))
             for fragment in fragments
         ]

@@ -20,6 +20,7 @@ from marl_app.players.agent import player_from_bytes
 from marl_app.players.encoding import encode_player
 from marl_app.players.policy import Follower, Policy
 from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.training.match_learner import ResettableLearner
 from marl_app.runs.state import Counters, LearnerTotals, needed_digests
 from marl_app.store.codec import decode
 from marl_app.store.provenance import publish
@@ -52,10 +53,11 @@ class LearnerWeights:
     def read(self, learner: str) -> LearnerArrays:
         """Return copies of the state of a learner's networks as it is now."""
         ids = self._spec.module_ids(learner)
+        # By component: without optimizers and the networks of other learners.
         components = [f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}/{module_id}" for module_id in ids.values()]
         modules = self._learner_group.get_state(components=components)[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
         return {
-            f"{network}/{parameter}": np.array(value)
+            f"{network}/{parameter}": np.array(value)  # a copy: a local learner's array shares its parameter's memory
             for network, module_id in ids.items()
             for parameter, value in modules[module_id].items()
         }
@@ -85,6 +87,7 @@ class LearnerWeights:
         self.parameters = sum(value.size for value in weights.values())
         self.broadcast_bytes = sum(value.nbytes for value in weights.values())
         weights = self._to_play(weights)
+        # In the object store once for all env runners; the driver's own reads the arrays themselves.
         self._broadcasts[learner] = ray.put(weights) if self._remote else weights
 
     def broadcasted(self, learner: str) -> Any:
@@ -158,7 +161,7 @@ class Snapshots:
         self._weights.write(learner, decode(data)[0])
         ids = list(self._spec.module_ids(learner).values())
         self._learner_group.foreach_learner(_reset_optimizers, module_ids=ids)
-        self.totals[learner].reward_moments = Moments()
+        self.totals[learner].reward_moments = Moments()  # they were of the returns of another policy
         if self.totals[learner].reference:  # its newest snapshot would draw it back to where it came from
             self.totals[learner].reference = digest
             self.totals[learner].reference_update = self.totals[learner].updates
@@ -187,5 +190,5 @@ class Snapshots:
         return needed_digests(self._league.snapshots, self.totals)
 
 
-def _reset_optimizers(learner: Any, *, module_ids: list[str], **kwargs: Any) -> None:
+def _reset_optimizers(learner: ResettableLearner, *, module_ids: list[str], **kwargs: Any) -> None:
     learner.reset_optimizers(module_ids)
