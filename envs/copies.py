@@ -280,7 +280,7 @@ def _is_legal(space: ActionSpace, action: Array, mask: Bools | None) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """Return the type, text and place of the error in a single line; the place is the innermost one in a user's file."""
+    """Return the type, text and place of the error in a single line. Place: the innermost one in a user's file."""
     frames = traceback.extract_tb(error.__traceback__)
     others = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent]
     users = [frame for frame in others if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]

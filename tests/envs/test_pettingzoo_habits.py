@@ -427,7 +427,7 @@ def test_an_error_of_the_constructor_is_not_blamed_on_kwargs(monkeypatch):
 
     with pytest.raises(
         ValueError,
-        match=r"'habits': making the environment failed: TypeError: .* has no len\(\) \(test_pettingzoo_habits.py:\d+\)$",
+        match=r"'habits': making .* failed: TypeError: .* has no len\(\) \(test_pettingzoo_habits.py:\d+\)$",
     ):
         adapter(monkeypatch, settings={"kwargs": {"size": 3}}, parallel_env=Bug)
     with pytest.raises(ValueError, match=r"env\.kwargs=\{'sise': 3\}: habits does not accept them"):
