@@ -60,7 +60,7 @@ def _kuhn_text(state: Any, player: int | None) -> str:
 
 
 def _leduc_text(state: Any, player: int | None) -> str:
-    """Return cards, bets and pot of Leduc poker, whose own texts count the two cards of each rank one after the other."""
+    """Return cards, bets and pot of Leduc poker, whose own texts number the two cards of each rank."""
     public = dict(re.findall(r"^(Pot|Round \d sequence): *(.*)$", str(state), re.MULTILINE))
     suits = 1 if state.get_game().get_parameters().get("suit_isomorphism") else 2
     bets = [f"round {number}: {public[f'Round {number} sequence']}" for number in (1, 2)]
