@@ -30,6 +30,7 @@ from marl_app.assembly.instantiate import config_errors, env_factory, league
 from marl_app.config.errors import ConfigError
 from marl_app.config.record import read_record
 from marl_app.config.schema import Config, Section, key
+from marl_app.config.targets import check_leaf
 from marl_app.envs.batched import BatchedEnv, MakeEnv
 from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings
@@ -217,10 +218,11 @@ def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:
 
 
 def environment(recorded: Any) -> dict[str, Any]:
-    """Return the leaf `env` of a run's recorded configuration."""
+    """Return the leaf `env` of a run's recorded configuration, with the current paths of classes that were renamed."""
     with config_errors("run"):
         content: Any = OmegaConf.to_container(recorded.env, resolve=True)
         leaf: dict[str, Any] = content
+        check_leaf("env", leaf)
         return leaf
 
 

@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
-
-from omegaconf import OmegaConf
+from typing import ClassVar
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
@@ -29,7 +27,9 @@ from marl_app.report.page import render
 from marl_app.report.recorded_run import RecordedRun, read_run
 from marl_app.report.sample_match import sample_match
 from marl_app.report.sections import sections
+from marl_app.report.words import game_name
 from marl_app.runs.members import Members
+from marl_app.tasks.evaluate import environment
 
 FILE = "report.html"
 
@@ -60,8 +60,8 @@ class Report(Section):
 
 
 def _subtitle(runs: Sequence[RecordedRun]) -> str:
-    games = dict.fromkeys(run.choices.get("env", "") for run in runs)
-    return f"{', '.join(filter(None, games))}; report of {time.strftime('%Y-%m-%d %H:%M')}"
+    games = dict.fromkeys(game_name(run.config.get("env") or {}, run.choices.get("env", "")) for run in runs)
+    return f"{', '.join(games)}; report of {time.strftime('%Y-%m-%d %H:%M')}"
 
 
 def _read(name: str, directory: str) -> RecordedRun:
@@ -73,9 +73,7 @@ def _match(run: RecordedRun, config: Config) -> Boards:
     """Return a match of the run's newest agent. Raises Absent if the run has none, or may not be trusted to play."""
     try:
         with config_errors("match"):
-            recorded = read_record(run.directory, ["env"], config.trust).env
-            env: Any = OmegaConf.to_container(recorded, resolve=True)
-            make_env = env_factory(env)
+            make_env = env_factory(environment(read_record(run.directory, ["env"], config.trust)))
             return sample_match(make_env, Members(run.directory, config.trust), config.seed)
     except ConfigError as error:
         if isinstance(error.__cause__, Absent):
