@@ -89,8 +89,6 @@ def scaled_overrides(config: Config, env_steps: int) -> list[str]:
         if isinstance(value := getattr(algorithm, name), list)
     }
     values["league.schedule.agent_steps"] = max(1, env_steps // 50)
-    if "budget" in config.league.schedule:
-        values["league.schedule.budget"] = max(1, env_steps // 10)
     if algorithm.magnet != "none":
         # All learners get the same number of updates, one per batch.
         updates = env_steps / algorithm.train_batch_size_per_learner / len(config.league.learners)

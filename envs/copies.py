@@ -6,8 +6,11 @@ and outputs, and names match, agent and step in every error. Its speed is that o
 
 from __future__ import annotations
 
+import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -277,5 +280,9 @@ def _is_legal(space: ActionSpace, action: Array, mask: Bools | None) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """Return the type and text of the error in a single line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """Return the type, text and place of the error in a single line. Place: the innermost one in a user's file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    others = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent]
+    users = [frame for frame in others if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]
+    place = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in (users or others)[-1:])
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -11,7 +11,7 @@ import importlib
 import re
 from typing import Any
 
-KUHN = "kuhn_poker"
+KUHN, LEDUC = "kuhn_poker", "leduc_poker"
 
 
 def state_text(state: Any, player: int | None) -> str:
@@ -20,6 +20,8 @@ def state_text(state: Any, player: int | None) -> str:
     kind = game.get_type()
     if kind.short_name == KUHN:
         return _kuhn_text(state, player)
+    if kind.short_name == LEDUC:
+        return _leduc_text(state, player)
     if player is None or kind.information == _pyspiel().GameType.Information.PERFECT_INFORMATION:
         # Chess prints its state as a line of FEN, and has the board elsewhere.
         text = state.debug_string() if hasattr(state, "debug_string") else str(state)
@@ -52,15 +54,30 @@ def _sees(state: Any, player: int, action: int, viewer: int) -> bool:
 
 def _kuhn_text(state: Any, player: int | None) -> str:
     """Return cards and pot of Kuhn poker, whose own texts are letters such as "0pb"."""
-    players = range(state.num_players())
-    dealt = [entry.action for entry in state.full_history() if entry.player < 0]  # in the order of the players
-    cards = [
-        f"card of player_{owner}: {dealt[owner] if player in (None, owner) else '?'}"
-        for owner in players
-        if owner < len(dealt)
-    ]
     bets = sum(entry.player >= 0 and entry.action == 1 for entry in state.full_history())
-    return "\n".join([*cards, f"cards are 0 to {len(players)}, the highest wins; in the pot: {len(players) + bets}"])
+    most = state.num_players()
+    return "\n".join([*_cards(state, player, 1), f"cards are 0 to {most}, the highest wins; in the pot: {most + bets}"])
+
+
+def _leduc_text(state: Any, player: int | None) -> str:
+    """Return cards, bets and pot of Leduc poker, whose own texts number the two cards of each rank."""
+    public = dict(re.findall(r"^(Pot|Round \d sequence): *(.*)$", str(state), re.MULTILINE))
+    suits = 1 if state.get_game().get_parameters().get("suit_isomorphism") else 2
+    bets = [f"round {number}: {public[f'Round {number} sequence']}" for number in (1, 2)]
+    rules = f"cards are 0 to {state.num_players()}, two of each; a pair with the table wins, else the higher card"
+    pot = [] if state.is_terminal() else [f"in the pot: {public['Pot']}"]  # the winner has taken it
+    return "\n".join([*_cards(state, player, suits), *bets, *pot, rules])
+
+
+def _cards(state: Any, player: int | None, suits: int) -> list[str]:
+    """Return a line for each card that was dealt, to the players in order and then to the table."""
+    dealt = [entry.action // suits for entry in state.full_history() if entry.player < 0]
+    players = state.num_players()
+    lines = [
+        f"card of player_{owner}: {card if player in (None, owner) else '?'}"
+        for owner, card in enumerate(dealt[:players])
+    ]
+    return [*lines, *(f"card on the table: {card}" for card in dealt[players:])]
 
 
 def _in_lines(text: str) -> str:

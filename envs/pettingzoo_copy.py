@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from marl_app.envs.batched import Array, Bools
-from marl_app.envs.board import Rendering, number_name
+from marl_app.envs.board import Board, Rendering, number_name
 from marl_app.envs.copies import Copy, CopyStep, Float64s
 from marl_app.envs.pettingzoo_rendering import hides_from, known_name, own_text
 from marl_app.envs.pettingzoo_spaces import Seat, shown
@@ -57,9 +57,9 @@ class PettingZooCopy(Copy):
         return np.array(self._env.state(), np.float32)
 
     def render(self, agent: int | None) -> Rendering | None:
-        """Return the environment's text or picture, or of a card game what the agent sees; None without `render_mode`.
+        """Return the environment's text, board or picture, or what the agent sees of a card game.
 
-        A match of a card game that is not over is drawn for the agent that may see it only.
+        None without `render_mode`. A match of a card game that is not over is drawn for the agent that may see it only.
         """
         if getattr(self._env, "render_mode", None) not in RENDER_MODES:
             return None
@@ -67,14 +67,19 @@ class PettingZooCopy(Copy):
             assert agent is not None
             return own_text(self._game, self._env, agent)
         rendering = self._env.render()
+        if isinstance(rendering, Board):
+            return rendering
         if isinstance(rendering, np.ndarray):
             return np.array(rendering[..., :3], np.uint8)  # without alpha, and not the environment's own array
         return None if rendering is None else str(rendering)
 
     def action_name(self, agent: int, action: Any, viewer: int | None) -> str | None:
-        """Return what people call the action, or the environment's number of it."""
-        known = known_name(self._game, self._env, agent, action)
-        return known or number_name(self._seats[agent].decode_action(np.asarray(action)))
+        """Return what people call the action: by the environment's own method, by a table, or the number of it."""
+        seat = self._seats[agent]
+        decoded = seat.decode_action(np.asarray(action))
+        if (own := getattr(self._env, "action_name", None)) is not None:
+            return str(own(seat.agent, decoded))
+        return known_name(self._game, self._env, agent, action) or number_name(decoded)
 
     def close(self) -> None:
         """Close the environment."""

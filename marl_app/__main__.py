@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -42,7 +42,8 @@ def main(cfg: DictConfig) -> float:
     _started.append(cfg)
     try:
         config = to_config(cfg)
-        prepare_record(cfg)
+        hydra_config: Any = HydraConfig.instance().cfg
+        prepare_record(config, cfg, hydra_config.hydra.overrides.task, hydra_config)
         _announce(config, cfg)
         from marl_app.run import run
 

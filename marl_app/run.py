@@ -27,7 +27,7 @@ def run(config: Config) -> float:
     np.random.seed(config.seed)
     made = task(config)
     if not getattr(getattr(made, "func", made), "accepts_job", False):  # training decides later whether it accepts
-        write_record()
+        write_record(config)
     return made(config)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import marl_app
 from marl_app.config.compose import load
+from marl_app.config.resume import expand
 from marl_app.envs.checker import main as check
 from marl_app.run import run
 from tests.rllib.runs import SMALL
@@ -34,6 +35,9 @@ def test_a_game_of_ones_own_is_checked_trained_evaluated_and_played(game, folder
     assert not check(["pettingzoo", f"name={game}"])
     small = [*SMALL, "env=pettingzoo", f"env.name={game}", "callbacks=[league,checkpoint]", "stop.iterations=3"]
     run(load(small, output_dir="runs/mine"))
+    assert f"env.name={game}" in expand(["resume=runs/mine"], multirun=False)  # recorded, as by the command line
+    run(load(["task=evaluate", "run=runs/mine", "task.games=4", "task.anchors=[random]"], output_dir="runs/evaluated"))
+    assert Path("runs/evaluated/cross_play.json").is_file()
     agent = marl_app.load_agent("runs/mine")
     assert agent.metadata["agents"] == (["first", "second"] if game == "nim" else ["left", "right"])
     monkeypatch.setattr(sys, "argv", ["play.py", game, "runs/mine", "20"])

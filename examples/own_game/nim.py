@@ -63,5 +63,9 @@ class Nim(AECEnv):
     def render(self) -> str:
         return " ".join(map(str, self.heaps))
 
+    def action_name(self, agent: str, action: int) -> str:  # what people see in task=play; without it, the number
+        heap, taken = divmod(int(action), MOST)
+        return f"{taken + 1} from heap {heap + 1}"
+
 
 env = Nim  # what env.name=nim looks for

@@ -24,7 +24,7 @@ from marl_app.config.explain import explain
 from marl_app.config.flatten import flatten
 from marl_app.config.record import record_run
 from marl_app.config.resume import expand, text_of
-from marl_app.config.search_path import quoted, user_folders
+from marl_app.config.search_path import quoted
 from marl_app.config.tree import algorithm_families
 from marl_app.envs.batched import MakeEnv
 from marl_app.rllib.training.config import MatchConfig
@@ -73,8 +73,7 @@ def _built(
 ) -> MatchConfig:
     result = build(to_config(composed), made, make_env)
     result.asked = asked
-    folders = [f"file://{folder}" for folder in user_folders(overrides)]
-    record_run(Path(run_dir), composed, overrides, {"searchpath": folders})
+    record_run(Path(run_dir), composed, overrides)
     return result
 
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from marl_app.config.errors import ConfigError
 from marl_app.config.explain import explain, unknown_key
+from marl_app.config.record import prepare_record
 from marl_app.config.register import register
 from marl_app.config.schema import Config
 from marl_app.config.search_path import quoted, user_folders
@@ -27,12 +28,15 @@ from marl_app.config.tree import CONF, FOLDERS
 def load(overrides: Sequence[str] = (), output_dir: str = "runs/adhoc") -> Config:
     """Return the configuration of a command line, e.g. `load(["+experiment=league", "env=tic_tac_toe"])`.
 
-    Raises ConfigError.
+    `marl_app.run.run` records it in `output_dir`, as a run of the command line. Raises ConfigError.
     """
     try:
-        return to_config(compose_job(overrides, output_dir))
+        composed = compose_job(overrides, output_dir)
+        config = to_config(composed)
     except Exception as error:  # every exception of composition is about the user's input
         raise ConfigError(explain(error)) from error
+    prepare_record(config, composed, list(overrides))
+    return config
 
 
 def compose_job(overrides: Sequence[str], output_dir: str = "runs/adhoc") -> DictConfig:

@@ -10,41 +10,47 @@ record is written once the job is accepted, so that a refused command leaves a r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from marl_app.config.errors import ConfigError
 from marl_app.config.program import program_facts
+from marl_app.config.schema import Config
+from marl_app.config.search_path import user_folders
 from marl_app.durable import replacing, write_durably
 from marl_app.runs.trust import RECORD, STARTS, recorded_config, refuse_foreign_imports, sign
 
-_pending: list[tuple[Path, Mapping[str, str]]] = []
+_prepared: dict[int, tuple[Path, Callable[[], Mapping[str, str]]]] = {}
+"""id of a Config that is not running yet -> its run directory, and what makes the files of its record."""
 
 
-def prepare_record(config: DictConfig) -> None:
-    """Keep what `write_record` is going to write for the job that Hydra starts now."""
-    hydra: Any = HydraConfig.instance().cfg  # Hydra's configuration below the key `hydra`
-    files = _files(config, hydra, hydra.hydra.overrides.task)
-    _pending[:] = [(Path(hydra.hydra.runtime.output_dir), files)]
+def prepare_record(config: Config, composed: DictConfig, overrides: Sequence[str], hydra: Any = None) -> None:
+    """Keep what `write_record` is going to write for this job. hydra: Hydra's configuration, of a job it started."""
+    _prepared[id(config)] = Path(config.output_dir), lambda: _files(composed, overrides, hydra)
+    weakref.finalize(config, _prepared.pop, id(config), None)  # ids are used again
 
 
-def write_record() -> None:
-    """Write the record of the job, which is accepted, once. Does nothing for a job that Hydra did not start."""
-    while _pending:
-        _write(*_pending.pop())
+def write_record(config: Config) -> None:
+    """Write the record of a job, which is accepted, once. Does nothing for a Config that was not composed."""
+    if id(config) in _prepared:
+        run, files = _prepared.pop(id(config))
+        _write(run, files())
 
 
-def record_run(run: Path, config: DictConfig, overrides: Sequence[str], hydra: Mapping[str, Any]) -> None:
-    """Write and sign the record of a run that was composed outside of `@hydra.main`. hydra: settings of Hydra."""
-    _write(run, _files(config, OmegaConf.create({"hydra": dict(hydra)}), list(overrides)))
+def record_run(run: Path, composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Write and sign the record of a run that was composed outside of `@hydra.main`."""
+    _write(run, _files(composed, overrides))
 
 
-def _files(config: DictConfig, hydra: Any, overrides: Any) -> dict[str, str]:
-    contents = {"config.yaml": config, "hydra.yaml": hydra, "overrides.yaml": overrides}
+def _files(composed: DictConfig, overrides: Sequence[str], hydra: Any = None) -> dict[str, str]:
+    if hydra is None:
+        folders = [f"file://{folder.absolute()}" for folder in user_folders(overrides)]
+        hydra = OmegaConf.create({"hydra": {"searchpath": folders}})
+    contents = {"config.yaml": composed, "hydra.yaml": hydra, "overrides.yaml": overrides}
     return {name: OmegaConf.to_yaml(content) for name, content in contents.items()}
 
 

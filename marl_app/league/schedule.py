@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from marl_app.league.meta.meta import MetaStrategy
+from marl_app.league.pace import Paced
 from marl_app.league.payoff import wilson
 from marl_app.league.players import MAIN_EXPLOITER
 from marl_app.league.view import LeagueView
@@ -66,51 +67,16 @@ class StatefulSchedule(Schedule, Protocol):
         ...
 
 
-class EverySteps:
-    """Freeze a learner every `agent_steps` agent steps.
-
-    None: every agent steps that fit into `share_of_run` of the run, at most `most_agent_steps`. A slow game then has as
-    many freezes in a run as a fast one, and not one in an hour. The number is measured once, when that share of the run
-    is over, from the agent steps of all learners until then, and saved with the league: a run that is resumed, also
-    with other limits, keeps it. In a run without limits, and until then, it is `most_agent_steps`.
-    """
-
-    def __init__(
-        self, agent_steps: int | None, share_of_run: float | None = None, most_agent_steps: int | None = None
-    ) -> None:
-        if agent_steps is not None and agent_steps <= 0:
-            raise ValueError(f"agent_steps must be > 0 or null, not {agent_steps}")
-        if agent_steps is None and not (0 < (share_of_run or 0) <= 1 and (most_agent_steps or 0) > 0):
-            raise ValueError(
-                "without agent_steps share_of_run must be in (0, 1] and most_agent_steps > 0, not "
-                f"{share_of_run} and {most_agent_steps}"
-            )
-        self.agent_steps = agent_steps
-        self.share_of_run = share_of_run or 0.0
-        self.most_agent_steps = most_agent_steps or 0
-        self._measured: int | None = None
+class EverySteps(Paced):
+    """Freeze a learner at each interval of agent steps, see `Paced`."""
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
         steps = progress.steps(learner) - view.last_freeze(learner)
-        return f"{steps:,} agent steps since the last freeze" if steps >= self._interval(progress) else None
-
-    def _interval(self, progress: TrainingProgress) -> int:
-        """Return the agent steps between two freezes; measures them when their time has come."""
-        if self.agent_steps is not None:
-            return self.agent_steps
-        if self._measured is None and progress.run_share is not None and progress.run_share >= self.share_of_run:
-            # The first look may come late, as after a long iteration: then fewer steps are a share of the run.
-            steps = progress.all_steps * self.share_of_run / progress.run_share
-            self._measured = max(1, min(self.most_agent_steps, round(steps)))
-        return self._measured or self.most_agent_steps
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the measured agent steps, None before."""
-        return {"measured": self._measured}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self._measured = state["measured"]
+        return (
+            f"{steps:,} agent steps since the last freeze"
+            if steps >= self.interval(progress.all_steps, progress.run_share)
+            else None
+        )
 
 
 class EveryIterations:
@@ -125,39 +91,42 @@ class EveryIterations:
         return None if progress.iteration % self.iterations else f"every {self.iterations} iterations"
 
 
-class WinRate:
+class WinRate(Paced):
     """Freeze a learner that beats the pool, or after a timeout.
 
-    All counts are since the last freeze. A learner is due after at least `agent_steps` agent steps and `min_games`
-    games against the pool, when the lower end of the Wilson interval of its win rate exceeds `threshold`; or after
-    `timeout_factor` times `agent_steps` with any win rate (None: no timeout). AlphaStar's factor is 2.
+    All counts are since the last freeze. A learner is due after at least the interval of agent steps (see `Paced`) and
+    `min_games` games against the pool, when the lower end of the Wilson interval of its win rate exceeds `threshold`;
+    or after `timeout_factor` intervals with any win rate (None: no timeout). AlphaStar's factor is 2.
     """
 
     def __init__(
         self,
         threshold: float,
         min_games: int,
-        agent_steps: int,
+        agent_steps: int | None,
         timeout_factor: float | None = None,
         confidence: float = 0.95,
+        share_of_run: float | None = None,
+        most_agent_steps: int | None = None,
     ) -> None:
+        super().__init__(agent_steps, share_of_run, most_agent_steps)
         if not 0 < threshold < 1 or not 0 < confidence < 1:
             raise ValueError(f"threshold and confidence must be in (0, 1), not {threshold} and {confidence}")
-        if agent_steps <= 0 or (timeout_factor is not None and timeout_factor < 1):
-            raise ValueError(
-                f"agent_steps must be > 0 and timeout_factor >= 1 or null, not {agent_steps} and {timeout_factor}"
-            )
+        if timeout_factor is not None and timeout_factor < 1:
+            raise ValueError(f"timeout_factor must be >= 1 or null, not {timeout_factor}")
         self.threshold = threshold
         self.min_games = min_games
-        self.agent_steps = agent_steps
         self.timeout_factor = timeout_factor
         self.confidence = confidence
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
-        steps = progress.steps(learner) - view.last_freeze(learner)
-        if steps >= self.agent_steps and (reason := self.reason_to_freeze(view, learner)):
+        steps, interval = (
+            progress.steps(learner) - view.last_freeze(learner),
+            self.interval(progress.all_steps, progress.run_share),
+        )
+        if steps >= interval and (reason := self.reason_to_freeze(view, learner)):
             return reason
-        if self.timeout_factor is not None and steps >= self.timeout_factor * self.agent_steps:
+        if self.timeout_factor is not None and steps >= self.timeout_factor * interval:
             return f"timeout: {steps:,} agent steps since the last freeze"
         return None
 
@@ -171,30 +140,44 @@ class WinRate:
         return f"win rate {tally.win_rate:.2f} [{low:.2f}, {high:.2f}] over {tally.games:,} games"
 
 
-class Plateau:
+class Plateau(Paced):
     """Freeze a learner whose score against the meta-strategy no longer rises: an approximate best response.
 
-    A learner is due when its mean score against the pool's `strategy` has not risen by `min_gain` for `patience` agent
-    steps, at the earliest `agent_steps` and at the latest `budget` agent steps after its last freeze. PSRO (Lanctot et
-    al., 2017) trains each response for a fixed budget. The best scores are saved with the league.
+    A learner is due when its mean score against the pool's `strategy` has not risen by `min_gain` for `patience_factor`
+    intervals of agent steps (see `Paced`), at the earliest one and at the latest `budget_factor` intervals after its
+    last freeze. PSRO (Lanctot et al., 2017) trains each response for a fixed budget. The best scores are saved with the
+    league.
     """
 
-    def __init__(self, strategy: MetaStrategy, agent_steps: int, patience: int, min_gain: float, budget: int) -> None:
-        if agent_steps <= 0 or patience <= 0 or min_gain < 0 or budget < agent_steps:
+    def __init__(
+        self,
+        strategy: MetaStrategy,
+        agent_steps: int | None,
+        patience_factor: float,
+        min_gain: float,
+        budget_factor: float,
+        share_of_run: float | None = None,
+        most_agent_steps: int | None = None,
+    ) -> None:
+        super().__init__(agent_steps, share_of_run, most_agent_steps)
+        if patience_factor <= 0 or min_gain < 0 or budget_factor < 1:
             raise ValueError(
-                "agent_steps and patience must be > 0, min_gain >= 0 and budget >= agent_steps, not "
-                f"{agent_steps}, {patience}, {min_gain} and {budget}"
+                "patience_factor must be > 0, min_gain >= 0 and budget_factor >= 1, not "
+                f"{patience_factor}, {min_gain} and {budget_factor}"
             )
         self.strategy = strategy
-        self.agent_steps = agent_steps
-        self.patience = patience
+        self.patience_factor = patience_factor
         self.min_gain = min_gain
-        self.budget = budget
+        self.budget_factor = budget_factor
         # By learner: agent steps at its last freeze, the best score since then, and agent steps at that score.
         self._best: dict[str, tuple[int, float, int]] = {}
 
     def due(self, view: LeagueView, learner: str, progress: TrainingProgress) -> str | None:
-        now, frozen = progress.steps(learner), view.last_freeze(learner)
+        now, frozen, interval = (
+            progress.steps(learner),
+            view.last_freeze(learner),
+            self.interval(progress.all_steps, progress.run_share),
+        )
         pool = [snapshot.player.id for snapshot in view.facing(learner)]
         # Both [k], in the order of `facing`; 0.5 while there is no opponent.
         mixture = view.mixture_facing(learner, self.strategy)
@@ -203,19 +186,22 @@ class Plateau:
         # A freeze ends the comparison: scores of before are against another pool.
         if best is None or best[0] != frozen or score > best[1] + self.min_gain:
             best = self._best[learner] = (frozen, score, now)
-        if now - frozen >= self.budget:
+        if now - frozen >= self.budget_factor * interval:
             return f"budget: {now - frozen:,} agent steps since the last freeze"
-        if now - frozen >= self.agent_steps and now - best[2] >= self.patience:
+        if now - frozen >= interval and now - best[2] >= self.patience_factor * interval:
             return f"plateau: {score:.2f} against the meta-strategy, no better for {now - best[2]:,} agent steps"
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best scores as JSON types."""
-        return {learner: list(best) for learner, best in self._best.items()}
+        """Return the measured interval and the best scores as JSON types."""
+        return {**super().state_dict(), "best": {learner: list(best) for learner, best in self._best.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the best scores that `state_dict` returned."""
-        self._best = {learner: (frozen, score, steps) for learner, (frozen, score, steps) in state.items()}
+        """Restore what `state_dict` returned, or the best scores alone, as runs before version 0.3 saved them."""
+        if "measured" not in state:
+            state = {"measured": None, "best": state}
+        super().load_state_dict(state)
+        self._best = {learner: (frozen, score, steps) for learner, (frozen, score, steps) in state["best"].items()}
 
 
 class AlphaStarSchedule(WinRate):

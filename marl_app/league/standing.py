@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import entr
 
 from marl_app.league import cycles
 from marl_app.league.league import League
@@ -50,7 +49,8 @@ class Standing:
 
 def perplexity(probabilities: Float64s) -> float:
     """Return the exponential of the entropy of probabilities [n]: n if all are equal, 1 if any is 1."""
-    return float(np.exp(entr(probabilities).sum()))
+    positive = probabilities[probabilities > 0]
+    return float(np.exp(-(positive * np.log(positive)).sum()))
 
 
 def vendi_score(scores: Float64s) -> float:

@@ -1,4 +1,4 @@
-"""Numbers as the page writes them."""
+"""Numbers and names as the page writes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 NONE = "-"
+
+
+def game_name(environment: Mapping[str, Any], option: str = "") -> str:
+    """Return what people call an environment: the game that its adapter plays, or else its option or class."""
+    own = environment.get("game") or environment.get("name") or option
+    return str(own or environment["_target_"].rpartition(".")[2])
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from marl_app.assembly.instantiate import config_errors
 from marl_app.config.record import read_record
 from marl_app.config.schema import Config
+from marl_app.config.targets import check_leaf
 from marl_app.runs.members import Members
 
 
@@ -21,7 +22,7 @@ def open_run(config: Config) -> Members:
 
 
 def environment(members: Members) -> dict[str, Any]:
-    """Return the leaf `env` of the run's recorded configuration.
+    """Return the leaf `env` of the run's recorded configuration, with the current paths of classes that were renamed.
 
     Raises ConfigError if it cannot be read, or if the run was started by someone else and `env` would import code.
     """
@@ -29,4 +30,5 @@ def environment(members: Members) -> dict[str, Any]:
     with config_errors("run"):
         content: Any = OmegaConf.to_container(recorded, resolve=True)
         leaf: dict[str, Any] = content
+        check_leaf("env", leaf)
         return leaf

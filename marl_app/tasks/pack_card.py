@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marl_app.evaluation.team import TEAM
+from marl_app.report.words import game_name
 
 
 def card(facts: Mapping[str, Any], file_name: str) -> str:
@@ -15,7 +16,7 @@ def card(facts: Mapping[str, Any], file_name: str) -> str:
     target = environment.pop("_target_")
     return "\n\n".join(
         [
-            f"# {facts['player']} of {target.rpartition('.')[2]}",
+            f"# {facts['player']} of {game_name(facts['environment'])}",
             "A trained player of marl_app: weights as safetensors, and no code. "
             f"{_steps(facts)}, in a run of {facts['run_minutes']} minutes.",
             "## What it plays",

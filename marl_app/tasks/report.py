@@ -26,6 +26,7 @@ from marl_app.report.page import render
 from marl_app.report.recorded_run import RecordedRun, read_run
 from marl_app.report.sample_match import sample_match
 from marl_app.report.sections import sections
+from marl_app.report.words import game_name
 from marl_app.runs.members import Members
 from marl_app.tasks.opened_run import environment
 
@@ -58,8 +59,8 @@ class Report(Section):
 
 
 def _subtitle(runs: Sequence[RecordedRun]) -> str:
-    games = dict.fromkeys(run.choices.get("env", "") for run in runs)
-    return f"{', '.join(filter(None, games))}; report of {time.strftime('%Y-%m-%d %H:%M')}"
+    games = dict.fromkeys(game_name(run.config.get("env") or {}, run.choices.get("env", "")) for run in runs)
+    return f"{', '.join(games)}; report of {time.strftime('%Y-%m-%d %H:%M')}"
 
 
 def _read(name: str, directory: str) -> RecordedRun:

@@ -62,7 +62,7 @@ def train(config: Config) -> float:
                 f"hydra.run.dir={directory} cannot be written ({error.strerror}): give another directory"
             ) from error
         if saved is None:
-            write_record()
+            write_record(config)
         contexts.enter_context(watched(directory))
         return _train(config, rllib, saved, directory)
 
@@ -71,7 +71,7 @@ def _train(config: Config, rllib: MatchConfig, saved: checkpoints.Checkpoint | N
     with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
         if saved is not None:
             _continue(algorithm, saved, changes(recorded_config(directory), config))
-            write_record()
+            write_record(config)
         # What lies behind the checkpoint is played again; without one, what a run left that died before its first.
         algorithm.records.truncate(algorithm.iteration)
         status = FAILED

@@ -68,7 +68,7 @@ def test_psro_has_a_magnet_only_if_asked_and_alphastar_counts_the_updates_of_one
         magnet: load(case_overrides(Case("leduc_poker", "psro", magnet), 2_000_000)) for magnet in ("none", "snapshot")
     }
     assert [config.algorithm.magnet for config in psro.values()] == ["none", "snapshot"]
-    assert psro["snapshot"].league.schedule["budget"] == 200_000
+    assert psro["snapshot"].league.schedule["budget_factor"] == 5
     alphastar = load(case_overrides(Case("kuhn_poker", "alphastar", "snapshot"), 2_000_000))
     assert alphastar.algorithm.magnet_updates == 12  # 2,000,000 / 4096 / 4 = 122 updates of the main agent
 

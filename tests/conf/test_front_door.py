@@ -27,7 +27,7 @@ def run(config):
         raise RunFailedError("a learner process has died")
     if config.name == "broken":
         raise RuntimeError("the simulation exploded")
-    write_record()
+    write_record(config)
     print("RUN", json.dumps(dataclasses.asdict(config)))
     return 1.0
 

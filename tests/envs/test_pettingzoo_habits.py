@@ -14,6 +14,8 @@ from pettingzoo.classic import tictactoe_v3
 from pettingzoo.utils.conversions import parallel_wrapper_fn
 from pettingzoo.utils.wrappers import MultiEpisodeEnv
 
+from marl_app.envs.board import Board
+from marl_app.envs.checked_rendering import check_rendering
 from marl_app.envs.checker import check_env
 from marl_app.envs.pettingzoo_adapter import PettingZoo
 
@@ -426,8 +428,31 @@ def test_an_error_of_the_constructor_is_not_blamed_on_kwargs(monkeypatch):
             len(size)
 
     with pytest.raises(
-        ValueError, match=r"env\.name='habits': making the environment failed: TypeError: object of type"
+        ValueError,
+        match=r"'habits': making .* failed: TypeError: .* has no len\(\) \(test_pettingzoo_habits.py:\d+\)$",
     ):
         adapter(monkeypatch, settings={"kwargs": {"size": 3}}, parallel_env=Bug)
     with pytest.raises(ValueError, match=r"env\.kwargs=\{'sise': 3\}: habits does not accept them"):
         adapter(monkeypatch, settings={"kwargs": {"sise": 3}}, parallel_env=Bug)
+
+
+def test_a_board_and_names_of_moves_are_shown_as_the_environment_says(monkeypatch):
+    class Drawn(Two):
+        metadata = types.MappingProxyType({"render_modes": ["ansi"]})
+
+        def __init__(self, render_mode=None):
+            super().__init__()
+            self.render_mode = render_mode
+
+        def render(self):
+            return Board(np.array([[0, -1]]), np.array([[-1, 1]]))
+
+        def action_name(self, agent, action):
+            return f"{agent} takes {action}"
+
+    env = adapter(monkeypatch, parallel_env=Drawn)
+    assert env.action_name(0, 1, 1) == "b takes 1"
+    env.enable_rendering(prefer_text=False)
+    env.reset(np.random.default_rng(0))
+    assert env.render(0).text() == "X ." and env.render(0, 1).actions.tolist() == [[-1, 1]]
+    check_rendering(lambda num_matches: adapter(monkeypatch, num_matches, parallel_env=Drawn), steps=3, seed=0)

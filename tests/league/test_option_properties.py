@@ -31,8 +31,7 @@ TEST_VALUES = {
     "iterations": 200,
     "probabilities": {"main": 0.4, "rival": 0.3, "bot": 0.2, "me": 0.1},
     "agent_steps": 100,
-    "budget": 400,
-    "patience": 100,
+    "budget_factor": 4,
     "min_games": 5,
 }
 

@@ -16,7 +16,7 @@ from marl_app.league.schedule import Plateau
 def make_league(**settings: float) -> League:
     plateau = Plateau(
         UniformMixture(),
-        **{"agent_steps": 100, "patience": 50, "min_gain": 0.01, "budget": 500, **settings},  # type: ignore[arg-type]
+        **{"agent_steps": 100, "patience_factor": 0.5, "min_gain": 0.01, "budget_factor": 5, **settings},  # type: ignore[arg-type]
     )
     league = League([Learner("main")], Meta(Nash()), plateau, meta_strategy=Nash())
     league.add_snapshot("main", "a" * 64, 0, "x")
@@ -50,11 +50,16 @@ def test_the_best_score_survives_a_resume_and_ends_with_a_freeze() -> None:
     resumed = make_league()
     resumed.load_state_dict(json.loads(json.dumps(league.state_dict())))
     assert reason(resumed, 150, 0.9) is not None and reason(make_league(), 150, 0.9) is None
+    before = league.state_dict()
+    before["schedule"] = before["schedule"]["best"]  # as it was saved without the measured interval
+    old = make_league()
+    old.load_state_dict(before)
+    assert reason(old, 150, 0.9) is not None
     resumed.add_snapshot("main", "b" * 64, 150, "x")
     assert reason(resumed, 260, 0.4) is None  # worse than before the freeze, but the best score since
 
 
-@pytest.mark.parametrize("wrong", [{"patience": 0}, {"min_gain": -0.1}, {"budget": 99}, {"agent_steps": 0}])
+@pytest.mark.parametrize("wrong", [{"patience_factor": 0}, {"min_gain": -0.1}, {"budget_factor": 0.9}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="patience"):
         make_league(**wrong)

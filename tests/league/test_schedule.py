@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from marl_app.league.meta.uniform import UniformMixture
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import MAIN_AGENT, Learner, Player, Snapshot
-from marl_app.league.schedule import EveryIterations, EverySteps, TrainingProgress, WinRate
+from marl_app.league.schedule import EveryIterations, EverySteps, Plateau, TrainingProgress, WinRate
 from marl_app.league.view import LeagueView, Tally
 
 
@@ -112,6 +113,27 @@ def test_timeout() -> None:
     )
     no_timeout = WinRate(threshold=0.7, min_games=1, agent_steps=1)
     assert no_timeout.due(losing, "main", TrainingProgress(10**12, 1)) is None
+
+
+def test_win_rate_and_plateau_fit_slow_games_too() -> None:
+    # 20,000 agent steps were played in the first tenth of the run: that is the interval from now on.
+    gate = WinRate(0.7, 1, None, timeout_factor=2, share_of_run=0.1, most_agent_steps=500_000)
+    losing, winning = view_of(Tally(0, 0, 9999), frozen_at=0), view_of(Tally(9999, 0, 0), frozen_at=0)
+    assert gate.due(winning, "main", TrainingProgress(19_000, 1, 0.095)) is None
+    assert str(gate.due(winning, "main", TrainingProgress(20_000, 2, 0.1))).startswith("win rate")
+    assert gate.due(losing, "main", TrainingProgress(39_999, 3, 0.2)) is None
+    assert (
+        gate.due(losing, "main", TrainingProgress(40_000, 3, 0.2))
+        == "timeout: 40,000 agent steps since the last freeze"
+    )
+    plateau = Plateau(UniformMixture(), None, 1, 0.01, 5, share_of_run=0.02, most_agent_steps=100_000)
+    resumed = Plateau(UniformMixture(), None, 1, 0.01, 5, share_of_run=0.02, most_agent_steps=100_000)
+    assert (
+        plateau.due(view_of(Tally(), frozen_at=0), "main", TrainingProgress(4000, 1, 0.02)) is None
+    )  # the best so far
+    resumed.load_state_dict(json.loads(json.dumps(plateau.state_dict())))
+    assert resumed.due(view_of(Tally(), frozen_at=0), "main", TrainingProgress(7999, 2, 0.02)) is None
+    assert "no better for 4,000" in str(resumed.due(view_of(Tally(), frozen_at=0), "main", TrainingProgress(8000, 3)))
 
 
 def test_invalid_settings_are_refused() -> None:

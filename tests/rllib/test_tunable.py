@@ -236,6 +236,7 @@ def tuned(folder, name, scheduler, metric, samples, stop, **run):
 @pytest.mark.filterwarnings("ignore:Consider boosting PBT")
 def test_population_based_training_of_two_trials(tmp_path):
     scheduler = PopulationBasedTraining(
+        time_attr="training_iteration",  # the default counts seconds, of which this run has one
         perturbation_interval=4,
         hyperparam_mutations={"lr": tune.loguniform(1e-6, 1e-2)},
         quantile_fraction=0.5,

@@ -25,7 +25,7 @@ import marl_app
 agent = marl_app.load_agent(sys.argv[1], trust=True)
 space = agent.module.observation_space
 agent.act(np.zeros(space.shape, space.dtype), agent=0, **({"memory": agent.start()} if agent.memory_size else {}))
-print([name for name in ("ray", "sympy", "scipy.linalg", "pandas", "pyspiel") if name in sys.modules])
+print([name for name in ("ray", "sympy", "scipy", "pandas", "pyspiel") if name in sys.modules])
 """
 
 

@@ -32,22 +32,34 @@ QUICK = (
 )
 
 
+STARTED = []  # processes of the test that runs
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Kill what a test that failed has left running; Ray ends with the process that started it."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    STARTED.clear()
+
+
 def start(*arguments, **environment):
     """The process of the app, in a new process group as in a terminal."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "marl_app", *map(str, arguments)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
+    STARTED.append(process)
+    return process
 
 
 def finish(process, code=0):
     """(stdout, stderr) of a process, which must end with this exit code."""
-    try:
-        out, err = process.communicate(timeout=200)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    out, err = process.communicate(timeout=200)
     assert process.returncode == code, out[-3000:] + err[-3000:]
     return out, err
 

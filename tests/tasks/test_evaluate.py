@@ -149,7 +149,7 @@ def test_why(league, tmp_path, capsys):
     run_task(load(["task=evaluate", f"run={league}", "task.why=[main@0000,main@0002]"], output_dir=str(tmp_path)))
     out = capsys.readouterr().out
     assert "main@0000 and main@0002 never met in training: both are frozen" in out and "16 matches" in out
-    assert not list(tmp_path.iterdir())
+    assert [file.name for file in tmp_path.iterdir()] == [".hydra"]  # the record of the command, and no results
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ SMALL = (
 def test_two_runs_at_the_same_time(launcher, tmp_path):
     folder = f"hydra.sweep.dir={tmp_path}"
     command = [sys.executable, "-m", "marl_app", "-m", *SMALL.split(), "seed=1,2", f"hydra/launcher={launcher}", folder]
-    subprocess.run(command, check=True, capture_output=True, timeout=550)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for name in ("0_seed=1", "1_seed=2"):
         summary = json.loads((tmp_path / name / "summary.json").read_text())
         assert (summary["status"], summary["env_steps"]) == ("finished", 512)

@@ -16,6 +16,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.metrics.records import Records
 from marl_app.report.league_sections import shares_over_time
 from marl_app.report.recorded_run import read_run
+from marl_app.report.words import game_name
 from marl_app.run import run as run_task
 from tests.evaluation.runs import write_run
 
@@ -245,3 +246,9 @@ def test_shares_of_opponents_over_time(tmp_path):
 def test_nothing_to_report(overrides, message):
     with pytest.raises(ConfigError, match=message):
         run_task(load(["task=report", *overrides]))
+
+
+def test_a_game_of_an_adapter_has_its_own_name():
+    assert game_name({"_target_": "adapters.PettingZoo", "name": "gomoku"}, "pettingzoo") == "gomoku"
+    assert game_name({"_target_": "games.ConnectFour"}, "connect_four") == "connect_four"
+    assert game_name({"_target_": "games.ConnectFour"}) == "ConnectFour"

@@ -249,7 +249,7 @@ def test_a_learner_process_that_dies_anywhere_ends_the_run_in_a_line(tmp_path, h
     "game",
     [
         ["+experiment=league", "env=openspiel", "env.game=kuhn_poker"],
-        ["+experiment=psro", "env=biased_rps", "league.schedule.budget=300", "league.schedule.patience=100"],
+        ["+experiment=psro", "env=biased_rps", "league.schedule.budget_factor=1"],
         ["+experiment=self_play", "env=simple_spread_mpe2"],
         ["+experiment=self_play", "env=simple_spread", "policies.agent_id=true"],
         ["+experiment=league", "env=connect_four", "model=cnn", "model.filters=[4]", "model.hidden=[16]"],
