@@ -181,15 +181,19 @@ class RuntimeConfig(Section):
         "Ray cluster that the run joins: auto = that of RAY_ADDRESS, or of this machine | host:port of its head; "
         "null = the run starts Ray on this machine."
     )
-    num_env_runners: int = key("Processes that play matches; 0 = the driver plays them.", at_least=0)
+    num_env_runners: int = key(
+        "Processes that play matches; 0 = the learners play them, in the driver with num_learners=0.", at_least=0
+    )
     num_envs_per_env_runner: int = key("Matches that an env runner steps together.", at_least=1)
     pipeline: bool = key("Whether the next batch is collected while the learner trains on the last one.")
     opponent_slots: int = key("Frozen opponents that an env runner holds at the same time.", at_least=1)
     prefetch: bool = key("Whether env runners receive their next opponents early, and fetch them while they play.")
     num_learners: int = key(
-        "Processes that train; 0 = the driver trains. n processes train on batches and minibatches that are n times as "
-        "large, in about the time of one process.",
+        "Processes that train together; 0 = the driver trains. With num_env_runners=0 each plays its own matches.",
         at_least=0,
+    )
+    scale_batch: bool = key(
+        "Whether batches and minibatches are num_learners times as large as the algorithm's settings say."
     )
     num_gpus_per_learner: float = key("GPUs of each learner process; 0.5 = half of a GPU.", at_least=0)
     num_gpus_per_env_runner: float = key("GPUs of each env runner; 0.1 = a tenth of a GPU.", at_least=0)
@@ -209,12 +213,28 @@ class RuntimeConfig(Section):
                 f"{self.address}, whose nodes report their cores"
             )
         cores = self.num_cpus or available_cores()
-        if self.address is None and self.num_env_runners > cores:
-            whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
+        for name in ("num_env_runners", "num_learners"):
+            if self.address is None and getattr(self, name) > cores:
+                whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
+                raise ConfigError(
+                    f"runtime.{name}={getattr(self, name)} is more than {cores}, {whose}: "
+                    f"give runtime.{name}={cores} or fewer"
+                )
+        if 0 < self.num_env_runners < self.num_learners:
             raise ConfigError(
-                f"runtime.num_env_runners={self.num_env_runners} is more than {cores}, {whose}: "
-                f"give runtime.num_env_runners={cores} or fewer"
+                f"runtime.num_learners={self.num_learners}: with {self.num_env_runners} env runners some learners have "
+                f"no experience: give runtime.num_env_runners={self.num_learners} or more, or 0, and learners play"
             )
+
+    @property
+    def colocated(self) -> bool:
+        """Whether learner processes play their own matches."""
+        return self.num_learners > 0 and self.num_env_runners == 0
+
+    @property
+    def playing_processes(self) -> int:
+        """How many processes play matches: env runners, learners, or the driver."""
+        return self.num_env_runners or self.num_learners or 1
 
 
 def available_cores() -> int:
@@ -328,12 +348,32 @@ class Config(Section):
                 f"runtime.num_learners={self.runtime.num_learners}: this algorithm trains in {most} process: "
                 f"give runtime.num_learners={most} or 0"
             )
+        if most is not None and self.runtime.colocated:
+            raise ConfigError(
+                f"runtime.num_learners={self.runtime.num_learners}: the driver keeps this algorithm's replay buffer, "
+                "so that a learner does not play: give runtime.num_env_runners=1, or runtime.num_learners=0"
+            )
 
         if self.algorithm.on_policy_only and self.runtime.pipeline:
             raise ConfigError(
                 "runtime.pipeline=true: this algorithm learns only from experience of its current weights, and with a "
                 "pipeline it is one update old: give runtime.pipeline=false"
             )
+
+    @property
+    def batch_steps(self) -> int:
+        """Env steps of a batch, of all processes."""
+        return self.algorithm.train_batch_size_per_learner * self._batch_factor
+
+    @property
+    def minibatch_rows(self) -> int | None:
+        """Rows of a gradient step, of all learners; None = the whole batch."""
+        size = self.algorithm.minibatch_size
+        return None if size is None else size * self._batch_factor
+
+    @property
+    def _batch_factor(self) -> int:
+        return max(1, self.runtime.num_learners) if self.runtime.scale_batch else 1
 
     def _check_run(self) -> None:
         """Raise ConfigError if the task reads a run and none is given, before the task is imported."""
@@ -347,17 +387,19 @@ class Config(Section):
 
     def _check_batch(self) -> None:
         """Raise ConfigError unless a batch is a whole number of steps of all matches that are stepped together."""
-        steps = max(1, self.runtime.num_env_runners) * self.runtime.num_envs_per_env_runner
-        size = self.algorithm.train_batch_size_per_learner
+        processes = self.runtime.playing_processes
+        steps = processes * self.runtime.num_envs_per_env_runner
+        size = self.batch_steps
         if steps > size:
             raise ConfigError(
                 f"runtime.num_envs_per_env_runner={self.runtime.num_envs_per_env_runner}: a batch of "
                 f"algorithm.train_batch_size_per_learner={size} has no step of all {steps:,} matches: give at most "
-                f"{max(1, size // max(1, self.runtime.num_env_runners))} matches"
+                f"{max(1, size // processes)} matches"
                 + (f", or a batch of {steps}" if steps <= LARGEST_ADVISED_BATCH else "")
             )
         if size % steps:
             raise ConfigError(
                 f"algorithm.train_batch_size_per_learner={size} is not a multiple of {steps}, the matches stepped "
-                f"together (env runners x runtime.num_envs_per_env_runner): give {max(1, round(size / steps)) * steps}"
+                f"together ({processes} processes x runtime.num_envs_per_env_runner): give "
+                f"{max(1, round(size / steps)) * steps}"
             )
