@@ -76,6 +76,8 @@ def interleaved(parts, cut):
 def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
     options = ("env=tic_tac_toe", "algorithm.shuffle_batch_per_epoch=false", *SETTINGS)
     options += (f"algorithm.advantage_filter={share}", f"store.path={tmp_path}/store", SMALL_FRAGMENTS)
+    # Where the loss has a step, rounding would decide on which side a row is.
+    options += ("algorithm.clip_param=100", "model.activation=tanh")
     # Four minibatches per epoch of all rows; of the filtered ones a single one, since each learner filters differently.
     options += ("algorithm.minibatch_size=null",) if share < 1 else ("algorithm.minibatch_size=128",)
     with running(tmp_path / "one", *options) as one, running(tmp_path / "two", *options, TWO) as two:
@@ -100,7 +102,7 @@ def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
             one.learner_group.train([argument], two.counters.env_steps)
             assert_equal_bits(two)
             for ours, its in zip(all_arrays(two)[0], all_arrays(one)[0], strict=True):
-                np.testing.assert_allclose(ours, its, rtol=2e-3, atol=2e-4)
+                np.testing.assert_allclose(ours, its, rtol=1e-3, atol=2e-5)
 
 
 @pytest.mark.parametrize("model", ["gru", "mlp"])

@@ -114,6 +114,8 @@ class MatchAlgorithm(TunableAlgorithm):
                 trainee.initial = self.snapshots.publish(self.snapshots.encode(learner))
         self._iteration_ended = time.monotonic()
         self.events.fire("on_run_start")
+        if runtime.chosen:
+            self.events.message(runtime.chosen)
         for network in self.spec.networks:
             if self.spec.architecture.scale_observations and (text := description(network.observation_space)):
                 self.events.message(f"observations of {network.name} are scaled {text} (model.scale_observations)")

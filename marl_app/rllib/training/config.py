@@ -86,12 +86,12 @@ class MatchConfig(TunableConfig):
         self.training(**{name: getattr(algorithm, name) for name in self.rllib_settings})
         self.training(
             train_batch_size_per_learner=math.ceil(batch / max(1, runtime.num_learners)),
-            minibatch_size=spec.settings.minibatch_rows or batch,
+            minibatch_size=math.ceil((spec.settings.minibatch_rows or batch) / max(1, runtime.num_learners)),
         )
         self.env_runners(
             num_env_runners=runtime.num_env_runners,
             num_envs_per_env_runner=runtime.num_envs_per_env_runner,
-            rollout_fragment_length=batch // (runtime.playing_processes * runtime.num_envs_per_env_runner),
+            rollout_fragment_length=spec.settings.fragment_steps,
             num_gpus_per_env_runner=runtime.num_gpus_per_env_runner,
             create_local_env_runner=runtime.num_env_runners == 0,
         )

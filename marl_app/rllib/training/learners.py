@@ -24,8 +24,6 @@ from torch import distributed
 from marl_app.config.errors import RunFailedError
 from marl_app.rllib.training.learner_state import learner_state, load_learner_state
 
-RESTART_S = 120.0
-"""Time for dead learners to be there again."""
 NOTICE_S = 10.0
 """Time in which the death of a process is noticed after others lost their connection to it."""
 STOP_S = 5.0
@@ -43,7 +41,7 @@ class Learners(LearnerGroup):
     """RLlib's LearnerGroup, with processes that survive the death of one. Learners are numbered from 0.
 
     restarts: how many processes were restarted. nodes: Ray's node of each process; empty if the driver trains.
-    timeout_s: how long a call may take.
+    timeout_s: how long a call, or a restart, may take. The start of the run waits for resources of a cluster.
     """
 
     def __init__(self, *, config: Any, module_spec: Any = None, placement_group: Any = None) -> None:
@@ -65,7 +63,7 @@ class Learners(LearnerGroup):
             max_restarts=-1 if count > 1 else 0,  # of a single one nothing would be left to go on from
         )
         self._workers = [actor.remote(config=config, module_spec=module_spec) for _ in range(count)]
-        self._assemble(source=0)
+        self._assemble(source=0, timeout_s=None)
 
     def call(self, function: Callable[..., Any], arguments: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Return `function(learner, **arguments[i])` of the first learners, all at the same time.
@@ -172,13 +170,13 @@ class Learners(LearnerGroup):
             raise RunFailedError("all learner processes have died: killed, or out of memory")
         self.restarts += len(died)
         try:
-            self._assemble(source=lived[0])
-        except RayError as error:
+            self._assemble(lived[0], self.timeout_s)
+        except RayError as error:  # a GetTimeoutError, too
             raise RunFailedError(f"learner {died[0]} has died, and does not start again: {error}") from error
 
-    def _assemble(self, source: int) -> None:
+    def _assemble(self, source: int, timeout_s: float | None) -> None:
         """Build learners that are new, make the process group, and give all the state of learner `source`."""
-        self.nodes = [self._ready(worker) for worker in self._workers]
+        self.nodes = [self._ready(worker, timeout_s) for worker in self._workers]
         if len(self) == 1:
             return
         address = ray.get(self._workers[0].apply.remote(_free_address))
@@ -190,17 +188,16 @@ class Learners(LearnerGroup):
 
     def _all(self, function: Callable[..., Any], arguments: Sequence[Mapping[str, Any]]) -> None:
         pairs = zip(self._workers, arguments, strict=True)
-        # A reference inside of keyword arguments of `apply` is resolved by Ray, since it is an argument itself.
-        ray.get([worker.apply.remote(function, **given) for worker, given in pairs], timeout=RESTART_S)
+        ray.get([worker.apply.remote(function, **given) for worker, given in pairs], timeout=self.timeout_s)
 
-    def _ready(self, worker: Any) -> str:
+    def _ready(self, worker: Any, timeout_s: float | None) -> str:
         """Wait until a process is there and its learner is built. Return its node."""
-        deadline = time.monotonic() + RESTART_S
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             try:
-                return str(ray.get(worker.apply.remote(_build), timeout=RESTART_S))
+                return str(ray.get(worker.apply.remote(_build), timeout=timeout_s))
             except RayActorError:  # it is being restarted
-                if len(self) == 1 or time.monotonic() > deadline:
+                if deadline is None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
 
