@@ -183,7 +183,8 @@ def _check_gpus(runtime: RuntimeConfig) -> None:
     """Raise ConfigError if the run needs GPUs that torch does not see."""
     if (runtime.num_gpus_per_learner or runtime.num_gpus_per_env_runner) and not torch.cuda.is_available():
         raise ConfigError(
-            "runtime.num_gpus_per_learner: torch sees no GPU here: give runtime.num_gpus_per_learner=0, or use runtime=local"
+            "runtime.num_gpus_per_learner: torch sees no GPU here: use runtime=local, or give "
+            "runtime.num_gpus_per_learner=0"
         )
 
 

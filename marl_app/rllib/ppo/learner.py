@@ -276,7 +276,7 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         for id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is not a dict
             self.entropy_coeff_schedulers_per_module[id].update(timestep=env_steps)
         for id, value in plain["kl_coeffs"].items():
-            if id in self.curr_kl_coeffs_per_module:
+            if id in self.module:  # RLlib makes a coefficient at its first use: a new learner has none yet
                 self.curr_kl_coeffs_per_module[id].data.fill_(value)
         if self.magnet is not None:
             self.magnet.load_arrays(arrays, {id: self.module[id] for id in self.module.keys()})  # noqa: SIM118
