@@ -97,7 +97,7 @@ def chosen_size(
     rows: of a minibatch. matches: that are played together. most_learners: what the algorithm can use; None = any.
 
     - One core plays and trains in one process.
-    - A learner in the driver and env runners beside it: with two cores; for algorithms that train in one process; and
+    - A learner in the driver, and env runners: with two cores; for algorithms that train in one process; and
       with one GPU, which the driver trains on.
     - More cores: learners that play their own matches, on all cores but the driver's. More of them than minibatches
       have rows for would wait for each other: then the other cores play for them.

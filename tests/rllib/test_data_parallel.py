@@ -96,7 +96,7 @@ def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
             rows = []
 
             def trained_on(arguments, env_steps, rows=rows):
-                two.learner_group.each(cut_played, multiple=4)
+                two.learner_group.each(cut_played, multiple=12)
                 rows.extend(two.learner_group.each(played))
                 return Learners.train(two.learner_group, arguments, env_steps)
 
@@ -104,9 +104,9 @@ def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
             two.train()
             [first], [second] = rows
             lengths = [len(part["player"]["obs"]) for part in (first, second)]
-            assert lengths[0] != lengths[1] and two.stats.rows - 8 < sum(lengths)  # unequal parts
+            assert lengths[0] != lengths[1] and two.stats.rows - 24 < sum(lengths)  # unequal parts
             parts = 1 if share < 1 else round(sum(lengths) / 128)
-            assert parts in (1, 2, 4)
+            assert parts in (1, 2, 3, 4)  # and so the minibatches of both learners have equal sizes
             union = interleaved([first["player"], second["player"]], parts)
             argument = {"player": "main", "batches": [{"player": union}], "minibatch_size": 128 if share == 1 else None}
             one.learner_group.train([argument], two.counters.env_steps)

@@ -200,7 +200,7 @@ def test_a_signal_to_the_whole_process_group_loses_nothing(tmp_path):
 
 def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path):
     process = started(tmp_path / "run", "runtime.num_learners=1", "checkpoint.every_seconds=0.01")
-    [learner] = of_run(process, "ray::_WrappedExecutable")
+    [learner] = of_run(process, "ray::MinibatchPPOLearner")
     os.kill(learner, signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -211,3 +211,24 @@ def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path):
     assert summary["status"] == "failed" and summary["checkpoint"] == str(saved.path)
     # Each iteration is saved, but the learner may have died before the last checkpoint, which reads its weights.
     assert summary["iterations"] - saved.state.iteration in (0, 1)
+
+
+def test_a_run_of_two_learners_outlives_the_death_of_one(tmp_path):
+    two = ("runtime.num_learners=2", "runtime.num_env_runners=0", "runtime.num_cpus=2")
+    process = started(tmp_path / "run", *two, "checkpoint.every_seconds=0.01")
+    learners = of_run(process, "ray::MinibatchPPOLearner")
+    assert len(learners) == 2
+    os.kill(max(learners), signal.SIGKILL)
+    progress = tmp_path / "run" / "progress.jsonl"
+    last = json.loads(progress.read_text().splitlines()[-1])["iteration"]
+    deadline = time.monotonic() + 120
+    while json.loads(progress.read_text().splitlines()[-1])["iteration"] < last + 5 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    lines = [json.loads(line) for line in progress.read_text().splitlines()]
+    assert lines[-1]["iteration"] >= last + 5 and lines[-1]["health/env_runner_restarts"] == 1
+    saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert saved.state.iteration == lines[-1]["iteration"]

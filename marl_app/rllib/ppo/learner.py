@@ -100,7 +100,7 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
 
         batches: training columns by network, or references to them in Ray's object store. minibatch_size: rows of all
         learners in a gradient step. env_steps: of the run so far, for schedules. Return RLlib's results of the networks
-        that had rows; nothing in learners beside the first, whose results are of all.
+        that had rows; nothing in learners but the first, whose results are of all.
 
         One update per network: in a common one RLlib would repeat the small batches until the largest is covered.
         """

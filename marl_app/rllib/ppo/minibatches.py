@@ -1,4 +1,4 @@
-"""Minibatches of columns [R, ...]: near-equal parts, of rows or of whole sequences, drawn anew in each epoch."""
+"""Minibatches of columns [R, ...]: near-equal parts, of rows or of whole sequences, drawn again in each epoch."""
 
 from __future__ import annotations
 
