@@ -13,7 +13,8 @@ from marl_app.rllib.ppo.algorithm import shared_out
 from marl_app.rllib.training.checkpoint import load_checkpoint, save_checkpoint
 from marl_app.rllib.training.learners import Learners
 from marl_app.runs.checkpoints import latest_checkpoint
-from tests.rllib.runs import running, watch_messages
+from tests.rllib.runs import running, watch_messages, watch_requests
+from tests.rllib.test_learners import ROLES
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -55,9 +56,9 @@ def played(learner, **kwargs):
 
 
 def cut_played(learner, *, multiple, **kwargs):
-    """Cut what a learner has played to a multiple of rows, so that its minibatches have equal sizes."""
+    """Cut what a learner has played to a multiple of rows, another one in each: minibatches have equal sizes then."""
     [part] = learner._played["main"]
-    rows = len(part["player"]["obs"]) // multiple * multiple
+    rows = (len(part["player"]["obs"]) // multiple - learner._learner_index) * multiple
     part["player"] = {name: values[:rows] for name, values in part["player"].items()}
 
 
@@ -104,7 +105,7 @@ def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
             two.train()
             [first], [second] = rows
             lengths = [len(part["player"]["obs"]) for part in (first, second)]
-            assert lengths[0] != lengths[1] and two.stats.rows - 24 < sum(lengths)  # unequal parts
+            assert lengths[0] != lengths[1] and two.stats.rows - 36 < sum(lengths)  # unequal parts
             parts = 1 if share < 1 else round(sum(lengths) / 128)
             assert parts in (1, 2, 3, 4)  # and so the minibatches of both learners have equal sizes
             union = interleaved([first["player"], second["player"]], parts)
@@ -273,11 +274,14 @@ def test_batches_grow_with_the_learners_if_asked(tmp_path):
 
 
 def test_exploiters_play_the_main_agent_of_their_own_process(tmp_path):
-    options = ("+experiment=alphastar", "env=tic_tac_toe", "league.turn=1", TWO)
-    with running(tmp_path, *options) as two:
+    with running(tmp_path, "env=tic_tac_toe", *ROLES, TWO) as two:
+        requests = watch_requests(two)
         for _ in range(4):
             two.train()
         assert sum(totals.updates > 0 for totals in two.totals.values()) > 1
+        # Its weights are in the process: the request names the opponent.
+        assert any(request.learner_opponents == {"main": None} for request in requests)
+        assert all(request.weights is None for request in requests)
         weights = [two.learner_group.each(state)[index] for index in (0, 1)]
         assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 

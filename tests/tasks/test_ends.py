@@ -226,7 +226,7 @@ def test_a_run_of_two_learners_outlives_the_death_of_one(tmp_path):
         assert process.poll() is None
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err, err
     lines = [json.loads(line) for line in progress.read_text().splitlines()]
     assert lines[-1]["iteration"] >= last + 5 and lines[-1]["health/env_runner_restarts"] == 1
