@@ -263,8 +263,7 @@ class RuntimeConfig(Section):
         self.num_gpus_per_learner = size.num_gpus_per_learner
         self.is_auto = self.num_envs_per_env_runner == AUTO
         if self.is_auto:
-            matches = round(self.num_matches / self.playing_processes)
-            self.num_envs_per_env_runner = max(1, min(matches, batch // self.playing_processes))
+            self.num_envs_per_env_runner = max(1, round(self.num_matches / self.playing_processes))
         chosen = [f"{name}={getattr(self, name)}" for name in AUTO_KEYS if given[name] is None]
         self.chosen = f"runtime: {size.why} ({', '.join(chosen)})" if chosen and self.address is None else ""
 
@@ -434,19 +433,22 @@ class Config(Section):
 
     def _check_batch(self) -> None:
         """Raise ConfigError unless a batch is a whole number of steps of all matches that are stepped together."""
-        processes = self.runtime.playing_processes
-        steps = processes * self.runtime.num_envs_per_env_runner
+        # Where matches are divided by `auto`, a few more or less than `num_matches` may be played.
+        key = "runtime.num_matches" if self.runtime.is_auto else "runtime.num_envs_per_env_runner"
+        processes = 1 if self.runtime.is_auto else self.runtime.playing_processes
+        matches = self.runtime.num_matches if self.runtime.is_auto else self.runtime.num_envs_per_env_runner
+        steps = processes * matches
         size = self.algorithm.train_batch_size_per_learner * self._batch_factor
         if steps > size:
             raise ConfigError(
-                f"runtime.num_envs_per_env_runner={self.runtime.num_envs_per_env_runner}: a batch of "
+                f"{key}={matches}: a batch of "
                 f"algorithm.train_batch_size_per_learner={size} has no step of all {steps:,} matches: give at most "
                 f"{max(1, size // processes)} matches"
                 + (f", or a batch of {steps}" if steps <= LARGEST_ADVISED_BATCH else "")
             )
-        if size % steps and not self.runtime.is_auto:
+        if size % steps:
             raise ConfigError(
                 f"algorithm.train_batch_size_per_learner={size} is not a multiple of {steps}, the matches stepped "
-                f"together ({processes} processes x runtime.num_envs_per_env_runner): give "
+                f"together ({f'{processes} processes x ' if processes > 1 else ''}{key}): give "
                 f"{max(1, round(size / steps)) * steps}"
             )
