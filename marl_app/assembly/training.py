@@ -6,7 +6,6 @@ Everything is built once in the driver before Ray starts, so that a wrong argume
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -19,7 +18,8 @@ from ray.rllib.utils import force_list
 from marl_app.assembly.guests import guests, player_classes, player_in_store, reference_player
 from marl_app.assembly.instantiate import callback, class_at, config_errors, env_factory, leaf, league, roster
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config
+from marl_app.config.machine import available_memory
+from marl_app.config.schema import Config, RuntimeConfig
 from marl_app.envs.batched import MakeEnv
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
@@ -34,6 +34,9 @@ from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.store.codec import metadata_of
 from marl_app.store.store import Store
+
+PROCESS_BYTES = 200 * 2**20
+"""Memory of a process that has imported Ray and torch."""
 
 
 def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | None = None) -> MatchConfig:
@@ -84,9 +87,8 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
             classes = (*classes, network_class(metadata_of(store.get(reference))["module_class"]))
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
-    runtime = config.runtime
-    if (runtime.num_gpus_per_learner or runtime.num_gpus_per_env_runner) and not torch.cuda.is_available():
-        raise ConfigError("runtime.num_gpus_per_learner: torch sees no GPU here; use runtime=local")
+    _check_gpus(config.runtime)
+    check_memory(config, networks)
     _check_callbacks(config)
     own = [made for made in force_list(rllib.callbacks_class) if made is not RLlibCallback]
     rllib.callbacks([*(callback(name, content) for name, content in config.callbacks.items()), *own])
@@ -175,12 +177,42 @@ def _check_resets(config: Config, guests: Sequence[Guest], store: Store, metadat
             )
 
 
+def _check_gpus(runtime: RuntimeConfig) -> None:
+    """Raise ConfigError if the run needs GPUs that torch does not see."""
+    if (runtime.num_gpus_per_learner or runtime.num_gpus_per_env_runner) and not torch.cuda.is_available():
+        raise ConfigError(
+            "runtime.num_gpus_per_learner: torch sees no GPU here: use runtime=local, or give "
+            "runtime.num_gpus_per_learner=0"
+        )
+
+
+def check_memory(config: Config, networks: Sequence[Network]) -> None:
+    """Raise ConfigError if processes and a batch alone need more memory than there is: Linux would kill the run later.
+
+    A lower bound: each env step of a batch has one row at least, which is held where it is played and where it is
+    trained on, and with `runtime.pipeline` the next batch is played meanwhile.
+    """
+    runtime = config.runtime
+    if runtime.address is not None:
+        return
+    processes = 1 + runtime.num_env_runners + runtime.num_learners
+    sizes = [network.observation_space for network in networks]
+    row = min(int(np.prod(space.shape)) * np.dtype(space.dtype).itemsize for space in sizes)
+    needed, memory = processes * PROCESS_BYTES + 2 * config.batch_steps * row, available_memory()
+    if needed > memory:
+        raise ConfigError(
+            f"runtime: {processes} processes and a batch of {config.batch_steps:,} rows of {row:,} bytes need at least "
+            f"{needed / 2**30:.1f} GiB of the {memory / 2**30:.1f} here: give smaller runtime.num_env_runners and "
+            "runtime.num_learners, or algorithm.train_batch_size_per_learner"
+        )
+
+
 def check_size(network: Network, architecture: Architecture) -> None:
     """Raise ConfigError if a network, with its gradients and the two moments of Adam, needs half of the memory."""
     with torch.device("meta"):  # allocates nothing
         weights = sum(parameter.numel() for parameter in network.spec(architecture).build().parameters())
     # 4 bytes each for the weights, their gradients and Adam's two moments.
-    needed, available = 4 * weights * 4, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, available = 4 * weights * 4, available_memory()
     if needed > available / 2:
         raise ConfigError(
             f"model: network {network.name} has {weights:,} weights for observations of shape "

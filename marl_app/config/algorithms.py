@@ -33,7 +33,7 @@ class AlgorithmSettings(Section):
     gamma: float = key("Discount factor from an agent's action to its next action.", at_least=0, at_most=1)
     grad_clip: float | None = key("Limit of the gradient, see grad_clip_by; null = no clipping.", above=0)
     grad_clip_by: str = key("What grad_clip limits.", choices=("value", "norm", "global_norm"))
-    train_batch_size_per_learner: int = key("Env steps collected per iteration, for each learner process.", at_least=1)
+    train_batch_size_per_learner: int = key("Env steps of a batch, see runtime.scale_batch.", at_least=1)
     minibatch_size: int | None = key(
         "Rows per gradient step: agent steps, or env steps of a team (value decomposition); null = the whole batch.",
         at_least=1,

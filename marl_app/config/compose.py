@@ -74,7 +74,7 @@ def to_config(cfg: DictConfig) -> Config:
 
 def _refuse_added_keys(section: Any, path: str) -> None:
     """Raise ConfigError for a key such as `+algorithm.typo=1`, which OmegaConf only sets as an attribute."""
-    names = {item.name for item in fields(section)}
+    names = {item.name for item in fields(section)} | {*getattr(section, "derived", ())}
     for name, value in vars(section).items():
         if name not in names:
             raise ConfigError(unknown_key(f"{path}{name}"))

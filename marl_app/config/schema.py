@@ -7,15 +7,15 @@ that are passed to a constructor (env, model, matchmaker, ...) are `_target_` le
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from marl_app.config.algorithms import AlgorithmSettings
 from marl_app.config.errors import ConfigError
-from marl_app.config.section import Section, key
+from marl_app.config.machine import AUTO, Machine, available_cores, chosen_size, this_machine
+from marl_app.config.section import Section, check_number, key
 from marl_app.config.targets import check_leaf
 from marl_app.league.players import LINEAGE, MAIN_AGENT, ROLES
 
@@ -37,6 +37,7 @@ __all__ = [
 
 Leaf = dict[str, Any]
 SHARING = ("spaces", "role", "none")
+AUTO_KEYS = ("num_env_runners", "num_learners", "num_envs_per_env_runner", "num_gpus_per_learner")
 
 
 @dataclass
@@ -177,21 +178,36 @@ class RuntimeConfig(Section):
     """Processes and devices that play matches and train."""
 
     path: ClassVar[str] = "runtime"
+    derived: ClassVar[tuple[str, ...]] = ("chosen", "is_auto")
+    chosen = ""  # what `auto` stands for and why, for the user; set by `settle`
+    is_auto = False  # whether `settle` has divided the matches among the processes
     address: str | None = key(
         "Ray cluster that the run joins: auto = that of RAY_ADDRESS, or of this machine | host:port of its head; "
         "null = the run starts Ray on this machine."
     )
-    num_env_runners: int = key("Processes that play matches; 0 = the driver plays them.", at_least=0)
-    num_envs_per_env_runner: int = key("Matches that an env runner steps together.", at_least=1)
+    num_env_runners: Any = key(
+        "Processes that play matches; 0 = the learners play them, in the driver with num_learners=0; auto = what the "
+        "machine allows.",
+        at_least=0,
+    )
+    num_matches: int = key("Matches that are stepped together, in all processes.", at_least=1)
+    num_envs_per_env_runner: Any = key(
+        "Matches that each process steps together; auto = num_matches divided among the processes.", at_least=1
+    )
     pipeline: bool = key("Whether the next batch is collected while the learner trains on the last one.")
     opponent_slots: int = key("Frozen opponents that an env runner holds at the same time.", at_least=1)
     prefetch: bool = key("Whether env runners receive their next opponents early, and fetch them while they play.")
-    num_learners: int = key(
-        "Processes that train; 0 = the driver trains. n processes train on batches and minibatches that are n times as "
-        "large, in about the time of one process.",
+    num_learners: Any = key(
+        "Processes that train together; 0 = the driver trains. With num_env_runners=0 each plays its own matches. "
+        "auto = what the machine allows.",
         at_least=0,
     )
-    num_gpus_per_learner: float = key("GPUs of each learner process; 0.5 = half of a GPU.", at_least=0)
+    scale_batch: bool = key(
+        "Whether batches and minibatches are num_learners times as large as the algorithm's settings say."
+    )
+    num_gpus_per_learner: Any = key(
+        "GPUs of each learner; 0.5 = half of a GPU; auto = 1 where torch can use GPUs, else 0.", at_least=0
+    )
     num_gpus_per_env_runner: float = key("GPUs of each env runner; 0.1 = a tenth of a GPU.", at_least=0)
     num_cpus: int | None = key(
         "Cores that Ray may use if the run starts it; null = all cores of this machine.", at_least=1
@@ -208,18 +224,58 @@ class RuntimeConfig(Section):
                 f"runtime.num_cpus={self.num_cpus} is for a Ray that the run starts: leave it out with runtime.address="
                 f"{self.address}, whose nodes report their cores"
             )
-        cores = self.num_cpus or available_cores()
-        if self.address is None and self.num_env_runners > cores:
-            whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
+        for name in AUTO_KEYS:
+            value = getattr(self, name)
+            if value != AUTO:
+                hint = float if name == "num_gpus_per_learner" else int
+                setattr(self, name, check_number(f"runtime.{name}", value, hint, f" or {AUTO}"))
+
+    def settle(self, batch: int, minibatch: int | None, most_learners: int | None) -> None:
+        """Replace `auto` by numbers, and check what concerns several of them. Raises ConfigError.
+
+        batch, minibatch, most_learners: settings of the algorithm.
+        """
+        machine = this_machine()
+        cores = self.num_cpus or machine.cores
+        given = {name: None if getattr(self, name) == AUTO else getattr(self, name) for name in AUTO_KEYS}
+        size = chosen_size(
+            # Of a cluster's machines nothing is known here: a learner in the driver, and an env runner.
+            replace(machine, cores=cores) if self.address is None else Machine(2),
+            rows=minibatch or batch,
+            matches=self.num_matches,
+            most_learners=most_learners,
+            env_runners=given["num_env_runners"],
+            learners=given["num_learners"],
+            gpus_per_learner=given["num_gpus_per_learner"],
+        )
+        for name in ("num_env_runners", "num_learners"):
+            if self.address is None and (number := getattr(size, name)) > cores:
+                whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
+                raise ConfigError(
+                    f"runtime.{name}={number} is more than {cores}, {whose}: give runtime.{name}={cores} or fewer"
+                )
+        if 0 < size.num_env_runners < size.num_learners:
             raise ConfigError(
-                f"runtime.num_env_runners={self.num_env_runners} is more than {cores}, {whose}: "
-                f"give runtime.num_env_runners={cores} or fewer"
+                f"runtime.num_learners={size.num_learners}: with {size.num_env_runners} env runners some learners have "
+                f"no experience: give runtime.num_env_runners={size.num_learners} or more, or 0, and learners play"
             )
+        self.num_env_runners, self.num_learners = size.num_env_runners, size.num_learners
+        self.num_gpus_per_learner = size.num_gpus_per_learner
+        self.is_auto = self.num_envs_per_env_runner == AUTO
+        if self.is_auto:
+            self.num_envs_per_env_runner = max(1, round(self.num_matches / self.playing_processes))
+        chosen = [f"{name}={getattr(self, name)}" for name in AUTO_KEYS if given[name] is None]
+        self.chosen = f"runtime: {size.why} ({', '.join(chosen)})" if chosen and self.address is None else ""
 
+    @property
+    def colocated(self) -> bool:
+        """Whether learner processes play their own matches."""
+        return bool(self.num_learners > 0 and self.num_env_runners == 0)
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    @property
+    def playing_processes(self) -> int:
+        """How many processes play matches: env runners, learners, or the driver."""
+        return int(self.num_env_runners or self.num_learners or 1)
 
 
 @dataclass
@@ -314,6 +370,8 @@ class Config(Section):
         leaves |= {f"callbacks.{name}": leaf for name, leaf in self.callbacks.items()}
         for name, leaf in leaves.items():
             check_leaf(name, leaf)
+        algorithm = self.algorithm
+        self.runtime.settle(algorithm.train_batch_size_per_learner, algorithm.minibatch_size, algorithm.max_learners)
         self._check_batch()
         self._check_run()
         anchors, objective = self.evaluation.anchors, self.sweep.objective
@@ -328,12 +386,40 @@ class Config(Section):
                 f"runtime.num_learners={self.runtime.num_learners}: this algorithm trains in {most} process: "
                 f"give runtime.num_learners={most} or 0"
             )
+        if most is not None and self.runtime.colocated:
+            raise ConfigError(
+                f"runtime.num_learners={self.runtime.num_learners}: the driver keeps this algorithm's replay buffer, "
+                "so that a learner does not play: give runtime.num_env_runners=1, or runtime.num_learners=0"
+            )
 
         if self.algorithm.on_policy_only and self.runtime.pipeline:
             raise ConfigError(
                 "runtime.pipeline=true: this algorithm learns only from experience of its current weights, and with a "
                 "pipeline it is one update old: give runtime.pipeline=false"
             )
+
+    @property
+    def fragment_steps(self) -> int:
+        """Steps of each match in a batch."""
+        size = self.algorithm.train_batch_size_per_learner * self._batch_factor
+        matches: int = self.runtime.num_envs_per_env_runner
+        return max(1, round(size / (self.runtime.playing_processes * matches)))
+
+    @property
+    def batch_steps(self) -> int:
+        """Env steps of a batch: whole steps of all matches of all processes."""
+        matches: int = self.runtime.num_envs_per_env_runner
+        return self.fragment_steps * self.runtime.playing_processes * matches
+
+    @property
+    def minibatch_rows(self) -> int | None:
+        """Rows of a gradient step, of all learners; None = the whole batch."""
+        size = self.algorithm.minibatch_size
+        return None if size is None else size * self._batch_factor
+
+    @property
+    def _batch_factor(self) -> int:
+        return max(1, int(self.runtime.num_learners)) if self.runtime.scale_batch else 1
 
     def _check_run(self) -> None:
         """Raise ConfigError if the task reads a run and none is given, before the task is imported."""
@@ -347,17 +433,22 @@ class Config(Section):
 
     def _check_batch(self) -> None:
         """Raise ConfigError unless a batch is a whole number of steps of all matches that are stepped together."""
-        steps = max(1, self.runtime.num_env_runners) * self.runtime.num_envs_per_env_runner
-        size = self.algorithm.train_batch_size_per_learner
+        # Where matches are divided by `auto`, a few more or less than `num_matches` may be played.
+        key = "runtime.num_matches" if self.runtime.is_auto else "runtime.num_envs_per_env_runner"
+        processes = 1 if self.runtime.is_auto else self.runtime.playing_processes
+        matches = self.runtime.num_matches if self.runtime.is_auto else self.runtime.num_envs_per_env_runner
+        steps = processes * matches
+        size = self.algorithm.train_batch_size_per_learner * self._batch_factor
         if steps > size:
             raise ConfigError(
-                f"runtime.num_envs_per_env_runner={self.runtime.num_envs_per_env_runner}: a batch of "
+                f"{key}={matches}: a batch of "
                 f"algorithm.train_batch_size_per_learner={size} has no step of all {steps:,} matches: give at most "
-                f"{max(1, size // max(1, self.runtime.num_env_runners))} matches"
+                f"{max(1, size // processes)} matches"
                 + (f", or a batch of {steps}" if steps <= LARGEST_ADVISED_BATCH else "")
             )
         if size % steps:
             raise ConfigError(
                 f"algorithm.train_batch_size_per_learner={size} is not a multiple of {steps}, the matches stepped "
-                f"together (env runners x runtime.num_envs_per_env_runner): give {max(1, round(size / steps)) * steps}"
+                f"together ({f'{processes} processes x ' if processes > 1 else ''}{key}): give "
+                f"{max(1, round(size / steps)) * steps}"
             )

@@ -55,6 +55,8 @@ class Section:
     """
 
     path: ClassVar[str] = ""
+    derived: ClassVar[tuple[str, ...]] = ()
+    """Attributes that are no keys: what the section computes from them."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -72,10 +74,10 @@ class Section:
                     raise ConfigError(f"{name}={element} is not allowed: give {_describe_fix(item.metadata)}")
 
 
-def check_number(name: str, value: Any, hint: Any) -> Any:
+def check_number(name: str, value: Any, hint: Any, otherwise: str = "") -> Any:
     """Return the value, converted to int where `hint` is int; values of other types are returned unchanged.
 
-    Raises ConfigError if `hint` is a number and the value is not.
+    Raises ConfigError if `hint` is a number and the value is not; `otherwise` is what else may be given, as text.
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if kinds[0] not in (int, float) or (value is None and len(kinds) > 1):
@@ -85,7 +87,7 @@ def check_number(name: str, value: Any, hint: Any) -> Any:
     whole = kinds[0] is int
     # In Python True is an int.
     if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value % 1):
-        raise ConfigError(f"{name}={value} is not {'a whole number' if whole else 'a number'}")
+        raise ConfigError(f"{name}={value} is not {'a whole number' if whole else 'a number'}{otherwise}")
     return int(value) if whole else value
 
 

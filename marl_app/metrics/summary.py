@@ -18,6 +18,7 @@ KEYS = {
     "env_steps_per_s": "`env_steps / seconds`.",
     "trained_agent_steps_per_s": "`trained_agent_steps / seconds`.",
     "sides": "Names of the agents of each side of the environment.",
+    "runtime": "Processes, matches of each, and GPUs of a learner, with numbers where the configuration says auto.",
     "pool_size": "Snapshots in the pool.",
     "elo": "Elo of the main agent; null if there is no pool.",
     "anchors": "The last evaluation, `{name: {score, low, high, games}}`: mean score with its 95 % interval; for a "

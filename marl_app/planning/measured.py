@@ -39,7 +39,8 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
     if summary.get("sides"):
         sides, agents_per_side = len(summary["sides"]), max(map(len, summary["sides"]))
         environment = {"sides": sides, "agents_per_side": agents_per_side}
-    values = environment | _rates(progress, runtime, sides, agents_per_side)
+    used = {**runtime, **summary.get("runtime", {})}  # numbers where the configuration says auto
+    values = environment | _rates(progress, used, sides, agents_per_side)
     state = latest_state(run / "checkpoints")
     if state is not None:
         values |= _league(state, run / "snapshots", summary["trained_agent_steps_per_s"])
@@ -62,7 +63,7 @@ def _rates(progress: list[dict[str, Any]], runtime: Mapping[str, Any], sides: in
         raise ValueError("no match has ended in the run, or no learner was updated")
     length = np.average(column("matches/length")[1:], weights=matches)
     self_play = np.average(column("league/self_play_share")[1:], weights=matches)
-    actors = max(1, runtime["num_env_runners"])
+    actors = runtime["num_env_runners"] or runtime.get("num_learners") or 1
     parallel = runtime["num_envs_per_env_runner"]
     # Share of env steps in which an agent acts: agent steps per env step, per trained side and agent.
     per_agent = trained / env_steps / (1 + (sides - 1) * self_play) / agents_per_side

@@ -126,10 +126,17 @@ def _commit(commit: Any) -> str:
 
 def resources(run: RecordedRun) -> Iterator[Block]:
     """Speed, memory and disk."""
-    runtime = run.config.get("runtime") or {}
+    # The summary has the numbers that `auto` stood for.
+    runtime = (run.config.get("runtime") or {}) | (run.summary.get("runtime") or {})
     rows = [
-        ("env runners", number(runtime.get("num_env_runners"))),
-        ("matches per env runner", number(runtime.get("num_envs_per_env_runner"))),
+        *(
+            (name, value if isinstance(value := runtime.get(key), str) else number(value))
+            for name, key in (
+                ("env runners", "num_env_runners"),
+                ("learner processes", "num_learners"),
+                ("matches per process", "num_envs_per_env_runner"),
+            )
+        ),
         ("parameters", number(run.last("policies/parameters"))),
         ("memory of the largest env runner", size(run.last("snapshots/runner_private_bytes"))),
         ("env runners restarted", number(run.last("health/env_runner_restarts"))),

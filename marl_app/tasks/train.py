@@ -16,6 +16,7 @@ from marl_app.assembly.training import build
 from marl_app.config.command import command
 from marl_app.config.errors import ConfigError, RunFailedError
 from marl_app.config.flatten import flatten
+from marl_app.config.machine import AUTO
 from marl_app.config.record import write_record
 from marl_app.config.schema import Config
 from marl_app.evaluation.team import TEAM
@@ -124,7 +125,7 @@ def changes(recorded: Mapping[str, Any], config: Config) -> list[str]:
     return [
         f"{key}={now[key]} (was {value})"
         for key, value in flatten(recorded)
-        if key in now and now[key] != value and "${" not in str(value) and key not in UNLIKE_RECORDED
+        if key in now and now[key] != value and "${" not in str(value) and value != AUTO and key not in UNLIKE_RECORDED
     ]
 
 

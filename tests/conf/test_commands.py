@@ -17,6 +17,7 @@ from marl_app.__main__ import prepare
 from marl_app.config import schema
 from marl_app.config.compose import compose_job
 from marl_app.config.explain import explain
+from marl_app.config.machine import Machine
 from marl_app.runs.trust import sign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +112,9 @@ def test_a_documented_command_composes(command, runs, monkeypatch):
         folder = ROOT / "examples" / "own_project"
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))  # as `python -m` does
-    monkeypatch.setattr(schema, "available_cores", lambda: 64)  # a command for a cluster is not limited by this machine
+    monkeypatch.setattr(
+        schema, "this_machine", lambda: Machine(64)
+    )  # a command for a cluster is not limited by this machine
     place = COMMANDS[command][0]
     line = [RUN.sub(lambda match: runs(match["name"]), word) for word in shlex.split(command)]
     assert "<" not in "".join(line), f"{place}: a placeholder that this test does not know"

@@ -5,6 +5,7 @@ import pytest
 from marl_app.config import schema
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
+from marl_app.config.machine import Machine
 from marl_app.config.tree import schema_keys
 from marl_app.rllib.ppo.settings import PPOSettings
 
@@ -35,7 +36,7 @@ def test_mapping_is_none_or_has_entries():
 
 
 def test_cores_limit_the_env_runners(monkeypatch):
-    monkeypatch.setattr(schema, "available_cores", lambda: 4)
+    monkeypatch.setattr(schema, "this_machine", lambda: Machine(4))
     assert load(["runtime.num_env_runners=4"]).runtime.num_env_runners == 4
     with pytest.raises(ConfigError, match="4, the cores of this machine"):
         load(["runtime.num_env_runners=5"])
@@ -53,8 +54,11 @@ def test_the_batch_must_be_whole_steps_of_all_matches():
 
 
 def test_the_error_of_a_batch_smaller_than_one_step_gives_the_smallest_batch():
+    small = ["algorithm.train_batch_size_per_learner=100", "algorithm.minibatch_size=100"]
     with pytest.raises(ConfigError, match="give at most 100 matches, or a batch of 1024"):
-        load(["algorithm.train_batch_size_per_learner=100", "algorithm.minibatch_size=100"])
+        load(small)
+    with pytest.raises(ConfigError, match="runtime.num_envs_per_env_runner=1024: .* give at most 100 matches"):
+        load([*small, "runtime.num_envs_per_env_runner=1024", "runtime.num_env_runners=1"])
 
 
 @pytest.mark.parametrize("anchor", ["random", "mcts_1", "mcts_100"])

@@ -25,7 +25,7 @@ SMALL = MLP(hidden=[8], activation="tanh", vf_share_layers=False, precision="flo
 @functools.cache
 def defaults():
     """Return the configuration of a run with the default PPO, composed once."""
-    return load(["algorithm=ppo", "runtime=local"])
+    return load(["algorithm=ppo", "runtime=local", "runtime.num_env_runners=0"])
 
 
 def make_runner(

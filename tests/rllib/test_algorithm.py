@@ -96,20 +96,26 @@ def test_figures_per_match_with_three_sides(tmp_path):
         assert report["matches/length"] == pytest.approx(recorded.steps.sum() / played)
 
 
+def watch_batches(algorithm):
+    """Return a list that collects (module id, columns) of every later update, as the learner trains on them."""
+    batches, learner = [], algorithm.learner_group._learner
+    after = learner.after_gradient_based_update
+
+    def watched(**arguments):
+        batches.append(learner._batch)
+        after(**arguments)
+
+    learner.after_gradient_based_update = watched
+    return batches
+
+
 def test_advantages_are_standardized_over_the_whole_batch(tmp_path):
     with running(tmp_path, "env=tic_tac_toe") as algorithm:
-        batches, update = [], algorithm.learner_group.update
-
-        def watched(**arguments):
-            batches.append(arguments["batch"])
-            return update(**arguments)
-
-        algorithm.learner_group.update = watched
+        batches = watch_batches(algorithm)
         fragments = watch(algorithm, "on_fragment")
         algorithm.train()
-        [batch], [arguments] = batches, fragments
+        [(_, columns)], [arguments] = batches, fragments
         raw = arguments["fragment"].batches["player"]
-        columns = batch.policy_batches["main"]
         np.testing.assert_allclose(
             columns["advantages"],
             (raw["advantages"] - raw["advantages"].mean()) / raw["advantages"].std(),
@@ -152,19 +158,13 @@ def test_each_network_of_a_player_is_trained_on_its_own_rows(tmp_path):
     # Two rows against three columns: different spaces, so two networks; snapshots have both.
     game = ["env=rock_paper_scissors", "env.payoff=[[0,1,2],[3,4,5]]", "league/matchmaker=uniform"]
     with running(tmp_path, *game) as algorithm:
-        batches, update = [], algorithm.learner_group.update
-
-        def watched(**arguments):
-            batches.append(arguments["batch"].policy_batches)
-            return update(**arguments)
-
-        algorithm.learner_group.update = watched
+        batches = watch_batches(algorithm)
         before = algorithm.weights.read("main")
         for _ in range(4):
             algorithm.train()
         assert algorithm.counters.updates == 4
-        assert [list(batch) for batch in batches] == [["main.row"], ["main.column"]] * 4
-        rows = [len(next(iter(batch.values()))["obs"]) for batch in batches]
+        assert [module for module, _ in batches] == ["main.row", "main.column"] * 4
+        rows = [len(columns["obs"]) for _, columns in batches]
         # The first update is self-play: rows of both agents of 512 matches. Later each agent has half of the matches.
         assert rows[:2] == [512, 512]
         assert rows[-2] + rows[-1] == 512 and 150 < rows[-1] < 362

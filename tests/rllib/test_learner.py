@@ -20,8 +20,8 @@ from marl_app.envs.tic_tac_toe import TicTacToe
 from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
 from marl_app.players.modules.mlp import MLP
 from marl_app.rllib.gradients import clip_gradients
-from marl_app.rllib.ppo.algorithm import standardized
-from marl_app.rllib.ppo.learner import MinibatchPPOLearner, minibatches, with_largest_advantages
+from marl_app.rllib.ppo.learner import MinibatchPPOLearner
+from marl_app.rllib.ppo.minibatches import minibatches, standardized, with_largest_advantages
 from marl_app.store.disk import DiskStore
 from tests.rllib.games import Relay
 from tests.rllib.runners import collect, make_runner, random_weights
@@ -43,7 +43,8 @@ def played(request, tmp_path_factory):
         for name in list(weights):
             weights[name] = weights[name.replace("value_head.encoder", "policy_head.encoder")]
     columns = collect(runner, weights).batches["player"]
-    columns["advantages"] = standardized(columns["advantages"])
+    advantages = columns["advantages"]
+    columns["advantages"] = (advantages - advantages.mean()) / advantages.std()
     return runner, weights, columns
 
 
@@ -51,6 +52,7 @@ def config_of(played, **training):
     config = played[0].config.copy(copy_frozen=False)
     rllib = {key: value for key, value in training.items() if hasattr(config, key)}
     config.training(lr=0.01, **rllib)
+    training = {"normalize_advantages": False, **training}  # `played` has standardized them, as RLlib does
     run_settings = copy.deepcopy(config.spec.settings)
     for key in training.keys() - rllib.keys():
         assert hasattr(run_settings.algorithm, key), key
@@ -178,17 +180,16 @@ def numbered(rows):
 )
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_every_row_once_per_epoch_in_near_equal_minibatches(rows, size, count, shuffle):
-    found = list(minibatches("main", numbered(rows), 3, size, shuffle))
+    found = list(minibatches(numbered(rows), 3, size, shuffle))
     assert len(found) == 3 * count
-    sizes = [len(batch["main"]["obs"]) for batch in found]
-    assert [batch.count for batch in found] == sizes
+    sizes = [len(batch["obs"]) for batch in found]
     assert max(sizes) - min(sizes) <= 1
     epochs = [found[count * epoch : count * (epoch + 1)] for epoch in range(3)]
     orders = []
     for epoch in epochs:
-        order = torch.cat([batch["main"]["obs"] for batch in epoch])
+        order = torch.cat([batch["obs"] for batch in epoch])
         assert Counter(order.tolist()) == Counter(range(rows))
-        assert torch.equal(torch.cat([batch["main"]["advantages"] for batch in epoch]), order * 10)  # rows stay whole
+        assert torch.equal(torch.cat([batch["advantages"] for batch in epoch]), order * 10)  # rows stay whole
         orders.append(order.tolist())
     if not shuffle:
         assert all(order == list(range(rows)) for order in orders)
@@ -197,11 +198,11 @@ def test_every_row_once_per_epoch_in_near_equal_minibatches(rows, size, count, s
 
 
 def test_advantages_are_standardized():
-    result = standardized(np.array([1, 2, 3, 6], np.float32))
-    # mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5
-    np.testing.assert_allclose(result, np.array([-2, -1, 0, 3]) / np.sqrt(3.5), rtol=1e-6)
-    assert result.dtype == np.float32
-    np.testing.assert_array_equal(standardized(np.full(5, 7, np.float32)), np.zeros(5))  # no division by zero
+    result = standardized(torch.tensor([1.0, 2.0, 3.0, 6.0, 0.0]), 4)
+    # of the first four: mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5
+    np.testing.assert_allclose(result, np.array([-2, -1, 0, 3, -3]) / np.sqrt(3.5), rtol=1e-6)
+    assert result.dtype == torch.float32
+    assert not standardized(torch.full((5,), 7.0), 5).any()  # no division by zero
 
 
 def columns_as_tensors(batch):
@@ -339,13 +340,12 @@ def test_sequences_stay_whole_and_come_once_per_epoch(lengths, size, shuffle):
         LENGTHS: torch.tensor(lengths),
         MEMORY: torch.arange(count)[:, None] * 1.0,
     }
-    found = list(minibatches("main", batch, 2, size, shuffle))
+    found = list(minibatches(batch, 2, size, shuffle))
     assert len(found) % 2 == 0
     for epoch in (found[: len(found) // 2], found[len(found) // 2 :]):
         seen = []
-        for part in epoch:
-            columns = part["main"]
-            assert part.count == len(columns["obs"]) == int(columns[LENGTHS].sum())
+        for columns in epoch:
+            assert len(columns["obs"]) == int(columns[LENGTHS].sum())
             assert torch.equal(columns["advantages"], columns["obs"] * 10)
             starts = columns[LENGTHS].cumsum(0) - columns[LENGTHS]
             for start, length, memory in zip(starts, columns[LENGTHS], columns[MEMORY][:, 0], strict=True):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from marl_app.moments import merge_moments
+from marl_app.players.modules.batch_moments import batch_moments
 from marl_app.players.modules.precision import in_bfloat16
 from marl_app.players.modules.views import MeanOverViews
 
@@ -36,12 +37,11 @@ class Normalize(nn.Module):
         return ((inputs.float() - self.mean) / (self.variance + 1e-8).sqrt()).clamp(-CLIP, CLIP)
 
     def update(self, inputs: Tensor) -> None:
-        """Merge rows [R, *shape] into the statistics."""
+        """Merge rows [R, *shape], of all learners, into the statistics."""
         with torch.no_grad():
-            inputs, total = inputs.float(), self.count + len(inputs)
-            mean, variance = merge_moments(
-                self.mean, self.variance, inputs.mean(dim=0), inputs.var(dim=0, correction=0), len(inputs) / total
-            )
+            batch_mean, batch_variance, count = batch_moments(inputs.float())
+            total = self.count + count
+            mean, variance = merge_moments(self.mean, self.variance, batch_mean, batch_variance, count / total)
             self.mean.copy_(mean)
             self.variance.copy_(variance)
             self.count.copy_(total)
@@ -190,17 +190,18 @@ class ValueHead(Head):
         return (targets - self.mean) / self.unit
 
     def update(self, targets: Tensor) -> None:
-        """Merge the moments of value targets [R] into the units, without changing any value.
+        """Merge the moments of value targets [R], of all learners, into the units, without changing any value.
 
         Does nothing if a target is not finite: the learner skips such a gradient step, but the units would stay broken.
         """
-        if not torch.isfinite(targets).all():
-            return
         with torch.no_grad():
+            batch_mean, batch_variance, _ = batch_moments(targets)
+            if not torch.isfinite(batch_mean + batch_variance):
+                return
             old_mean, old_unit = self.mean.clone(), self.unit.clone()
             self.weight += self.STEP * (1 - self.weight)
             share = self.STEP / self.weight
-            mean, variance = merge_moments(self.mean, self.variance, targets.mean(), targets.var(correction=0), share)
+            mean, variance = merge_moments(self.mean, self.variance, batch_mean, batch_variance, share)
             self.mean.copy_(mean)
             self.variance.copy_(variance)
             self.unit.copy_(self.variance.clamp(min=1e-4).sqrt())

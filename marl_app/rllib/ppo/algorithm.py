@@ -1,24 +1,19 @@
 """Proximal policy optimization (Schulman et al., 2017), IPPO and MAPPO: each learner trains on its own decisions.
 
 IPPO (de Witt et al., 2020) and MAPPO (Yu et al., 2022) are PPO with other settings: `conf/algorithm`. In this folder:
-settings (keys), collector, experience, advantages and sequences (env runner: rows -> columns), learner (loss, steps).
+settings (keys), collector, experience, advantages and sequences (env runner: rows -> columns), learner (loss, steps),
+minibatches, data_parallel (what several learners exchange).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
-import ray
-from numpy.typing import NDArray
 from ray.rllib.algorithms.ppo import PPOConfig
-from ray.rllib.core.columns import Columns
-from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
-from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 from marl_app.league.players import MAIN_AGENT
-from marl_app.players.networks import module_id
 from marl_app.rllib.ppo.collector import RowCollector
 from marl_app.rllib.ppo.learner import MinibatchPPOLearner
 from marl_app.rllib.ppo.magnet import PLAYER, SNAPSHOT, NetworkMagnet
@@ -51,6 +46,11 @@ class LeaguePPOConfig(MatchConfig, PPOConfig):
         super().__init__(algo_class=algo_class or LeaguePPO)
 
     @property
+    def batches_by_reference(self) -> bool:
+        """True with learner processes: the driver never has the columns."""
+        return bool(self.spec.settings.runtime.num_learners)
+
+    @property
     def collector_class(self) -> type[Collector]:
         """Rows with advantages."""
         return RowCollector
@@ -74,7 +74,7 @@ class LeaguePPO(MatchAlgorithm):
 
     def setup(self, config: LeaguePPOConfig) -> None:
         """As every algorithm, and note which reference each learner has: none yet."""
-        self._references: dict[str, str] = {}
+        self._references: dict[str, tuple[str, int]] = {}
         super().setup(config)
 
     @classmethod
@@ -83,37 +83,20 @@ class LeaguePPO(MatchAlgorithm):
         return LeaguePPOConfig(cls)
 
     def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
-        """Update each network of the learner from its own batch.
-
-        One call per network: in a common call RLlib would repeat the small batches until the largest is covered.
-        """
-        config, spec = self.config, self.spec
+        """Train the learner's networks; the columns of each fragment go to one of the learner processes."""
         self._renew_reference(learner)
-        for network in spec.networks:
-            # 1. Join the columns of all fragments: [R, ...]. A fragment without rows of this network has none.
-            parts = [fragment.batches[network.name] for fragment in fragments if fragment.batches[network.name]]
-            if not parts:
-                continue
-            columns = {
-                name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
-                for name in parts[0]
+        group = self.learner_group
+        shares = shared_out(fragments, group.nodes) if group.nodes else [fragments]
+        arguments = [
+            {
+                "player": learner,
+                "batches": [fragment.batches for fragment in share if fragment.batches],
+                "minibatch_size": self.spec.settings.minibatch_rows,
             }
-            # 2. Standardize advantages over the whole batch, not per minibatch.
-            if config.settings.normalize_advantages:
-                columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES])
-            # 3. Update. Every remote learner gets the whole batch, from one copy in Ray's object store.
-            network_id = module_id(learner, network.name, spec.networks)
-            batch = MultiAgentBatch({network_id: SampleBatch(columns)}, env_steps=self.stats.env_steps)
-            remote = config.num_learners
-            results = self.learner_group.update(
-                batch=None if remote else batch,
-                batch_refs=[ray.put(batch)] * remote if remote else None,
-                timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.counters.env_steps},
-                num_epochs=config.num_epochs,
-                minibatch_size=config.settings.minibatch_size,
-                shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
-            )
-            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+            for share in shares
+        ]
+        for result in group.train(arguments, self.counters.env_steps):
+            self.metrics.aggregate([result], key=LEARNER_RESULTS)
         self.counters.updates += 1
         self.totals[learner].updates += 1
 
@@ -132,13 +115,14 @@ class LeaguePPO(MatchAlgorithm):
             interval = value_at(settings.magnet_updates, self.counters.env_steps)
             if pool and (not totals.reference or totals.updates - totals.reference_update >= interval):
                 totals.reference, totals.reference_update = pool[-1].digest, totals.updates
-        if totals.reference in ("", self._references.get(learner)):
+        held = (totals.reference, self.learner_group.restarts)  # a learner process that was restarted has none
+        if not totals.reference or held == self._references.get(learner):
             return
         data = self.snapshots.fetch(totals.reference)
         if data is None:
             return  # the store is unreachable: the old reference stays, and the next update tries again
-        self.learner_group.foreach_learner(_set_reference, ids=self.spec.module_ids(learner), data=data)
-        self._references[learner] = totals.reference
+        self.learner_group.each(_set_reference, ids=self.spec.module_ids(learner), data=data)
+        self._references[learner] = held
 
     def metrics_of_iteration(self) -> dict[str, float]:
         """Return the age of the references of magnet=snapshot, in updates."""
@@ -158,7 +142,15 @@ def _set_reference(learner: MinibatchPPOLearner, *, ids: Mapping[str, str], data
     learner.magnet.set_player(ids, data, learner._device)
 
 
-def standardized(advantages: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return advantages [R] with mean 0 and standard deviation 1 over the batch, as RLlib's PPO does; float32."""
-    result: NDArray[np.float32] = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
-    return result
+def shared_out(fragments: Sequence[Fragment], nodes: Sequence[str]) -> list[list[Fragment]]:
+    """Return the fragments of each learner process, given Ray's node of each: about equal numbers of rows.
+
+    A fragment goes to the process with the fewest rows; among equals, to one on its own node.
+    """
+    shares: list[list[Fragment]] = [[] for _ in nodes]
+    rows = [0] * len(nodes)
+    for fragment in sorted(fragments, key=lambda fragment: -fragment.rows):
+        chosen = min(range(len(nodes)), key=lambda index: (rows[index], nodes[index] != fragment.node))
+        shares[chosen].append(fragment)
+        rows[chosen] += fragment.rows
+    return shares

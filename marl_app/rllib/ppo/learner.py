@@ -5,25 +5,28 @@ weight are RLlib's. The loop over minibatches is ours; RLlib's took a third of t
 every column in each epoch to shuffle it, logs ten figures per minibatch of which only the last are read, builds the old
 policy's distribution even if it is not used, and searches for non-finite gradients per parameter, twice.
 
-One update, as RLlib calls the hooks:
- 1. `_create_iterator_if_necessary`: the value head takes the batch into its statistics (PopArt); minibatches of the
-    rows that `advantage_filter` keeps.
+One update of a player, `train`: the rows of each network are joined, and RLlib's `update` calls the hooks:
+ 1. `_create_iterator_if_necessary`: advantages are standardized; the value head takes the batch into its statistics
+    (PopArt); minibatches of the rows that `advantage_filter` keeps.
  2. `_update`, per minibatch: loss (`compute_loss_for_module`), backward, mean over learners, clipping, step.
  3. `after_gradient_based_update`, once: metrics of the last minibatch; statistics of observations.
 
-Several learners each hold the whole batch and draw the same minibatches; each takes its part of a minibatch, and all
-step by the mean of their gradients. So figures of the batch (advantages, running statistics) need no exchange, and n
-learners learn what one would from the batch. RLlib gives each learner a part of the batch, and wraps the networks.
+Several learners each have rows of their own, and step by the mean of their gradients: see `data_parallel.py`. RLlib
+standardizes advantages in each learner alone, and wraps the networks.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import ray
 import torch
+from ray import ObjectRef
+from ray.exceptions import ObjectLostError
 from ray.rllib.algorithms.ppo.ppo import LEARNER_RESULTS_KL_KEY
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
@@ -31,22 +34,36 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from ray.rllib.utils.schedules.scheduler import Scheduler
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn.functional import huber_loss, log_softmax
 
 from marl_app.league.players import MAIN_AGENT
-from marl_app.players.modules.actor_critic import LENGTHS, MEMORY
+from marl_app.players.modules.actor_critic import LENGTHS
+from marl_app.players.networks import module_id
 from marl_app.rllib.gradients import clip_and_step
+from marl_app.rllib.ppo.data_parallel import (
+    average_gradients,
+    counts_of_learners,
+    joined,
+    mean_of_learners,
+    with_borrowed_row,
+)
 from marl_app.rllib.ppo.magnet import REFERENCE, make_magnet, policy_kl, uniform_inputs
+from marl_app.rllib.ppo.minibatches import minibatches, rows_of_sequences, standardized, with_largest_advantages
+from marl_app.rllib.sampling.collector import Batches
+from marl_app.rllib.sampling.colocated import PlayingLearner
 from marl_app.rllib.seeding import seed_learner
 
+logger = logging.getLogger(__name__)
 
-class MinibatchPPOLearner(PPOTorchLearner):
+
+class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
     """PPO on ready batches of one module, without a time axis.
 
     Attributes pass state from hook to hook of one update: `_batch` (module id and columns) is set by
-    `_create_iterator_if_necessary`, `_terms` (figures of the last minibatch) by `compute_loss_for_module` and
-    `_update`; `after_gradient_based_update` reads both. RLlib calls the hooks in this order, in one thread.
+    `_create_iterator_if_necessary`, `_rows` (of this learner in the minibatch) by the iterator, `_terms` (figures of
+    the last minibatch) by `compute_loss_for_module` and `_update`; `after_gradient_based_update` reads them. RLlib
+    calls the hooks in this order, in one thread.
     """
 
     def build(self) -> None:
@@ -56,6 +73,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         super().build()
         settings = self.config.settings
         self.magnet = make_magnet(settings)
+        self._is_empty = False  # whether this learner has no rows of its own, only a borrowed one
         self._loss_weights = {  # of the KL terms in the loss
             name: Scheduler(fixed_value_or_schedule=getattr(settings, name), framework="torch", device=self._device)
             for name in ("magnet_coeff", "uniform_kl_coeff")
@@ -67,17 +85,46 @@ class MinibatchPPOLearner(PPOTorchLearner):
         return bool(learner.role == MAIN_AGENT)
 
     def _make_modules_ddp_if_necessary(self) -> None:
-        """Copy the first learner's weights to all learners. The networks are not wrapped, unlike in RLlib."""
-        if self.distributed:
-            for module_id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is not a dict
-                for values in self.module[module_id].state_dict().values():
-                    distributed.broadcast(values, 0)
+        """Do nothing: the networks are not wrapped, unlike in RLlib."""
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Use Adam, as RLlib, fused: one kernel for all parameters."""
         params = self.get_parameters(self._module[module_id])
         optimizer = torch.optim.Adam(params, fused=True)
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=config.lr)
+
+    def train(
+        self, *, player: str, batches: Sequence[Batches | ObjectRef], minibatch_size: int | None, env_steps: int
+    ) -> list[dict[str, Any]]:
+        """Train the networks of a player on these rows and on those that this process has played for it.
+
+        batches: training columns by network, or references to them in Ray's object store. minibatch_size: rows of all
+        learners in a gradient step. env_steps: of the run so far, for schedules. Return RLlib's results of the networks
+        that had rows; nothing in learners but the first, whose results are of all.
+
+        One update per network: in a common one RLlib would repeat the small batches until the largest is covered.
+        """
+        config, networks = self.config, self.config.spec.networks
+        parts = [*arrived(batches), *self.pop_played(player)]
+        results = []
+        for network in networks:
+            # 1. Join the columns of all parts: [R, ...]. A fragment without rows of this network has none.
+            columns = joined([part[network.name] for part in parts if part[network.name]])
+            rows = [count for [count] in counts_of_learners([len(columns.get(Columns.OBS, ()))], self._device)]
+            if not any(rows):
+                continue
+            self._is_empty = not columns
+            # 2. Update.
+            batch = {module_id(player, network.name, networks): SampleBatch(dict(with_borrowed_row(columns, rows)))}
+            result = self.update(
+                training_data=TrainingData(batch=MultiAgentBatch(batch, env_steps=sum(rows))),
+                timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps},
+                num_epochs=config.num_epochs,
+                minibatch_size=minibatch_size,
+                shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
+            )
+            results.append(result)
+        return results if self._learner_index == 0 else []
 
     def _create_iterator_if_necessary(
         self,
@@ -91,19 +138,25 @@ class MinibatchPPOLearner(PPOTorchLearner):
         """Return the minibatches of all epochs. Value targets are converted to the value head's units."""
         batch = self._make_batch_if_necessary(training_data=training_data)
         ((module_id, columns),) = batch.policy_batches.items()
-        value_head = self.module[module_id].value_head
+        settings, module = self.config.settings, self.module[module_id]
+        rows = 0 if self._is_empty else len(columns[Columns.OBS])  # a borrowed row does not count
         targets = columns[Columns.VALUE_TARGETS]
-        if self.config.settings.normalize_values:
-            value_head.update(targets)
-        columns = {**columns, Columns.VALUE_TARGETS: value_head.normalized(targets)}
+        if settings.normalize_values:
+            module.value_head.update(targets[:rows])
+        columns = {**columns, Columns.VALUE_TARGETS: module.value_head.normalized(targets)}
+        if settings.normalize_advantages:
+            columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES], rows)
         if self.magnet is not None and self._is_regularized(module_id):
-            reference = self.magnet.inputs(module_id, self.module[module_id], columns)
+            reference = self.magnet.inputs(module_id, module, columns)
             columns |= {} if reference is None else {REFERENCE: reference}
-        self._batch = (module_id, columns)
-        if self.config.settings.advantage_filter < 1:
-            columns = with_largest_advantages(columns, self.config.settings.advantage_filter)
-        rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if self.distributed else (0, 1)
-        return minibatches(module_id, columns, num_epochs, minibatch_size, shuffle_batch_per_epoch, rank, world_size)
+        first, own = first_unit(columns), {name: values[:rows] for name, values in columns.items()}
+        self._batch = (module_id, own)
+        if settings.advantage_filter < 1:
+            own = with_largest_advantages(own, settings.advantage_filter)
+        for minibatch in minibatches(own, num_epochs, minibatch_size, shuffle_batch_per_epoch):
+            self._rows = len(minibatch[Columns.OBS])
+            chosen = minibatch if self._rows else first  # of weight 0, but all learners do the same
+            yield MultiAgentBatch({module_id: SampleBatch(chosen)}, len(chosen[Columns.OBS]))
 
     def _update(self, batch: Mapping[str, Any], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Make one gradient step on a minibatch: columns [R, ...] of one module."""
@@ -115,14 +168,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = self.get_parameters(module)
-        if self.distributed:
-            # One all-reduce of all gradients as one flat vector; its slices go back to where they came from.
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            flat = mean_of_learners(
-                torch.cat([gradient.flatten() for gradient in gradients]), len(columns[Columns.OBS])
-            )
-            for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
-                gradient.copy_(mean.view_as(gradient))
+        average_gradients(parameters, self._rows)
         self._terms["grad_norm"] = clip_and_step(
             optimizer, parameters, config.grad_clip, config.grad_clip_by, module_id
         )
@@ -202,9 +248,8 @@ class MinibatchPPOLearner(PPOTorchLearner):
             terms["approx_kl"] = (log_ratio.exp() - 1 - log_ratio).mean()
         unexplained = (targets - values).var(correction=0) / targets.var(correction=0).clamp(min=1e-8)
         terms["explained_variance"] = 1 - unexplained.clamp(max=2.0)
-        if self.distributed:  # each learner has the terms of its rows: average them
-            means = mean_of_learners(torch.stack(list(terms.values())), len(values))
-            terms = dict(zip(terms, means, strict=True))
+        # Each learner has the terms of its rows.
+        terms = dict(zip(terms, mean_of_learners(torch.stack(list(terms.values())), self._rows), strict=True))
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
         self.module[module_id].learn_statistics(columns)
         for weight in self._loss_weights.values():
@@ -237,7 +282,7 @@ class MinibatchPPOLearner(PPOTorchLearner):
         for id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is not a dict
             self.entropy_coeff_schedulers_per_module[id].update(timestep=env_steps)
         for id, value in plain["kl_coeffs"].items():
-            if id in self.curr_kl_coeffs_per_module:
+            if id in self.module:  # RLlib makes a coefficient at its first use: a new learner has none yet
                 self.curr_kl_coeffs_per_module[id].data.fill_(value)
         if self.magnet is not None:
             self.magnet.load_arrays(arrays, {id: self.module[id] for id in self.module.keys()})  # noqa: SIM118
@@ -255,68 +300,20 @@ def logp_and_entropy(module: Any, inputs: Tensor, actions: Tensor) -> tuple[Tens
     return logps.gather(1, actions.long()[:, None]).squeeze(1), -(logps.exp() * logps).sum(dim=1)
 
 
-def mean_of_learners(values: Tensor, rows: int) -> Tensor:
-    """Return the mean [n] over the rows of all learners; each has the mean `values` [n] over its `rows` rows."""
-    sums = torch.cat([values, values.new_ones(1)]) * rows
-    distributed.all_reduce(sums)
-    return sums[:-1] / sums[-1]
-
-
-def minibatches(
-    module_id: str,
-    columns: Mapping[str, Tensor],
-    num_epochs: int,
-    minibatch_size: int | None,
-    shuffle: bool,
-    rank: int = 0,
-    world_size: int = 1,
-) -> Iterator[MultiAgentBatch]:
-    """Yield every row once per epoch, in near-equal minibatches of about `minibatch_size` rows (None: the whole batch).
-
-    Rows of a sequence (LENGTHS) stay together. With `world_size` learners a minibatch has that many parts of about
-    `minibatch_size` rows, and the learner with number `rank` gets its part. The first learner shuffles for all.
-    """
-    observations = columns[Columns.OBS]
-    rows, device = len(observations), observations.device
-    count = max(1, math.floor(rows / (world_size * (minibatch_size or rows)) + 0.5))  # minibatches per epoch
+def first_unit(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the first row, or the first sequence, of columns."""
     lengths = columns.get(LENGTHS)
-    units = rows if lengths is None else len(lengths)  # rows or sequences
-    for _ in range(num_epochs):
-        order = (torch.randperm(units) if shuffle else torch.arange(units)).to(device)
-        if world_size > 1:
-            distributed.broadcast(order, 0)  # the permutation of the first learner
-        for whole in order.tensor_split(max(1, min(count, units // world_size))):
-            chosen = whole.tensor_split(world_size)[rank]
-            if lengths is None:
-                minibatch = {name: values.index_select(0, chosen) for name, values in columns.items()}
-            else:
-                minibatch = _rows_of_sequences(columns, lengths, chosen)
-            yield MultiAgentBatch({module_id: SampleBatch(minibatch)}, len(minibatch[Columns.OBS]))
+    if lengths is None:
+        return {name: values[:1] for name, values in columns.items()}
+    return rows_of_sequences(columns, lengths, lengths.new_zeros(1))
 
 
-def with_largest_advantages(columns: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Return the columns of the `share` of the rows with the largest absolute advantages, in their order.
-
-    Of sequences, those with the largest mean. Most rows of a batch say little about which action is better; leaving
-    them out makes an update cheaper (Cusumano-Towner et al., 2025, "Robust autonomy emerges from self-play").
-    """
-    sizes, lengths = columns[Columns.ADVANTAGES].abs(), columns.get(LENGTHS)
-    if lengths is not None:
-        owner = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)  # [R]: its sequence
-        sizes = torch.zeros(len(lengths), device=sizes.device).index_add(0, owner, sizes) / lengths
-    chosen = sizes.topk(math.ceil(share * len(sizes)), sorted=False).indices.sort().values
-    if lengths is not None:
-        return _rows_of_sequences(columns, lengths, chosen)
-    return {name: values.index_select(0, chosen) for name, values in columns.items()}
-
-
-def _rows_of_sequences(columns: Mapping[str, Tensor], lengths: Tensor, chosen: Tensor) -> dict[str, Tensor]:
-    """Return the rows of the sequences with indices `chosen` [C], one sequence after the other."""
-    # cumsum - lengths is the first row of each sequence. A chosen row is its sequence's first row + its position there.
-    starts, chosen_lengths = (lengths.cumsum(0) - lengths)[chosen], lengths[chosen]
-    firsts = (chosen_lengths.cumsum(0) - chosen_lengths).repeat_interleave(chosen_lengths)
-    positions = torch.arange(int(chosen_lengths.sum()), device=lengths.device) - firsts
-    rows = starts.repeat_interleave(chosen_lengths) + positions
-    return {
-        name: values.index_select(0, chosen if name in (LENGTHS, MEMORY) else rows) for name, values in columns.items()
-    }
+def arrived(batches: Sequence[Batches | ObjectRef]) -> list[Batches]:
+    """Return batches, and those that references stand for. Rows of an env runner that has died since are lost."""
+    found: list[Batches] = []
+    for batch in batches:
+        try:
+            found.append(ray.get(batch) if isinstance(batch, ObjectRef) else batch)
+        except ObjectLostError:
+            logger.warning("an env runner has died before its rows were fetched: they are not trained on")
+    return found

@@ -33,6 +33,7 @@ from marl_app.players.actions import to_space
 from marl_app.players.central_state import CentralState
 from marl_app.players.modules.actor_critic import ACTION_MASK, AGENT_ID, MEMORY, STATE
 from marl_app.players.networks import Network, module_id
+from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.acting import Observed, PlayerNetworks
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.drawn_views import DrawnViews
@@ -155,8 +156,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
 
         # 2. Copy the current weights of the trainee, and of opponents that are learners.
         opponents = self._player_networks.opponents
-        weights = request.weights
-        self._player_networks.set_trainee_weights(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
+        weights = ray.get(request.weights) if isinstance(request.weights, ray.ObjectRef) else request.weights
+        assert weights is not None  # a learner that plays has put its own in
+        self._player_networks.set_trainee_weights(weights)
         opponents.set_learner_weights(request.learner_opponents)
 
         # 3. Set the opponents of matches that start from now on; running matches keep theirs.
@@ -171,7 +173,9 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             self._step(rng)
 
         # 5. Take the training columns, and the results of the matches that ended.
-        batches, rows = self._collector.pop_batches()
+        played, rows = self._collector.pop_batches()
+        remote = bool(self.worker_index)  # a process of its own; RLlib numbers those from 1
+        batches = ray.put(played) if remote and self.config.batches_by_reference else played
         outcomes, reasons = self._matchups.pop_outcomes()
         return Fragment(
             learner=request.learner,
@@ -193,6 +197,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             private_bytes=private_bytes(),
             runner=request.runner,
             rack=opponents.rack,
+            node=ray.get_runtime_context().get_node_id() if remote else "",
             resident_digests=opponents.resident_digests,
         )
 
@@ -370,14 +375,8 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         assert self._open_env is not None and self.module is not None
 
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
-        """Return {module id: (observation space, action space)}, from which RLlib builds the learner's modules."""
-        per_module = {
-            module_id(learner, network.name, self.networks): (network.observation_space, network.action_space)
-            for learner in self.config.spec.learner_shares
-            for network in self.networks
-        }
-        first = next(iter(per_module.values()))
-        return {INPUT_ENV_SPACES: first, **per_module}
+        """Return the spaces of all modules."""
+        return module_spaces(self.config.spec)
 
     def get_metrics(self) -> Any:
         """Return metrics that RLlib's callbacks logged; the figures of a fragment are returned with it."""
@@ -398,3 +397,14 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """Close the environment."""
         if self._open_env is not None:
             self._open_env.close()
+
+
+def module_spaces(spec: RunSpec) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
+    """Return {module id: (observation space, action space)}, from which RLlib builds the learner's modules."""
+    per_module = {
+        module_id(learner, network.name, spec.networks): (network.observation_space, network.action_space)
+        for learner in spec.learner_shares
+        for network in spec.networks
+    }
+    first = next(iter(per_module.values()))
+    return {INPUT_ENV_SPACES: first, **per_module}

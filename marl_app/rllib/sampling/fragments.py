@@ -25,22 +25,23 @@ Weights = Mapping[str, NDArray[Any]]
 class Request:
     """A request to collect one fragment for a learner.
 
-    weights: of the learner, by value or in Ray's object store; `weights_version` counts its updates.
+    weights: of the learner, by value or in Ray's object store; None = those of the process that plays, which is a
+        learner itself. `weights_version` counts its updates.
     seed: of all random numbers of the fragment.
     assignment: the opponents, and the share of matches of each.
     reward_scale: factor applied to rewards before training.
-    learner_opponents: current weights, by id, of opponents that are learners too.
+    learner_opponents: current weights, by id, of opponents that are learners too; None as for `weights`.
     prefetch_digests: snapshots that the next request will probably name.
     runner: number of the env runner.
     """
 
     learner: str
-    weights: Weights | ObjectRef
+    weights: Weights | ObjectRef | None
     weights_version: int
     seed: int
     assignment: Assignment
     reward_scale: float = 1.0
-    learner_opponents: Mapping[str, Weights | ObjectRef] = field(default_factory=dict)
+    learner_opponents: Mapping[str, Weights | ObjectRef | None] = field(default_factory=dict)
     prefetch_digests: tuple[str, ...] = ()
     runner: int = 0
 
@@ -49,7 +50,8 @@ class Request:
 class Fragment:
     """The answer to a request: experience, results and timings.
 
-    batches: training columns, {network name: {column: [rows, ...]}}. Advantages are not standardized.
+    batches: training columns, {network name: {column: [rows, ...]}}, or a reference to them in Ray's object store;
+        empty if the learner that played them keeps them. Advantages are not standardized.
     rows: trained agent steps in `batches`.
     reasons: the opponent, and why it was chosen, of each row of `outcomes`.
     returns: sum over `matches` ended matches of the mean return of the trainee's agents.
@@ -57,12 +59,12 @@ class Fragment:
     reward_moments: of the discounted returns so far, at every step, if rewards are normalized.
     seconds: wall-clock time of the fragment, of which `forward_seconds` in networks and `env_seconds` in environments.
     traffic: bytes moved to load opponents. slot_bytes: of the loaded weights; private_bytes: memory of the process.
-    runner, rack: number and rack of the env runner. resident_digests: of the snapshots in its slots.
+    runner, rack, node: number, rack and Ray's node of the env runner. resident_digests: of the snapshots in its slots.
     """
 
     learner: str
     weights_version: int
-    batches: dict[str, dict[str, NDArray[Any]]]
+    batches: dict[str, dict[str, NDArray[Any]]] | ObjectRef
     rows: int
     env_steps: int
     outcomes: Outcomes
@@ -79,6 +81,7 @@ class Fragment:
     private_bytes: int = 0
     runner: int = 0
     rack: str = ""
+    node: str = ""
     resident_digests: tuple[str, ...] = ()
 
 

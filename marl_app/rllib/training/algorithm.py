@@ -30,6 +30,7 @@ from marl_app.rllib.training.disk_errors import DiskErrors
 from marl_app.rllib.training.dispatch import EventDispatcher
 from marl_app.rllib.training.env_runner_group import config_by_value
 from marl_app.rllib.training.events import CallbackResult, Image, RunReport
+from marl_app.rllib.training.learners import Learners
 from marl_app.rllib.training.report import iteration_report
 from marl_app.rllib.training.requests import make_request
 from marl_app.rllib.training.sampler import Sampler
@@ -56,6 +57,7 @@ class MatchAlgorithm(TunableAlgorithm):
     """
 
     config: MatchConfig
+    learner_group: Learners
 
     def setup(self, config: MatchConfig) -> None:
         """Build the league and RLlib's parts."""
@@ -82,6 +84,7 @@ class MatchAlgorithm(TunableAlgorithm):
         self.assigned = AssignmentTotals()
         self.checkpoint: Path | None = None
         self.mid_iteration = False
+        self._learner_restarts = 0  # as noticed so far
         self.standing = CachedStanding(self.league, STANDING_MAX_AGE_S)
         self._caches = self.spec.cache.start(self.store)  # before env runners read; held as long as the run lasts
         with config_by_value():
@@ -94,10 +97,11 @@ class MatchAlgorithm(TunableAlgorithm):
         )
         self._sampler = Sampler(
             self.env_runner_group,
+            self.learner_group if runtime.colocated else None,
             partial(make_request, self),
             self._restart_env_runners,
             runtime.no_progress_timeout_s,
-            batch_steps=config.total_train_batch_size,
+            batch_steps=settings.batch_steps,
             fragment_steps=config.get_rollout_fragment_length() * config.num_envs_per_env_runner,
         )
         self.weights = LearnerWeights(self.learner_group, self.spec, self.weights_to_play)
@@ -110,6 +114,8 @@ class MatchAlgorithm(TunableAlgorithm):
                 trainee.initial = self.snapshots.publish(self.snapshots.encode(learner))
         self._iteration_ended = time.monotonic()
         self.events.fire("on_run_start")
+        if runtime.chosen:
+            self.events.message(runtime.chosen)
         for network in self.spec.networks:
             if self.spec.architecture.scale_observations and (text := description(network.observation_space)):
                 self.events.message(f"observations of {network.name} are scaled {text} (model.scale_observations)")
@@ -135,6 +141,10 @@ class MatchAlgorithm(TunableAlgorithm):
             self.train_learner(learner, learner_fragments)
             self.weights.broadcast(learner, trained=True)  # requests carry the new weights from now on
         self.stats.learn_seconds = time.perf_counter() - began
+        if restarted := self.learner_group.restarts - self._learner_restarts:
+            self._learner_restarts += restarted
+            self.counters.restarts += restarted
+            self.events.message(f"{restarted} learner process(es) died, and were restarted from another's state")
 
     def assign_opponents(self, learner: str, runner: int) -> RunnerAssignment:
         """Return the opponents that the league's matchmaker assigns to a learner in env runner `runner`."""
@@ -168,8 +178,8 @@ class MatchAlgorithm(TunableAlgorithm):
     def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
         """Train a learner on its fragments. A subclass is an algorithm by this method.
 
-        It calls `learner_group.update`, aggregates the results under LEARNER_RESULTS, and adds 1 to `counters.updates`
-        and `totals[learner].updates`. The weights are broadcast afterwards.
+        It calls `learner_group.train` or `update`, aggregates the results under LEARNER_RESULTS, and adds 1 to
+        `counters.updates` and `totals[learner].updates`. The weights are broadcast afterwards.
         """
         raise NotImplementedError
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from ray.rllib.core.learner.learner import Learner
-from ray.rllib.core.learner.learner_group import LearnerGroup
 
 from marl_app.config.errors import ConfigError
 from marl_app.players.encoding import difference, player_metadata
 from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.training.learner_state import learner_state, load_learner_state
+from marl_app.rllib.training.learners import Learners
 from marl_app.rllib.training.weights import LearnerWeights, Snapshots
 from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, latest_checkpoint, write_checkpoint
 from marl_app.runs.state import LearnerTotals, RunState
@@ -39,7 +38,7 @@ class SavedRun(Protocol):
     spec: RunSpec
     run_dir: Path
     store: Store
-    learner_group: LearnerGroup
+    learner_group: Learners
     weights: LearnerWeights
     snapshots: Snapshots
     totals: dict[str, LearnerTotals]
@@ -85,7 +84,7 @@ def save_checkpoint(algorithm: SavedRun, directory: Path, keep: int) -> Path:
 
     Return the checkpoint's directory. Raises OSError if it cannot be written.
     """
-    arrays, plain = algorithm.learner_group.foreach_learner(_learner_state).result_or_errors[0].get()
+    arrays, plain = algorithm.learner_group.first(learner_state)
     for learner in algorithm.weights.averages:  # the player is the average: training goes on from the weights of now
         arrays |= {f"{TRAINED}{learner}/{name}": value for name, value in algorithm.weights.read(learner).items()}
     files = {
@@ -140,36 +139,5 @@ def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
         if learner in algorithm.weights.averages:
             algorithm.weights.averages[learner] = weights
     arrays = {name: value for name, value in arrays.items() if not name.startswith(TRAINED)}
-    algorithm.learner_group.foreach_learner(
-        _load_learner_state, arrays=arrays, plain=plain, env_steps=state.counters.env_steps
-    )
+    algorithm.learner_group.each(load_learner_state, arrays=arrays, plain=plain, env_steps=state.counters.env_steps)
     algorithm.load_run_state(state)
-
-
-def _learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Optimizers, torch's RNG and the learner's extra state: (arrays, other values)."""
-    arrays, plain = learner.extra_state()
-    arrays["rng"] = torch.get_rng_state().numpy()
-    for name, optimizer in learner._named_optimizers.items():
-        for index, values in optimizer.state_dict()["state"].items():
-            for key, value in values.items():
-                arrays[f"{name}/{index}/{key}"] = value.cpu().numpy()
-    return arrays, plain
-
-
-def _load_learner_state(
-    learner: Learner, *, arrays: dict[str, np.ndarray], plain: dict[str, Any], env_steps: int, **kwargs: Any
-) -> None:
-    """The inverse of `_learner_state`; learning rates and such are those of the configuration, at this env step."""
-    torch.set_rng_state(torch.from_numpy(arrays["rng"]))
-    for name, optimizer in learner._named_optimizers.items():
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for path, value in arrays.items():
-            owner, _, rest = path.rpartition("/")[0].rpartition("/")
-            if owner == name:
-                state.setdefault(int(rest), {})[path.rpartition("/")[2]] = torch.from_numpy(value)
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    # RLlib moves its schedules after an update: the first one would use their beginning.
-    for optimizer, schedule in learner._optimizer_lr_schedules.items():
-        learner._set_optimizer_lr(optimizer, schedule.update(timestep=env_steps))
-    learner.load_extra_state(arrays, plain, env_steps)

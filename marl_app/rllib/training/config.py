@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Self
 
 from marl_app.config.errors import ConfigError
@@ -11,6 +12,7 @@ from marl_app.players.networks import multi_module_spec
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
 from marl_app.rllib.sampling.env_runner import MatchEnvRunner
+from marl_app.rllib.training.learners import Learners
 from marl_app.rllib.training.match_learner import MatchLearner, ResettableLearner
 from marl_app.rllib.training.tunable_config import TunableConfig
 
@@ -39,7 +41,6 @@ class MatchConfig(TunableConfig):
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
         self.env_runner_cls = MatchEnvRunner
-        self.rollout_fragment_length = "auto"  # the batch, divided among all matches
         # The state of an env runner is its configuration and the request that it answers: nothing has to be synced.
         self._dont_auto_sync_env_runner_states = True
         self.merge_env_runner_states = False
@@ -56,6 +57,18 @@ class MatchConfig(TunableConfig):
         """What makes training columns of played matches."""
         raise NotImplementedError
 
+    @property
+    def batches_by_reference(self) -> bool:
+        """Whether env runners leave training columns in Ray's object store, from where learners fetch them."""
+        return False
+
+    def build_learner_group(
+        self, *, env: Any = None, spaces: Any = None, rl_module_spec: Any = None, **kwargs: Any
+    ) -> Learners:
+        """Return the learners (called by RLlib)."""
+        module_spec = rl_module_spec or self.get_multi_rl_module_spec(env=env, spaces=spaces)
+        return Learners(config=self.copy(), module_spec=module_spec, **kwargs)
+
     def build_env_to_module_connector(self, *args: Any, **kwargs: Any) -> None:
         """Return None: the env runner passes arrays to its networks itself."""
 
@@ -70,16 +83,19 @@ class MatchConfig(TunableConfig):
 
     def for_run(self, spec: RunSpec) -> Self:
         """Set the run, RLlib's settings that follow from it, and one module per learner and network."""
-        algorithm, runtime = spec.settings.algorithm, spec.settings.runtime
+        algorithm, runtime, batch = spec.settings.algorithm, spec.settings.runtime, spec.settings.batch_steps
         self.spec = spec
         self._check_learner()
         self.environment(env="matches", disable_env_checking=True)
         self.training(**{name: getattr(algorithm, name) for name in self.rllib_settings})
-        if algorithm.minibatch_size is None:
-            self.training(minibatch_size=algorithm.train_batch_size_per_learner)
+        self.training(
+            train_batch_size_per_learner=math.ceil(batch / max(1, runtime.num_learners)),
+            minibatch_size=math.ceil((spec.settings.minibatch_rows or batch) / max(1, runtime.num_learners)),
+        )
         self.env_runners(
             num_env_runners=runtime.num_env_runners,
             num_envs_per_env_runner=runtime.num_envs_per_env_runner,
+            rollout_fragment_length=spec.settings.fragment_steps,
             num_gpus_per_env_runner=runtime.num_gpus_per_env_runner,
             create_local_env_runner=runtime.num_env_runners == 0,
         )

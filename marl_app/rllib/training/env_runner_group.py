@@ -15,9 +15,22 @@ import ray
 from ray.rllib.algorithms import algorithm as rllib_algorithm
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
+from marl_app.rllib.sampling.env_runner import module_spaces
+
 
 class MatchEnvRunnerGroup(EnvRunnerGroup):
-    """As RLlib's, but for how the configuration reaches the env runners."""
+    """As RLlib's, but for how the configuration reaches the env runners; and it may be empty: learners play then."""
+
+    def _setup(self, *, config: Any, **kwargs: Any) -> None:
+        """Make the env runners: none in the driver where learners play their own matches."""
+        if config.spec.settings.runtime.colocated:
+            self._local_env_runner = None
+        else:
+            super()._setup(config=config, **kwargs)
+
+    def get_spaces(self) -> Any:
+        """Return the spaces of all modules, without asking an env runner."""
+        return module_spaces(self._remote_config.spec)
 
     def _make_worker(self, *, config: Any, **kwargs: Any) -> Any:
         by_value = self._remote_config if isinstance(config, ray.ObjectRef) else config

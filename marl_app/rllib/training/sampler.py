@@ -6,11 +6,13 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from marl_app.config.errors import RunFailedError
 from marl_app.rllib.sampling.fragments import Failure, Fragment, Request
+from marl_app.rllib.training.learners import Learners, LearnersRestarted
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +28,10 @@ class NoProgress(RunFailedError):
 class Sampler:
     """Sends requests to the env runners of a group and collects fragments. A runner has at most one request in flight.
 
-    No more is requested than the batch still lacks: a surplus fragment would be trained on one update later.
+    No more is requested than the batch still lacks: a surplus fragment would be trained on one update later. Without
+    env runners the learners play, or the driver does: they get their requests in `collect`, which waits for them.
 
+    learners: those that play their own matches; None if env runners play.
     make_request: called for each request, with the env runner's number. restore: called when no answer arrives, to
     bring back env runners that died. batch_steps, fragment_steps: env steps of a batch, and of one fragment.
     """
@@ -35,6 +39,7 @@ class Sampler:
     def __init__(
         self,
         group: EnvRunnerGroup,
+        learners: Learners | None,
         make_request: Callable[[int], Request],
         restore: Callable[[], None],
         timeout_s: float,
@@ -42,6 +47,7 @@ class Sampler:
         fragment_steps: int,
     ) -> None:
         self._group = group
+        self._learners = learners
         self._make_request = make_request
         self._restore = restore
         self._timeout_s = timeout_s
@@ -51,10 +57,7 @@ class Sampler:
         self._failures = 0
 
     def request(self, collected: int = 0) -> None:
-        """Request what the batch lacks beyond `collected` env steps from env runners that are alive and idle.
-
-        A local env runner gets its request in `collect`, which runs it.
-        """
+        """Request what the batch lacks beyond `collected` env steps from env runners that are alive and idle."""
         actors = self._group._worker_manager._remote_actor_states
         healthy = self._group.healthy_env_runner_ids()
         idle = [index for index in healthy if not actors[index].get_num_in_flight_requests(SAMPLE)]
@@ -109,6 +112,8 @@ class Sampler:
         return alive
 
     def _answers(self, collected: int) -> list[Fragment | Failure]:
+        if self._learners is not None:
+            return self._of_learners(self._learners, collected)
         if self._group.local_env_runner is not None:
             return [self._group.local_env_runner.sample(request=self._make_request(0))]
         self.request(collected)
@@ -117,9 +122,23 @@ class Sampler:
             self._restore()
         return [answer for _, answer in answers]
 
+    def _of_learners(self, learners: Learners, collected: int) -> list[Fragment | Failure]:
+        """Let as many learners play as the batch lacks fragments. What one that dies has played is lost."""
+        lacking = math.ceil((self._batch_steps - collected) / self._fragment_steps)
+        requests = [{"request": self._make_request(number)} for number in range(min(lacking, len(learners)))]
+        try:
+            return learners.call(_sample, requests)
+        except LearnersRestarted as restarted:
+            return [answer for answer in restarted.answers if answer is not None]
+
     def _failed(self, failure: Failure) -> None:
         self._failures += 1
         self._in_a_row += 1
         logger.error("an env runner raised; its matches start again\n%s", failure.traceback)
         if self._in_a_row >= CONSECUTIVE_FAILURES:
             raise NoProgress(f"env runners raised {self._in_a_row} times in a row; the last time:\n{failure.traceback}")
+
+
+def _sample(learner: Any, *, request: Request) -> Fragment | Failure:
+    answer: Fragment | Failure = learner.sample(request=request)
+    return answer

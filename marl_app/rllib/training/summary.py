@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from marl_app.config.schema import AUTO_KEYS
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.store.outbox import count_queued
 
@@ -22,6 +23,7 @@ def run_summary(algorithm: MatchAlgorithm, status: str) -> dict[str, Any]:
         "env_steps_per_s": counters.env_steps / seconds,
         "trained_agent_steps_per_s": counters.trained_agent_steps / seconds,
         "sides": [[algorithm.spec.agents[agent] for agent in side] for side in algorithm.spec.sides],
+        "runtime": {name: getattr(algorithm.spec.settings.runtime, name) for name in AUTO_KEYS},
         "pool_size": len(algorithm.league.snapshots),
         "elo": elo_of_main(algorithm),
         "anchors": algorithm.anchors,

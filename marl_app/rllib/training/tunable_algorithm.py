@@ -135,7 +135,7 @@ class TunableAlgorithm(Algorithm):
         Raises ConfigError without a whole checkpoint, and ValueError if it holds another model.
         """
         _refuse("restore_from_path", kwargs)
-        if self.iteration and self.spec.settings.runtime.pipeline:
+        if self.iteration and self.spec.settings.runtime.pipeline and self.spec.settings.runtime.num_env_runners:
             self._sampler.collect()  # what is being played with the weights that are replaced
         load_alone(cast(SavedRun, self), Path(_local(path)))
         self.records.truncate(self.iteration)

@@ -10,7 +10,6 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
-from ray.rllib.core.learner.learner_group import LearnerGroup
 
 from marl_app import __version__
 from marl_app.league.league import INITIAL, Freeze, League
@@ -20,6 +19,7 @@ from marl_app.players.agent import player_from_bytes
 from marl_app.players.encoding import encode_player
 from marl_app.players.policy import Follower, Policy
 from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.training.learners import Learners
 from marl_app.rllib.training.match_learner import ResettableLearner
 from marl_app.runs.state import Counters, LearnerTotals, needed_digests
 from marl_app.store.codec import decode
@@ -39,12 +39,12 @@ class LearnerWeights:
     """
 
     def __init__(
-        self, learner_group: LearnerGroup, spec: RunSpec, to_play: Callable[[LearnerArrays], LearnerArrays]
+        self, learner_group: Learners, spec: RunSpec, to_play: Callable[[LearnerArrays], LearnerArrays]
     ) -> None:
         self._learner_group = learner_group
         self._spec = spec
         self._to_play = to_play
-        self._remote = spec.settings.runtime.num_env_runners > 0
+        self._runtime = spec.settings.runtime
         self._broadcasts: dict[str, Any] = {}
         self._average_rate = spec.settings.league.average_rate if spec.settings.league.freeze == "average" else None
         self.averages: dict[str, LearnerArrays] = {}
@@ -79,20 +79,27 @@ class LearnerWeights:
         self._learner_group.set_state({COMPONENT_LEARNER: {COMPONENT_RL_MODULE: modules}})
 
     def broadcast(self, learner: str, *, trained: bool = False) -> None:
-        """Make requests carry the learner's current weights. `trained`: they are new, and enter its average."""
+        """Make requests carry the learner's current weights. `trained`: they are new, and enter its average.
+
+        Learners that play have them: nothing is read from there but for an average.
+        """
+        if self._runtime.colocated and self._average_rate is None and self.parameters:
+            return
         weights = self.read(learner)
         if self._average_rate is not None:
             average = self.averages.get(learner, weights)
             self.averages[learner] = averaged(average, weights, self._average_rate) if trained else average
         self.parameters = sum(value.size for value in weights.values())
+        if self._runtime.colocated:
+            return
         self.broadcast_bytes = sum(value.nbytes for value in weights.values())
         weights = self._to_play(weights)
         # In the object store once for all env runners; the driver's own reads the arrays themselves.
-        self._broadcasts[learner] = ray.put(weights) if self._remote else weights
+        self._broadcasts[learner] = ray.put(weights) if self._runtime.num_env_runners else weights
 
     def broadcasted(self, learner: str) -> Any:
-        """Return the weights that requests carry, by value or (with remote env runners) in Ray's object store."""
-        return self._broadcasts[learner]
+        """Return the weights that requests carry: by value, in Ray's object store, or None for learners that play."""
+        return self._broadcasts.get(learner)
 
 
 def averaged(average: LearnerArrays, weights: LearnerArrays, rate: float) -> LearnerArrays:
@@ -111,7 +118,7 @@ class Snapshots:
         spec: RunSpec,
         league: League,
         weights: LearnerWeights,
-        learner_group: LearnerGroup,
+        learner_group: Learners,
         totals: Mapping[str, LearnerTotals],
         counters: Counters,
     ) -> None:
@@ -160,7 +167,7 @@ class Snapshots:
             return f"{learner} goes on as it is: the weights of {to} cannot be had"
         self._weights.write(learner, decode(data)[0])
         ids = list(self._spec.module_ids(learner).values())
-        self._learner_group.foreach_learner(_reset_optimizers, module_ids=ids)
+        self._learner_group.each(_reset_optimizers, module_ids=ids)
         self.totals[learner].reward_moments = Moments()  # they were of the returns of another policy
         if self.totals[learner].reference:  # its newest snapshot would draw it back to where it came from
             self.totals[learner].reference = digest
