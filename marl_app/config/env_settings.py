@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from marl_app.config.flatten import flatten
 from marl_app.config.tree import FOLDERS
 
-BATCH_SIZES = ("runtime.num_envs_per_env_runner", "algorithm.train_batch_size_per_learner", "algorithm.minibatch_size")
+BATCH_SIZES = ("runtime.num_matches", "algorithm.train_batch_size_per_learner", "algorithm.minibatch_size")
 """Keys that nearly every option sets, because environments differ in speed."""
 
 
