@@ -35,6 +35,7 @@ def load(overrides: Sequence[str] = (), output_dir: str = "runs/adhoc") -> Confi
         config = to_config(composed)
     except Exception as error:  # every exception of composition is about the user's input
         raise ConfigError(explain(error)) from error
+    composed.output_dir = "${hydra:runtime.output_dir}"  # as Hydra records it: a run's directory may be moved
     prepare_record(config, composed, list(overrides))
     return config
 
