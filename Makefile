@@ -57,8 +57,8 @@ test-slow: setup-dev ## the tests that take minutes
 
 ci: lint type test  ## what CI runs: set-up, lint, import contracts, types, tests
 
-league: setup   ## train a league on Connect Four, with the defaults
-	$(BIN)/python -m marl_app +experiment=league $(ARGS)
+league: setup   ## train a league on Connect Four
+	$(BIN)/python -m marl_app +experiment=league_td $(ARGS)
 
 self-play: setup ## train the baseline that a league has to beat
 	$(BIN)/python -m marl_app +experiment=self_play $(ARGS)

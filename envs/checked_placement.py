@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import BatchedEnv, Bools, Group, MakeEnv
 from marl_app.envs.checked_play import require
-from marl_app.envs.placement import afterstates
+from marl_app.envs.placement import afterstates, misfit
 from marl_app.envs.random_play import random_actions, rows_by_group
 
 
@@ -29,20 +29,9 @@ def check_placement(make: MakeEnv, num_matches: int, steps: int, seed: int) -> N
 def _check_structure(group: Group) -> None:
     """Check the spaces of a group with a placement, and that its cells are on the board."""
     assert group.placement is not None
-    what = f"group {group.name}: placement"
-    shape = group.observation_space.shape
-    require(len(shape) == 3 and shape[2] == 2, f"{what} needs observations [rows, columns, 2], not {shape}")
-    require(isinstance(group.action_space, spaces.Discrete), f"{what} needs Discrete actions")
-    actions = len(group.placement.actions)
-    require(actions == group.mask_size, f"{what} has {actions} actions, and the action space {group.mask_size}")
-    cells = shape[0] * shape[1]
-    for name, sets in group.placement._asdict().items():
-        for row in sets:
-            require(
-                len(row) > 0 and set(row) <= set(range(cells)), f"{what}.{name}: {row} are not cells 0 to {cells - 1}"
-            )
-    lengths = {len(line) for line in group.placement.lines}
-    require(len(lengths) == 1, f"{what}.lines have different lengths: {sorted(lengths)}")
+    require(isinstance(group.action_space, spaces.Discrete), f"group {group.name}: placement needs Discrete actions")
+    problem = misfit(group.placement, group.observation_space.shape, group.mask_size)
+    require(problem is None, f"group {group.name}: placement {problem}")
 
 
 def _play(env: BatchedEnv, steps: int, seed: int) -> None:

@@ -6,6 +6,7 @@ positions after each action, without the environment (`players/modules/afterstat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,22 @@ class Placement(NamedTuple):
     def from_arrays(cls, actions: NDArray[Any], lines: NDArray[Any]) -> Placement:
         """Return the placement given integer arrays [actions, cells per action] and [lines, length of a line]."""
         return cls(*(tuple(tuple(row) for row in array.tolist()) for array in (actions, lines)))
+
+
+def misfit(placement: Placement, shape: Sequence[int], actions: int) -> str | None:
+    """Return why a placement does not fit observations of a shape and a number of actions; None if it does."""
+    if len(shape) != 3 or shape[2] != 2:
+        return f"needs observations [rows, columns, 2], not {tuple(shape)}"
+    if len(placement.actions) != actions:
+        return f"has {len(placement.actions)} actions, and the action space {actions}"
+    cells = shape[0] * shape[1]
+    for name, rows in placement._asdict().items():
+        for row in rows:
+            if not row or not set(row) <= set(range(cells)):
+                return f"has {name} with {tuple(row)}, which are not cells 0 to {cells - 1}"
+    if len({len(line) for line in placement.lines}) != 1:
+        return "has lines of different lengths, or none"
+    return None
 
 
 def lines_on_board(rows: int, columns: int, length: int) -> NDArray[np.int64]:

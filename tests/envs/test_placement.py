@@ -52,7 +52,8 @@ RULES = TicTacToe.groups[0].placement
         (RULES._replace(actions=((0, 1), *RULES.actions[1:])), "other actions"),
         (RULES._replace(lines=RULES.lines[:-1]), "another end of the match"),
         (RULES._replace(lines=((0, 1, 9), *RULES.lines[1:])), "are not cells 0 to 8"),
-        (RULES._replace(lines=((0, 1), *RULES.lines[1:])), "different lengths"),
+        (RULES._replace(lines=((0, 1), *RULES.lines[1:])), "lines of different lengths"),
+        (RULES._replace(lines=()), "lines of different lengths, or none"),
     ],
 )
 def test_the_checker_reports_rules_that_the_game_does_not_have(placement, message):

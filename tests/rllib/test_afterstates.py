@@ -127,13 +127,14 @@ BOARD = ConnectFour.groups[0].observation_space
         ({"num_agents": 2}, {}, "policies.agent_id=false"),
         ({"state_size": 84}, {}, "algorithm.critic=local"),
         ({"epsilon_greedy": True}, {}, "algorithm=td or ppo"),
+        ({"placement": TicTacToe.groups[0].placement}, {}, "the placement of this game has 9 actions"),
         ({"num_agents": 0}, {"windows": [[3, 4]], "diagonals": []}, "a table has 531,441 rows"),
         ({"num_agents": 0}, {"windows": [[7, 7]], "diagonals": []}, "none fits a board of 6 x 7 cells"),
     ],
 )
 def test_what_it_does_not_support_is_refused(stated, settings, message):
     placement = {"placement": ConnectFour.groups[0].placement} if stated else {}
-    network = Network("player", (0,), 0, BOARD, spaces.Discrete(7), **stated, **placement)
+    network = Network("player", (0,), 0, BOARD, spaces.Discrete(7), **{**placement, **stated})
     with pytest.raises(ValueError, match=message):
         network.spec(Afterstates(**settings)).build()
 

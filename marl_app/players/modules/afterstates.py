@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from marl_app.envs.placement import Placement, misfit
 from marl_app.players.modules.actor_critic import OBSERVATIONS, ActorCritic, Architecture
 from marl_app.players.modules.epsilon_greedy import ILLEGAL
 from marl_app.players.modules.heads import Head
@@ -193,6 +194,10 @@ class AfterstateModule(ActorCritic):
         ):
             if has_it:
                 raise ValueError(f"model=afterstates does not support {problem}")
+        actions = len(placement["actions"])
+        reason = misfit(Placement(**placement), shape, getattr(self.action_space, "n", 0))
+        if reason is not None:
+            raise ValueError(f"model=afterstates: the placement of this game {reason}")
         height, width, _ = shape
         groups = checked_windows(height, width, 2, config["windows"], config["diagonals"])
         views = np.arange(height * width)[None]
@@ -201,7 +206,6 @@ class AfterstateModule(ActorCritic):
             views = np.array(config["symmetries"]["observations"])[:, ::2] // 2
         self.central, self.shared, self.epsilon_greedy = False, True, False
         self.scale, self.memory_size = None, 0
-        actions = len(placement["actions"])
         encoder = AfterstateValues(placement["actions"], placement["lines"], without_views(groups, views), views)
         self.policy_head = Head(encoder, None, actions, num_agents=0, size=actions, precision="float32")
         logits = Temperature(actions)
