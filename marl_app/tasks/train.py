@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayActorError
+
 from marl_app.assembly.training import build
 from marl_app.config.command import command
 from marl_app.config.errors import ConfigError, RunFailedError
@@ -135,19 +137,9 @@ def _iterate(algorithm: MatchAlgorithm, stop: dict[str, Any]) -> str:
             return INTERRUPTED
         try:
             algorithm.train()
-        except Exception as error:
-            # Env runners are started again, learners are not. RLlib raises another exception at each place that misses
-            # the process: RayActorError in an update, a failed assertion or an index where its state is read.
-            if _has_lost_learners(algorithm):
-                raise RunFailedError("a learner process has died: killed, or out of memory") from error
-            raise
+        except RayActorError as error:  # env runners and one of several learners are started again, the only one is not
+            raise RunFailedError("a learner process has died: killed, or out of memory") from error
     return FINISHED
-
-
-def _has_lost_learners(algorithm: MatchAlgorithm) -> bool:
-    """Return whether RLlib has taken a learner's process out of service."""
-    workers = algorithm.learner_group._worker_manager  # None with the learner in this process
-    return workers is not None and bool(workers.num_healthy_actors() < workers.num_actors())
 
 
 @contextmanager

@@ -22,6 +22,7 @@ VALUES = {
     "anchors": {"random": {"score": float("inf"), "low": 0.9, "high": 1.0, "games": 200}},
     "exploitability": {"agent": np.float64(0.5), "meta_strategy": 0.0},
     "value_preserving_moves": {"share": 0.5, "low": 0.4, "high": 0.6, "sampled": 0.45, "positions": 500},
+    "runtime": {"num_env_runners": 1, "num_learners": 0},
     "snapshots": {"bytes": {"store_to_runner": 40_000}, "requests": 1, "queued": 0},
     "control_plane": {"assignments": 3, "assignments_per_s": 20_000.0},
     "checkpoint": Path("checkpoints/000003"),

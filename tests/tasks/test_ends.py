@@ -172,7 +172,10 @@ def started(folder, *arguments):
 
 
 def of_run(process, program):
-    """The processes of a run whose program has this name; Ray's raylet has the run's process as its parent."""
+    """The processes of a run whose program has this name; Ray's raylet has the run's process as its parent.
+
+    The name of an actor's process is that of its class, and of its method during a call.
+    """
     found = {}
     for entry in Path("/proc").iterdir():
         try:
@@ -183,7 +186,7 @@ def of_run(process, program):
     family = {process.pid}
     for _ in found:  # down the tree of processes
         family |= {number for number, (parent, _) in found.items() if parent in family}
-    return [number for number in family if number in found and found[number][1].endswith(program)]
+    return [number for number in family if number in found and Path(found[number][1]).name.startswith(program)]
 
 
 def test_a_signal_to_the_whole_process_group_loses_nothing(tmp_path):
