@@ -80,7 +80,9 @@ def interleaved(parts, cut):
     }
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5], ids=["all rows", "advantage_filter"])
+@pytest.mark.parametrize(
+    "share", [pytest.param(1.0, id="all rows"), pytest.param(0.5, id="advantage_filter", marks=pytest.mark.slow)]
+)
 def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
     options = ("env=tic_tac_toe", "algorithm.shuffle_batch_per_epoch=false", *SETTINGS)
     options += (f"algorithm.advantage_filter={share}", f"store.path={tmp_path}/store", SMALL_FRAGMENTS)
@@ -206,7 +208,10 @@ def pid(learner, **kwargs):
     return os.getpid()
 
 
-@pytest.mark.parametrize("moment", ["idle", "playing", "training"])
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param("idle", marks=pytest.mark.slow), pytest.param("playing", marks=pytest.mark.slow), "training"],
+)
 def test_a_learner_that_is_killed_is_replaced(tmp_path, moment):
     with running(tmp_path, "env=tic_tac_toe", *SETTINGS, TWO, "algorithm.magnet=ema") as two:
         for _ in range(2):
