@@ -11,7 +11,12 @@ from tests.rllib.runs import running, small
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("share", [0, 0.1])
 def test_a_league_trains_on_a_gpu(ray_here, tmp_path, share):
-    overrides = ("runtime=gpu", "runtime.num_env_runners=1", f"runtime.num_gpus_per_env_runner={share}")
+    overrides = (
+        "runtime=gpu",
+        "runtime.num_gpus_per_learner=1",
+        "runtime.num_env_runners=1",
+        f"runtime.num_gpus_per_env_runner={share}",
+    )
     with running(tmp_path, *overrides) as algorithm:
         before = algorithm.weights.read("main")
         for _ in range(3):
@@ -25,4 +30,4 @@ def test_a_league_trains_on_a_gpu(ray_here, tmp_path, share):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_runtime_gpu_without_a_gpu_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"runtime.num_gpus_per_learner: .* use runtime=local"):
-        build(small(tmp_path, "runtime=gpu"))
+        build(small(tmp_path, "runtime=gpu", "runtime.num_gpus_per_learner=1"))
