@@ -66,7 +66,7 @@ def test_a_match_in_a_terminal_until_ctrl_c(run, tmp_path):
             assert f"player_1: {move}" in screen.wait_for("> ")
         screen.type("b3\n")
         assert "You won." in screen.wait_for("> ")
-        # Readline misses a signal between its prompt and its wait for a key, as other programs do: a person types again.
+        # Readline misses a signal between its prompt and its wait for a key: a person types again.
         for _ in range(10):
             screen.type("\x03")
             with contextlib.suppress(subprocess.TimeoutExpired):
