@@ -72,6 +72,7 @@ def test_a_resumed_run_goes_on_with_weights_and_temperature(tmp_path):
             "algorithm=td learns values of actions, which this network does not have: use model=afterstates",
         ),
         (["env=rock_paper_scissors"], "model=afterstates needs a board game whose environment states"),
+        (["algorithm.normalize_rewards=true"], "algorithm.normalize_rewards=true: values are in units of the rewards"),
         (["algorithm.temperature=0"], "algorithm.temperature"),
         (["algorithm.temperature=[[0,0.1],[100,0]]"], "give temperatures > 0"),
         (["model.windows=[[4]]"], r"model.windows: \[4\] is not \[height, width\]"),
@@ -80,3 +81,13 @@ def test_a_resumed_run_goes_on_with_weights_and_temperature(tmp_path):
 def test_what_does_not_fit_is_refused(tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
         build(load([*BASE, *overrides], output_dir=str(tmp_path)))
+
+
+def test_ppo_trains_the_same_network(tmp_path, ray_here):
+    """Its policy loss and its critic reach the tables: more moves keep their value after a few updates."""
+    ppo = ["algorithm=ppo" if line == "algorithm=td" else line for line in BASE]
+    with running(tmp_path, "algorithm.num_epochs=2", base=ppo) as algorithm:
+        before = moves_kept(algorithm)
+        for _ in range(30):
+            algorithm.train()
+        assert before < 0.8 and moves_kept(algorithm) > 0.85

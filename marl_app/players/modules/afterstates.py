@@ -16,7 +16,7 @@ Shapes: R rows, n actions, T table entries per position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from marl_app.envs.placement import Placement, misfit
-from marl_app.players.modules.actor_critic import OBSERVATIONS, ActorCritic, Architecture
+from marl_app.players.modules.actor_critic import ActorCritic, Architecture
 from marl_app.players.modules.epsilon_greedy import ILLEGAL
 from marl_app.players.modules.heads import Head
 from marl_app.players.modules.ntuple import check_window_settings, checked_windows
 
-ACTIONS = "actions"  # RLlib's name of the column
 EXACT_FLOATS = 2**24
 """Whole numbers below this are exact in float32."""
 
@@ -174,9 +173,7 @@ class MeanValue(nn.Module):
 
 
 class AfterstateModule(ActorCritic):
-    """A network of afterstate values. In training its critic is the value of the action that was taken."""
-
-    can_stack = True
+    """A network of afterstate values: their softmax is the policy, and their mean under it the critic's value."""
 
     def setup(self) -> None:
         """Build the tables. Raises ValueError for a game without placement, and for inputs that it does not have."""
@@ -224,13 +221,6 @@ class AfterstateModule(ActorCritic):
         """Return the values [R] of legal actions int64 [R]: what TD learning trains."""
         values: Tensor = self.policy_head.encoder.chosen(observations, actions)
         return values
-
-    def compute_values(self, batch: Mapping[str, Any], embeddings: Tensor | None = None) -> Tensor:
-        """Return the values [R] of the actions taken. `embeddings`: values of all actions [R, n], if known."""
-        actions = batch[ACTIONS].long()
-        if embeddings is None:
-            return self.action_values_taken(batch[OBSERVATIONS], actions)
-        return embeddings.gather(1, actions[:, None]).squeeze(1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,9 @@ class TDLearner(MinibatchPPOLearner):
 
     def _set_temperature(self, env_steps: int) -> None:
         """Set the temperature of all networks to that of an env step."""
-        self._temperature = value_at(self.config.settings.temperature, env_steps)
+        temperature = value_at(self.config.settings.temperature, env_steps)
         for module_id in self.module.keys():  # noqa: SIM118 - a MultiRLModule is not a dict
-            self.module[module_id].set_temperature(self._temperature)
+            self.module[module_id].set_temperature(temperature)
 
     def minibatch_loss(self, module_id: str, config: Any, columns: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of a minibatch: columns [R, ...]."""
@@ -39,6 +39,6 @@ class TDLearner(MinibatchPPOLearner):
         return loss
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """As PPO's learner, and set and log the temperature."""
+        """As PPO's learner, and set the temperature."""
         super().after_gradient_based_update(timesteps=timesteps)
         self._set_temperature(timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])

@@ -41,6 +41,8 @@ class TDSettings(AlgorithmSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.normalize_rewards:
+            raise ConfigError("algorithm.normalize_rewards=true: values are in units of the rewards; give false")
         if isinstance(self.temperature, list):
             check_schedule("algorithm.temperature", self.temperature, "temperatures > 0")
             if min(value for _, value in self.temperature) <= 0:
