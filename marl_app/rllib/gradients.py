@@ -27,10 +27,12 @@ def clip_gradients(parameters: Sequence[Tensor], bound: float | None, by: str) -
     norm: Tensor = torch.nn.utils.get_total_norm(gradients, foreach=True)
     if bound is None:
         return norm
+    # RLlib's three meanings of `grad_clip`.
     if by == "global_norm":
         torch.nn.utils.clip_grads_with_norm_(parameters, bound, norm, foreach=True)
     elif by == "norm":  # each parameter's gradient separately
         for gradient in gradients:
+            # The small constant, as in torch's clipping, avoids a division by 0.
             gradient.mul_((bound / (gradient.norm() + 1e-6)).clamp(max=1.0))
     else:
         torch.nn.utils.clip_grad_value_(parameters, bound, foreach=True)
@@ -46,6 +48,7 @@ def clip_and_step(optimizer: Any, parameters: Sequence[Tensor], bound: float | N
     Raises NonFiniteGradientError after MOST_SKIPPED of them in a row.
     """
     norm = clip_gradients(parameters, bound, by)
+    # One number that is not finite, in any gradient, makes the global norm infinite or NaN: one test for all.
     if torch.isfinite(norm):
         optimizer.step()
         optimizer.skipped = 0

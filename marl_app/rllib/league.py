@@ -32,11 +32,13 @@ from marl_app.rllib.training.tunable_config import USED_BY_RLLIB
 
 MOST_MATCHES = 64
 """Matches that an env runner steps together, unless the script says how many: its environments are slow ones."""
+# Attributes that are translated by the functions below, or belong to the configuration object: never copied.
 TRANSLATED = {
     *("algo_class", "_is_frozen", "env", "env_config", "policies", "policy_mapping_fn", "policies_to_train"),
     *("_rl_module_spec", "_model_config", "model", "num_envs_per_env_runner", "rollout_fragment_length"),
     "train_batch_size",
 }
+# RLlib's `fcnet_activation` -> `model.activation`.
 ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "silu": "silu", "swish": "silu"}
 
 
@@ -55,18 +57,25 @@ def upgrade(
     """
     if not isinstance(config, PPOConfig) or isinstance(config, LeaguePPOConfig):
         raise ConfigError(f"{type(config).__name__}: give a PPOConfig of RLlib")
+    # 1. Refuse what has no meaning here. RLlib keeps some settings in attributes with a leading underscore.
     result = LeaguePPOConfig()
     changed = _changed(config)
     known = {*result.keys_of_rllib, *USED_BY_RLLIB}
     if refused := sorted(name.lstrip("_") for name in changed if name.lstrip("_") not in known | _names(TRANSLATED)):
         raise ConfigError(f"{', '.join(refused)}: settings of RLlib without a meaning in a league: leave them out")
+
+    # 2. Copy settings of the same meaning. `TunableConfig.__setattr__` records that they were given.
     for name, value in changed.items():
         if name.lstrip("_") in known and name not in TRANSLATED:
             setattr(result, name.lstrip("_"), value)
+
+    # 3. Translate the environment, the policies and their network.
     result.environment(functools.partial(MultiAgent, make=_make_env(config), sides=sides))
     guests, spec = _players(config)
     result.league({"+league.guests": guests} if guests else {})
     result.league(_network(spec, config))
+
+    # 4. Fit the sizes of batches. The keys come last, so that they override what is derived from the script.
     _fit_matches(config, result, changed)
     return result.league(keys, run_dir=run_dir)
 
@@ -85,6 +94,7 @@ def _make_env(config: PPOConfig) -> Any:
     """Return a picklable function that makes the script's environment."""
     if config.env is None:
         raise ConfigError("env is missing: give the config .environment(...) before league.upgrade")
+    # RLlib's own look-up: `env` may be a class, a registered name or an import path.
     _, creator = Algorithm._get_env_id_and_creator(config.env, config)
     return functools.partial(creator, EnvContext(config.env_config, worker_index=0))
 
@@ -100,6 +110,7 @@ def _players(config: PPOConfig) -> tuple[dict[str, str], RLModuleSpec | None]:
             f"policies_to_train: several trained policies ({', '.join(names)}): train one, and add learners with "
             'keys {"+league.learners.NAME": {"role": "main_agent"}}'
         )
+    # Policies that are not trained become fixed opponents. Of these only RLlib's random one has a counterpart here.
     specs = _specs(config)
     guests = {}
     for name in sorted(set(config.policies) - set(names)):
@@ -109,6 +120,7 @@ def _players(config: PPOConfig) -> tuple[dict[str, str], RLModuleSpec | None]:
                 f"policies: {name} is not trained, and only a RandomRLModule can be a guest: leave it out"
             )
         guests[name] = "random"
+    # Without specs by policy, the spec of the whole configuration holds for every policy.
     found = specs.get(names[0], config._rl_module_spec)
     return guests, found if isinstance(found, RLModuleSpec) else None
 
@@ -127,6 +139,7 @@ def _network(spec: RLModuleSpec | None, config: PPOConfig) -> dict[str, Any]:
     """Return the keys of the network: the script's own RLModule, or the perceptron that its model_config describes."""
     given = (spec.model_config if spec is not None else None) or config._model_config
     made = None if spec is None else spec.module_class
+    # A module class of the user is passed on by its import path, which every process of the run imports.
     if made is not None and made is not DefaultPPOTorchRLModule:
         if made.__module__ == "__main__" or "<locals>" in made.__qualname__:
             raise ConfigError(
@@ -139,6 +152,8 @@ def _network(spec: RLModuleSpec | None, config: PPOConfig) -> dict[str, Any]:
             "settings": settings,
         }
         return {"model": leaf}
+
+    # RLlib's default network: translated if it is a perceptron; other settings have no equivalent in model=mlp.
     if not given:
         return {}
     if not isinstance(given, DefaultModelConfig):
@@ -165,8 +180,10 @@ def _fit_matches(config: PPOConfig, result: LeaguePPOConfig, changed: Mapping[st
         raise ConfigError(f"train_batch_size_per_learner={batch}: give a multiple of num_env_runners={runners}")
     most = config.num_envs_per_env_runner if config.num_envs_per_env_runner > 1 else MOST_MATCHES
     part = batch // runners
+    # Every match of a fragment has the same number of steps, so the matches must divide the env runner's env steps.
     matches = next(number for number in range(min(most, part), 0, -1) if part % number == 0)
     result.env_runners(num_env_runners=config.num_env_runners, num_envs_per_env_runner=matches)
     result.training(train_batch_size_per_learner=batch)
+    # RLlib's default minibatch may be larger than a small batch of the script.
     if "minibatch_size" not in changed:
         result.training(minibatch_size=min(config.minibatch_size or batch, batch))

@@ -103,6 +103,7 @@ class WrappedRLModule(ActorCritic):
         return values
 
     def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Tensor]:
+        # The RLModule may not read masks, so the logits of illegal actions are replaced here.
         result = dict(self.policy_head.inner.forward_train(dict(batch)))
         logits = result[Columns.ACTION_DIST_INPUTS]
         return {**result, Columns.ACTION_DIST_INPUTS: self.dist_inputs(logits, batch.get("action_mask"))}

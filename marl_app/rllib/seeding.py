@@ -18,6 +18,7 @@ from ray.rllib.utils.debug import update_global_seed_if_necessary
 def seed_learner(config: Any) -> None:
     """Seed Python's, numpy's and torch's generators from the run's seed, before a learner draws its initial weights."""
     seed = config.spec.settings.seed
+    # On a GPU RLlib's function, which also turns on deterministic algorithms: there they make a difference.
     if config.num_gpus_per_learner:
         update_global_seed_if_necessary("torch", seed)
         return

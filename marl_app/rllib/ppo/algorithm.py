@@ -85,6 +85,8 @@ class LeaguePPO(MatchAlgorithm):
     def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
         """Train the learner's networks; the columns of each fragment go to one of the learner processes."""
         self._renew_reference(learner)
+
+        # Learner processes share the fragments; without them the learner in the driver gets all.
         group = self.learner_group
         shares = shared_out(fragments, group.nodes) if group.nodes else [fragments]
         arguments = [
@@ -95,6 +97,7 @@ class LeaguePPO(MatchAlgorithm):
             }
             for share in shares
         ]
+        # One result per network; none if a learner process died in the update, whose batch is lost then.
         for result in group.train(arguments, self.counters.env_steps):
             self.metrics.aggregate([result], key=LEARNER_RESULTS)
         self.counters.updates += 1
@@ -108,6 +111,7 @@ class LeaguePPO(MatchAlgorithm):
         settings, totals = self.config.settings, self.totals[learner]
         if self.league.learners[learner].role != MAIN_AGENT:
             return  # an exploiter has no reference
+        # 1. Which player is the reference?
         if settings.magnet == PLAYER:
             totals.reference = self.spec.reference_player
         elif settings.magnet == SNAPSHOT:
@@ -115,6 +119,8 @@ class LeaguePPO(MatchAlgorithm):
             interval = value_at(settings.magnet_updates, self.counters.env_steps)
             if pool and (not totals.reference or totals.updates - totals.reference_update >= interval):
                 totals.reference, totals.reference_update = pool[-1].digest, totals.updates
+
+        # 2. Send its weights to the learners, unless they hold them already.
         held = (totals.reference, self.learner_group.restarts)  # a learner process that was restarted has none
         if not totals.reference or held == self._references.get(learner):
             return
@@ -149,6 +155,7 @@ def shared_out(fragments: Sequence[Fragment], nodes: Sequence[str]) -> list[list
     """
     shares: list[list[Fragment]] = [[] for _ in nodes]
     rows = [0] * len(nodes)
+    # Greedy scheduling, the largest fragments first: so the small ones level out what is left.
     for fragment in sorted(fragments, key=lambda fragment: -fragment.rows):
         chosen = min(range(len(nodes)), key=lambda index: (rows[index], nodes[index] != fragment.node))
         shares[chosen].append(fragment)

@@ -22,6 +22,7 @@ class RowCollector:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         env, config = runner.env, runner.config
+        # Only architectures with a memory are trained on sequences.
         length = getattr(config.spec.architecture, "max_seq_len", 1)
         self._experience = [
             Experience(env.num_matches, len(env.agents), len(network.agents), runner.steps, length)
@@ -36,6 +37,8 @@ class RowCollector:
 
     def add_step(self, step: Step, rewards: Array) -> None:
         """Credit rewards, and close the rows of agents whose episodes were terminated or truncated."""
+        # The order matters: a row that is closed takes no more rewards, and an agent that was both terminated and
+        # truncated must not be bootstrapped.
         for experience in self._experience:
             experience.add_rewards(rewards)
             experience.close_terminated(step.terminated)
@@ -52,6 +55,8 @@ class RowCollector:
     def pop_batches(self) -> tuple[Batches, int]:
         """Return columns with advantages, computed with the weights that collected them."""
         runner = self._runner
+        # Agents that act next are bootstrapped from what they observe. Rows of agents that wait for their turn stay
+        # open, and are held over to the next fragment.
         self._bootstrap(runner.env.acting())
         batches = {
             network.name: experience.pop_batch(runner.config.gamma, runner.config.lambda_)

@@ -40,6 +40,7 @@ def mean_of_learners(values: Tensor, rows: int) -> Tensor:
     """Return the mean [n] over the rows of all learners; each has the mean `values` [n] over its `rows` rows."""
     if not together():
         return values
+    # Weighted sums [n], and the number of rows in the last place, in one all-reduce.
     sums = torch.cat([values, values.new_ones(1)]) * rows
     distributed.all_reduce(sums)
     return sums[:-1] / sums[-1]
@@ -49,6 +50,7 @@ def rows_of_learners(values: Tensor) -> Tensor:
     """Return the values [R] of all learners, one learner after the other; each has values [its rows]."""
     if not together():
         return values
+    # The learners have different numbers of rows, which an all-gather of tensors does not allow: send pickled objects.
     found: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(found, values.cpu())
     return torch.cat(found).to(values.device)
@@ -62,6 +64,7 @@ def average_gradients(parameters: Sequence[Tensor], rows: int) -> None:
         if parameter.grad is None:  # the vector has the same length in every learner
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    # The gradients as one vector, whose mean is then split into parts in the same order.
     flat = mean_of_learners(torch.cat([gradient.flatten() for gradient in gradients]), rows)
     for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
@@ -74,6 +77,8 @@ def with_borrowed_row(columns: Columns, rows: Sequence[int]) -> Columns:
     """
     if all(rows):
         return columns
+    # All learners take part in the broadcast, since it is collective. The lender sends one row, or one sequence of
+    # `length` rows; columns with one row per sequence always send one.
     lender = next(index for index, count in enumerate(rows) if count)
     length = 1
     if distributed.get_rank() == lender and LENGTHS in columns:

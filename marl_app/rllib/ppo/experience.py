@@ -109,6 +109,7 @@ class Experience:
         """
         if not self._size:
             return {}
+        # 1. Advantages of all rows, from the links between them.
         columns = {name: values[: self._size] for name, values in self._columns.items()}
         is_open = self._open >= 0
         held = np.sort(self._open[is_open])  # rows that are held over
@@ -116,6 +117,8 @@ class Experience:
         rewards, last_values = columns.pop(REWARDS), columns.pop(LAST_VALUES)
         advantages = gae(rewards, values, successors, last_values, blocks, gamma, lambda_, held)
         columns |= {Columns.ADVANTAGES: advantages, Columns.VALUE_TARGETS: advantages + values}
+
+        # 2. Split off the rows that are held over. Their links are made again when their successors arrive.
         trained = np.ones(self._size, np.bool_)
         trained[held] = False
         held_over = (
@@ -126,6 +129,7 @@ class Experience:
         self._start(held_over)
         if not trained.any():
             return {}
+        # 3. Return the rows to train on; with a memory in the order of their sequences.
         if MEMORY in columns:
             order, lengths = sequences(successors, blocks, trained, self._max_seq_len)
             first = order[np.cumsum(lengths) - lengths]  # the first row of each sequence

@@ -140,15 +140,21 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         ((module_id, columns),) = batch.policy_batches.items()
         settings, module = self.config.settings, self.module[module_id]
         rows = 0 if self._is_empty else len(columns[Columns.OBS])  # a borrowed row does not count
+
+        # 1. Value targets: first update the units by the batch (PopArt), then convert to them.
         targets = columns[Columns.VALUE_TARGETS]
         if settings.normalize_values:
             module.value_head.update(targets[:rows])
         columns = {**columns, Columns.VALUE_TARGETS: module.value_head.normalized(targets)}
+        # 2. Advantages, standardized over the rows of all learners.
         if settings.normalize_advantages:
             columns[Columns.ADVANTAGES] = standardized(columns[Columns.ADVANTAGES], rows)
+        # 3. The reference's distributions, once for all epochs: neither it nor the rows change during the update.
         if self.magnet is not None and self._is_regularized(module_id):
             reference = self.magnet.inputs(module_id, module, columns)
             columns |= {} if reference is None else {REFERENCE: reference}
+
+        # 4. Minibatches of the rows that are this learner's own. All learners make the same number of gradient steps.
         first, own = first_unit(columns), {name: values[:rows] for name, values in columns.items()}
         self._batch = (module_id, own)
         if settings.advantage_filter < 1:
@@ -163,10 +169,12 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         ((module_id, columns),) = batch.items()
         config = self.config.get_config_for_module(module_id)
         module = self.module[module_id]
+        # 1. The loss and its gradient.
         loss = self.minibatch_loss(module_id, config, columns)
         optimizer = self.get_optimizer(module_id)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        # 2. The mean gradient of all learners, clipped; the optimizer's step, unless it is not finite.
         parameters = self.get_parameters(module)
         average_gradients(parameters, self._rows)
         self._terms["grad_norm"] = clip_and_step(
@@ -246,12 +254,15 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         if "log_ratio" in terms:
             log_ratio = terms.pop("log_ratio")
             terms["approx_kl"] = (log_ratio.exp() - 1 - log_ratio).mean()
+        # Explained variance is bounded below by -1, as in RLlib.
         unexplained = (targets - values).var(correction=0) / targets.var(correction=0).clamp(min=1e-8)
         terms["explained_variance"] = 1 - unexplained.clamp(max=2.0)
         # Each learner has the terms of its rows.
         terms = dict(zip(terms, mean_of_learners(torch.stack(list(terms.values())), self._rows), strict=True))
         self.metrics.log_dict({name: float(term) for name, term in terms.items()}, key=module_id, window=1)
+        # Statistics change only after the update: in all its steps a row has the same normalized inputs.
         self.module[module_id].learn_statistics(columns)
+        # Schedules of the loss terms, for the next update.
         for weight in self._loss_weights.values():
             weight.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         if self.magnet is not None and self._is_regularized(module_id):

@@ -64,8 +64,10 @@ def uniform_inputs(module: ActorCritic, columns: Mapping[str, Tensor]) -> Tensor
     observations = columns[Columns.OBS]
     zeros = torch.zeros(len(observations), module.policy_head.linear.out_features, device=observations.device)
     mask = columns.get(ACTION_MASK)
+    # A standard normal has mean 0 and log standard deviation 0.
     if hasattr(module, "log_std"):  # means and log standard deviations
         return torch.cat([zeros, zeros], dim=1)
+    # Equal logits are the uniform distribution; `dist_inputs` lowers those of illegal actions.
     return zeros if mask is None else module.dist_inputs(zeros, mask)
 
 
@@ -99,15 +101,19 @@ class NetworkMagnet:
 
     def inputs(self, module_id: str, module: ActorCritic, columns: Mapping[str, Tensor]) -> Tensor | None:
         """Return the reference network's distribution inputs for all rows of the batch."""
+        # The first average is a copy of the trained weights.
         if self._rate is not None and module_id not in self.modules:
             self.modules[module_id] = frozen(module)
         reference = self.modules.get(module_id)
         if reference is None:
             return None
+
+        # A memory of another size cannot be continued: zeros, [S, size] with sequences, else [R, size].
         columns = dict(columns)
         if reference.memory_size and (MEMORY not in columns or columns[MEMORY].shape[1] != reference.memory_size):
             sequences = columns.get(LENGTHS, columns[Columns.OBS])
             columns[MEMORY] = torch.zeros(len(sequences), reference.memory_size, device=sequences.device)
+        # Only the policy of the reference is computed, not its critic.
         with torch.no_grad():
             features, _ = reference.policy_head.features(
                 columns[Columns.OBS], columns.get(MEMORY), columns.get(LENGTHS)

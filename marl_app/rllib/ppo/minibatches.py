@@ -31,7 +31,9 @@ def minibatches(
     parts = max(1, math.floor(rows / (minibatch_size or rows) + 0.5))  # minibatches per epoch
     parts = min(parts, max(count for _, count in counts))  # at least one learner has rows in each
     for _ in range(num_epochs):
+        # On the CPU, whose random number generator is kept in checkpoints.
         order = (torch.randperm(units) if shuffle else torch.arange(units)).to(device)
+        # Parts differ in size by one row or sequence at most; with fewer rows than parts, some are empty.
         for chosen in order.tensor_split(parts):
             if lengths is None:
                 yield {name: values.index_select(0, chosen) for name, values in columns.items()}
@@ -52,10 +54,12 @@ def with_largest_advantages(columns: Mapping[str, Tensor], share: float) -> dict
     about which action is better; leaving them out makes an update cheaper (Cusumano-Towner et al., 2025, "Robust
     autonomy emerges from self-play").
     """
+    # 1. The size of each unit: absolute advantage of each row [R], or their mean over each sequence [S].
     sizes, lengths = columns[Columns.ADVANTAGES].abs(), columns.get(LENGTHS)
     if lengths is not None:
         owner = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)  # [R]: its sequence
         sizes = torch.zeros(len(lengths), device=sizes.device).index_add(0, owner, sizes) / lengths
+    # 2. The threshold: the ceil(share * n)-th largest of the n units of all learners.
     of_all = rows_of_learners(sizes)
     least = of_all.topk(math.ceil(share * len(of_all)), sorted=False).values.min()
     chosen = (~(sizes < least)).nonzero()[:, 0]  # those that are not a number, too: the gradient step is skipped

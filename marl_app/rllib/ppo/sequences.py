@@ -22,6 +22,7 @@ def sequences(
     """
     first = np.arange(len(successors))  # [R]: index of the first row of each row's sequence
     place = np.zeros(len(successors), np.int64)  # [R]: position of each row in its sequence
+    # In the order of time: the place of a row is final before its successor reads it.
     for start, stop in blocks:
         rows = np.arange(start, stop)[successors[start:stop] >= 0]
         following = successors[rows]  # a row is the successor of one row at most

@@ -29,12 +29,14 @@ class PlayingLearner:
         """Play a fragment, as `MatchEnvRunner.sample`, with the weights of this learner. Keep its training columns."""
         if self._env_runner is None:
             self._env_runner = MatchEnvRunner(config=self.config)
+        # The driver sends no weights of learners, only their names: they are read from the modules of this process.
         opponents = {name: self._weights(name) for name in request.learner_opponents}
         weights = self._weights(request.learner)
         answer = self._env_runner.sample(request=replace(request, weights=weights, learner_opponents=opponents))
         if isinstance(answer, Failure):
             return answer
         assert isinstance(answer.batches, dict)
+        # The columns stay here until this process is trained on them; the driver gets counts and results.
         self._played.setdefault(request.learner, []).append(answer.batches)
         return replace(answer, batches={})
 

@@ -31,6 +31,7 @@ class DrawnViews:
 
     def draw(self, matches: Ints, is_trainee: Bools, rng: np.random.Generator) -> None:
         """Draw views for matches [K] that start; agents of opponents, False in bool [K, agents], see the original."""
+        # [K, agents]: a number of a view; view 0 is the original.
         self._drawn[matches] = np.where(is_trainee, rng.integers(self._count, size=is_trainee.shape), 0)
 
     def observations(self, group: int, rows: Array, matches: Ints, agents: Ints) -> Array:

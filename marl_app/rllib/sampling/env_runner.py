@@ -105,6 +105,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             self.env, spec.settings.algorithm.death_masking, spec.architecture.scale_observations
         )
         self._views = DrawnViews(self.env) if spec.settings.algorithm.symmetries == "random" else None
+        # Index arrays by agent, [agents]: they turn agents of rows into networks, and into places in a group's actions.
         self._network_of_agent = np.empty(len(self.env.agents), np.int64)
         self._index_in_group = np.empty(len(self.env.agents), np.int64)
         for index, network in enumerate(self.networks):
@@ -272,6 +273,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         """
         if not self.config.settings.normalize_rewards:
             return rewards
+        # [B, agents]: sum of past rewards, the newest with weight 1.
         self._discounted = self._discounted * self.config.gamma + rewards
         self._moments.update(self._discounted)
         scaled: Array = rewards * np.float32(self._reward_scale)
@@ -332,6 +334,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
             Columns.ACTION_DIST_INPUTS: decision.inputs,
             Columns.VF_PREDS: decision.values,
         }
+        # The columns keep the actions in the agents' views, as the network chose them.
         actions = decision.actions
         if self._views is not None:
             actions = self._views.original_actions(network.group, actions, matches, agents)

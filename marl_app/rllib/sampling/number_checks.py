@@ -53,6 +53,7 @@ def check_observations(env: BatchedEnv, observations: Array, matches: Ints, agen
 
 def check_scores(env: BatchedEnv, scores: Array, ended: Ints) -> None:
     """Raise ValueError, naming the match, for scores [K, sides] that break the contract; NaN is an absent side."""
+    # [K] bool. A comparison with NaN is False, so an absent side is never wrong.
     wrong = ((scores < 0) | (scores > 1)).any(axis=1)
     if len(env.sides) == 2:
         wrong |= np.abs(scores.sum(axis=1) - 1) > 1e-3  # False with an absent side

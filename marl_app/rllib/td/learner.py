@@ -32,6 +32,7 @@ class TDLearner(MinibatchPPOLearner):
 
     def minibatch_loss(self, module_id: str, config: Any, columns: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of a minibatch: columns [R, ...]."""
+        # [R] each. There is no policy term: the policy is a softmax of the values of actions.
         values = self.module[module_id].action_values_taken(columns[Columns.OBS], columns[Columns.ACTIONS].long())
         targets = columns[Columns.VALUE_TARGETS]
         loss = ((values - targets) ** 2).mean()

@@ -68,6 +68,7 @@ class TeamQConfig(MatchConfig):
 
     def check_supported(self, env: BatchedEnv, settings: Any) -> None:
         """Raise ConfigError unless the environment is one team of agents with discrete actions that act every step."""
+        # The first requirement that is not met is named.
         env.reset(np.random.default_rng(0))
         if len(env.sides) > 1:
             problem = f"one cooperative side, and this environment has {len(env.sides)}: set env.sides, or use"
@@ -87,6 +88,7 @@ class TeamQConfig(MatchConfig):
         settings = self.settings
         with closing(spec.make_env(1)) as env:
             size = central_state_size(env, range(len(env.agents)))
+        # The mixer is one more module of the learner, next to the networks, with the team's state as its observation.
         mixer = RLModuleSpec(
             module_class=self.mixer_class,
             observation_space=spaces.Box(-np.inf, np.inf, (size,), np.float32),
@@ -127,6 +129,7 @@ class TeamQ(MatchAlgorithm):
 
     def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
         """Add epsilon for each network: env runners explore, and saved players play greedily."""
+        # `epsilon` is a buffer of the networks: in the learner it stays 0, so that frozen players are greedy.
         epsilon = np.array(self.epsilon, np.float32)
         return {**weights, **{f"{network.name}/epsilon": epsilon for network in self.spec.networks}}
 
@@ -138,6 +141,7 @@ class TeamQ(MatchAlgorithm):
     def train_learner(self, learner: str, fragments: list[Fragment]) -> None:
         """Add the fragments to the replay buffer; then make the gradient steps that `training_intensity` asks for."""
         config, settings = self.config, self.config.settings
+        # 1. Store the experience, also before learning starts.
         for fragment in fragments:
             self.replay.add_fragment(fragment.batches)
         if self.replay.rows < settings.num_steps_sampled_before_learning_starts:

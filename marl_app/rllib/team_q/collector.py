@@ -41,11 +41,13 @@ class TeamCollector:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._all = np.arange(runner.env.num_matches)
+        # (network or TEAM, column) -> one array [B, ...] per step; `_closed` likewise, [K, ...] per call of `_close`.
         self._parts: dict[tuple[str, str], list[Array]] = {}
         self._restart()
 
     def _restart(self) -> None:
         self._parts.clear()
+        # Per step: bool [B], whether a match ended with it.
         self._ended: list[Bools] = []
         self._closed: dict[tuple[str, str], list[Array]] = {}
         self._closings: list[tuple[Ints, Ints]] = []  # (step, match) after which a closing row comes
@@ -61,6 +63,7 @@ class TeamCollector:
         for name in (Columns.OBS, Columns.ACTIONS, ACTION_MASK, MEMORY):
             if name in columns:
                 self._note(self._parts, network.name, name, self._per_match(columns[name], len(network.agents)))
+        # The state is of a match, not of a network: it is added once per step.
         if index == 0 and self._runner.config.mixer_class.needs_state:
             self._note(self._parts, TEAM, STATE, self._state(self._all))
 
@@ -80,14 +83,17 @@ class TeamCollector:
         if not len(matches):
             return
         for index, network in enumerate(self._runner.networks):
+            # Rows sorted by match, then by agent, as `_per_match` needs them.
             rows, agents = matches.repeat(len(network.agents)), np.tile(network.agents, len(matches))
             seen, _ = self._runner.observe(index, rows, agents)
             mask = self._closing_mask(rows, agents)
+            # No action follows a closing row: zeros stand in the column, and `CLOSING` marks the row.
             columns = {Columns.OBS: seen[Columns.OBS], Columns.ACTIONS: np.zeros(len(rows), np.int64)}
             for name, values in (columns if mask is None else {**columns, ACTION_MASK: mask}).items():
                 self._note(self._closed, network.name, name, self._per_match(values, len(network.agents)))
         if self._runner.config.mixer_class.needs_state:
             self._note(self._closed, TEAM, STATE, self._state(matches))
+        # The closing row comes after the step that was played last.
         self._closings.append((np.full(len(matches), len(self._ended) - 1), matches))
 
     def _closing_mask(self, matches: Ints, agents: Ints) -> Bools | None:
@@ -113,10 +119,14 @@ class TeamCollector:
 
     def pop_batches(self) -> tuple[Batches, int]:
         """Return the fragment as segments: LENGTHS [S], and the MEMORY [S, k, size] before each segment."""
+        # 1. Close the matches that go on: their last step is bootstrapped from what is seen now.
         self._close(np.flatnonzero(~self._ended[-1]))
+        # 2. Sort rows, T * B steps and the closing rows after them, into segments.
         ended = np.stack(self._ended)
         closings = [np.concatenate(part) for part in zip(*self._closings, strict=True)] or [np.zeros(0, np.int64)] * 2
         order, lengths = _segments(ended, *closings)
+        # 3. Put the columns into this order. A memory is kept of the first row of each segment only; columns that
+        # closing rows do not have (rewards, terminations) are 0 there.
         first = order[np.cumsum(lengths) - lengths]
         batches: Batches = {TEAM: {LENGTHS: lengths, CLOSING: order >= ended.size}}
         for (network, name), parts in self._parts.items():

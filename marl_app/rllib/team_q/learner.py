@@ -95,6 +95,7 @@ class TeamLearner(TorchLearner):
             self.module[network_id].learn_statistics({Columns.OBS: observations})
         if STATE in batches[self._mixer_id]:
             self.module[self._mixer_id].learn_statistics(batches[self._mixer_id][STATE])
+        # Targets have the statistics of the trained networks at once; only their weights lag behind.
         for module_id, target in self._targets.items():
             for target_buffer, buffer in zip(target.buffers(), self.module[module_id].buffers(), strict=True):
                 target_buffer.copy_(buffer)
@@ -102,17 +103,20 @@ class TeamLearner(TorchLearner):
     def _update(self, batch: Batch, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Make one gradient step on a minibatch: columns by module id."""
         config = self.config
+        # 1. The TD error of the team's value, [steps].
         values, targets = self.team_values(batch)
         huber_delta = config.settings.huber_delta
         if huber_delta is None:
             loss = mse_loss(values, targets)
         else:
             loss = huber_loss(values, targets, delta=huber_delta)
+        # 2. One gradient step of all networks and the mixer.
         optimizer = self.get_optimizer(self._mixer_id)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = optimizer.param_groups[0]["params"]
         norm = clip_and_step(optimizer, parameters, config.grad_clip, config.grad_clip_by, self._mixer_id)
+        # 3. Figures for the log.
         error, value = (targets - values).detach().abs().mean(), values.detach().mean()
         self._terms = {"total_loss": loss.detach(), "td_error": error, "q_mean": value, "grad_norm": norm}
         return {}, {self._mixer_id: loss.detach()}, {}
@@ -131,6 +135,7 @@ class TeamLearner(TorchLearner):
             chosen.append(values.gather(2, columns[Columns.ACTIONS].long()[..., None]).squeeze(2))
             with torch.no_grad():
                 targets = action_values(self._targets[network_id], network, columns, team[LENGTHS])
+                # Double Q: the trained networks choose the best action, the target networks value it.
                 chooser = _legal(
                     values.detach() if self.config.settings.double_q else targets,
                     columns.get(ACTION_MASK),
@@ -190,6 +195,7 @@ def action_values(module: Any, network: Network, columns: Mapping[str, Tensor], 
 
     The rows are passed agent by agent, [k * R, ...], so that the rows of a memory's sequence follow one another.
     """
+    # [k, R, ...]
     observations = columns[Columns.OBS].transpose(0, 1)
     agents, rows = observations.shape[:2]
     ids = torch.tensor(network.agents, device=observations.device).repeat_interleave(rows)
@@ -197,6 +203,7 @@ def action_values(module: Any, network: Network, columns: Mapping[str, Tensor], 
     if memory is not None:
         memory = memory.transpose(0, 1).flatten(0, 1)
     values = module.action_values(observations.flatten(0, 1), ids, memory, lengths.repeat(agents))
+    # [k * R, n] -> [R, k, n]
     return values.view(agents, rows, -1).transpose(0, 1)
 
 

@@ -72,7 +72,9 @@ class QMIX(Mixer):
         """Return values [R], monotonic in each agent's value."""
         assert state is not None
         state = self.normalize(state)
+        # Nonnegative weights make the team's value increase with each agent's: [R, agents, width].
         weights = self.first_weights(state).abs().view(-1, self.agents, self.width)
+        # [R, 1, agents] @ [R, agents, width] -> [R, width].
         hidden = nn.functional.elu((values[:, None] @ weights).squeeze(1) + self.first_bias(state))
         return (hidden * self.last_weights(state).abs()).sum(dim=1) + self.last_bias(state).squeeze(1)
 

@@ -57,6 +57,7 @@ class Replay:
         if self._next + size > self._capacity:  # a segment is never split: the rest of the ring stays unused
             self._drop_segments(self._next, self._capacity)
             self._next = 0
+        # The rows [start, stop) are overwritten, so the segments in them are dropped first.
         start, stop = self._next, self._next + size
         kept = self._drop_segments(start, stop)
         for network, columns in batches.items():
@@ -69,11 +70,13 @@ class Replay:
                     if key not in self._rows:
                         self._rows[key] = np.empty((self._capacity, *values.shape[1:]), values.dtype)
                     self._rows[key][start:stop] = values
+        # In the order in which the columns with one row per segment were extended.
         self._starts = np.concatenate([kept, start + np.cumsum(lengths) - lengths])
         self._next = stop
 
     def _drop_segments(self, start: int, stop: int) -> Ints:
         """Drop the segments that have rows in [start, stop). Return the starts of the others."""
+        # [segments] bool: segments that end before the range, or begin after it.
         stay = (self._starts + self._lengths <= start) | (self._starts >= stop)
         self._segments = {key: values[stay] for key, values in self._segments.items()}
         self._starts = self._starts[stay]

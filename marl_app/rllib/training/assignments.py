@@ -76,6 +76,7 @@ class Assigner:
         """Record which snapshots each env runner holds, and each rack cache where that makes a difference."""
         for fragment in fragments:
             self._runner_digests[fragment.runner] = fragment.rack, fragment.resident_digests
+        # Only placement reads what rack caches hold.
         if self._tolerance:
             self._rack_digests = self._inventory()
 

@@ -21,6 +21,7 @@ class CachedStanding:
 
     def __call__(self) -> Standing:
         """Return the standing, at most `max_age_s` old."""
+        # A freeze appends to the pool, so it changes the newest snapshot.
         newest = self._league.snapshots[-1:]
         if time.monotonic() - self._computed > self._max_age_s or self._newest != newest:
             self._standing = Standing.from_league(self._league)

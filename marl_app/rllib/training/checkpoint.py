@@ -58,6 +58,7 @@ def save_alone(algorithm: SavedRun, directory: Path) -> None:
     if (algorithm.run_dir / RECORD).is_dir():
         shutil.copytree(algorithm.run_dir / RECORD, directory / RECORD, dirs_exist_ok=True)
     snapshots = DiskStore(directory / SNAPSHOTS)
+    # Snapshots are named by their content: those of an earlier save into this directory are not copied again.
     for digest in algorithm.snapshots.needed_digests:
         if not snapshots.has(digest):
             snapshots.put(algorithm.store.get(digest))
@@ -87,6 +88,7 @@ def save_checkpoint(algorithm: SavedRun, directory: Path, keep: int) -> Path:
     arrays, plain = algorithm.learner_group.first(learner_state)
     for learner in algorithm.weights.averages:  # the player is the average: training goes on from the weights of now
         arrays |= {f"{TRAINED}{learner}/{name}": value for name, value in algorithm.weights.read(learner).items()}
+    # By file: a player of each learner, the learner's process (optimizers, RNG), and the run's state as JSON.
     files = {
         **{PLAYER.format(learner): algorithm.snapshots.encode(learner) for learner in algorithm.totals},
         LEARNER: encode(arrays, plain),
@@ -103,6 +105,7 @@ def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
     Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league or a
     learner refers to weights that the store does not have.
     """
+    # 1. Do the saved weights fit the networks of this run?
     state, spec = checkpoint.state, algorithm.spec
     decoded = {name: decode(data) for name, data in checkpoint.players.items() if name in algorithm.totals}
     players = {name: weights for name, (weights, _) in decoded.items()}
@@ -121,12 +124,16 @@ def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
     for _, metadata in decoded.values():
         if found := difference(metadata, wanted):
             raise ValueError(f"{checkpoint.path} holds another model ({found}); resume with the run's own `model`")
+
+    # 2. Are all snapshots there that the run will read? A missing one is named here, not when a match needs it.
     for snapshot in state.snapshots:
         if not algorithm.store.has(snapshot.digest):
             raise KeyError(f"{checkpoint.path} refers to {snapshot.player.id}, which the store does not have")
     for name, trainee in state.totals.items():
         if name in algorithm.totals and trainee.initial and not algorithm.store.has(trainee.initial):
             raise KeyError(f"{checkpoint.path} refers to the initial weights of {name}, which the store does not have")
+
+    # 3. Restore weights. With averages the saved player is the average, and TRAINED has the weights to train on.
     arrays, plain = decode(checkpoint.learner)
     for learner, weights in players.items():
         prefix = f"{TRAINED}{learner}/"
@@ -138,6 +145,8 @@ def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
         algorithm.weights.write(learner, trained or weights)
         if learner in algorithm.weights.averages:
             algorithm.weights.averages[learner] = weights
+
+    # 4. Restore the learners' processes, then the run's state, which broadcasts the restored weights.
     arrays = {name: value for name, value in arrays.items() if not name.startswith(TRAINED)}
     algorithm.learner_group.each(load_learner_state, arrays=arrays, plain=plain, env_steps=state.counters.env_steps)
     algorithm.load_run_state(state)

@@ -86,9 +86,11 @@ class MatchConfig(TunableConfig):
         algorithm, runtime, batch = spec.settings.algorithm, spec.settings.runtime, spec.settings.batch_steps
         self.spec = spec
         self._check_learner()
+        # RLlib requires a name. The env runner makes its environment by `spec.make_env`.
         self.environment(env="matches", disable_env_checking=True)
         self.training(**{name: getattr(algorithm, name) for name in self.rllib_settings})
         self.training(
+            # The settings count the rows of all learners; RLlib's are per learner.
             train_batch_size_per_learner=math.ceil(batch / max(1, runtime.num_learners)),
             minibatch_size=math.ceil((spec.settings.minibatch_rows or batch) / max(1, runtime.num_learners)),
         )
@@ -114,6 +116,7 @@ class MatchConfig(TunableConfig):
     def _check_learner(self) -> None:
         """Raise ConfigError if the learner class lacks methods that the run will call."""
         found = self.learner_class
+        # A learner whose role is reset to other weights needs more methods.
         exploits = any(learner.role in RESET_PROBABILITY for learner in self.spec.settings.league.learners.values())
         for needed in (MatchLearner, *([ResettableLearner] if exploits else [])):
             if not issubclass(found, needed):

@@ -23,6 +23,7 @@ class DiskErrors:
             yield
         except OSError as error:
             self.counters.failures += 1
+            # One message when it begins to fail and one when it works again, not one per attempt.
             if what not in self._waiting:
                 self._waiting.add(what)
                 self._message(f"{what} has to wait: {error}")

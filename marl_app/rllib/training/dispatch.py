@@ -42,6 +42,7 @@ class EventDispatcher:
         """Call the hooks of an event; yield each result after its measurements and messages have taken effect."""
         for answer in self.answers(event, **arguments):
             for result in results_of(answer):
+                # Before the next hook is called, so that later callbacks see the effects of earlier ones.
                 self._accept(result)
                 if result.messages:
                     self.report({}, {}, messages=result.messages)
@@ -63,6 +64,7 @@ class EventDispatcher:
         """Fire `on_report`. Messages are also lines of the run's log file."""
         for message in messages:
             logging.getLogger(RUN_LOG).info("%s", message)
+        # `answers` is a generator: each step of the loop calls one hook.
         for _ in self.answers("on_report", report=self._make_report(metrics, images, messages, iteration)):
             pass
 

@@ -14,6 +14,7 @@ def learner_state(learner: Learner, **kwargs: Any) -> tuple[dict[str, np.ndarray
     arrays, plain = learner.extra_state()
     arrays["rng"] = torch.get_rng_state().numpy()
     for name, optimizer in learner._named_optimizers.items():
+        # One array per value: optimizer/index of the parameter/key, such as `exp_avg`.
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 arrays[f"{name}/{index}/{key}"] = value.cpu().numpy()
@@ -28,9 +29,11 @@ def load_learner_state(
     for name, optimizer in learner._named_optimizers.items():
         state: dict[int, dict[str, torch.Tensor]] = {}
         for path, value in arrays.items():
+            # Split from the right into optimizer, index and key; arrays of other owners are skipped.
             owner, _, rest = path.rpartition("/")[0].rpartition("/")
             if owner == name:
                 state.setdefault(int(rest), {})[path.rpartition("/")[2]] = torch.from_numpy(value)
+        # The hyperparameters (`param_groups`) stay those of the configuration.
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     # RLlib moves its schedules after an update: the first one would use their beginning.
     for optimizer, schedule in learner._optimizer_lr_schedules.items():

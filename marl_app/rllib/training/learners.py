@@ -79,6 +79,7 @@ class Learners(LearnerGroup):
         died = [index for index, error in errors.items() if isinstance(error, RayActorError)]
         if not errors:
             return answers
+        # An exception without a death is one of `function`. After a death the other errors are lost connections to it.
         if not died or len(self._workers) == 1:
             raise next(iter(errors.values()))
         self._recover(died)
@@ -128,6 +129,7 @@ class Learners(LearnerGroup):
         if self._learner is not None:
             self._learner.shutdown()
             return
+        # Give the learners time to close their environments, then end the processes.
         stopping = [worker.shutdown.remote() for worker in self._workers]
         with contextlib.suppress(RayError):
             ray.wait(stopping, num_returns=len(stopping), timeout=STOP_S)
@@ -176,9 +178,11 @@ class Learners(LearnerGroup):
 
     def _assemble(self, source: int, timeout_s: float | None) -> None:
         """Build learners that are new, make the process group, and give all the state of learner `source`."""
+        # 1. Wait for every process, and build the learners of those that are new.
         self.nodes = [self._ready(worker, timeout_s) for worker in self._workers]
         if len(self) == 1:
             return
+        # 2. Make the process group: rank 0 is on the node of the first learner.
         address = ray.get(self._workers[0].apply.remote(_free_address))
         settings = {"address": address, "size": len(self), "timeout_s": self.timeout_s}
         self._all(_join, [{**settings, "rank": rank} for rank in range(len(self))])

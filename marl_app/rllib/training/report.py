@@ -72,6 +72,7 @@ def iteration_report(run: ReportedRun, result: Mapping[str, Any]) -> dict[str, f
         "health/env_runner_restarts": counters.restarts,
         "health/failures": counters.failures,
     }
+    # Metrics that are undefined without an ended match, or without a result, are omitted.
     if stats.matches:
         values["matches/length"] = stats.match_length
         values["matches/return"] = stats.returns / stats.matches
@@ -101,6 +102,7 @@ def _learners(run: ReportedRun, result: Mapping[str, Any]) -> dict[str, float]:
     values: dict[str, float] = {}
     for learner in run.stats.learners:
         prefix = "learner/" if learner == run.spec.main_learner else f"learners/{learner}/"
+        # RLlib's results are by module id, `learner` or `learner.network`, and have totals under ALL_MODULES.
         modules = [
             figures
             for name, figures in result.get(LEARNER_RESULTS, {}).items()
@@ -128,6 +130,7 @@ def _strength(run: ReportedRun, learner: str) -> dict[str, float]:
     values: dict[str, float] = {}
     games = league.payoff.games(learner, pool)
     if games.sum():
+        # Weighted by matches: an opponent that was met once says little.
         values["win_rate/pool"] = float(np.average(league.payoff.win_rates(learner, pool), weights=games))
         values |= {f"win_rate/{band}": score for band, (score, played) in league.bands(learner).items() if played}
         if learner in (ratings := run.standing().ratings):
@@ -141,6 +144,8 @@ def _snapshots(run: ReportedRun) -> dict[str, float]:
     values: dict[str, float] = {"snapshots/runner_private_bytes": stats.private_bytes}
     if not run.league.snapshots:
         return values
+    # `run.traffic` sums since the start of the process, `stats.traffic` over the iteration: a link that was used once
+    # stays in the curves.
     for link, crossed in run.traffic.count.items():
         if crossed:
             values |= {f"snapshots/{link}/bytes": traffic.bytes[link], f"snapshots/{link}/count": traffic.count[link]}

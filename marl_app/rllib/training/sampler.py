@@ -76,6 +76,7 @@ class Sampler:
         fragments: list[Fragment] = []
         deadline = time.monotonic() + self._timeout_s
         while (collected := sum(fragment.env_steps for fragment in fragments)) < self._batch_steps:
+            # Without env runners the matches are played within `_answers`.
             for answer in self._answers(collected):
                 if isinstance(answer, Failure):
                     self._failed(answer)
@@ -112,11 +113,13 @@ class Sampler:
         return alive
 
     def _answers(self, collected: int) -> list[Fragment | Failure]:
+        # Who plays: learner processes, the driver itself, or env runners.
         if self._learners is not None:
             return self._of_learners(self._learners, collected)
         if self._group.local_env_runner is not None:
             return [self._group.local_env_runner.sample(request=self._make_request(0))]
         self.request(collected)
+        # Wait for a second at most, so that `collect` can restore dead env runners and notice its deadline.
         answers = self._group.fetch_ready_async_reqs(tags=SAMPLE, timeout_seconds=1.0)
         if not answers:
             self._restore()

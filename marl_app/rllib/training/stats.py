@@ -60,6 +60,7 @@ class IterationStats:
             match_length=sum(fragment.match_steps for fragment in fragments) / max(1, matches),
             results=sum(fragment.outcomes.results for fragment in fragments),
             returns=sum(fragment.returns for fragment in fragments),
+            # Updates of the learner since the weights were sent with which a fragment was played.
             staleness=float(np.mean([updates[fragment.learner] - fragment.weights_version for fragment in fragments])),
             self_play=(
                 sum(int((o.wins + o.draws + o.losses)[mine].sum()) for o, mine in own),
@@ -80,5 +81,6 @@ def share_done(stop: StopConfig, counters: Counters, iteration: int) -> float | 
         (stop.minutes, counters.seconds / 60),
         (stop.iterations, iteration),
     )
+    # The run ends at the limit that is reached first, so the largest share counts.
     shares = [reached / limit for limit, reached in limits if limit is not None]
     return min(1.0, max(shares)) if shares else None

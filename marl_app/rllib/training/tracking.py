@@ -91,6 +91,7 @@ class Tracking(MatchCallback):
 
     def on_report(self, *, algorithm: MatchAlgorithm, report: RunReport, **kwargs: Any) -> None:
         """Send metrics and pictures."""
+        # Iterations are averaged into points; other reports, such as an evaluation's, are sent as they come.
         if report.iteration:
             self._averages.add(report.metrics)
             if time.monotonic() - self._sent_at >= self._every_seconds:
@@ -107,6 +108,7 @@ class Tracking(MatchCallback):
     def on_run_end(self, *, algorithm: MatchAlgorithm, status: str, **kwargs: Any) -> None:
         """Send the last point and the summary."""
         self._send_averages(algorithm)
+        # A run that ends before its first point was never opened, and has nothing to finish.
         if self._state == OPEN:
             summary = {key: value for key, value in flatten(run_summary(algorithm, status)) if key != "checkpoint"}
             self._try(algorithm, self.finish, summary, status)
@@ -122,6 +124,7 @@ class Tracking(MatchCallback):
         """Send a point, and note how far the tracker is."""
         if self._is_open(algorithm) and env_steps > self._known_steps:
             finite = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
+            # First the point, then the note: a process killed in between sends the point twice rather than never.
             self._try(algorithm, self.log, finite, env_steps)
             self._try(algorithm, self._note, algorithm.run_dir, env_steps)
 
@@ -133,6 +136,7 @@ class Tracking(MatchCallback):
         return self._state == OPEN
 
     def _open(self, algorithm: MatchAlgorithm) -> None:
+        # Env steps before the first iteration of this process. A new run has 0, and ignores what an earlier one noted.
         env_steps, directory = algorithm.counters.env_steps - algorithm.stats.env_steps, algorithm.run_dir
         noted = self._noted(directory) if env_steps else {}
         self._known_steps = noted.get("env_steps", -1)

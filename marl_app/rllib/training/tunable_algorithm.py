@@ -54,15 +54,18 @@ class TunableAlgorithm(Algorithm):
 
         Raises ConfigError for wrong settings, and for what is missing.
         """
+        # 1. Tune gives a dictionary of what was set, RLlib a configuration.
         if not isinstance(config, TunableConfig):
             config = self.get_default_config().update_from_dict(config or {})
         if env is not None:
             config.environment(env)
         self._run_ended, self._lock = False, ExitStack()
+        # 2. Compose, check and record the run, unless the task `train` has done so.
         if config.spec is None:
             config = config.with_run(None if storage is None else storage.trial_working_directory)
         if config.asked is not None:  # not for the task `train`, which does this before
             self._lock.enter_context(lock_new(config.spec.run_dir))
+        # 3. Build. RLlib's constructor calls `setup`.
         super().__init__(config=config, storage=storage, **kwargs)
         if config.asked is not None:
             self.records.truncate(0)  # what a run left in this directory that died before its first checkpoint
@@ -95,6 +98,7 @@ class TunableAlgorithm(Algorithm):
 
     def complete(self, result: dict[str, Any], report: Mapping[str, float], state: RunState) -> None:
         """Add the report of an iteration to RLlib's result, and RLlib's own names of its totals."""
+        # Measurements are not made in every iteration: each result repeats the latest, which Tune compares.
         latest = {
             f"evaluation/{anchor}/sampled/{name}": value
             for anchor, facts in state.anchors.items()
@@ -102,6 +106,7 @@ class TunableAlgorithm(Algorithm):
             if name != "games"
         } | {f"exploitability/{name}": value for name, value in state.exploitability.items()}
         missing = [*LISTED, *(f"evaluation/{name}/sampled/score" for name in self.spec.settings.evaluation.anchors)]
+        # Later values replace earlier ones: NaN, the latest measurement, that of this iteration.
         add_nested(result, dict.fromkeys(missing, math.nan) | latest | dict(report))
         if (done := self.share_done()) is not None and done >= 1:
             result[DONE] = True  # a limit of `stop` is reached: Tune ends the trial
@@ -189,6 +194,7 @@ class TunableAlgorithm(Algorithm):
 
     def cleanup(self) -> None:
         """End the run (RLlib calls this in `stop`): callbacks close their files and end their processes."""
+        # Without `events`, `setup` has failed before there was a run to end.
         if hasattr(self, "events") and not self._run_ended:
             self._run_ended = True
             self.events.fire("on_stop", status=INTERRUPTED)

@@ -87,6 +87,7 @@ class TunableConfig(AlgorithmConfig):
 
     def update_from_dict(self, config_dict: Mapping[str, Any]) -> Self:
         """As RLlib's. Names with a dot or slash are keys of docs/config.md, unknown names keys of `algorithm`."""
+        # Three kinds of names: keys of docs/config.md, RLlib's settings, and the rest, which are keys of `algorithm`.
         known = {}
         for name, value in config_dict.items():
             if name == "league_keys":
@@ -107,6 +108,7 @@ class TunableConfig(AlgorithmConfig):
         """
         if self.spec is not None:
             return copy.deepcopy(self.asked or {})
+        # Without an environment nothing can be composed: only what was set is returned.
         filled = self if self.env is None else self.filled()
         names = {name for name in self.keys_of_rllib if hasattr(self, name)} if self.env is not None else self.given
         result = {name: getattr(filled, name) for name in names}
@@ -135,6 +137,7 @@ class TunableConfig(AlgorithmConfig):
             )
         if unknown := sorted(name.lstrip("_") for name in self._changed() if name not in USED_BY_RLLIB):
             raise ConfigError(f"{', '.join(unknown)}: settings of RLlib without a meaning here: leave them out")
+        # A hook that differs from RLlib's base class is overridden, and would silently never be called.
         for made in force_list(self.callbacks_class):
             for name in NOT_CALLED:
                 if getattr(made, name, None) is not getattr(RLlibCallback, name):
@@ -147,9 +150,11 @@ class TunableConfig(AlgorithmConfig):
     def settings_given(self) -> dict[str, Any]:
         """Return key -> value of what was set, without what Tune has not drawn yet."""
         given = {key: getattr(self, name) for name, key in self.keys_of_rllib.items() if name in self.given}
+        # In parallel with training a callback evaluates, on the schedule that RLlib's setting gives.
         if self.evaluation_parallel_to_training:
             given["evaluation.every_iterations"] = self.evaluation_interval
         settled = {key: value for key, value in {**self.league_keys, **given}.items() if not _is_search_space(value)}
+        # RLlib's infinity, no clipping, is null in `conf/`.
         return {key: None if value == math.inf else value for key, value in settled.items()}
 
     def _changed(self) -> dict[str, Any]:
@@ -170,6 +175,7 @@ class TunableConfig(AlgorithmConfig):
     def __setattr__(self, name: str, value: Any) -> None:
         """As RLlib's, and note that the name was set."""
         super().__setattr__(name, value)
+        # During `__init__` there is no `given` yet, so defaults do not count as given.
         if "given" in vars(self) and name.lstrip("_") in self.keys_of_rllib:
             self.given.add(name.lstrip("_"))
 

@@ -44,6 +44,7 @@ class Turns:
             self._next()
 
     def _next(self) -> None:
+        # Of equal learners the first in the configuration.
         self.current, self.left = min(self.passed, key=lambda name: self.passed[name]), self.length
 
     def state(self) -> TurnState:

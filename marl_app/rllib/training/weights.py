@@ -73,6 +73,7 @@ class LearnerWeights:
         ids = self._spec.module_ids(learner)
         modules: dict[str, dict[str, NDArray[Any]]] = {}
         for path, value in weights.items():
+            # `network/parameter` -> {module id: {parameter: value}}, RLlib's form.
             network, _, parameter = path.partition("/")
             modules.setdefault(ids[network], {})[parameter] = value
         # RLlib compares sequence numbers only where the state has one: these weights replace the learner's in any case.
@@ -160,11 +161,13 @@ class Snapshots:
 
         If the store does not have these weights now, the learner goes on as it is.
         """
+        # 1. Find the weights: those of the beginning, or of a snapshot.
         digests = {snapshot.player.id: snapshot.digest for snapshot in self._league.snapshots}
         digest = self.totals[learner].initial if to == INITIAL else digests[to]
         data = self.fetch(digest)
         if data is None:
             return f"{learner} goes on as it is: the weights of {to} cannot be had"
+        # 2. Replace weights, optimizer state and what was estimated of the policy before.
         self._weights.write(learner, decode(data)[0])
         ids = list(self._spec.module_ids(learner).values())
         self._learner_group.each(_reset_optimizers, module_ids=ids)
@@ -172,6 +175,7 @@ class Snapshots:
         if self.totals[learner].reference:  # its newest snapshot would draw it back to where it came from
             self.totals[learner].reference = digest
             self.totals[learner].reference_update = self.totals[learner].updates
+        # 3. Its results in the league become those of `to`, and requests carry the new weights.
         self._league.reset(learner, to)
         self._weights.broadcast(learner)
         return f"{learner} starts again from {to}"
