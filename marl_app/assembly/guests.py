@@ -31,6 +31,7 @@ def guests(config: Config, env: BatchedEnv, store: Store) -> tuple[Guest, ...]:
         raise ConfigError(
             "league.guests: the environment has one side, so it has no opponents: leave league.guests empty"
         )
+    # A source may have changed or be gone: a resumed run keeps the bytes that its snapshots were measured against.
     resumed = _resumed_guests(config)
     found = []
     for name, source in config.league.guests.items():
@@ -53,6 +54,8 @@ def player_classes(config: Config, own: Sequence[type], guests: Iterable[Guest],
     for guest in guests:
         data = store.get(guest.digest)
         with config_errors(f"league.guests.{guest.lineage}"):
+            # A class that the configuration itself names may be imported. What only the bytes name is imported if
+            # the run is trusted.
             if bot_name(metadata_of(data)) == guest.source:
                 import_bot(guest.source)
             import_classes_of(data, Path(config.output_dir), config.trust)
@@ -84,6 +87,7 @@ def reference_player(config: Config, env: BatchedEnv, store: Store) -> str:
     key, run = "magnet_player", Path(config.output_dir)
     source = getattr(config.algorithm, key, None)
     if config.resume and source is not None and recorded_config(run).get("algorithm", {}).get(key) == source:
+        # The checkpoint has the digest of the reference that each learner used last.
         saved = latest_checkpoint(run / "checkpoints")
         used = [totals.reference for totals in saved.state.totals.values()] if saved else []
         for digest in filter(store.has, filter(None, used)):
@@ -95,6 +99,7 @@ def reference_player(config: Config, env: BatchedEnv, store: Store) -> str:
 
 def _put(store: Store, data: bytes, config: Mapping[str, str]) -> str:
     """Put a guest's bytes into the store, with a note of their source unless the store has them already."""
+    # `put` makes a blob count as new, which protects it from garbage collection.
     if store.has(digest_of(data)):
         return store.put(data)
     return publish(store, data, config)

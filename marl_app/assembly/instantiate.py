@@ -41,6 +41,7 @@ def env_factory(content: Leaf) -> MakeEnv:
         if key != "_target_"
     }
     with config_errors("env"):
+        # Not instantiated here: each process makes environments with its own number of matches.
         env_class = get_class(content["_target_"])
     return functools.partial(env_class, **arguments)
 

@@ -59,6 +59,8 @@ def recorded(path: Path, made: MatchConfig, run_dir: str | None, trust: bool) ->
     """
     run_dir = run_dir or _new_directory()
     given = [f"resume={quoted(str(path))}", *(["trust=true"] if trust else [])]
+    # The overrides that the recorded run was started with. This is a new run in its own directory, so those of a resume
+    # are left out.
     overrides = [line for line in expand(given, multirun=False) if not re.match(r"resume=|hydra\.(run|mode)\b", line)]
     return _built(made, compose_job(overrides, run_dir), overrides, run_dir, None, {})
 
@@ -79,15 +81,18 @@ def _built(
 
 def _composed(asked: MatchConfig, run_dir: str) -> tuple[DictConfig, list[str]]:
     """Return the composed configuration, and the overrides that it was composed of. Raises ConfigError."""
+    # 1. Overrides, as on the command line. A class or function of the user takes the place of a neutral environment.
     named = isinstance(asked.env, str) and "." not in asked.env
     keys = {"algorithm": _option(asked), "env": asked.env if named else NEUTRAL_ENV, **asked.settings_given()}
     model = keys.pop("model") if isinstance(keys.get("model"), dict) else None  # a leaf, not an option
     experiments = [*filter(None, [keys.pop("+experiment", None)]), EXPERIMENT]
     overrides = [f"+experiment=[{','.join(experiments)}]", *(f"{key}={text_of(value)}" for key, value in keys.items())]
+    # 2. Compose them with `conf/`.
     try:
         composed = compose_job(overrides, run_dir)
     except Exception as error:  # every exception of composition is about the user's input
         raise ConfigError(explain(error)) from error
+    # 3. Put in what overrides cannot express: classes of the user, and their arguments.
     with config_errors("env"):
         if not named:  # what a partial function holds, such as RLlib's creator of an environment, is not recorded
             composed.env = {"_target_": _path(getattr(asked.env, "func", asked.env) or ""), **asked.env_config}
@@ -100,6 +105,7 @@ def _composed(asked: MatchConfig, run_dir: str) -> tuple[DictConfig, list[str]]:
 
 def _option(asked: MatchConfig) -> str:
     """Return the option of conf/algorithm that trains with this class. Raises ConfigError without one."""
+    # A subclass of the user trains with the option of its nearest base class.
     paths = [_path(made) for made in type(asked).__mro__]
     options = {family.rllib_config: option for option, family in algorithm_families().items()}
     found = [options[path] for path in paths if path in options]

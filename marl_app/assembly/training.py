@@ -45,6 +45,7 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
     rllib: receives the run; by default a new one of the configured algorithm. make_env: replaces `env`.
     Raises ConfigError, naming the key, for whatever cannot be built or does not fit together.
     """
+    # 1. The environment, and what must fit it: algorithm, networks, players from elsewhere. One match is enough to see.
     make_env = make_env or env_factory(config.env)
     with config_errors("env"):
         env = make_env(1)
@@ -62,6 +63,7 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
             networks = networks_for_env(
                 env, policies.share, policies.mapping, policies.agent_id, **config.algorithm.network_settings()
             )
+        # The bytes of these players are put into the store; from here on they are named by digests.
         store = leaf("store", config.store)
         members = guests(config, env, store)
         reference = reference_player(config, env, store)
@@ -69,11 +71,15 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
         agents, sides = env.agents, env.sides
         with config_errors("env"):
             raw_spaces = None if env.raw_spaces is None else [list(map(space_to_json, pair)) for pair in env.raw_spaces]
+
+    # 2. The networks: first their size, then each is built once, which finds settings that do not fit together.
     architecture = leaf("model", config.model)
     with config_errors("model"):
         for network in networks:
             check_size(network, architecture)
             network.spec(architecture).build()
+
+    # 3. Weights from elsewhere must be of these networks.
     classes = player_classes(config, architecture.classes, members, store)
     metadata = player_metadata(networks, agents, architecture)
     _check_resets(config, members, store, metadata)
@@ -85,11 +91,15 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
         with config_errors("algorithm.magnet_player"):
             _check_reference(store.get(reference), networks)
             classes = (*classes, network_class(metadata_of(store.get(reference))["module_class"]))
+
+    # 4. League, resources and callbacks.
     make_league = functools.partial(league, config, roster(config))
     _check_league(config, make_league(), members, agents, sides)
     _check_gpus(config.runtime)
     check_memory(config, networks)
     _check_callbacks(config)
+
+    # 5. Hand the run to RLlib's configuration. Callbacks of a script come after those of `conf/`.
     own = [made for made in force_list(rllib.callbacks_class) if made is not RLlibCallback]
     rllib.callbacks([*(callback(name, content) for name, content in config.callbacks.items()), *own])
     return rllib.for_run(
@@ -119,8 +129,10 @@ def _check_league(
     league.invite(guests)
     players = list(league.learners.values())
     with config_errors("league.matchmaker"):
+        # A matchmaker may need learners that the league lacks: asked once for each, it raises then.
         for player in players:
             league.matchmaker.branches(league.view, player.lineage)
+    # Self-play of one main agent is the only league without opponents.
     alone = isinstance(league.matchmaker, Latest) and [player.role for player in players] == [MAIN_AGENT]
     if len(sides) == 1 and not alone:
         raise ConfigError(
@@ -134,6 +146,7 @@ def _check_league(
         )
     if len(sides) > 2 and config.league.sims_per_entry is not None:
         with config_errors("league.meta"):
+            # Some meta-strategies solve games of two players only. A game with one entry shows it.
             league.meta_strategy.solve(np.full((1,) * len(sides), 0.5))
 
 
@@ -193,10 +206,12 @@ def check_memory(config: Config, networks: Sequence[Network]) -> None:
     trained on, and with `runtime.pipeline` the next batch is played meanwhile.
     """
     runtime = config.runtime
+    # A cluster has memory that is not seen from here.
     if runtime.address is not None:
         return
     processes = 1 + runtime.num_env_runners + runtime.num_learners
     sizes = [network.observation_space for network in networks]
+    # Bytes of the smallest observation: a row has at least one.
     row = min(int(np.prod(space.shape)) * np.dtype(space.dtype).itemsize for space in sizes)
     needed, memory = processes * PROCESS_BYTES + 2 * config.batch_steps * row, available_memory()
     if needed > memory:

@@ -39,6 +39,7 @@ class Agent:
         if bot := bots.bot_name(self.metadata):
             raise ValueError(f"this is the bot {bot}, which has no network: make it with players.bots.make_bot")
         try:
+            # The bytes may come from a foreign file. Metadata of a wrong form fail in many ways, which are reported alike.
             self._modules = build_modules(weights, self.metadata)
             self._network_of_agent = np.empty(len(self.metadata["agents"]), np.object_)  # [agents]: name of the network
             for network in self.metadata["networks"]:
@@ -119,6 +120,7 @@ class Agent:
         agents = self._agent_indices(agent)
         names = self._network_of_agent[agents]
         module = self._modules[names[0]]
+        # A centralized critic sees more than an observation, and an epsilon-greedy network has no trained critic.
         if module.central or module.epsilon_greedy:
             return None
         shape = module.observation_space.shape
@@ -182,6 +184,7 @@ class Agent:
         module, views = self._modules[name], self._views.get(name)
         if views is None:
             return module.act(rows, mask=mask, agents=agents, memory=memory)
+        # [R, n]: a sum of probabilities, not of logits; those of a view are put into the original order of actions.
         total = np.zeros((len(rows), module.policy_head.linear.out_features))
         for number in range(views.count):
             view = np.full(len(rows), number)
@@ -230,6 +233,7 @@ class Agent:
     def _agent_indices(self, agent: Any) -> Array:
         """Return the indices of the agents, int64 [R] or [1]."""
         names: Sequence[str] = self.metadata["agents"]
+        # Without an agent, index 0 stands for any: one network plays all of them, and it does not see ids.
         if agent is None:
             if len(self._modules) > 1 or any(network["num_agents"] for network in self.metadata["networks"]):
                 raise ValueError(f"the agent is required: give agent=NAME, one of {', '.join(names)}")

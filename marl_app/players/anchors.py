@@ -35,6 +35,7 @@ def unplayable_reason(env: BatchedEnv, anchor: str) -> str | None:
         return "the environment has one side, so a player has no opponent"
     if env.openspiel_game is None:
         return "the environment names no OpenSpiel game with the same moves (its `openspiel_game`)"
+    # The search copies states of OpenSpiel's game and plays them to their ends, which needs these properties.
     pyspiel = _pyspiel()
     game = pyspiel.load_game(env.openspiel_game).get_type()
     requirements = (
@@ -49,6 +50,7 @@ def unplayable_reason(env: BatchedEnv, anchor: str) -> str | None:
 
 def make_anchor(env: BatchedEnv, anchor: str) -> Policy | Follower:
     """Return the anchor as a player of this environment. Raises ValueError with the reason if it cannot play it."""
+    # A reason instead of a failed search in the middle of a match.
     reason = unplayable_reason(env, anchor)
     if reason is not None:
         raise ValueError(f"anchor {anchor} is not applicable: {reason}")
@@ -75,6 +77,7 @@ class Mcts:
         actions = np.empty(len(matches), np.int64)
         for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
             state = self._states[match]
+            # The states follow the environment's moves, so two different games differ here first.
             if state.current_player() != agent:
                 raise RuntimeError(
                     f"in match {match} player {state.current_player()} moves in OpenSpiel's {self._game}, but agent "

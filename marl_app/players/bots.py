@@ -57,6 +57,7 @@ def make_bot(env: BatchedEnv, name: str) -> Policy | Follower:
         bot: Policy | Follower = made(env)
     except Exception as error:  # a user's class may raise anything
         raise ValueError(f"{name}(env) failed: {type(error).__name__}: {error}") from error
+    # And again on the object: `memory_size` may be set by its constructor.
     if not (isinstance(bot, Follower) or (hasattr(bot, "act") and hasattr(bot, "memory_size"))):
         raise ValueError(
             f"{name} is not a player: it needs act and memory_size (Policy), or start, choose and follow (Follower)"

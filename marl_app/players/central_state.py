@@ -28,6 +28,7 @@ def central_state_size(env: BatchedEnv, agents: Sequence[int]) -> int:
     """
     if env.state_space is not None:
         return int(np.prod(env.state_space.shape))
+    # Without a global state: concatenated observations of a side. One critic needs one size.
     sizes: dict[int, str] = {}  # size -> an agent whose critic would see a state of that size
     for side in env.sides:
         for agent in set(side) & set(agents):
@@ -69,6 +70,8 @@ class CentralState:
                 state = self._state_scaling(state)
             rows: Float32s = state.reshape(len(unique_matches), -1)[match_index]
             return rows
+
+        # Without a global state: the joint observation of each side, for the rows of that side's agents.
         side_of = {agent: side for side in self._env.sides for agent in side}
         result: Float32s | None = None
         for side in {side_of[agent] for agent in np.unique(agents).tolist()}:

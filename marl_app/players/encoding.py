@@ -106,10 +106,12 @@ def difference(metadata: Mapping[str, Any], other: Mapping[str, Any]) -> str | N
 def _policy_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that determines a policy except its weights."""
     config = metadata["model_config"]
+    # These two are compared below, only where they have an effect.
     left_out = (*TRAINING_ONLY_MODEL_KEYS, "scale_observations", "image_filters")
     settings = {f"model.{key}": value for key, value in config.items() if key not in left_out}
     settings["model"] = registered_name(metadata["module_class"])
     for network in metadata["networks"]:
+        # Left out: the input of the critic, and what the environment states of the game.
         settings |= {
             f"{network['name']}.{key}": value
             for key, value in network.items()
@@ -134,12 +136,15 @@ def build_modules(weights: Mapping[str, NDArray[Any]], metadata: Mapping[str, An
     """
     import torch
 
+    # 1. Can this program read the player?
     if metadata.get("format") not in READABLE_FORMATS:
         readable = " and ".join(map(str, READABLE_FORMATS))
         raise ValueError(f"this is a player of format {metadata.get('format')}; this program reads {readable}")
     module_class = network_class(metadata["module_class"])
     if not metadata["networks"] or not all(network["agents"] for network in metadata["networks"]):
         raise ValueError("this player is malformed: it has no networks, or a network without agents")
+
+    # 2. Build each network without memory for weights, check the saved weights against it, and put them in.
     modules = {}
     for network in metadata["networks"]:
         with torch.device("meta"):  # allocates and draws no initial weights
@@ -166,6 +171,7 @@ def network_class(name: str) -> type[ActorCritic]:
     """Return marl_app's network of this name, or an imported class at this path. Raises ValueError."""
     registered = registered_name(name)
     if registered in REGISTERED:
+        # Only marl_app's own modules are imported here; the class of a user must be imported already (`imports.py`).
         importlib.import_module(REGISTERED[registered].rpartition(".")[0])
     found = imported_class(REGISTERED.get(registered, registered))
     if not issubclass(found, ActorCritic):
@@ -177,6 +183,7 @@ def _check_weights(name: str, module: ActorCritic, weights: Mapping[str, Tensor]
     """Raise ValueError unless these are finite weights of the module's shapes, before anything is allocated."""
     shapes = {key: value.shape for key, value in module.state_dict().items()}
     if shapes != {key: value.shape for key, value in weights.items()}:
+        # The first name that only one of the two has, or whose shapes differ.
         different = next(
             key
             for key in (*shapes, *weights)

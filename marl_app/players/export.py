@@ -55,12 +55,14 @@ class ExportedNetwork(nn.Module):
     def __init__(self, network: ActorCritic, symmetries: Symmetries | None = None) -> None:
         super().__init__()
         self.network = copy.deepcopy(network)
+        # A context of mixed precision would become part of the exported program.
         for head in self.network.modules():
             if isinstance(head, Head):
                 head.precision = "float32"
         self.has_value = not network.central and not network.epsilon_greedy
         space = network.action_space
         self.is_box = isinstance(space, spaces.Box)
+        # Sizes of the parts of a MultiDiscrete; of other spaces one entry, which is not read.
         self.parts = [int(size) for size in np.ravel(space.nvec if isinstance(space, spaces.MultiDiscrete) else 0)]
         if isinstance(space, spaces.Box):
             factor, bias = affine(space)
@@ -101,12 +103,14 @@ class ExportedNetwork(nn.Module):
         if not self.is_box:
             parts = inputs.split(self.parts, dim=1) if len(self.parts) > 1 else [inputs]
             return {"probabilities": torch.cat([part.softmax(dim=1) for part in parts], dim=1)}
+        # As `to_space`, without its clipping: in units of the action space.
         mean, log_std = (half.reshape(-1, *self.factor.shape) for half in inputs.chunk(2, dim=1))
         return {"mean": mean * self.factor + self.bias, "standard_deviation": log_std.exp() * self.factor}
 
     def _mean_over_views(self, observation: Tensor, mask: Tensor | None, agent: Tensor | None) -> dict[str, Tensor]:
         seen = []
         for entries, actions in self.views:
+            # [R, *shape] in the view: the network sees permuted entries, and a mask of permuted actions.
             view = observation.flatten(1)[:, entries].reshape(observation.shape)
             outputs = self._outputs(view, None if mask is None else mask[:, actions], agent, None)
             # The inverse of a permutation sorts it.
@@ -123,6 +127,7 @@ def export_network(
     Raises ValueError for another suffix and for a network whose operations cannot be exported, ImportError if the
     extra `export` is not installed.
     """
+    # 1. Check the request.
     suffix = Path(path).suffix
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: an agent is exported as {' or '.join(SUFFIXES)}, by the name of the file")
@@ -130,6 +135,8 @@ def export_network(
         raise ImportError(
             "an agent is exported as .onnx with onnx and onnxscript: pip install '.[export]' in the checkout"
         )
+
+    # 2. Run the network once: only then is it known which outputs it has.
     exported = ExportedNetwork(network, symmetries).eval().requires_grad_(False)
     examples = _examples(network)
     outputs = list(exported(**examples))
@@ -138,6 +145,8 @@ def export_network(
         "inputs": {name: INPUTS[name] for name in examples},
         "outputs": {name: OUTPUTS[name] for name in outputs},
     }
+
+    # 3. Trace the network, convert it, and write it with its metadata, which are texts in an ONNX file.
     with _quiet():
         try:
             program = _program(exported, examples)

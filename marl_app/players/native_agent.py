@@ -39,6 +39,7 @@ class NativeAgent(Agent):
 
     def __init__(self, blob: bytes, average_symmetries: bool = False) -> None:
         super().__init__(blob, average_symmetries)
+        # By agent: the translation between its spaces in the environment and those of the networks.
         self._seats: list[Seat] | None = None
         if "raw_spaces" in self.metadata:
             self._seats = [
@@ -96,6 +97,7 @@ class NativeAgent(Agent):
 
         name = self._network_name(agent)
         network = next(network for network in self.metadata["networks"] if network["name"] == name)
+        # What a program without marl_app needs to know to use the file.
         facts = {
             "player": self.metadata.get("player", ""),
             "network": name,
@@ -158,6 +160,7 @@ class NativeAgent(Agent):
     def _translate(self, observation: Any, mask: Any, agent: Any) -> tuple[Any, Any]:
         """Return an observation in the layout of the networks, and its mask."""
         seat = self._seat(agent)
+        # No translation, but a dict of PettingZoo has the observation and its mask as entries.
         if seat is None:
             if isinstance(observation, Mapping) and "observation" in observation:
                 mask = observation.get("action_mask") if mask is None else mask
@@ -170,8 +173,11 @@ class NativeAgent(Agent):
             observation.shape == shape or (not is_box and observation.shape[-len(shape) :] == shape)
         ):
             return observation, mask  # in the layout of the networks already
+        # A stack of observations of the environment.
         if is_box and np.ndim(observation) > len(raw_space.shape or ()):
             return np.stack([seat.encode_observation(row) for row in np.asarray(observation)]), mask
+        # One observation. A mask that is given replaces its own; it may be one per part of an action, or flat as the
+        # networks have it.
         encoded, own_mask = seat.encode(observation)
         if mask is None:
             return encoded, own_mask

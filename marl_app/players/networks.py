@@ -127,6 +127,7 @@ def networks_for_env(
                 groups[agents[0]],
                 group.observation_space,
                 group.action_space,
+                # An id only helps where several agents share the network.
                 num_agents=len(env.agents) if agent_id and len(agents) > 1 else 0,
                 state_size=0 if critic == "local" else central_state_size(env, agents),
                 critic_sees_observation=critic == "agent_state",
@@ -142,6 +143,7 @@ def networks_for_env(
 def _network_name(agent: str, group: str, share: str, mapping: Mapping[str, str] | None) -> str:
     if mapping is None:
         return {"spaces": group, "role": role_from_name(agent), "none": agent}[share]
+    # In the order of the mapping: the first pattern that matches counts.
     for pattern, network in mapping.items():
         if fnmatchcase(agent, pattern):
             return network
@@ -156,6 +158,7 @@ def _identifiers(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         identifier = plain = re.sub(r"[^\w-]", "_", name) or "_"
         count = 1
+        # Different names may become the same identifier: number the later ones.
         while identifier in result.values():
             count += 1
             identifier = f"{plain}_{count}"

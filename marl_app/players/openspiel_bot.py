@@ -23,6 +23,7 @@ class OpenSpielBot(pyspiel.Bot):
         self, game: Any, player_id: int, policy: Policy, shape: tuple[int, ...], actions: int, **how: Any
     ) -> None:
         super().__init__()
+        # The adapter's own view of the game, so that the agent sees what it saw in training.
         self._copy = OpenSpielCopy(game)
         if self._copy.shape != shape or game.num_distinct_actions() != actions:
             raise ValueError(
@@ -50,6 +51,7 @@ class OpenSpielBot(pyspiel.Bot):
 
     def step(self, state: Any) -> int:
         """Return a legal action of the player in this state, in which it is to move."""
+        # A batch of one row.
         observation = self._copy.observe_state(state, self._player_id)[None]
         mask = np.zeros((1, state.num_distinct_actions()), np.bool_)
         mask[0, state.legal_actions(self._player_id)] = True

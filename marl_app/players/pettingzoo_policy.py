@@ -49,9 +49,11 @@ class PettingZooPolicy:
         mask = info.get("action_mask") if info else None
         if isinstance(observation, dict) and "action_mask" in observation:
             mask = None  # the player reads it
+        # An agent that the player does not have is played without a name, which works if one network plays all.
         name = str(agent) if str(agent) in self._agents else None
         if not self._player.memory_size:
             return self._player.act(observation, mask, name, **self._options)
+        # A memory per agent of the environment, zeros at its first action.
         memory = self._memories.get(agent)
         memory = self._player.start() if memory is None else memory
         action, self._memories[agent] = self._player.act(observation, mask, name, memory=memory, **self._options)

@@ -85,6 +85,7 @@ class RandomPolicy:
         """Return the probabilities of the actions of a `Discrete` space, float32 [R, n]."""
         space = self._spaces[int(agent[0])]
         assert isinstance(space, spaces.Discrete)
+        # [R, n], 1 for legal actions.
         legal = np.ones((len(agent), int(space.n)), np.float32) if masks is None else masks.astype(np.float32)
         uniform: Array = legal / legal.sum(axis=1, keepdims=True)
         return uniform
@@ -99,6 +100,7 @@ def best_legal(
     """
     if masks is not None:
         preferences = np.where(masks, preferences, -1.0)  # below all preferences of legal actions
+    # One argmax per part of the action.
     ends = np.cumsum(_choices(space))[:-1]
     parts = [part.argmax(axis=1) for part in np.split(preferences, ends, axis=1)]
     return parts[0] if isinstance(space, spaces.Discrete) else np.stack(parts, axis=1)

@@ -25,6 +25,7 @@ DTYPES = (
 def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
     """Return a space as JSON types. Raises ValueError for a space without a fixed size."""
     if isinstance(space, spaces.Discrete):
+        # The first action is written only if it is not 0.
         start = {"start": int(space.start)} if space.start else {}
         return {"discrete": int(space.n), **start}
     if isinstance(space, spaces.MultiDiscrete):
@@ -46,6 +47,7 @@ def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
 
 def _bound(values: NDArray[Any]) -> Any:
     """Return a box's bound as JSON: one value if all are equal, else all; as text, because JSON has no infinities."""
+    # As numbers: the text "False" would not be read back as one.
     if values.dtype == np.bool_:
         values = values.astype(np.int8)
     texts = [repr(value) for value in values.ravel().tolist()]
@@ -64,6 +66,7 @@ def _space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
     if "discrete" in value:
         return spaces.Discrete(_count(value["discrete"]), start=int(value.get("start", 0)))
     if "multi_discrete" in value:
+        # Sizes are limited before a space allocates arrays for them.
         sizes = np.array(value["multi_discrete"], np.int64)
         _count(int(sizes.sum()))
         if not sizes.size or (sizes < 1).any():
@@ -79,6 +82,7 @@ def _space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
         return spaces.Tuple([_space_from_json(part) for part in value["tuple"]])
     if "dict" in value:
         return spaces.Dict(OrderedDict((str(key), _space_from_json(part)) for key, part in value["dict"]))
+    # What is left is a box.
     if value["dtype"] not in DTYPES:
         raise ValueError(f"the dtype {value['dtype']!r}")
     dtype, shape = np.dtype(value["dtype"]), tuple(int(size) for size in value["shape"])

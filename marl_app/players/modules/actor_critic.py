@@ -53,6 +53,7 @@ class Tanh(nn.Module):
         """Return tanh of each input."""
         if inputs.dtype != torch.float32 or inputs.device.type != "cpu":
             return torch.tanh(inputs)
+        # The custom backward pass is only needed where gradients are.
         return _TanhBySigmoid.apply(inputs) if inputs.requires_grad else _tanh_by_sigmoid(inputs)
 
 
@@ -208,6 +209,7 @@ class ActorCritic(nn.Module, ABC):
             return torch.cat([policy, self.log_std.expand_as(policy)], dim=1)
         if self.epsilon_greedy:
             return log_epsilon_greedy(policy, mask, self.epsilon)
+        # Logits; those of illegal actions are so low that their probability is 0.
         return policy if mask is None else torch.where(mask.bool(), policy, ILLEGAL)
 
     def act(
@@ -230,6 +232,7 @@ class ActorCritic(nn.Module, ABC):
         state: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return distribution inputs [R, n], the critic's values [R] in units of the rewards, and the new memories."""
+        # A shared encoder runs once for policy and value.
         features, memory = self.policy_head.features(observations, memory)
         policy = self.policy_head.from_features(features, agents)
         if not self.shared:
@@ -294,6 +297,7 @@ class ActorCritic(nn.Module, ABC):
         if not self.model_config["normalize_observations"]:
             return
         with torch.no_grad():
+            # Each encoder has statistics of its own inputs; a shared one is the policy's.
             _update_normalization(self.policy_head.encoder, batch[OBSERVATIONS])
             if not self.shared:
                 inputs = self._critic_input(batch[OBSERVATIONS], batch.get(STATE))

@@ -17,10 +17,12 @@ def batch_moments(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count = rows.new_tensor(float(len(rows)))
     if not (distributed.is_available() and distributed.is_initialized()):
         return rows.mean(dim=0), rows.var(dim=0, correction=0), count
+    # First pass: the mean over all processes. The number of rows travels as the last entry of the vector.
     sums = torch.cat([rows.sum(dim=0).flatten(), count[None]])
     distributed.all_reduce(sums)
     count = sums[-1]
     mean = (sums[:-1] / count).view(rows.shape[1:])
+    # Second pass: squared distances to that mean. The sum of no rows is 0, not NaN.
     squares = ((rows - mean) ** 2).sum(dim=0)
     distributed.all_reduce(squares)
     return mean, squares / count, count

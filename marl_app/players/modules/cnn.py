@@ -55,6 +55,7 @@ class CNNModule(ActorCritic):
             layers += [nn.Conv2d(planes, channels, kernel, stride, padding), self.activation()]
             planes = channels
             if is_image:
+                # The size after a convolution without padding.
                 height, width = ((size - kernel) // stride + 1 for size in (height, width))
         if min(height, width) < 1:
             raise ValueError(f"model.image_filters={image_filters}: nothing is left of observations of shape {shape}")

@@ -84,6 +84,7 @@ class Memory(nn.Module):
 
     def _run(self, steps: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return outputs [S, T, width] of steps [S, T, features], and the memories [S, size] after them."""
+        # torch's cells take states of [layers, S, width]; here is one layer.
         if not self.lstm:
             outputs, hidden = self.cell(steps, memory[None].contiguous())
             return outputs, hidden[0]
@@ -153,6 +154,7 @@ class Head(nn.Module):
 
     def _outputs(self, features: Tensor, agents: Tensor | None) -> Tensor:
         if self.num_agents and agents is not None:
+            # After the encoder: agents share the features, and the linear layer tells them apart.
             one_hot = nn.functional.one_hot(agents.long(), self.num_agents)
             features = torch.cat([features, one_hot.to(features.dtype)], dim=1)
         return self.linear(features)
@@ -200,6 +202,7 @@ class ValueHead(Head):
                 return
             old_mean, old_unit = self.mean.clone(), self.unit.clone()
             self.weight += self.STEP * (1 - self.weight)
+            # The weight of this batch: 1 in the first update, and STEP in the long run.
             share = self.STEP / self.weight
             mean, variance = merge_moments(self.mean, self.variance, batch_mean, batch_variance, share)
             self.mean.copy_(mean)

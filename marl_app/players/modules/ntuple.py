@@ -37,6 +37,7 @@ def board_windows(
     windows: (height, width) of rectangles. diagonals: lengths of lines in both diagonal directions.
     """
     cells = np.arange(height * width).reshape(height, width)
+    # [places, height * width of the window]: every place of each window on the board.
     found = [
         np.lib.stride_tricks.sliding_window_view(cells, shape).reshape(-1, shape[0] * shape[1])
         for shape in (tuple(window) for window in windows)
@@ -44,6 +45,7 @@ def board_windows(
     ]
     for length in diagonals:
         if length <= min(height, width):
+            # The diagonals of all squares; mirrored squares have those of the other direction.
             squares = np.lib.stride_tricks.sliding_window_view(cells, (length, length)).reshape(-1, length, length)
             both = [squares, squares[:, :, ::-1]]
             found += [np.diagonal(square, axis1=1, axis2=2) for square in both]
@@ -86,6 +88,8 @@ class TupleTables(nn.Module):
     def __init__(self, groups: Sequence[NDArray[np.int64]], planes: int, size: int) -> None:
         super().__init__()
         states = planes + 1
+        # All tables are one array of rows. The row of a group is its table's offset, plus the number whose digits to
+        # the base `states` are the states of its cells.
         offsets, rows = [], 0
         for group in groups:
             count, length = group.shape

@@ -22,5 +22,6 @@ def in_bfloat16(precision: str, device: str) -> bool:
 def _supports_bfloat16(device: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Without these instructions a CPU emulates bfloat16, which is slower than float32.
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -32,5 +32,6 @@ class Recurrent(Architecture):
         for key in ("memory", "max_seq_len"):
             if getattr(self, key) < 1:
                 raise ValueError(f"model.{key}={getattr(self, key)}: give at least 1")
+        # A critic with its own encoder would need a memory of its own.
         if not self.vf_share_layers:
             raise ValueError("model.vf_share_layers=false: a local critic shares the memory; give true")

@@ -56,6 +56,7 @@ def description(space: spaces.Box) -> str | None:
     scaling = scaling_of(space)
     if scaling is None:
         return None
+    # [*shape] bool: numbers that are scaled at all.
     changed = (scaling.factor != 1) | (scaling.bias != 0)
     low, high = space.low[changed].min(), space.high[changed].max()
     target = "[-1, 1]" if low < 0 else "[0, 1]"
