@@ -37,6 +37,7 @@ class WarnOfAlarms(MatchCallback):
             reading = Reading.from_league(
                 algorithm.league, algorithm.spec.main_learner, algorithm.standing(), algorithm.anchors
             )
+            # `algorithm.readings` gets this reading when the algorithm accepts the answer below.
             before = self._ringing
             self._ringing = self._alarms.check([*algorithm.readings, reading][-self._keep :])
             messages = [

@@ -45,6 +45,7 @@ class SaveCheckpoints(MatchCallback):
 
         Nothing is written if it was saved by `on_stop` and no evaluation has come since.
         """
+        # An evaluation after `on_stop` changes the run's state, which is then saved again.
         saved = self._saved_state is not None and self._saved_state == algorithm.run_state().to_json()
         if status != "failed" and not algorithm.mid_iteration and not saved:
             return self._save(algorithm)
@@ -52,10 +53,13 @@ class SaveCheckpoints(MatchCallback):
 
     def _save(self, algorithm: MatchAlgorithm) -> CallbackResult:
         try:
+            # The order protects a run that is killed in between: first what the checkpoint counts on, then the
+            # checkpoint, and last the list of snapshots that may not be collected.
             algorithm.events.fire("on_checkpoint")
             algorithm.records.flush()
             path = save_checkpoint(algorithm, algorithm.run_dir / "checkpoints", self._keep)
             write_run_references(algorithm.store, algorithm.run_dir, algorithm.snapshots.needed_digests)
         finally:
+            # After a failure, too: the next attempt is `every_seconds` later.
             self._saved = time.monotonic()
         return CallbackResult(checkpoint=path)

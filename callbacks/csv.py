@@ -32,6 +32,7 @@ class WriteCSV(Tracking):
         self._file = self._folder / "metrics.csv"
         self._columns: list[str] = [STEPS]
         kept: list[dict[str, str]] = []
+        # A resumed run plays the iterations after its checkpoint again: their rows are dropped.
         if run.env_steps and self._file.is_file():
             with self._file.open(encoding="utf-8", newline="") as lines:
                 reader = csv.DictReader(line for line in lines if line.endswith("\n"))  # the last row may be torn
@@ -43,6 +44,7 @@ class WriteCSV(Tracking):
         """Append a row; a metric that it lacks is empty."""
         row = {**metrics, STEPS: env_steps}
         added = [key for key in row if key not in self._columns]
+        # A new column changes the header, which is the first line.
         if added:
             with self._file.open(encoding="utf-8", newline="") as lines:
                 rows: list[dict[str, Any]] = list(csv.DictReader(lines))
@@ -62,6 +64,7 @@ class WriteCSV(Tracking):
         sync_file(self._file)
 
     def _write_all(self, rows: list[dict[str, Any]] | list[dict[str, str]]) -> None:
+        # Into a new file that takes the old one's place whole.
         with replacing(self._file) as temporary, Path(temporary).open("w", encoding="utf-8", newline="") as lines:
             writer = csv.DictWriter(lines, self._columns)
             writer.writeheader()

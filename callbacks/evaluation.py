@@ -96,6 +96,7 @@ class EvaluateAnchors(MatchCallback):
     def on_run_start(self, *, algorithm: MatchAlgorithm, **kwargs: Any) -> CallbackResult:
         """Find out which anchors can play this environment."""
         self._seed = algorithm.spec.settings.seed
+        # One match, to ask what can be measured in this environment.
         with closing(algorithm.spec.make_env(1)) as env:
             sides = len(env.sides)
             self._solved = len(env.solved_positions() or ()) if self._anchors else 0  # no anchors: no evaluation
@@ -117,6 +118,7 @@ class EvaluateAnchors(MatchCallback):
         if due and not self._running:
             self._start(algorithm)
         if self._running:
+            # Without waiting: the others are reported after a later iteration.
             done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             yield from map(self._report, done)
 
@@ -158,9 +160,11 @@ class EvaluateAnchors(MatchCallback):
             return
         if self._evaluator is None:
             self._evaluator = _start_process(algorithm.spec)
+        # In Ray's object store once, for all evaluations.
         blobs = ray.put(self._players(algorithm))
         for anchor, mode, arguments in self._evaluations(algorithm, blobs):
             self._running[self._evaluator.evaluate.remote(*arguments)] = (anchor, mode)
+        # The process makes one call after the other, so the picture comes last.
         if self._picture and self._anchors:
             strongest = self._anchors[-1]
             drawn = self._evaluator.draw.remote(blobs, algorithm.spec.make_env, strongest, self._seed)
@@ -187,10 +191,12 @@ class EvaluateAnchors(MatchCallback):
 
 def _result(anchor: str, mode: str, found: Found) -> CallbackResult:
     """Return the curves, the line and the measurement of one evaluation."""
+    # Three kinds of measurements: solved positions, a score against an anchor, the return of a team.
     if isinstance(found, ValuePreserving):
         return _solved_result(found)
     facts = found._asdict()
     metrics = {f"evaluation/{anchor}/{mode}/{name}": fact for name, fact in facts.items() if name != "games"}
+    # Only the sampled score is the measurement of the run; the greedy one is a curve.
     if mode != "sampled":
         return CallbackResult(metrics=metrics)
     what = "return per agent" if anchor == TEAM else f"against {anchor}"

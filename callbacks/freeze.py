@@ -30,7 +30,9 @@ class FreezeAndPublish(MatchCallback):
             if snapshot is None:
                 continue  # the schedule decides again in the next iteration
             yield CallbackResult(messages=[f"froze {snapshot.player.id}: {decision.reason}"])
+            # After the freeze: the learner may be reset to the snapshot that was just made.
             if decision.reset_to is not None:
                 yield CallbackResult(messages=[algorithm.snapshots.reset(decision.learner, decision.reset_to)])
+            # The pool is thinned when a snapshot joins it.
             dropped = [f"{drop.player} left the pool: {drop.reason}" for drop in algorithm.league.dropped]
             yield CallbackResult(messages=dropped)

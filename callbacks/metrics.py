@@ -55,6 +55,7 @@ class LogMetrics(MatchCallback):
             self._history = _past_matches(algorithm)
         outcomes = fragment.outcomes
         if fragment.learner == algorithm.spec.main_learner:
+            # `iteration` counts the iterations that are over; the fragment is of the next one.
             self._history.add(
                 algorithm.iteration + 1, outcomes.opponents, outcomes.wins + outcomes.draws + outcomes.losses
             )
@@ -71,6 +72,7 @@ class LogMetrics(MatchCallback):
 
     def on_report(self, *, algorithm: MatchAlgorithm, report: RunReport, **kwargs: Any) -> None:
         """Write metrics and pictures."""
+        # Iterations are averaged into points; other reports, such as an evaluation's, are written as they come.
         if report.iteration:
             self._averages.add(report.metrics)
             if time.monotonic() - self._written >= self._every_seconds:
@@ -101,6 +103,7 @@ class LogMetrics(MatchCallback):
             return
         self._written = time.monotonic()
         values = self._averages.pop()
+        # The records are what a resumed run reads; TensorBoard is a view of them.
         with algorithm.disk_errors.postpone("progress.jsonl"):
             algorithm.records.append_progress(values)
         self._write(algorithm, lambda writer: writer.scalars(values, int(values["steps/env_steps"])))
@@ -108,6 +111,8 @@ class LogMetrics(MatchCallback):
     def _open(self, algorithm: MatchAlgorithm) -> TensorBoard:
         """Open the writer late: only then is the step known at which a resumed run goes on."""
         if self._writer is None:
+            # Env steps before the first iteration of this process. Of earlier files TensorBoard hides the points after
+            # them, which a killed run wrote after its last checkpoint.
             before = algorithm.counters.env_steps - algorithm.stats.env_steps
             reported = algorithm.records.reported() if before else {}
             self._writer = TensorBoard(algorithm.run_dir / "tb", before + 1 if before else 0, reported)
@@ -150,6 +155,7 @@ class LogMetrics(MatchCallback):
         self._drawn = time.monotonic()
         self._record_meta_strategy(algorithm)
         league, learner = algorithm.league, algorithm.spec.main_learner
+        # The pool, oldest first, and the learner after it.
         players = [snapshot.player.id for snapshot in league.snapshots] + [learner]
         wins, games = league.payoff.counts(players)
         ratings = league.ratings()
@@ -187,6 +193,7 @@ def _past_matches(algorithm: MatchAlgorithm) -> MatchHistory:
 def _draw_lineages(algorithm: MatchAlgorithm, ratings: Mapping[str, float]) -> Image:
     """Return the picture of the snapshots of learners; guests have not trained here."""
     snapshots = [snapshot for snapshot in algorithm.league.snapshots if snapshot.role != GUEST]
+    # Parents are named by digest; one that has left the pool is none.
     index = {snapshot.digest: number for number, snapshot in enumerate(snapshots)}
     return lineages_picture(
         [

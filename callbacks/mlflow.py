@@ -39,6 +39,7 @@ class TrackWithMLflow(Tracking):
 
     def open(self, run: TrackedRun) -> str:
         """Begin or continue the run."""
+        # What the user has set is kept. MLflow is imported afterwards, and only by runs that use it.
         for variable, value in QUIET.items():
             os.environ.setdefault(variable, value)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -46,6 +47,7 @@ class TrackWithMLflow(Tracking):
         from mlflow.entities import Metric, Param
 
         self._metric = Metric
+        # The runs of a sweep share one database, so that they can be compared.
         folder = run.sweep or run.directory
         given = self._uri or os.environ.get("MLFLOW_TRACKING_URI")
         self._client = MlflowClient(given or f"sqlite:///{folder / 'mlflow.db'}")
@@ -53,6 +55,7 @@ class TrackWithMLflow(Tracking):
             self._run = run.tracker_id
             self._client.update_run(self._run, status="RUNNING")
             return self._run
+        # A new run, in an experiment that another run may have made. A server has its own place for pictures.
         experiment = self._client.get_experiment_by_name(self._experiment)
         number = (
             experiment.experiment_id

@@ -18,6 +18,7 @@ class RecordOutcomes(MatchCallback):
     def on_fragment(self, *, algorithm: MatchAlgorithm, fragment: Fragment, **kwargs: Any) -> None:
         """Write one fragment's results."""
         outcomes = fragment.outcomes
+        # A row per opponent, rule and side of the trainee, not per match.
         rows: dict[str, ArrayLike] = {
             "learner": np.full(len(outcomes.opponents), outcomes.learner),
             "opponent": list(outcomes.opponents),

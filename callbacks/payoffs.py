@@ -52,9 +52,11 @@ class Simulator:
         env = make_env(games)
         try:
             players = [player_from_bytes(data, env) for data in lineup]
+            # [games, seats]: the player in each seat.
             orders = list(itertools.permutations(range(len(lineup)))) if swap else [tuple(range(len(lineup)))]
             seats = np.array(orders)[np.arange(games) % len(orders)]
             scores = play_matches(env, players, seats, np.random.default_rng(seed), greedy=False)
+            # Scores are by seat. The inverse of the permutation is the seat of each player.
             return np.take_along_axis(scores, np.argsort(seats, axis=1), axis=1)
         finally:
             env.close()
@@ -94,12 +96,14 @@ class MeasurePayoffs(MatchCallback):
             return
         self._games += -self._games % math.factorial(self._sides)  # rounded up: every order of seats equally often
         agent = algorithm.snapshots.encode(spec.main_learner)
+        # Exact plans are not known of agents with a memory, nor scores of games without a stake.
         if stake is not None and not Agent(agent).memory_size:
             game = exact_game(spec.make_env, self._max_histories)
             if game is not None:
                 self._exact = functools.partial(
                     _exact_score, game, KnownPlans(game, algorithm.snapshots.load_player), stake
                 )
+        # Guests may be bots, whose plans are not known: they are measured by matches in exact games, too.
         if self._exact is None or spec.guests:
             self._simulator = ray.remote(num_cpus=0, max_restarts=-1)(Simulator).remote(spec.player_classes)
 
@@ -110,10 +114,12 @@ class MeasurePayoffs(MatchCallback):
         if self._games is None:
             return
         digests = {snapshot.player.id: snapshot.digest for snapshot in algorithm.league.snapshots}
+        # The queue is bounded: what does not fit is started in a later iteration.
         for lineup in self._unmeasured(algorithm):
             if len(self._running) < MAX_WAITING and lineup not in self._running.values():
                 self._measure(algorithm, lineup, [digests[player] for player in lineup], self._games)
         if self._running:
+            # Without waiting: training goes on while matches are played.
             ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
             for reference in ready:
                 yield self._finish(algorithm, reference)
@@ -139,6 +145,7 @@ class MeasurePayoffs(MatchCallback):
         # A game with an exact answer has two sides.
         if self._exact is not None and (score := self._exact(digests[0], digests[1], swap)) is not None:
             home, away = lineup
+            # A mean score is recorded as wins and losses in this proportion.
             wins = score * games
             algorithm.league.record_measured_pair(home, away, wins, 0.0, games - wins, wins)
             return
@@ -157,6 +164,7 @@ class MeasurePayoffs(MatchCallback):
                 home, away = lineup
                 algorithm.league.record_measured_pair(home, away, *counts_of(scores[:, 0]))
             else:
+                # Mean score of each player; matches in which it took no part are NaN.
                 means: list[float] = np.asarray(np.nanmean(scores, axis=0, dtype=np.float64)).tolist()
                 algorithm.league.record_measured_lineup(lineup, means)
         except RayError as error:
@@ -171,4 +179,5 @@ def _exact_score(game: ExactGame, known: KnownPlans, stake: float, home: str, aw
     plans, other = known.plans_of(home), known.plans_of(away)
     if plans is None or other is None:
         return None
+    # A score as `BatchedEnv.scores` defines it: advantage over the range of returns.
     return 0.5 + game.advantage(plans, other, swap=swap) / (2 * stake)

@@ -42,5 +42,6 @@ def _latest(found: Mapping[str, Mapping[str, float]], anchors: Sequence[str]) ->
     """Return the label and the score of the evaluation to show; None before the first."""
     if TEAM in found:
         return "evaluated", found[TEAM]["agent_return"]
+    # Anchors are listed from weak to strong: the last one that has been played says most.
     played = [anchor for anchor in anchors if anchor in found]
     return (played[-1], found[played[-1]]["score"]) if played else None

@@ -38,6 +38,7 @@ class TrackWithWandb(Tracking):
 
         self._wandb = wandb
         mode: Any = self._mode or os.environ.get("WANDB_MODE", "offline")
+        # With an id this continues the run of that id; without one it begins a run.
         self._run = wandb.init(
             project=self._project,
             name=run.name,
@@ -50,6 +51,7 @@ class TrackWithWandb(Tracking):
             notes=run.start,
             settings=wandb.Settings(silent=True, console="off", disable_code=True),
         )
+        # Env steps are the x axis of all curves.
         self._run.define_metric("*", step_metric=STEPS)
         return str(self._run.id)
 
