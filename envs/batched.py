@@ -240,6 +240,7 @@ def scores_from_returns(
     one without an opponent.
     """
     precision = 1e-6 if returns.dtype == np.float32 else 1e-9
+    # [K, sides]: the return of each side.
     totals = np.stack([returns[:, list(side)].sum(axis=1, dtype=np.float64) for side in sides], axis=1)
     if len(sides) == 1:
         return np.full(totals.shape, 0.5, np.float32)
@@ -247,6 +248,7 @@ def scores_from_returns(
     if participants is not None:
         present = np.stack([participants[:, list(side)].any(axis=1) for side in sides], axis=1)
     if stake is not None:
+        # Of two sides the other one's return is the reversed column.
         own_minus_other = totals - totals[:, ::-1]
         scores = np.clip(0.5 + own_minus_other / (4 * stake), 0.0, 1.0)
         return np.where(present.all(axis=1, keepdims=True), scores, np.nan).astype(np.float32)

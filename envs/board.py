@@ -32,6 +32,7 @@ class Board(NamedTuple):
         labels = self.row_labels or ("",) * len(self.pieces)
         cells = [["." if owner == NO_PIECE else symbol(owner) for owner in row] for row in self.pieces.tolist()]
         lines = [self.column_labels, *cells] if self.column_labels else cells
+        # The line of column labels has no row label: it takes the empty one in front of the others.
         return "\n".join(
             " ".join([*([label.rjust(margin)] if margin else []), *(cell.rjust(width) for cell in line)]).rstrip()
             for label, line in zip(("", *labels)[-len(lines) :], lines, strict=True)

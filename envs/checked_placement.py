@@ -39,6 +39,7 @@ def _play(env: BatchedEnv, steps: int, seed: int) -> None:
     env.reset(rng)
     for _ in range(steps):
         actions = random_actions(env, chooser)
+        # 1. From the boards before the step, predict those after the chosen actions, legal actions and complete lines.
         predicted = []
         for index, matches, agents, places in rows_by_group(env, env.acting()):
             placement = env.groups[index].placement
@@ -50,9 +51,11 @@ def _play(env: BatchedEnv, steps: int, seed: int) -> None:
             require(same, "placement: it allows other actions than the environment")
             rows, chosen = np.arange(len(matches)), actions[index][matches, places]
             predicted.append((matches, agents, boards[rows, chosen], wins[rows, chosen]))
+        # 2. Compare with what the same agents observe after the step.
         step = env.step(actions, rng)
         for matches, agents, boards, wins in predicted:
             require(np.array_equal(env.observe(matches, agents), boards), "placement: it predicts another board")
+            # [R] bool: no cell is empty.
             full: Bools = np.all(np.any(boards, axis=3), axis=(1, 2))
             require(np.array_equal(step.over[matches], wins | full), "placement: it predicts another end of the match")
             won = step.rewards[matches, agents] > 0

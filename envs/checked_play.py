@@ -42,11 +42,13 @@ class CheckedPlay:
         for index, matches, agents, _ in rows_by_group(env, acting):
             observations.append(self._observe(env.groups[index], matches, agents))
             self._check_mask(env.groups[index], matches, agents)
+        # To compare with after the step, which must not change what was returned.
         kept = [rows.copy() for rows in observations]
         actions = random_actions(env, self._chooser)
         step = env.step(actions, self._rng)
         unchanged = all(np.array_equal(a, b) for a, b in zip(observations, kept, strict=True))
         require(unchanged, "a step changed observations returned before it: observe() must return a new array")
+        # An agent that acts begins an episode or goes on with one, also after an earlier episode of the match.
         self._in_episode |= acting
         self._finished &= ~acting
         self._check_step(step)
@@ -139,6 +141,7 @@ class CheckedPlay:
         if len(env.sides) == 2:
             sums = scores[~absent.any(axis=1)].sum(axis=1)
             require(np.allclose(sums, 1), f"the scores of two sides must sum to 1: {scores.tolist()}")
+            # With a stake the scores must be those of the returns that were paid.
             if env.stake is not None:
                 expected = scores_from_returns(self._returns[ended], env.sides, env.stake)
                 require(

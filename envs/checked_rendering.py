@@ -21,6 +21,7 @@ def check_rendering(make: MakeEnv, steps: int, seed: int) -> None:
     """
     with closing(make(1)) as plain, closing(make(1)) as shown:
         shown.enable_rendering(prefer_text=False)
+        # For each match one generator for the environment, and one that chooses its actions: equal in both matches.
         rngs, choosers = ([np.random.default_rng(seed + part) for _ in range(2)] for part in range(2))
         for env, rng in zip((plain, shown), rngs, strict=True):
             env.reset(rng)
@@ -47,6 +48,7 @@ def _observed(env: BatchedEnv) -> list[Array]:
 
 def _check_renderings(env: BatchedEnv) -> None:
     """Check what all agents together, and each acting agent, are shown."""
+    # None: for a viewer who may see all.
     for agent in (None, *np.flatnonzero(env.acting()[0]).tolist()):
         rendering = env.render(0, agent)
         if isinstance(rendering, Board):
@@ -68,6 +70,7 @@ def _check_board(env: BatchedEnv, board: Board) -> None:
         require(len(labels) in (0, count), f"render(): the Board has {len(labels)} {name} labels for {count} {name}s")
     known = (board.pieces >= NO_PIECE) & (board.pieces < len(env.agents))
     require(bool(known.all()), "render(): a piece of the Board belongs to no agent")
+    # A cell may only stand for a legal action of an agent that acts. Without masks there is nothing to compare with.
     legal = {NO_ACTION}
     for _, matches, agents, _ in rows_by_group(env, env.acting()):
         mask = env.action_mask(matches, agents)

@@ -25,6 +25,7 @@ def check_solved(make: MakeEnv) -> None:
             return
         _check_values(env, positions)
         actions = env.groups[0].mask_size
+    # A match for each position, those of the same length together.
     for batch in batches_by_length(positions, actions):
         with closing(make(len(batch.moves))) as env:
             _check_batch(env, batch)
@@ -49,9 +50,11 @@ def _check_values(env: BatchedEnv, positions: Sequence[SolvedPosition]) -> None:
 def _check_batch(env: BatchedEnv, batch: SolvedBatch) -> None:
     """Play the recorded moves and compare the legal actions."""
     rng = np.random.default_rng(0)
+    # Solved positions are of games without chance: the environment must leave the generator as it is.
     fresh = rng.bit_generator.state
     rows, length = np.arange(len(batch.moves)), batch.moves.shape[1]
     env.reset(rng)
+    # All positions of the batch are the same number of moves away, so their matches step together.
     for ply in range(length):
         legal = _legal_actions(env)
         for match in (~legal[rows, batch.moves[:, ply]]).nonzero()[0]:
@@ -61,6 +64,7 @@ def _check_batch(env: BatchedEnv, batch: SolvedBatch) -> None:
         for match in step.over.nonzero()[0]:
             require(False, f"solved position {_name(batch, match)}: the match is over after {ply + 1} of its moves")
     require(rng.bit_generator.state == fresh, "an environment with solved positions drew random numbers")
+    # [K, n] bool: the legal actions in each position, and those that have a value.
     legal, listed = _legal_actions(env), ~np.isnan(batch.values)
     for match in (legal != listed).any(axis=1).nonzero()[0]:
         there, given = legal[match].nonzero()[0].tolist(), listed[match].nonzero()[0].tolist()

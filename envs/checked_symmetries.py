@@ -67,6 +67,7 @@ def _compare(original: BatchedEnv, mirrored: BatchedEnv, view: int, steps: int, 
         actions = random_actions(original, chooser)
         viewed = [rows.copy() for rows in actions]  # the same moves, by their names in the view
         for index, matches, agents, places in rows_by_group(original, acting):
+            # What agents see and may do in the original, translated to the view, must be what the other match shows.
             group_views, number = views[index], np.full(len(matches), view)
             seen, mask = original.observe(matches, agents), original.action_mask(matches, agents)
             if group_views is not None:  # other groups see the same in every view
@@ -77,6 +78,7 @@ def _compare(original: BatchedEnv, mirrored: BatchedEnv, view: int, steps: int, 
             legal = mirrored.action_mask(matches, agents)
             same = mask is legal if mask is None or legal is None else np.array_equal(mask, legal)
             require(same, what + "legal actions differ")
+        # Rewards, ends and scores do not depend on the view.
         first, second = original.step(actions, rngs[0]), mirrored.step(viewed, rngs[1])
         for name, one, other in zip(first._fields, first, second, strict=True):
             require(np.array_equal(one, other), what + f"{name} differ")

@@ -76,6 +76,8 @@ def check_env(
         check_reset(env, seed)
     finally:
         env.close()
+
+    # The other checks make environments of their own, and play fewer steps.
     check_same_seed(make, num_matches, min(steps, 50), seed)
     check_batch_size(make, num_matches, min(steps, 50), seed)
     check_symmetries(make, num_matches, min(steps, 50), seed)
@@ -248,6 +250,7 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments:
         print(__doc__)
         return 1
+    # All arguments after the first are `key=value`, but for `--max-steps=N`.
     limits = [argument for argument in arguments if argument.startswith("--max-steps=")]
     overrides = [argument for argument in arguments[1:] if argument not in limits]
     try:

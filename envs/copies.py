@@ -150,6 +150,7 @@ class Copies(BatchedEnv):
                     f"{self._where(match, agent)}: the observation's shape is {observation.shape}, not {space.shape}"
                 )
             rows[row] = observation
+        # One check for all rows; integers are always finite.
         if np.issubdtype(rows.dtype, np.floating):
             finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
             if not finite.all():
@@ -216,6 +217,7 @@ class Copies(BatchedEnv):
     def scores(self, matches: Ints) -> Float32s:
         """Return the scores, float32 [K, sides], from the undiscounted returns of the sides."""
         present = [self._copies[match].participants() for match in matches.tolist()]
+        # A copy without a list of participants had all agents in its match.
         if any(agents is not None for agents in present):
             everyone = np.ones(len(self.agents), np.bool_)
             stacked = np.stack([everyone if agents is None else agents for agents in present])
@@ -281,6 +283,7 @@ def _is_legal(space: ActionSpace, action: Array, mask: Bools | None) -> bool:
 
 def describe(error: Exception) -> str:
     """Return the type, text and place of the error in a single line. Place: the innermost one in a user's file."""
+    # From the outermost call to the innermost. Those outside of Python and its packages are the user's.
     frames = traceback.extract_tb(error.__traceback__)
     others = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent]
     users = [frame for frame in others if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]

@@ -38,6 +38,7 @@ def grid_text(
         cells.flat[cell] = mark
     if center is not None:
         row, column = divmod(center, columns)
+        # [rows, columns] bool, cut off at the edges of the grid.
         seen = np.zeros((rows, columns), np.bool_)
         seen[max(0, row - sight) : row + sight + 1, max(0, column - sight) : column + sight + 1] = True
         cells[~seen] = ""

@@ -76,6 +76,7 @@ class MatrixGame(BatchedEnv):
                 f"matrix_game: illegal action {chosen[match, agent]} of {self.agents[agent]} in match {match}: "
                 f"not one of 0..{self.payoffs.shape[agent] - 1}"
             )
+        # [B, 2]: a match is one step, so its return is the payoff.
         self._returns = self.payoffs[chosen[:, 0], chosen[:, 1]]
         terminated = np.ones(self.num_matches, np.bool_)
         return Step.of_matches(self._returns.copy(), terminated, ~terminated)
@@ -103,6 +104,7 @@ def _as_table(payoff: Sequence[Sequence[float | Sequence[float]]], cooperative: 
         table = np.array(payoff, np.float32)
     except (TypeError, ValueError):  # rows of different lengths, or entries that are not numbers
         table = np.zeros(0, np.float32)
+    # One payoff per cell: a team gets it together, opponents win and lose it.
     if table.ndim == 2:
         table = np.stack([table, table if cooperative else -table], axis=2)
     if table.ndim != 3 or table.shape[2] != 2 or table.size == 0 or not np.isfinite(table).all():

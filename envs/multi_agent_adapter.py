@@ -28,6 +28,7 @@ class MultiAgent(Copies):
 
     def __init__(self, num_matches: int, make: Callable[[], Any], sides: Sequence[Sequence[str]] | None = None) -> None:
         envs = [make() for _ in range(num_matches)]
+        # The first copy says what the agents and spaces of all are.
         possible = list(getattr(envs[0], "possible_agents", None) or ())
         title = type(envs[0]).__name__
         if not possible or not hasattr(envs[0], "get_observation_space"):
@@ -79,6 +80,7 @@ class MultiAgentCopy(Copy):
         """Step the environment with the actions of the acting agents."""
         decoded = {self._seats[agent].agent: self._seats[agent].decode_action(actions[agent]) for agent in actions}
         observations, rewards, terminateds, truncateds, infos = self._env.step(decoded)
+        # Some environments reward agents whose episodes have ended, or repeat their flags: only live agents count.
         paid = np.zeros(len(self._seats))
         for name, reward in rewards.items():
             if self._live[agent := self._agent(name)]:
@@ -87,6 +89,7 @@ class MultiAgentCopy(Copy):
         truncated = self._flags(truncateds) & self._live & ~terminated
         self._live &= ~(terminated | truncated)
         self._take(observations, infos)
+        # The match goes on as long as an agent is live, even if only some of them act next.
         over = not self._live.any()
         if not over and not self._acting:
             raise ValueError("no agent has an observation, and the match is not over: nothing can act")
@@ -105,6 +108,7 @@ class MultiAgentCopy(Copy):
 
     def _flags(self, values: Mapping[Hashable, Any]) -> Bools:
         """Return the flags of all agents, bool [agents]: True for all of them with `__all__`."""
+        # `__all__` ends the episodes of all agents, whatever their own flags are.
         flags = np.full(len(self._seats), bool(values.get(ALL, False)))
         for name, value in values.items():
             if name != ALL:

@@ -48,12 +48,14 @@ def _sees(state: Any, player: int, action: int, viewer: int) -> bool:
         return True
     if state.is_simultaneous_node() or not kind.provides_information_state_string:
         return False  # not known
+    # Another action with the same information state afterwards could have been played as well, as far as it shows.
     after = {other: state.child(other).information_state_string(viewer) for other in state.legal_actions(player)}
     return after.pop(action) not in after.values()
 
 
 def _kuhn_text(state: Any, player: int | None) -> str:
     """Return cards and pot of Kuhn poker, whose own texts are letters such as "0pb"."""
+    # Each player has paid an ante of 1, and action 1 adds 1 to the pot.
     bets = sum(entry.player >= 0 and entry.action == 1 for entry in state.full_history())
     most = state.num_players()
     return "\n".join([*_cards(state, player, 1), f"cards are 0 to {most}, the highest wins; in the pot: {most + bets}"])
@@ -61,6 +63,7 @@ def _kuhn_text(state: Any, player: int | None) -> str:
 
 def _leduc_text(state: Any, player: int | None) -> str:
     """Return cards, bets and pot of Leduc poker, whose own texts number the two cards of each rank."""
+    # The text of a state has lines such as "Pot: 4" and "Round 1 sequence: Call, Raise".
     public = dict(re.findall(r"^(Pot|Round \d sequence): *(.*)$", str(state), re.MULTILINE))
     suits = 1 if state.get_game().get_parameters().get("suit_isomorphism") else 2
     bets = [f"round {number}: {public[f'Round {number} sequence']}" for number in (1, 2)]
@@ -71,6 +74,7 @@ def _leduc_text(state: Any, player: int | None) -> str:
 
 def _cards(state: Any, player: int | None, suits: int) -> list[str]:
     """Return a line for each card that was dealt, to the players in order and then to the table."""
+    # Deals are the moves of chance, which has a negative id. Cards of one rank have numbers next to each other.
     dealt = [entry.action // suits for entry in state.full_history() if entry.player < 0]
     players = state.num_players()
     lines = [

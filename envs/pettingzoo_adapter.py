@@ -56,6 +56,7 @@ class PettingZoo(Copies):
                 f"env.openings: set null, because env.name={name!r} is used through its Parallel interface, in which "
                 "agents act together; or set env.interface=aec if it is turn-based"
             )
+        # The first copy says what the agents and spaces of all are.
         possible = getattr(envs[0], "possible_agents", None)
         if not possible:
             raise ValueError(f"env.name={name!r}: the environment has no possible_agents, so its agents are unknown")
@@ -91,6 +92,7 @@ class PettingZoo(Copies):
         name, kwargs, interface, seats = self._made
         if not self._modes or "render_mode" in kwargs:
             return
+        # Modes of the preferred kind sort first: False < True.
         mode = min(self._modes, key=lambda mode: (mode == "ansi") != prefer_text)
         envs, parallel = _make(name, {**kwargs, "render_mode": mode}, self.num_matches, interface)
         self.close()
@@ -109,6 +111,7 @@ def _make(name: str, kwargs: Mapping[str, Any], count: int, interface: str | Non
         raise ValueError(f"env.interface={interface!r}: use null, parallel or aec")
     if interface is not None and not hasattr(module, functions[interface]):
         raise ValueError(f"env.interface={interface}: the module {name} has no {functions[interface]}()")
+    # Parallel is tried first: it steps all agents in one call.
     if interface == "parallel" or (interface is None and hasattr(module, "parallel_env")):
         try:
             return [_call(name, module.parallel_env, kwargs) for _ in range(count)], True

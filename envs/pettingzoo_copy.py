@@ -63,6 +63,7 @@ class PettingZooCopy(Copy):
         """
         if getattr(self._env, "render_mode", None) not in RENDER_MODES:
             return None
+        # The picture of a card game has all hands: a player gets a text of its own cards instead.
         if hides_from(self._game, agent):
             assert agent is not None
             return own_text(self._game, self._env, agent)
@@ -172,6 +173,7 @@ class ParallelCopy(PettingZooCopy):
 
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Step the environment with the actions of all live agents."""
+        # 1. Step the environment.
         decoded = {self._seats[agent].agent: self._seats[agent].decode_action(actions[agent]) for agent in actions}
         result = self._env.step(decoded)
         if not (isinstance(result, tuple) and len(result) == 5):
@@ -180,6 +182,7 @@ class ParallelCopy(PettingZooCopy):
                 f"step() returned {kind}, not (observations, rewards, terminations, truncations, infos); {OLD_API}"
             )
         observations, rewards, terminations, truncations, infos = result
+        # 2. Whose episodes have ended, and who acts next?
         acted, live = set(actions), self._live()
         terminated = self._flags("terminations", terminations, acted)
         truncated = self._flags("truncations", truncations, acted) & ~terminated
@@ -195,6 +198,7 @@ class ParallelCopy(PettingZooCopy):
         others = np.ones(len(self._seats), np.bool_)
         others[list(acted)] = False
         terminated[others] = truncated[others] = False
+        # 3. Take the observations of those who act next, and of truncated agents, for the value of what comes after.
         needed = set(np.flatnonzero(truncated).tolist()).union(self._acting)
         self._set_results(observations, infos, needed)
         self._take(sorted(needed.union(agent for agent in acted if self._observations.get(agent) is not None)))
@@ -250,6 +254,7 @@ class AecCopy(PettingZooCopy):
 
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Step the selected agent, then take the empty steps by which PettingZoo removes agents that are gone."""
+        # 1. The move of the selected agent.
         [(agent, action)] = actions.items()
         env = self._env
         env.step(self._seats[agent].decode_action(action))
@@ -263,6 +268,7 @@ class AecCopy(PettingZooCopy):
         if any(truncations.values()):
             for index in np.flatnonzero(self._flags("truncations", truncations, ())):
                 self._refresh(int(index))
+        # 2. Empty steps remove agents that have ended, one each, until a live agent is selected or none is left.
         removals = 0
         while self._live():
             selected = self._selected()
@@ -271,6 +277,7 @@ class AecCopy(PettingZooCopy):
             if not (dead or cut):
                 self._acting = [selected]
                 return CopyStep(rewards, terminated, truncated, False)
+            # Never both: an agent that is also terminated counts as terminated.
             terminated[selected], truncated[selected] = dead, not dead
             removals += 1
             if removals > size:

@@ -29,6 +29,7 @@ _NAMES: dict[str, Sequence[str]] = {
 }
 """Names of Discrete actions by game: the last part of the module's path, without its version."""
 _CARD_GAMES = ("leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
+# Games whose pictures show what a player may not see. Of Hanabi, a player is shown nothing.
 _HIDDEN = (*_CARD_GAMES, "hanabi")
 
 
@@ -41,6 +42,7 @@ def game_name(module: str) -> str:
 def known_name(game: str, env: Any, agent: int, action: Any) -> str | None:
     """Return the name of an action of the agent with this index; None if it is not known."""
     if game == "chess":
+        # Thousands of actions: the environment's own module decodes them.
         chess = importlib.import_module("pettingzoo.classic.chess.chess_utils")
         return str(chess.action_to_move(env.unwrapped.board, int(action), agent).uci())
     names = _NAMES.get(game, ())

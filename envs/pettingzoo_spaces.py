@@ -66,6 +66,7 @@ class Seat:
         array = np.asarray(raw)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"the observation of agent {self.agent!r} is {shown(raw)}, not an array of numbers")
+        # A single number: rows of the contract have at least one dimension.
         if array.shape == () != self.observation_space.shape == (1,):
             array = array.reshape(1)
         dtype = np.dtype(self.observation_space.dtype)
@@ -106,6 +107,7 @@ def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_spac
     if isinstance(observation_space, spaces.Dict) and "action_mask" in observation_space.spaces:
         rest = {key: space for key, space in observation_space.items() if key != "action_mask"}
         observation_space = rest["observation"] if list(rest) == ["observation"] else spaces.Dict(rest)
+    # What is not a Box is flattened to one, by Gymnasium.
     observation_space = _in_order(observation_space)
     seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
     if not isinstance(seen, spaces.Box):
@@ -184,6 +186,7 @@ def group_seats(seats: Sequence[Seat]) -> list[Group]:
                 group.append(index)
                 break
         else:
+            # No group has these spaces yet.
             members.append([index])
     names: list[str] = []
     for group in members:

@@ -53,6 +53,7 @@ def lines_on_board(rows: int, columns: int, length: int) -> NDArray[np.int64]:
     """Return the cells of straight lines of `length` cells, in rows, columns and both diagonals: [lines, length]."""
     cells = np.arange(rows * columns).reshape(rows, columns)
     found: list[NDArray[np.int64]] = []
+    # To the right, down, and both diagonals: each line is found once, from one of its ends.
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         for row in range(rows):
             for column in range(columns):
@@ -78,6 +79,7 @@ def afterstates(
     for row in range(len(boards)):
         for action, cells in enumerate(placement.actions):
             empty = [cell for cell in cells if not flat[row, action, cell].any()]
+            # The piece goes to the first empty cell of the action.
             if empty:
                 legal[row, action] = True
                 flat[row, action, empty[0], 0] = 1

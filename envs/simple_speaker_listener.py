@@ -45,6 +45,7 @@ class SimpleSpeakerListener(Particles):
             Group("listener", (1,), observation_space(11), action_space(MOVES, continuous_actions)),
         ]
         agents = ["speaker_0", "listener_0"]
+        # One side of both agents; no body collides; five bodies (two agents, three landmarks) start in [-1, 1].
         super().__init__(num_matches, groups, agents, [(0, 1)], [], [1.0] * 5, max_cycles, continuous_actions)
         self.goals: Ints = np.zeros(num_matches, np.int64)
         self._message: Float64s = np.zeros((num_matches, _WORDS))  # the last word, one-hot; zeros in the first step
@@ -58,12 +59,14 @@ class SimpleSpeakerListener(Particles):
 
     def observe(self, matches: Ints, agents: Ints) -> Float32s:
         """Return the observations of speakers, float32 [R, 3], or of listeners, float32 [R, 11]."""
+        # All rows are of one group, as the contract says: the first one tells which.
         if not (len(agents) and agents[0] == _LISTENER):
             return concatenate_parts(_COLORS[self.goals[matches]])
         landmarks, _ = self._relative_positions(matches, agents)
         return concatenate_parts(self.velocities[matches, agents], landmarks, self._message[matches])
 
     def _forces(self, actions: Sequence[Array]) -> Float64s:
+        # Of the speaker's group and of the listener's: [B, 1] each, or [B, 1, numbers] if continuous.
         message, moves = actions
         self._message = message[:, 0].astype(np.float64) if self._continuous else np.eye(_WORDS)[message[:, 0]]
         force = np.zeros((self.num_matches, 2, 2))  # [B, agents, 2]; the speaker does not move
@@ -71,6 +74,7 @@ class SimpleSpeakerListener(Particles):
         return force
 
     def _rewards(self) -> Float64s:
+        # [B, 2]
         goal = self.positions[np.arange(self.num_matches), _LANDMARKS + self.goals]
         distance = ((self.positions[:, _LISTENER] - goal) ** 2).sum(axis=1)
         return np.stack([-distance, -distance], axis=1)

@@ -41,6 +41,7 @@ class SolvedBatch(NamedTuple):
 
 def batches_by_length(positions: Sequence[SolvedPosition], actions: int) -> Iterator[SolvedBatch]:
     """Yield the positions as batches, the shortest first. `actions`: n, the number of actions of the action space."""
+    # Sorted, because `groupby` only joins neighbors.
     by_length = sorted(positions, key=lambda position: len(position.moves))
     for length, group in groupby(by_length, lambda position: len(position.moves)):
         chosen = list(group)
