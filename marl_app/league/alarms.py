@@ -47,6 +47,7 @@ class Reading:
         anchors: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Reading:
         """Return the current reading; `standing` is the league's. Evaluations without a score are left out."""
+        # Cycles are of the whole pool, win rates of the opponents that the learner may meet.
         pool = [snapshot.player.id for snapshot in league.snapshots]
         opponents = [snapshot.player.id for snapshot in league.view.facing(learner)]
         _, games = league.payoff.counts(pool)
@@ -131,6 +132,7 @@ def cycling(readings: Sequence[Reading], rise: float, min_pool: int) -> str | No
 
     It must also be twice the share that noise produces: results between players of equal strength look cyclic.
     """
+    # Only readings with a measure of a pool that is large enough; the last reading must be one of them.
     measured = [(r.cyclic_share, r) for r in readings if r.cyclic_share is not None and len(r.games) >= min_pool]
     if len(measured) < 2 or measured[-1][1] is not readings[-1]:
         return None

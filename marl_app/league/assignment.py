@@ -151,10 +151,12 @@ def _merge(branches: Sequence[Branch]) -> tuple[list[tuple[str, str]], Float64s,
     entries = [(player, branch.rule) for branch in branches for player in branch.opponents]
     win_rates = np.concatenate([branch.win_rates for branch in branches])
     probabilities = np.concatenate([branch.probability * branch.probabilities for branch in branches])
+    # Leave out entries that are never drawn.
     possible = probabilities > 0
     if not possible.all():
         entries = [entry for entry, positive in zip(entries, possible.tolist(), strict=True) if positive]
         win_rates, probabilities = win_rates[possible], probabilities[possible]
+    # Add up equal pairs, which a mix of rules may contain several times.
     index = {entry: number for number, entry in enumerate(dict.fromkeys(entries))}
     if len(index) < len(entries):
         rows = np.array([index[entry] for entry in entries])

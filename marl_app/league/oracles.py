@@ -86,6 +86,7 @@ def play_league(
     After each round every player meets every other once, and the schedule freezes learners. A round is one agent step.
     """
     size = len(scores)
+    # Each learner begins with a random pure strategy, and is frozen with it.
     current = {learner: draws.strategy(size) for learner in league.learners}
     _meet_and_freeze(scores, league, current, 0)
     history = OracleHistory({name: [] for name in meta_strategies})

@@ -51,6 +51,7 @@ class Outcomes:
     @property
     def matches(self) -> int:
         """The number of matches in all rows."""
+        # A whole number, but for the rounding error of the mean number of opposing sides.
         return round(self.results / self.opposing_sides)
 
     @property

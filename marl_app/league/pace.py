@@ -43,6 +43,7 @@ class Paced:
             # The first look may come late, as after a long iteration: then fewer steps are a share of the run.
             steps = all_steps * self.share_of_run / run_share
             self._measured = max(1, min(self.most_agent_steps, round(steps)))
+        # Until the share of the run is over, the upper bound stands in.
         return self._measured or self.most_agent_steps
 
     def state_dict(self) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class Player:
                 f"{text!r} is not a player id: expected a lineage, or lineage@generation as in 'main@0003'"
             )
         player = cls(lineage, int(generation) if at else None)
+        # One spelling per player: ids are compared as strings everywhere else.
         if player.id != text:
             raise ValueError(f"{text!r} is not a player id: expected {player.id!r}")
         return player

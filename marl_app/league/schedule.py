@@ -186,6 +186,7 @@ class Plateau(Paced):
         # A freeze ends the comparison: scores of before are against another pool.
         if best is None or best[0] != frozen or score > best[1] + self.min_gain:
             best = self._best[learner] = (frozen, score, now)
+        # At the latest after the budget, at the earliest after one interval without a better score.
         if now - frozen >= self.budget_factor * interval:
             return f"budget: {now - frozen:,} agent steps since the last freeze"
         if now - frozen >= interval and now - best[2] >= self.patience_factor * interval:

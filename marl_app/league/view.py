@@ -128,8 +128,10 @@ class LeagueView:
         players = [snapshot.player.id for snapshot in self.pool(side)]
         if not players:
             return np.zeros(0)
+        # One pool: a symmetric game, with an axis per side if lineups of more than two were measured.
         if side is None:
             return strategy.solve(self.lineups.game(players, self.payoff.matrix(players)))
+        # A pool per side: the rows are this side's snapshots, the columns the other side's.
         opponents = [snapshot.player.id for snapshot in self.pool(1 - side)]
         if not opponents:
             return np.full(len(players), 1 / len(players))

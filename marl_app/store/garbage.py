@@ -64,5 +64,6 @@ def find_garbage(store: Store, now: float, grace_s: float, also_referred: Iterab
     put = store.list()  # digest -> Unix seconds of the last put
     referenced = set(also_referred).union(*(note["digests"] for note in store.notes(REFERENCES).values()))
     unreferenced = {digest: when for digest, when in put.items() if digest not in referenced}
+    # A young blob may have been put and not be referenced yet.
     old = tuple(digest for digest, when in unreferenced.items() if now - when > grace_s)
     return Garbage(old, referred=len(put) - len(unreferenced), young=len(unreferenced) - len(old))

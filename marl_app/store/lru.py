@@ -54,6 +54,7 @@ class Lru(Generic[K, V]):
 
     def fill(self, keys: Iterable[K], value: V) -> None:
         """Insert keys of size 1 in this order, all with the same value."""
+        # All at once: adding one by one would evict and count after each.
         self._entries.update(dict.fromkeys(keys, (value, 1.0)))
         self.size = sum(size for _, size in self._entries.values())
         self._evict()
@@ -84,6 +85,7 @@ class Lru(Generic[K, V]):
 
     def _evict(self) -> None:
         while self.capacity is not None and self.size > self.capacity:
+            # The first entry is the least recently used.
             oldest: K | None = next(iter(self._entries), None)
             if self._pin_counts:
                 # The newest entry was just requested: keep it, even if all others are pinned.

@@ -79,6 +79,7 @@ class ObjectStore:
 
     def delete(self, digest: str) -> None:
         for path in (checked_digest(digest), note_path(FACTS, digest)):
+            # What is gone already need not be deleted.
             with contextlib.suppress(KeyError):
                 self._request(functools.partial(self._obstore.delete, self._client, path))
 
@@ -131,6 +132,7 @@ class ObjectStore:
     def _client(self) -> Any:
         timeout_s, retry_s, options = self._settings
         try:
+            # Pauses between retries double from 0.1 s up to 2 s; `retry_s` bounds the whole.
             return self._obstore.store.from_url(
                 self.url,
                 config=options or None,

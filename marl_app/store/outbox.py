@@ -45,6 +45,7 @@ class Outbox:
 
     def put(self, data: bytes) -> str:
         try:
+            # First to the local folder, which survives the death of this process.
             digest = self._folder.put(data)
         except OSError as error:
             logger.warning("%s: bypassing the outbox, publishing directly to the store", error)
@@ -54,6 +55,7 @@ class Outbox:
 
     def get(self, digest: str) -> bytes:
         try:
+            # What waits for delivery is not in the store yet.
             return self._folder.get(digest)
         except KeyError:
             return self.store.get(digest)
@@ -85,6 +87,7 @@ class Outbox:
     def _deliver_or_wait(self) -> None:
         """Deliver now; if the store is unavailable, start a thread that retries until it succeeds."""
         with self._state:
+            # A thread is retrying: it delivers this publish, too, and this call does not wait for the store.
             if self._thread is not None:
                 return
         try:

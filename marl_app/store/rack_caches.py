@@ -230,9 +230,11 @@ class RackReader:
 
     def get(self, digest: str, in_use: Iterable[str] = ()) -> Buffer:
         began = time.monotonic()
+        # 1. What failed a moment ago fails again at once, and matches go on without it.
         until, error = self._failed.get(digest, (began, None))
         if error is not None and began < until:
             raise error.with_traceback(None)
+        # 2. From the rack's cache; if that is not available, from the store.
         if self._actor is None or began < self._bypass_until:
             return self._bypass(digest)
         try:
@@ -244,6 +246,7 @@ class RackReader:
             return self._bypass(digest)
         if answer is None:  # only corrupt bytes: fetch from the store instead
             return self._bypass(digest)
+        # 3. Count the answer. Bypassed requests are counted by the direct reader.
         self.traffic.requests += 1
         self.traffic.seconds += time.monotonic() - began
         if isinstance(answer, Exception):

@@ -106,6 +106,7 @@ class DirectReader:
             self._failed[what] = time.monotonic() + self._pause_s, failure
             logger.warning("cannot fetch snapshot %s, matches go on without it: %s", digest[:12], failure)
             raise
+        # The store answers again, so failures of before no longer count.
         self._failed.pop(digest, None)
         self._failed.pop(STORE, None)
         self.traffic.seconds += time.monotonic() - began
@@ -118,6 +119,7 @@ def fetch(store: Store, digest: str, traffic: Traffic, link: str) -> bytes:
     Corrupt bytes are counted, discarded and fetched again, up to `MAX_ATTEMPTS` times. Raises one of `FETCH_ERRORS`.
     """
     corrupt: CorruptBlob | None = None
+    # Corrupt bytes may have been damaged in transit, so the blob is fetched again.
     for attempt in range(MAX_ATTEMPTS):
         try:
             data = store.get(digest)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 FACTS, REFERENCES = "facts", "references"
 KINDS = (FACTS, REFERENCES)
 
+# Only these names become parts of paths: no name leads out of the folder of a store.
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NOTE = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
 

@@ -40,6 +40,7 @@ class Traffic:
 
     def accumulate(self, other: Traffic) -> None:
         """Add the totals of `other`."""
+        # Counters are numbers, or numbers by link.
         for item in fields(self):
             total, part = getattr(self, item.name), getattr(other, item.name)
             if isinstance(total, dict):

@@ -27,6 +27,7 @@ class AgeRank:
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
         pool = view.facing(learner)
+        # Until there are older snapshots, the newest ones are candidates.
         candidates = pool[: max(0, len(pool) - self.skip_newest)] or pool
         ranks = np.arange(1, len(candidates) + 1) / max(1, len(candidates))  # in (0, 1], so that powers stay small
         weights = ranks**self.exponent

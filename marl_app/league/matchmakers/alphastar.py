@@ -49,7 +49,9 @@ class AlphaStar:
 def main_agent(view: LeagueView, learner: str) -> list[Branch]:
     """Return the branches of a main agent: PFSP over the pool, verification, and the current main agents."""
     pool = view.facing(learner)
+    # PFSP over the whole pool, the snapshots of exploiters included.
     branches = scaled(_pfsp(pool, view, learner, "pfsp_squared", "squared"), PFSP_SHARE)
+    # Verification, and the current main agents: the same share for each main agent.
     exploiters = [snapshot for snapshot in pool if snapshot.role == MAIN_EXPLOITER]
     exploited = _below(exploiters, view, learner, EXPLOITED)
     mains = view.main_agents_facing(learner)

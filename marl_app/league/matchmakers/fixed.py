@@ -52,6 +52,7 @@ def _resolve(view: LeagueView, name: str) -> str:
     pool = [snapshot.player.id for snapshot in view.snapshots]
     if name in learners or name in pool:
         return name
+    # A lineage that does not train stands for its newest snapshot.
     if line := view.snapshots_of(name):
         return line[-1].player.id
     raise ValueError(

@@ -26,6 +26,7 @@ class Ghost:
         self.play_against_latest = play_against_latest
 
     def branches(self, view: LeagueView, learner: str) -> list[Branch]:
+        # `facing` lists snapshots from the oldest to the newest.
         newest = view.facing(learner)[-self.window :]
         past = branches_over(newest, view, learner, "window", uniform(newest))
         return scaled(self_play(view, learner), self.play_against_latest) + scaled(past, 1 - self.play_against_latest)

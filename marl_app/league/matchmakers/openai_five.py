@@ -59,6 +59,7 @@ class OpenAIFive:
         for opponent, rule, won in zip(outcomes.opponents, outcomes.rules, outcomes.wins.tolist(), strict=True):
             if rule == QUALITY_RULE and opponent in row:
                 wins[row[opponent]] += won
+        # q_i falls by eta / (N p_i) per win.
         if len(row):
             expected = len(row) * softmax(qualities)  # [N] N p_i; the lower bound eta limits the decrease per win to 1
             qualities -= wins * self.eta / np.maximum(expected, self.eta)
