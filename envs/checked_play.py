@@ -84,6 +84,7 @@ class CheckedPlay:
         space = group.observation_space
         rows = env.observe(matches, agents)
         require_array(f"observe() of group {group.name}", rows, (len(matches), *space.shape), space.dtype)
+        # One by one, because `contains` takes a single observation.
         for row, match, agent in zip(rows, matches, agents, strict=True):
             require(
                 space.contains(row),

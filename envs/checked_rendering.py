@@ -93,6 +93,7 @@ def _check_names(env: BatchedEnv) -> None:
             names = [env.action_name(0, agent, action) for action in legal]
             require(all(names), f"action_name(): a legal action of agent {env.agents[agent]} has no name")
             require(len(set(names)) == len(names), f"action_name(): two legal actions have one name: {names}")
+            # One action is enough to see whether names depend on the viewer.
             for viewer in range(len(env.agents)):
                 seen = env.action_name(0, agent, legal[0], viewer)
                 require(seen in (None, names[0]), "action_name(): an action has another name for a viewer")

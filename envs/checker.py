@@ -97,6 +97,7 @@ def check_structure(env: BatchedEnv, num_matches: int) -> None:
     names = [group.name for group in env.groups]
     require(len(set(names)) == len(names), f"two groups have the same name: {names}")
     for group in env.groups:
+        # Networks are named after groups.
         require(group.name.isidentifier(), f"the group's name {group.name!r} is not a valid identifier")
         known = (spaces.Discrete, spaces.MultiDiscrete, spaces.Box)
         require(isinstance(group.observation_space, spaces.Box), f"group {group.name}: observation_space is not a Box")
@@ -104,6 +105,7 @@ def check_structure(env: BatchedEnv, num_matches: int) -> None:
             isinstance(group.action_space, known),
             f"group {group.name}: action_space {group.action_space} is not Discrete, MultiDiscrete or Box",
         )
+    # Tree search and exact exploitability use OpenSpiel's action ids in the environment.
     if env.openspiel_game is not None:
         actions = load_game(env.openspiel_game).num_distinct_actions()
         require(
@@ -258,6 +260,7 @@ def main(arguments: Sequence[str]) -> int:
         max_steps = int(limits[-1].partition("=")[2]) if limits else MAX_STEPS
         report = check_env(lambda num_matches: instantiate(config, num_matches), max_steps=max_steps)
     except Exception as error:
+        # Errors of the environment are reported as broken promises are: in one line.
         print(f"{arguments[0]}: {describe(error)}", file=sys.stderr)
         return 1
     print(f"{arguments[0]}: every check passed")

@@ -172,6 +172,7 @@ def load_game(game: str | int) -> Any:
     pyspiel = _pyspiel()
     game = str(game)
     name = game.split("(")[0]
+    # The name first, so that similar ones can be suggested.
     if name not in pyspiel.registered_names():
         near = difflib.get_close_matches(name, pyspiel.registered_names(), n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see pyspiel.registered_names()"

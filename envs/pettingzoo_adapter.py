@@ -64,6 +64,7 @@ class PettingZoo(Copies):
         if len(set(agents)) < len(agents):
             raise ValueError(f"env.name={name!r}: two of the possible_agents have the same name: {possible}")
         try:
+            # The spaces of each agent, converted to those of the contract.
             seats = [
                 make_seat(agent, _space(envs[0], "observation_space", agent), _space(envs[0], "action_space", agent))
                 for agent in possible
@@ -82,6 +83,7 @@ class PettingZoo(Copies):
         )
         if any(seat.translates for seat in seats):
             self.raw_spaces = tuple((seat.raw_observation_space, seat.raw_action_space) for seat in seats)
+        # For `enable_rendering`, which makes the copies again.
         self._made = (name, dict(kwargs or {}), interface, seats)
         self._modes = [
             mode for mode in getattr(envs[0], "metadata", {}).get("render_modes", ()) if mode in RENDER_MODES

@@ -209,7 +209,9 @@ class PredatorPrey(BatchedEnv):
             count = trying.sum(axis=1)
             caught = count >= CATCHERS_NEEDED
             team += np.where(caught, self._reward, np.where(count > 0, -self._penalty, 0.0))
+            # Caught prey leaves the grid with its catchers.
             self._remove(caught, prey, trying)
+            # The other prey moves. [B, 4]: the adjacent cells; -1 is below every priority of a free cell.
             targets = here[:, None] + self._moves[:4]
             priority = np.where(self._free(targets), points[rows, prey], -1)
             best = priority.argmax(axis=1)

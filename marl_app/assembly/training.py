@@ -178,6 +178,7 @@ def _check_resets(config: Config, guests: Sequence[Guest], store: Store, metadat
     """Raise ConfigError if a learner is to start again from a guest whose weights it cannot take over."""
     by_name = {guest.lineage: guest for guest in guests}
     for name, learner in config.league.learners.items():
+        # "expert@0000" and "expert" both name the lineage before the @.
         guest = by_name.get(learner.reset_to.partition("@")[0])
         if guest is None:
             continue

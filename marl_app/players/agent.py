@@ -39,7 +39,7 @@ class Agent:
         if bot := bots.bot_name(self.metadata):
             raise ValueError(f"this is the bot {bot}, which has no network: make it with players.bots.make_bot")
         try:
-            # The bytes may come from a foreign file. Metadata of a wrong form fail in many ways, which are reported alike.
+            # The bytes may come from a foreign file, and metadata of a wrong form fail in many ways: report them alike.
             self._modules = build_modules(weights, self.metadata)
             self._network_of_agent = np.empty(len(self.metadata["agents"]), np.object_)  # [agents]: name of the network
             for network in self.metadata["networks"]:
@@ -123,6 +123,7 @@ class Agent:
         # A centralized critic sees more than an observation, and an epsilon-greedy network has no trained critic.
         if module.central or module.epsilon_greedy:
             return None
+        # A single observation is computed as a stack of one row.
         shape = module.observation_space.shape
         observation = np.asarray(observation)
         is_single = observation.ndim == len(shape)

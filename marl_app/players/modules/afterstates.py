@@ -184,6 +184,7 @@ class AfterstateModule(ActorCritic):
                 "model=afterstates needs a board game whose environment states how actions place pieces "
                 "(Group.placement), as connect_four and tic_tac_toe do; use model=ntuple, mlp or cnn"
             )
+        # Inputs that the tables cannot take are refused instead of ignored.
         for problem, has_it in (
             ("a centralized critic: give algorithm.critic=local", config["state_size"]),
             ("agent ids: give policies.agent_id=false", config["num_agents"]),
@@ -201,10 +202,13 @@ class AfterstateModule(ActorCritic):
         if "symmetries" in config:
             # Entry 2 c of an observation is cell c of the first plane.
             views = np.array(config["symmetries"]["observations"])[:, ::2] // 2
+        # What ActorCritic's methods read.
         self.central, self.shared, self.epsilon_greedy = False, True, False
         self.scale, self.memory_size = None, 0
         encoder = AfterstateValues(placement["actions"], placement["lines"], without_views(groups, views), views)
         self.policy_head = Head(encoder, None, actions, num_agents=0, size=actions, precision="float32")
+        # The encoder has one value per action. In the place of the head's linear layer they become logits, and the
+        # critic takes their mean.
         logits = Temperature(actions)
         self.policy_head.linear = logits
         self.value_head: Any = MeanValue(logits)

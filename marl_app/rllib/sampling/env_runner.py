@@ -210,6 +210,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         self._matchups.set_assignment(request.assignment, rng)
         self._start_matches(np.arange(env.num_matches), rng)
         shape = (env.num_matches, len(env.agents))
+        # What belongs to running matches begins empty: rows, memories, returns.
         self._collector = self.config.collector_class(self)
         self._memory = [
             torch.zeros(*shape, module.memory_size, device=self._device) if module.memory_size else None
@@ -285,14 +286,17 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         As columns of a training batch, and as tensors on the device of the networks.
         """
         network, memory = self.networks[index], self._memory[index]
+        # 1. What the environment shows, in the agents' views.
         columns = {Columns.OBS: self.env.observe(matches, agents)}
         check_observations(self.env, columns[Columns.OBS], matches, agents, self._matchups.lengths)
         if self._views is not None:
             columns[Columns.OBS] = self._views.observations(network.group, columns[Columns.OBS], matches, agents)
+        # 2. What else the network takes: agent ids, the global state for its critic.
         if network.num_agents:
             columns[AGENT_ID] = agents
         if network.state_size:
             columns[STATE] = self.central_state.states_for(matches, agents, self.finished)
+        # 3. Tensors for the forward pass. Memories are tensors already, and also become a column.
         tensors = {name: torch.from_numpy(values).to(self._device) for name, values in columns.items()}
         row_memory = None if memory is None else memory[matches, agents]  # [R, memory size], a copy
         if row_memory is not None:
@@ -322,6 +326,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         if mask is not None:
             columns[ACTION_MASK] = mask
             observed = replace(observed, mask=torch.from_numpy(mask).to(self._device))
+        # The decisions, each by the player of the agent's side; the memories of all agents move on.
         slots = self._matchups.deciding_slots(matches, agents)  # int64 [R]: an opponent slot, or TRAINEE
         opening = self._matchups.in_opening(matches)  # bool [R]: the action is random
         decision, new_memory = self._player_networks.decide(network, observed, slots, opening, matches, agents)

@@ -216,6 +216,7 @@ class Matchups:
         counts = np.zeros((len(keys), 3), np.int64)  # wins, draws, losses
         np.add.at(counts, (rows, result_codes), 1)
         opponents = tuple(self._opponents[key // self._num_sides] for key in keys)
+        # One row per key; steps and scores are summed over the same groups as the counts.
         outcomes = Outcomes(
             learner=self._learner,
             opponents=tuple(opponent.player for opponent in opponents),

@@ -200,6 +200,7 @@ class _SlotWeights:
                 raise ValueError(
                     f"the snapshot's weights do not fit this run's model (at {name}); was `model` changed?"
                 )
+        # Stacked weights are copied into the slot's place; others stay where they are (below).
         for name, stacked in self._stack.items():
             stacked[slot].copy_(tensor_view(weights[name]))
         if not self.is_stacked:
@@ -277,6 +278,7 @@ class _SlotWeights:
         outputs: list[Tensor] = []
         new_memories: list[Tensor] = []
         start = 0
+        # The rows of a slot are one slice, since the rows are sorted by slot.
         for slot in np.flatnonzero(counts).tolist():
             rows = slice(start, start + counts[slot])
             slot_outputs, new_memory = self._modules[slot](

@@ -87,6 +87,7 @@ class TeamQConfig(MatchConfig):
         super().for_run(spec)
         settings = self.settings
         with closing(spec.make_env(1)) as env:
+            # All agents are on one side, so one state serves all.
             size = central_state_size(env, range(len(env.agents)))
         # The mixer is one more module of the learner, next to the networks, with the team's state as its observation.
         mixer = RLModuleSpec(

@@ -72,6 +72,7 @@ class TeamLearner(TorchLearner):
         self._learn_statistics(batches)
         lengths = batches[self._mixer_id][LENGTHS]
         ends = [0, *lengths.cumsum(0).tolist()]  # rows of segment s: ends[s] to ends[s + 1]
+        # The replay buffer has drawn the segments at random, so consecutive ones are a random minibatch.
         size = minibatch_size or len(lengths)
         for start in range(0, len(lengths), size):
             stop = min(start + size, len(lengths))

@@ -89,6 +89,8 @@ class MatchAlgorithm(TunableAlgorithm):
         self._caches = self.spec.cache.start(self.store)  # before env runners read; held as long as the run lasts
         with config_by_value():
             super().setup(config)  # builds the env runners, the learner group and the callbacks
+
+        # The parts of the loop, which use the env runners, learners and callbacks that RLlib has just built.
         self.events = EventDispatcher(self.callbacks, {"algorithm": self}, self._accept, self._make_report)
         self.disk_errors = DiskErrors(self.counters, self.events.message)
         runtime = settings.runtime
@@ -106,6 +108,8 @@ class MatchAlgorithm(TunableAlgorithm):
         )
         self.weights = LearnerWeights(self.learner_group, self.spec, self.weights_to_play)
         self.snapshots = Snapshots(self.spec, self.league, self.weights, self.learner_group, self.totals, self.counters)
+
+        # The first weights: from another player if asked, to env runners, and into the store for later resets.
         for learner, trainee in self.totals.items():
             if self.spec.initial_player:
                 self.weights.write(learner, decode(self.store.get(self.spec.initial_player))[0])
@@ -155,6 +159,7 @@ class MatchAlgorithm(TunableAlgorithm):
 
     def _record(self, fragments: list[Fragment]) -> None:
         """Count fragments, record their results in the league, and tell the callbacks."""
+        # 1. Sums over the fragments, added to the totals of the run.
         updates = {learner: trainee.updates for learner, trainee in self.totals.items()}
         self.stats = IterationStats.from_fragments(fragments, updates)
         self.stats.assigned = self._assigner.pop_totals()
@@ -165,6 +170,8 @@ class MatchAlgorithm(TunableAlgorithm):
         self.counters.trained_agent_steps += self.stats.rows
         self.counters.matches += self.stats.matches
         self.counters.failures += self._sampler.pop_failures()
+        # 2. Fragment by fragment: totals of its learner, turns, and the league, which has the results before callbacks
+        # see the fragment.
         for fragment in fragments:
             trainee = self.totals[fragment.learner]
             trainee.env_steps += fragment.env_steps
@@ -202,6 +209,7 @@ class MatchAlgorithm(TunableAlgorithm):
         self.stats.seconds, self._iteration_ended = now - self._iteration_ended, now
         self.counters.seconds += self.stats.seconds
         self.report = iteration_report(self, result) | self.metrics_of_iteration()  # before learners are frozen
+        # Counters, league and weights agree from here on: callbacks may save a checkpoint.
         self.mid_iteration = False
         images: dict[str, Image] = {}
         for answer in self.events.results("on_train_result", metrics_logger=self.metrics, result=result):

@@ -49,6 +49,7 @@ class Learners(LearnerGroup):
         self.nodes: list[str] = []
         self.timeout_s: float = config.spec.settings.runtime.no_progress_timeout_s
         self._env_steps = 0  # for schedules of a learner that is restarted
+        # A learner in the driver: RLlib's constructor, which would use Ray Train for the processes made below.
         if not config.num_learners:
             super().__init__(config=config, module_spec=module_spec, placement_group=placement_group)
             return
@@ -149,6 +150,7 @@ class Learners(LearnerGroup):
         answers: list[Any] = [None] * len(calls)
         errors: dict[int, Exception] = {}
         waiting, deadline = dict(zip(calls, range(len(calls)), strict=True)), time.monotonic() + self.timeout_s
+        # Answers are taken as they come; after a first error the others have NOTICE_S to answer or fail.
         while waiting and (left := deadline - time.monotonic()) > 0:
             for reference in ray.wait(list(waiting), timeout=left)[0]:
                 index = waiting.pop(reference)

@@ -113,6 +113,7 @@ def _learners(run: ReportedRun, result: Mapping[str, Any]) -> dict[str, float]:
             for theirs, ours in LEARNER_KEYS.items()
             if (found := [figures[theirs] for figures in modules if theirs in figures])
         }
+    # Totals of all learners, also of those that did not train in this iteration.
     if len(run.totals) > 1:
         for learner, trainee in run.totals.items():
             values[f"learners/{learner}/env_steps"] = trainee.env_steps

@@ -179,6 +179,7 @@ class TunableAlgorithm(Algorithm):
         For example `{"random": {"sampled": {"score": 0.9, ...}, "greedy": ...}}`; empty without a callback that
         measures.
         """
+        # RLlib's own `evaluate` fires these two events as well, at its beginning and its end.
         for _ in self.events.answers("on_evaluate_start", metrics_logger=self.metrics):
             pass
         found: dict[str, float] = {}
@@ -187,6 +188,7 @@ class TunableAlgorithm(Algorithm):
         self.events.report(found, {})
         nested: dict[str, Any] = {}
         add_nested(nested, found)
+        # The names of anchors are at the top level of what is returned.
         measured: dict[str, Any] = {**nested.pop("evaluation", {}), **nested}
         for _ in self.events.answers("on_evaluate_end", metrics_logger=self.metrics, evaluation_metrics=measured):
             pass
