@@ -97,7 +97,7 @@ class NativeAgent(Agent):
 
         name = self._network_name(agent)
         network = next(network for network in self.metadata["networks"] if network["name"] == name)
-        # What a program without marl_app needs to know to use the file.
+        # What a program without marl_app needs in order to use the file.
         facts = {
             "player": self.metadata.get("player", ""),
             "network": name,
