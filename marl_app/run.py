@@ -23,7 +23,7 @@ def run(config: Config) -> float:
     """Run the configured task and return its objective, which sweepers compare."""
     from marl_app.assembly.instantiate import task
 
-    # Python's and numpy's global generators, for environments that use them.
+    # The global generators of Python and numpy, for code that uses them.
     random.seed(config.seed)
     np.random.seed(config.seed)
     made = task(config)

@@ -21,7 +21,7 @@ GOODBYE = b"."
 @contextmanager
 def watched(directory: Path) -> Iterator[None]:
     """Have this process watched until the context ends; then `summary.json` must have been written."""
-    # A module of its own process: it lives on if this process is killed.
+    # This module, run as another process, which lives on if this one is killed.
     command = [sys.executable, "-m", __name__, str(directory)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # In a session of its own, because a signal to the group of the run must not end it.

@@ -82,11 +82,9 @@ class OptunaSweeper(Sweeper):
         study = optuna.create_study(
             study_name=STUDY,
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+            # constant_liar: a pending trial counts as a bad one, so that parallel trials differ.
             sampler=optuna.samplers.TPESampler(
-                # constant_liar: a pending trial counts as a bad one, so that parallel trials differ.
-                seed=self._seed,
-                n_startup_trials=self._startup_trials,
-                constant_liar=self._n_jobs > 1,
+                seed=self._seed, n_startup_trials=self._startup_trials, constant_liar=self._n_jobs > 1
             ),
             direction="maximize",
             load_if_exists=True,

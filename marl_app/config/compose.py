@@ -102,7 +102,7 @@ def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[DictConfig]:
     """
     cfg, is_sweep, loader = _compose_all(overrides, multirun)
     if is_sweep:
-        # As Hydra does: each job of a sweep is composed anew from its own overrides.
+        # As Hydra does: each job of a sweep is composed from its own overrides.
         yield from map(compose_job, expand(cfg, overrides, loader))
         return
     # `seed=1,2` without -m
@@ -126,7 +126,7 @@ def _compose_all(overrides: Sequence[str], multirun: bool) -> tuple[DictConfig, 
     """Compose a command line with Hydra's settings; return it, whether it is a sweep, and what finds options."""
     _prepare(overrides)
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        # Hydra's own object, because `compose` returns neither the mode nor the loader.
+        # Hydra's own object: `compose` takes no mode, and does not give the loader.
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN

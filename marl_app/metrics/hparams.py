@@ -41,7 +41,7 @@ def compared_values(config: Mapping[str, Any], options: Mapping[str, str]) -> di
 
     options: group -> option, such as league/matchmaker -> pfsp; they stand for the import paths of classes.
     """
-    # Without what differs between any two runs, and without import paths, for which the options stand.
+    # Left out: what does not affect training, import paths, for which the options stand, and paths of files.
     kept = {
         key: value
         for key, value in config.items()

@@ -139,6 +139,7 @@ def lineages_picture(snapshots: Sequence[Frozen]) -> Pixels:
             style = "-" if other.lineage == one.lineage else ":"  # dotted: a learner that was reset to another's
             xs, ys = (other.agent_steps, one.agent_steps), (other.elo, one.elo)
             axes.plot(xs, ys, style, color=colors[one.lineage], linewidth=1.5)
+    # The points lie over the lines, and carry the labels of the legend.
     for lineage, color in colors.items():
         points = [(one.agent_steps, one.elo) for one in snapshots if one.lineage == lineage]
         axes.plot(*zip(*points, strict=True), "o", color=color, markersize=5, label=lineage)

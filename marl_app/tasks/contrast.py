@@ -97,7 +97,7 @@ class Contrast(Section):
         names = [first, *members.matching(f"{first}@*", self.snapshots)]
         for other in members.learners[1:] if self.others else ():
             names += members.matching(f"{other}@*", self.others)
-        # Only the environment's facts are read here; `Matches` makes an environment of its own size.
+        # This environment only gives facts and checks the players; `Matches` makes one of its own size.
         with closing(make_env(1)) as env:
             sides = len(env.sides)
             if sides < 2:

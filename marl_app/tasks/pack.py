@@ -117,7 +117,7 @@ def describe(data: bytes) -> dict[str, Any]:
             "agents": [metadata["agents"][index] for index in network["agents"]],
             "observation_space": str(space_from_json(network["observation_space"])),
             "action_space": str(space_from_json(network["action_space"])),
-            # The agents of a network have equal spaces, so the first stands for all.
+            # The first agent of the network stands for all.
             **({} if raw is None else _raw_spaces(raw[network["agents"][0]])),
         }
         for network in metadata["networks"]

@@ -47,7 +47,7 @@ class Report(Section):
         if self.against is not None:
             runs.append(_read("task.against", self.against))
         names = [runs[0].name] if len(runs) == 1 else list(run_names(*runs))
-        # Figures are drawn in the report's style. The match is played only where a section asks for it.
+        # Figures need the report's style while they are drawn. The match is played when its section is made.
         with style():
             first = comparison(*runs) if len(runs) == 2 else []
             shown = {name: sections(run, partial(_match, run, config)) for name, run in zip(names, runs, strict=True)}

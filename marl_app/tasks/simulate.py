@@ -131,7 +131,7 @@ def summary(history: SimulationHistory) -> dict[str, Any]:
     """Return the measures of one league, by name; None if undefined. Measures of windows: mean over the later half."""
     # The first half is warm-up: the pool is still small.
     later = history.windows[len(history.windows) // 2 :]
-    # Coverage is None for a window that began with an empty pool.
+    # Coverage is None if no snapshot was in the pool during the whole window.
     covered = [window.coverage for window in later if window.coverage is not None]
     return {
         "hardest_win_rate": float(np.mean([window.hardest_win_rate for window in later])),
