@@ -53,6 +53,7 @@ def measure(league: League, slots: int, seconds: float) -> list[float]:
     MATCHES opponents).
     """
     rng = np.random.default_rng(0)
+    # A fifth of the pool, as if a rack's cache held it.
     resident = frozenset(snapshot.digest for snapshot in league.snapshots[::5])
     outcomes = random_outcomes(league, slots, rng)
     return [
@@ -75,6 +76,7 @@ def make_league_with_pool(matchmaker: str, pool: int) -> League:
     league = make_league(load(overrides), LEARNERS)
     for number in range(pool):
         league.add_snapshot(LEARNERS[number % 3].lineage, f"{number:064x}", number, "")
+    # All players, learners included, have a full payoff, so that no matchmaker treats a pair as unplayed.
     players = [*league.learners, *(snapshot.player.id for snapshot in league.snapshots)]
     # [players, players]: expected wins of the row player from random Elo-like strengths; the diagonal stays empty.
     strength = np.random.default_rng(1).normal(size=len(players))
@@ -101,6 +103,7 @@ def _rate_of_round(call: Callable[[], object], seconds: float) -> float:
 
 def rate_after_each_record(league: League, slots: int, rng: np.random.Generator, seconds: float) -> float:
     """Return the median assignments per second if outcomes are recorded before each assignment (caches are invalid)."""
+    # Each assignment follows a record, so that caches of the matchmaker are invalid.
     times: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or not times:
@@ -113,6 +116,7 @@ def rate_after_each_record(league: League, slots: int, rng: np.random.Generator,
 
 def random_outcomes(league: League, slots: int, rng: np.random.Generator) -> Outcomes:
     """Return outcomes as of a fragment: ten matches against each of `slots` random opponents."""
+    # Ten matches against each: wins and losses, no draws.
     players = tuple(league.snapshots[number].player.id for number in rng.integers(len(league.snapshots), size=slots))
     wins = rng.integers(0, 11, size=slots)
     zeros = np.zeros(slots, np.int64)

@@ -60,6 +60,7 @@ def commands(only: str | None) -> Iterator[tuple[str, list[str]]]:
 
 def check(name: str, arguments: list[str], seconds: float) -> Checked:
     """Run the checker in a new process."""
+    # A process of its own: a crash of a game's library ends only this check.
     command = [sys.executable, "-W", "ignore", "-m", "marl_app.envs.checker", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     try:
@@ -68,10 +69,12 @@ def check(name: str, arguments: list[str], seconds: float) -> Checked:
         )
     except subprocess.TimeoutExpired:
         return Checked(name, "too slow", f"no result within {seconds:g} s")
+    # 1. The checker reports a speed, or its reason in a line that begins with the kind of environment.
     if result.returncode == 0:
         speed = next(line for line in result.stdout.splitlines() if line.startswith("  speed"))
         return Checked(name, "passes", speed.split()[1] + " env steps/s")
     lines = [line for line in result.stderr.splitlines() if line.startswith(f"{arguments[0]}: ")]
+    # 2. Anything else is a fault: another exit status, no such line, or a traceback.
     if result.returncode != 1 or not lines or "Traceback" in result.stderr:
         return Checked(name, "fault", (result.stderr.strip().splitlines() or ["no output"])[-1][:200])
     return Checked(name, "refused", lines[-1].partition(": ")[2][:300])
@@ -95,6 +98,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("pettingzoo", "openspiel"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
+    # Threads only wait: each check is a process.
     with ThreadPoolExecutor(options.jobs) as pool:
         waiting = [pool.submit(check, name, arguments, options.seconds) for name, arguments in commands(options.only)]
         results = []

@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train(runs: Sequence[TrainingRun], parallel: int) -> list[TrainingRun]:
     """Train all runs and print a line for each; return those that failed."""
     failed, began = [], time.monotonic()
+    # Runs in the order in which they end. The time that is left assumes that all take the same time.
     for number, (run, status) in enumerate(run_all(runs, parallel), 1):
         elapsed = time.monotonic() - began
         left = elapsed / number * (len(runs) - number) / 3600

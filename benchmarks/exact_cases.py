@@ -70,6 +70,7 @@ class Case(NamedTuple):
 
 def case_overrides(case: Case, env_steps: int) -> list[str]:
     """Return the overrides of the runs of a case, without the seed. Raises ConfigError if they do not compose."""
+    # Composed once to read the schedules of the game, which are then scaled to the length of the run.
     chosen = [f"+experiment={case.scheme}", *GAMES[case.game].overrides, *MAGNETS[case.magnet], *COMMON]
     chosen += [f"callbacks.exploitability.every_s={GAMES[case.game].every_s}", f"stop.env_steps={env_steps}"]
     return chosen + scaled_overrides(load(chosen), env_steps)
@@ -92,6 +93,7 @@ def scaled_overrides(config: Config, env_steps: int) -> list[str]:
     if algorithm.magnet != "none":
         # All learners get the same number of updates, one per batch.
         updates = env_steps / algorithm.train_batch_size_per_learner / len(config.league.learners)
+        # A tenth of the updates of a learner.
         tenth = max(1, int(updates / 10))
         renewed = values.get("algorithm.magnet_updates", algorithm.magnet_updates)
         values["algorithm.magnet_updates"] = at_most(renewed, tenth)

@@ -38,6 +38,7 @@ class Result(NamedTuple):
 
     def at(self, player: str, env_steps: Float64s | float) -> Float64s:
         """Return the NashConv of a player at these env steps, interpolated; NaN before the first measurement."""
+        # Rows of progress in which the value was measured.
         points = self.curve[[STEPS, PLAYERS[player]]].dropna()
         if points.empty:
             return np.full(np.shape(env_steps), np.nan)
@@ -56,6 +57,7 @@ def read_results(directory: Path, game: str) -> list[Result]:
         for folder in sorted((directory / case.folder).glob("*"))
         if recorded(folder) is not None
     ]
+    # Runs of another length have other schedules: they are not compared.
     longest = max((result.env_steps for result in results), default=0)
     return [result for result in results if result.env_steps == longest]
 
@@ -72,6 +74,7 @@ def table(results: Sequence[Result]) -> Rows:
     header = ["scheme", "magnet", *(f"{player}, {share}" for player in PLAYERS for share in SHARES)]
     rows = [[*header, "minutes", "snapshots", "seeds"]]
     for case, runs in by_case(results).items():
+        # One cell per player and share: over the seeds of the case.
         cells = [
             cell(np.array([float(run.at(player, share * run.env_steps)) for run in runs]))
             for player in PLAYERS
@@ -125,6 +128,7 @@ def band(runs: Sequence[Result], player: str) -> tuple[Float64s, Float64s, Float
 
     They begin where all runs have a measurement.
     """
+    # The axis is the same for all runs; `at` gives NaN before a run's first measurement.
     at = np.linspace(0, runs[0].env_steps, CURVE_POINTS)
     curves = np.maximum(np.stack([run.at(player, at) for run in runs]), SMALLEST)  # [runs, points]
     known = ~np.isnan(curves).any(axis=0)

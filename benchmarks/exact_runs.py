@@ -46,6 +46,7 @@ def missing_runs(directory: Path, cases: Sequence[Case], seeds: Sequence[int], e
     settings = {case: case_overrides(case, env_steps) for case in cases}
     games = list(dict.fromkeys(case.game for case in cases))
     missing = []
+    # By game, then by seed: all cases have the same number of seeds at any time.
     for case, seed in sorted(itertools.product(cases, seeds), key=lambda run: (games.index(run[0].game), run[1])):
         run = TrainingRun(directory / case.folder / str(seed), [*settings[case], f"seed={seed}"])
         found = recorded(run.directory)
@@ -62,6 +63,7 @@ def missing_runs(directory: Path, cases: Sequence[Case], seeds: Sequence[int], e
 def clear(run: TrainingRun) -> None:
     """Remove what a run left that has not finished: it starts again. Raises RunInUseError if it is still training."""
     if run.directory.exists():
+        # The lock is taken only to see that no process holds it.
         with run_lock(run.directory):
             pass
         shutil.rmtree(run.directory)

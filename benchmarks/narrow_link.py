@@ -37,12 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mbit", type=float, default=200.0, help="bandwidth of the store's link, Mbit/s")
     options, overrides = parser.parse_known_args(arguments)
     environment = {**os.environ, **ACCESS}
+    # 1. Run the stress test with its store on that host.
     with store_host(options.mbit, environment) as endpoint, tempfile.TemporaryDirectory() as folder:
         store_options = f"store.options={{aws_endpoint: '{endpoint}', aws_region: us-east-1}}"
         command = [sys.executable, "-m", "marl_app", *STRESS, store_options, f"hydra.run.dir={folder}", *overrides]
         subprocess.run(command, env=environment, check=True)
         with (Path(folder) / "stress.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
+    # 2. A row per case and design: bytes, the time that the link needs for them, and the measured time.
     print(f"store behind {options.mbit:g} Mbit/s")
     print("| case | design | out of the store | the link needs | by the plan | measured |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -68,13 +70,16 @@ def store_host(mbit: float, environment: dict[str, str]) -> Iterator[str]:
     _run("ip", "netns", "add", NAMESPACE)
     server = None
     try:
+        # 1. Two devices, one of them in the namespace, each with an address.
         _run("ip", "link", "add", HERE_LINK, "type", "veth", "peer", "name", STORE_LINK, "netns", NAMESPACE)
         _run("ip", "address", "add", f"{HERE}/24", "dev", HERE_LINK)
         _run("ip", "link", "set", HERE_LINK, "up")
         _run(*inside, "ip", "address", "add", f"{HOST}/24", "dev", STORE_LINK)
         _run(*inside, "ip", "link", "set", STORE_LINK, "up")
+        # 2. A token bucket limits what the store's end sends.
         bucket = ("rate", f"{mbit}mbit", "burst", "256kb", "latency", "400ms")
         _run(*inside, "tc", "qdisc", "add", "dev", STORE_LINK, "root", "tbf", *bucket)
+        # 3. The server, inside the namespace.
         command = [*inside, sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(PORT)]
         server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         endpoint = f"http://{HOST}:{PORT}"
@@ -89,6 +94,7 @@ def store_host(mbit: float, environment: dict[str, str]) -> Iterator[str]:
 
 def _make_bucket(url: str, wait_s: float = 60.0) -> None:
     """Create the bucket; retries until the server answers or `wait_s` is over."""
+    # Without the proxy of the environment, which cannot reach the namespace.
     proxyless = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + wait_s
     while True:

@@ -47,6 +47,7 @@ def cpu_seconds() -> float:
 
 def _signal(session: int, number: signal.Signals) -> None:
     for process in _processes(session):
+        # A process may end between the listing and the signal.
         with suppress(ProcessLookupError, PermissionError):
             os.kill(process, number)
 

@@ -30,6 +30,7 @@ def summarize(
     entries: Mapping[str, LineupEntry], rounds: Rounds, facts: Facts, settings: Settings, load_before: float
 ) -> dict[str, Any]:
     """Return everything that was measured; `load_before` is the load average of the machine at the start."""
+    # Name -> label, facts, and the figures of each mode by round.
     contestants = {
         name: {"label": entries[name].label, "facts": dict(facts[name])}
         | {mode: values_by_figure(rates) for mode, rates in modes.items()}
@@ -41,6 +42,7 @@ def summarize(
         "settings": asdict(settings),
         "contestants": contestants,
         "ratios": [
+            # Ratios whose two contestants were measured.
             ratio._asdict() | ratios_per_round(ratio, contestants[ratio.above], contestants[ratio.below])
             for ratio in GAMES[settings.game].ratios
             if {ratio.above, ratio.below} <= contestants.keys()

@@ -52,13 +52,16 @@ def run_all(runs: Sequence[TrainingRun], parallel: int) -> Iterator[tuple[Traini
 
     When the iteration is left early, as by KeyboardInterrupt, the runs in progress are told to stop, save and end.
     """
+    # Taken from the end, so the first run is the last element.
     waiting = list(reversed(runs))
     running: dict[subprocess.Popen[bytes], TrainingRun] = {}
     try:
         while waiting or running:
+            # 1. Fill the free places.
             while waiting and len(running) < parallel:
                 run = waiting.pop()
                 running[run.start()] = run
+            # 2. Yield the runs that have ended.
             for process in [process for process in running if process.poll() is not None]:
                 yield running.pop(process), process.returncode
             time.sleep(POLL_S)
@@ -70,6 +73,7 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """Ask all processes to end (SIGTERM), and kill those that do not, or all at another interrupt."""
     for process in processes:
         process.terminate()
+    # One deadline for all: they save at the same time.
     deadline = time.monotonic() + SAVE_S
     try:
         for process in processes:

@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     session = BenchmarkSession(options, "scaling")
     result: dict[str, Any] = {}
     for algorithm in options.algorithms:
+        # One set of variants is alive at a time: those of one algorithm, measured in turns.
         variants = {
             variant.entry.label: variant for variant in make_variants(algorithm, options.env_runners, options.agents)
         }
@@ -97,6 +98,7 @@ def table(result: Mapping[str, Any]) -> Rows:
     rows = [[*header, *FACTS.values()]]
     for entry in result["contestants"].values():
         figures = [median_and_range(entry[mode][figure], 2 * (figure == "cores")) for mode, figure in COLUMNS]
+        # MAPPO's critic sees the state, IPPO's the observation of its agent.
         seen = entry["variant"]["state" if entry["variant"]["algorithm"] == "mappo" else "observation"]
         facts = [f"{entry['facts'][fact]:,.0f}" for fact in FACTS]
         rows.append([entry["label"], *figures, f"{seen} numbers", *facts])

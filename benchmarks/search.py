@@ -36,6 +36,7 @@ def search(settings: Settings, rounds: int, seconds: float, console: Console) ->
     """Try every value, and print progress; returns a table of the env steps/s of each value and which were kept."""
     best = settings.stock
     rows: Rows = [["setting", "sampling", "learning too", "kept"]]
+    # Coordinate search: the values of one setting are compared with the best found so far of all others.
     for name, values in CHOICES:
         candidates = [replace(best, **{name: cast(Any, value)}) for value in values]
         speeds = measure_candidates(candidates, settings, rounds, seconds)
@@ -51,6 +52,7 @@ def search(settings: Settings, rounds: int, seconds: float, console: Console) ->
 def measure_candidates(candidates: Sequence[Sampling], settings: Settings, rounds: int, seconds: float) -> list[Speed]:
     """Return the speed of each candidate."""
     with tempfile.TemporaryDirectory(prefix="benchmark") as logs, ExitStack() as opened:
+        # All candidates are alive, and paused but for the one that is measured.
         workers = [
             opened.enter_context(
                 Worker(LineupEntry("RLlib's own PPO", "stock"), replace(settings, stock=sampling), Path(logs) / str(i))
@@ -59,6 +61,7 @@ def measure_candidates(candidates: Sequence[Sampling], settings: Settings, round
         ]
         for worker in workers:
             worker.measure(True, 0.0)  # warm up
+        # [rounds][sampling, learning][candidates] env steps/s
         measured = [
             [[worker.measure(learn, seconds).env_steps_per_s for worker in workers] for learn in (False, True)]
             for _ in range(rounds)

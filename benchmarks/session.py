@@ -42,6 +42,7 @@ class BenchmarkSession:
 
     def __init__(self, options: argparse.Namespace, section: str) -> None:
         self.console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+        # A smoke run is one short round, whatever the options say.
         self.rounds: int = 1 if options.quick else options.rounds
         self.seconds: float = 0.1 if options.quick else options.seconds
         self.load = os.getloadavg()[0]

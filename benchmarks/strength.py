@@ -42,12 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train what was chosen, measure it, print the table and write the results."""
     options = parse(arguments)
     section = DocsSection(PAGE, "strength") if options.write_docs else None
+    # 1. Train, unless an earlier call has.
     folder: Path = options.measure or train_all(options)
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    # 2. Measure.
     names = [name for name in options.only if (folder / name).is_dir()]
     results = {name: measure(name, folder / name, options.points) for name in names}
     table = marks_table(results)
     print_table(table, Console() if sys.stdout.isatty() else Console(width=WIDTH))
+    # 3. Write the results.
     curves = {
         name: {measure: [point._asdict() for point in points] for measure, points in found.items()}
         for name, found in results.items()
@@ -75,6 +78,7 @@ def train_all(options: argparse.Namespace) -> Path:
     write_json(facts, folder / "facts.json")
     for name in options.only:
         command = training_command(name, folder / name, options.minutes, options.points, options.seed)
+        # One after the other, so that each has the whole machine.
         print(f"{name}: {options.minutes:g} minutes of training", flush=True)
         if code := subprocess.run(command, cwd=ROOT).returncode:
             sys.exit(f"training of {name} ended with exit code {code}; measure what there is with --measure {folder}")

@@ -59,6 +59,7 @@ class Reached(NamedTuple):
 
 def first_reached(points: Sequence[Point], mark: Mark) -> Reached | None:
     """Return where the curve first reaches the mark, on the straight line between two points; None if it does not."""
+    # NashConv falls, other measures rise: with the sign a point has reached the mark if it is not below it.
     sign = -1 if mark.measure == NASH_CONV else 1
     for index, point in enumerate(points):
         if sign * (point.value - mark.value) < 0:
@@ -66,6 +67,7 @@ def first_reached(points: Sequence[Point], mark: Mark) -> Reached | None:
         if index == 0:
             return Reached(point.seconds, point.env_steps, at_most=True)
         before = points[index - 1]  # short of the mark, so the two values differ
+        # Linear between the last point short of the mark and this one.
         share = (mark.value - before.value) / (point.value - before.value)
         return Reached(
             before.seconds + share * (point.seconds - before.seconds),

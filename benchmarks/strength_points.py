@@ -32,6 +32,7 @@ def measure_agents(run: Path, points: int) -> dict[str, list[Point]]:
     curves: dict[str, list[Point]] = {}
     for contestant in players:
         assert contestant.agent_steps is not None  # a player of a run
+        # When the run had this many agent steps, interpolated between its recorded points.
         at = [float(np.interp(contestant.agent_steps, trained, values)) for values in (seconds, env_steps)]
         add_measurements(curves, contestant.player, at[0], at[1], f"{run.name} {contestant.name}")
     return curves

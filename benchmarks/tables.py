@@ -96,6 +96,7 @@ class DocsSection:
 
     def _around(self) -> tuple[str, str]:
         """Return the text before and after the section."""
+        # Text before the first marker, and behind the second one that follows it.
         before, begin, rest = self._path.read_text(encoding="utf-8").partition(self._begin)
         _, end, after = rest.partition(self._end)
         if not (begin and end):

@@ -29,11 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the contestants, or search RLlib's sampling settings; print and write the results."""
     options = parse(arguments)
     game = GAMES[options.game]
+    # Options that were given replace the settings of the game.
     chosen = {name: getattr(options, name) for name in ("epochs", "minibatch_rows") if getattr(options, name)}
     settings = replace(settings_for(game.name, options.quick), **chosen)
     section = "search" if options.search else f"epochs={settings.epochs}"
     session = BenchmarkSession(options, section if game.name == "connect_four" else f"{game.name} {section}")
     pace = (session.rounds, session.seconds, session.console)
+    # The search measures RLlib's PPO only; its table is the result.
     if options.search:
         found = search(settings, *pace)
         session.finish(summarize({}, {}, {}, settings, session.load) | {"search": found}, [found])

@@ -31,6 +31,7 @@ def measure_in_turns(
             for learn in (True, False):
                 workers[name].measure(learn, 0.0)
         facts = {name: worker.facts() for name, worker in workers.items()}
+        # Every round has a turn of each contestant in both modes, so that slow changes of the load affect all alike.
         for number in range(rounds):
             for mode in (SAMPLING, LEARNING):
                 for name, worker in workers.items():

@@ -25,6 +25,7 @@ class TutorialPolicy:
 
     def probabilities(self, observations: Array, masks: Bools | None) -> Float32s:
         """Return the probabilities of the actions, float32 [R, n]; illegal ones have 0."""
+        # [R, inputs]: the planes of the board, one after the other.
         values = observations.reshape(len(observations), -1).astype(np.float32)
         *hidden, (weight, bias) = self._layers
         for hidden_weight, hidden_bias in hidden:
@@ -32,6 +33,7 @@ class TutorialPolicy:
         logits = values @ weight + bias
         if masks is not None:
             logits = np.where(masks, logits, -np.inf)
+        # Softmax, with the largest logit subtracted so that exp does not overflow. exp(-inf) is 0.
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         result: Float32s = powers / powers.sum(axis=1, keepdims=True)
         return result

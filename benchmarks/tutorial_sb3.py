@@ -49,6 +49,7 @@ class BothSeats(gymnasium.Env[Array, int]):
 
     def step(self, action: int) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Drop a disc of the player to move."""
+        # The player that moves; after the step `agent_selection` is the other one.
         mover = self._game.agent_selection
         self._game.step(int(action))
         ended = self._game.terminations[mover], self._game.truncations[mover]
@@ -79,6 +80,7 @@ class Recorder:
     def record(self, env_steps: int) -> bool:
         """Save the policy if that is due; return whether training goes on."""
         now = self._clock() - self._began
+        # At the start, at each due time, and once the time is over.
         if now >= min(self._due, self._seconds):
             save_policy(self._policy, self._folder / f"policy_{self._saved:03d}.npz", env_steps, now)
             print(f"tutorial: {now:.0f} of {self._seconds:.0f} s, {env_steps:,} env steps", flush=True)
@@ -89,6 +91,7 @@ class Recorder:
 
 def save_policy(policy: Any, path: Path, env_steps: int, seconds: float) -> None:
     """Save the layers of an MlpPolicy, first to last: weight_<k> [outputs, inputs] and bias_<k> [outputs], float32."""
+    # The layers of the policy and the head of its actions; the value network is left out.
     layers = [*policy.mlp_extractor.policy_net, policy.action_net]
     linear = [layer for layer in layers if isinstance(layer, torch.nn.Linear)]
     arrays: dict[str, Any] = {"env_steps": np.int64(env_steps), "seconds": np.float64(seconds)}

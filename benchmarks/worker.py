@@ -62,6 +62,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process and all processes that it started."""
+        # A paused process would neither read that the connection is closed nor end.
         resume(self._session)
         self._connection.close()
         self._process.join(CLOSING_TIMEOUT_S)
@@ -96,6 +97,7 @@ def run_worker(connection: Connection, entry: LineupEntry, settings: Settings, l
 
     A request is the arguments of `measure`, or an empty tuple for the facts; a reply that is a string is a traceback.
     """
+    # Standard output and error of this process, and of all that it starts.
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -109,6 +111,7 @@ def run_worker(connection: Connection, entry: LineupEntry, settings: Settings, l
         contestant = build_contestant(entry, settings)
         connection.send(None)
         while True:
+            # An empty request asks for the facts.
             arguments = connection.recv()
             connection.send(measure(contestant, *arguments) if arguments else contestant.facts())
     except (EOFError, BrokenPipeError):
@@ -116,6 +119,7 @@ def run_worker(connection: Connection, entry: LineupEntry, settings: Settings, l
     except Exception:
         connection.send(traceback.format_exc())
     finally:
+        # Its own children may be paused, and have to run in order to end.
         resume(os.getpid())
         if contestant is not None:
             contestant.close()

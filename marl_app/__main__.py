@@ -33,12 +33,14 @@ from marl_app.config.search_path import with_search_path
 from marl_app.config.tree import CONF
 from marl_app.lasting_stream import LastingStream
 
+# At import, because `hydra.main` composes with the registered schema.
 register()
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> float:
     """Run one job and return its objective, which sweepers compare."""
+    # Tells an error of the job from one that Hydra meets before it starts the job.
     _started.append(cfg)
     try:
         config = to_config(cfg)
@@ -112,15 +114,19 @@ def prepare(arguments: list[str]) -> list[str]:
     parser = get_args_parser()
     parser.__class__ = _Parser  # Hydra makes the parser: only its class can be replaced
     args = parser.parse_intermixed_args(arguments)
+    # What is neither an override nor checked here is passed on to Hydra as it is.
     flags = [argument for argument in arguments if argument not in args.overrides]
     args.overrides = with_quoted_paths(args.overrides, args.multirun)
     for name in ("config_name", "config_path"):
         if getattr(args, name) is not None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigError(f"{flag} is not supported: keep your options in a folder and give --config-dir FOLDER")
+    # Help and completion compose nothing.
     if args.help or args.hydra_help or args.info or args.shell_completion:
         return [*flags, *expand(args.overrides, args.multirun)]
+    # 1. Complete the overrides: folders of options, then those of the recorded run.
     overrides = expand(with_search_path(args.overrides, args.config_dir), args.multirun)
+    # 2. Check them: `--cfg` shows a configuration even if its values are wrong.
     if args.cfg:
         compose_job(overrides)
     else:
@@ -146,6 +152,7 @@ def command_line() -> None:
 
     The current folder is put on the import path, as `python -m` does, so that a project's classes are found.
     """
+    # Replaced before anything is printed.
     sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)
     sys.argv[1:] = sys.argv[1:] or ["--help"]
     if "--version" in sys.argv[1:]:

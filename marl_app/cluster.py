@@ -37,6 +37,7 @@ def join_cluster(config: Config, **settings: Any) -> None:
     Raises ConfigError, naming the key, if the cluster is unreachable, or if the run directory would be deleted with the
     job.
     """
+    # 1. Refuse a run directory that would be lost with the job.
     if any(part.startswith(JOB_COPY) for part in Path(config.output_dir).absolute().parts):
         raise ConfigError(
             "hydra.run.dir: the run directory is in the job's copy of the working directory, which Ray may delete: "
@@ -51,6 +52,7 @@ def join_cluster(config: Config, **settings: Any) -> None:
             f"runtime.address=auto: no cluster is named, and any Ray on this machine may be another person's: {_FIX}"
         )
     key = f"runtime.address={config.runtime.address}" + (f" (RAY_ADDRESS={address})" if address != AUTO else "")
+    # 2. Connect. A plain connection fails within seconds, where `ray.init` waits for most of a minute.
     _check_reachable(address, key)
     try:
         ray.init(address=address, **settings)
@@ -59,6 +61,7 @@ def join_cluster(config: Config, **settings: Any) -> None:
         token = "; a cluster with token authentication needs RAY_AUTH_MODE=token here" if address != AUTO else ""
         raise ConfigError(f"{key}: {line or type(error).__name__}: {_FIX}{token}") from error
     gcs_address = ray.get_runtime_context().gcs_address
+    # 3. Say what will make the run wait.
     logger.info("joined the Ray cluster at %s with %d nodes", gcs_address, len(_alive()))
     for warning in cluster_warnings(config):
         logger.warning("%s", warning)
@@ -69,6 +72,7 @@ _FIX = "start a cluster with `ray start --head`, give RAY_ADDRESS=host:port of i
 
 def _check_reachable(address: str, key: str) -> None:
     """Raise ConfigError if `address` is not host:port, or nothing listens there."""
+    # ray://host:port, the address of Ray Client, is not accepted.
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
         raise ConfigError(

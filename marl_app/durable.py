@@ -21,6 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        # The order is the guarantee: content, rename, and the name last (below).
         sync_file(temporary)
         temporary.replace(path)
     finally:

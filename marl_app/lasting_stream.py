@@ -32,6 +32,7 @@ class LastingStream:
 
     def _give_up(self) -> None:
         """Point the file descriptor to nowhere, so that Python's flush at its end and Ray's output do not fail."""
+        # The descriptor itself is replaced, because other code writes to it without this object.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

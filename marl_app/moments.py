@@ -24,6 +24,7 @@ def merge_moments(
     Two samples of n and m numbers merge with share = m / (n + m); an exponential average has a constant share.
     """
     delta = other_mean - mean
+    # Variance within both samples, and between their means.
     return mean + share * delta, variance + share * (other_variance + (1 - share) * delta**2 - variance)
 
 
@@ -37,6 +38,7 @@ class Moments:
 
     def update(self, values: NDArray[Any]) -> None:
         """Include the numbers of an array of any shape."""
+        # `var` is the mean squared deviation, so times the count it is the sum.
         self.merge(Moments(values.size, float(values.mean()), float(values.var()) * values.size))
 
     def merge(self, other: Moments) -> None:

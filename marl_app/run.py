@@ -23,6 +23,7 @@ def run(config: Config) -> float:
     """Run the configured task and return its objective, which sweepers compare."""
     from marl_app.assembly.instantiate import task
 
+    # The global generators of Python and numpy, for code that uses them.
     random.seed(config.seed)
     np.random.seed(config.seed)
     made = task(config)
@@ -68,6 +69,7 @@ def _start(runtime: RuntimeConfig, settings: dict[str, Any]) -> None:
 
     # Ray starts its workers at niceness 15: whatever else runs on the machine would starve the env runners.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # One CPU for each process, and one for the driver.
     needed = runtime.num_env_runners + runtime.num_learners + 1
     cpus = max(needed, runtime.num_cpus or available_cores())
     try:
@@ -89,6 +91,7 @@ def _own_process_group() -> Iterator[None]:
     """
     from ray._private import services
 
+    # Ray has no setting for it: its function that starts processes is replaced while Ray starts.
     start = services.ConsolePopen
     services.ConsolePopen = partial(start, process_group=0)
     try:

@@ -21,6 +21,7 @@ GOODBYE = b"."
 @contextmanager
 def watched(directory: Path) -> Iterator[None]:
     """Have this process watched until the context ends; then `summary.json` must have been written."""
+    # This module, run as another process, which lives on if this one is killed.
     command = [sys.executable, "-m", __name__, str(directory)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # In a session of its own, because a signal to the group of the run must not end it.
@@ -40,12 +41,14 @@ def watched(directory: Path) -> Iterator[None]:
 
 def main(directory: Path) -> None:
     """Wait for the end of standard input; without a goodbye before it, write the summary and say how to go on."""
+    # Standard input ends when the run's process does, whatever ended it; the goodbye before it tells a regular end.
     if sys.stdin.buffer.read().endswith(GOODBYE):
         return
     from marl_app.config.command import command
     from marl_app.metrics.summary import KEYS, write_summary
     from marl_app.runs.checkpoints import latest_checkpoint
 
+    # All keys of a summary; None for what a killed run does not tell.
     summary: dict[str, Any] = dict.fromkeys(KEYS)
     checkpoint = latest_checkpoint(directory / "checkpoints")
     measured: dict[str, Any] = {"anchors": {}, "exploitability": {}, "value_preserving_moves": {}}

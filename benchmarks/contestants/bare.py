@@ -53,9 +53,11 @@ class BareLoop(ABC):
         self._env = env
         env.reset(self._rng)
         self._decisions = settings.matches * deciders
+        # Steps of each match in a batch of `rows` env steps.
         self._steps = settings.rows // settings.matches
         group = env.groups[0]
         inputs = int(np.prod(group.observation_space.shape))
+        # As in the app: a small gain of the policy head, so that it begins nearly uniform, and a separate critic.
         self.policy = make_network(inputs, settings.hidden, group.mask_size, gain=0.01)
         self._critic = make_network(inputs, settings.hidden, 1, gain=1.0)
         self._parameters = [*self.policy.parameters(), *self._critic.parameters()]
@@ -93,6 +95,7 @@ class BareLoop(ABC):
     def _collect(self) -> Rollout:
         count = self._decisions
         rows = self._steps * count
+        # Arrays for the whole rollout, filled step by step.
         actions = torch.empty(rows, dtype=torch.int64)
         logps, values, rewards, ended = torch.empty(4, rows)
         observations = masks = None  # allocated in the first step, when their widths are known
@@ -102,16 +105,20 @@ class BareLoop(ABC):
             if observations is None:
                 observations = torch.empty((rows, seen.shape[1]), dtype=seen.dtype)
                 masks = None if mask is None else torch.empty((rows, mask.shape[1]), dtype=mask.dtype)
+            # 1. Observe.
             observations[step] = seen
             if masks is not None:
                 masks[step] = mask
+            # 2. Act: draw from the policy, whose illegal actions have probability 0.
             seen = seen.float()
             log_probs = self._log_probs(seen, mask)
             chosen = torch.multinomial(log_probs.exp(), 1)
             actions[step] = chosen.squeeze(1)
             logps[step] = log_probs.gather(1, chosen).squeeze(1)
+            # 3. Step.
             values[step] = self._critic(seen).squeeze(1)
             rewards[step], ended[step] = map(torch.from_numpy, self._step(chosen.squeeze(1).numpy()))
+        # The values from which the last steps are bootstrapped.
         next_values = self._critic(self._observe()[0].float()).squeeze(1)
         return Rollout(observations, masks, actions, logps, values, rewards, ended, next_values)
 
@@ -160,6 +167,7 @@ class BareLoop(ABC):
         settings = self._settings
         seen = observations.float()
         log_probs = self._log_probs(seen, masks)
+        # Probability of the action now, relative to that when it was played.
         ratio = (log_probs.gather(1, actions[:, None]).squeeze(1) - old).exp()
         clipped = ratio.clamp(1 - settings["clip_param"], 1 + settings["clip_param"])
         surrogate = torch.min(advantages * ratio, advantages * clipped)
@@ -200,6 +208,7 @@ class ConnectFourLoop(BareLoop):
         zeros = torch.zeros(1, shape[1])
         rewards, lasts = rollout.rewards.view(shape), 1 - rollout.ended.view(shape)
         values = torch.cat([rollout.values, rollout.next_values, -rollout.next_values]).view(-1, shape[1])
+        # An agent decides again if neither its own move nor the reply to it ends the match.
         alive = lasts * torch.cat([lasts[1:], zeros + 1])
         return rewards - lasts * torch.cat([rewards[1:], zeros]), alive, values[2:]
 
@@ -223,6 +232,7 @@ class SimpleSpreadLoop(BareLoop):
         """Step and reset; the reward of a truncated match includes gamma * the value of its last observation."""
         env = self._env
         step = env.step([actions.reshape(env.num_matches, -1)], self._rng)
+        # Simple Spread ends by truncation only: the value of the last observation stands for the rewards cut off.
         rewards, ended = step.rewards.ravel(), step.truncated.ravel()
         if ended.any():
             final = torch.from_numpy(env.observe(*(seats[ended] for seats in self._seats)))

@@ -31,8 +31,10 @@ class Ours:
     """The app with some overrides; `pool`: begin with `pool` different snapshots and freeze no more."""
 
     def __init__(self, settings: Settings, overrides: tuple[str, ...] = (), pool: int = 0) -> None:
+        # A pool stays as it is: no freezes.
         no_freezing = ("league/schedule=every", "league.schedule.agent_steps=1_000_000_000_000")
         self._opened = ExitStack()
+        # Everything that is opened here is closed in reverse order: first the algorithm, then Ray, then the folder.
         directory = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="benchmark"))
         config = settings.config(*overrides, *(no_freezing if pool else ()), output_dir=directory)
         self._opened.enter_context(ray_session(config))

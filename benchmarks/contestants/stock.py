@@ -48,6 +48,7 @@ class Stock:
     """RLlib's PPO."""
 
     def __init__(self, settings: Settings) -> None:
+        # Room for all env runners and the driver, also on a machine with fewer cores.
         cores = max(available_cores(), settings.stock.num_env_runners + 1)
         ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
         self._config = stock_config(settings)
@@ -59,6 +60,7 @@ class Stock:
         if learn:
             steps = self._algorithm.train()[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED]
         else:
+            # Sampling alone, by the function that RLlib's PPO calls.
             _, metrics = synchronous_parallel_sample(
                 worker_set=self._algorithm.env_runner_group,
                 max_env_steps=self._config.total_train_batch_size,

@@ -85,6 +85,7 @@ class SimultaneousSpread(MultiAgentEnv):
     def step(self, action_dict: dict[str, Any]) -> tuple[Observations, Rewards, Flags, Flags, Infos]:
         """Step all agents; the game moves after the action of the last agent."""
         game = self._game
+        # The raw environment takes the actions one by one, in the order of the agents.
         for agent in self.agents:
             game.step(int(action_dict[agent]))
         over = game.truncations[self.agents[0]]

@@ -52,6 +52,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search (called by Hydra). Raises RunFailedError if no run has returned a number."""
+        # 1. Divide the keys into the space that is searched and those that are the same in every job.
         lines = [*(f"{name}={value}" for name, value in self._params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(lines)
         by_key = {override.get_key_element(): override for override in overrides}  # the later one counts
@@ -59,10 +60,12 @@ class OptunaSweeper(Sweeper):
         fixed = [
             f"{key}={item.get_value_element_as_str()}" for key, item in by_key.items() if not item.is_sweep_override()
         ]
+        # 2. The study, which continues where an earlier call stopped.
         folder = Path(self._config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self._config, folder / "multirun.yaml")
         study = self._study(folder)
+        # 3. Ask for as many trials as run at a time, run them, and tell the study their results.
         while (begun := len(study.trials)) < self._n_trials:
             trials = [study.ask(space) for _ in range(min(self._n_jobs, self._n_trials - begun))]
             jobs = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
@@ -79,6 +82,7 @@ class OptunaSweeper(Sweeper):
         study = optuna.create_study(
             study_name=STUDY,
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+            # constant_liar: a pending trial counts as a bad one, so that parallel trials differ.
             sampler=optuna.samplers.TPESampler(
                 seed=self._seed, n_startup_trials=self._startup_trials, constant_liar=self._n_jobs > 1
             ),
@@ -87,6 +91,7 @@ class OptunaSweeper(Sweeper):
         )
         if study.trials:
             print(f"the search goes on after {len(study.trials)} of {self._n_trials} runs", flush=True)
+        # A trial without an end is of a sweep that was interrupted: its run is not continued.
         for trial in study.trials:
             if not trial.state.is_finished():
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -110,6 +115,7 @@ def tell(study: Study, trial: Trial, result: JobReturn) -> None:
     """Tell the study what a run has returned; one that failed, or returned no number, is a failed trial."""
     from optuna.trial import TrialState
 
+    # A failed job has its exception in the place of its value.
     value = result._return_value if result.status == JobStatus.COMPLETED else None
     if isinstance(value, int | float) and not math.isnan(value):
         study.tell(trial, float(value))
@@ -134,6 +140,7 @@ def distribution_of(override: Override) -> BaseDistribution:
     if tags - TAGS:
         raise ConfigError(f"{override.input_line}: the tags of a search are log and int, not {', '.join(tags - TAGS)}")
     if isinstance(value, IntervalSweep):
+        # 1. An interval: continuous, or whole numbers.
         low, high = value.start, value.end
         assert low is not None and high is not None
         if low > high or ("log" in tags and low <= 0):
@@ -142,7 +149,9 @@ def distribution_of(override: Override) -> BaseDistribution:
             return IntDistribution(math.ceil(low), math.floor(high), log="log" in tags)
         return FloatDistribution(low, high, log="log" in tags)
     if isinstance(value, RangeSweep) and not value.shuffle:
+        # 2. A range of ascending whole numbers keeps its order; any other range is a list of values.
         numbers: Sequence[float] = list(value.range())
         if all(isinstance(number, int) for number in numbers) and len(numbers) > 1 and numbers[0] < numbers[1]:
             return IntDistribution(int(numbers[0]), int(numbers[-1]), step=int(numbers[1] - numbers[0]))
+    # 3. All else: values without an order.
     return CategoricalDistribution(list(override.sweep_string_iterator()))

@@ -66,6 +66,7 @@ def check_schedule(name: str, schedule: list[Any], values: str, at_most: float =
 
     `values` describes the values in the error message.
     """
+    # Points of the right form; if there are fewer than entries, the test of the lengths below fails.
     points = [point for point in schedule if isinstance(point, list) and len(point) == 2]
     numbers = [number for point in points for number in point]
     if (

@@ -33,6 +33,7 @@ def _with_quoted_path(override: str, multirun: bool) -> str:
     key, equals, value = override.partition("=")
     if not re.fullmatch(PATHS, key.lstrip("+")) or _for_hydra(value):
         return override
+    # A comma separates the values of a sweep here, so the paths are not quoted.
     if multirun and "," in value and not key.startswith("hydra."):
         return f"{key}={','.join(os.path.expanduser(path) for path in value.split(','))}"
     value = os.path.expanduser(value)

@@ -50,6 +50,7 @@ def compose_job(overrides: Sequence[str], output_dir: str = "runs/adhoc") -> Dic
 
 def _without_hydra(cfg: DictConfig, output_dir: str = "runs/adhoc") -> DictConfig:
     """Return the configuration of the app. `output_dir` replaces `${hydra:...}`, which needs `@hydra.main`."""
+    # A composed configuration refuses to lose or gain keys unless it is opened.
     with open_dict(cfg):
         del cfg["hydra"]
         cfg.output_dir = output_dir
@@ -58,6 +59,7 @@ def _without_hydra(cfg: DictConfig, output_dir: str = "runs/adhoc") -> DictConfi
 
 def _prepare(overrides: Sequence[str]) -> None:
     """Register the schema, and set the folders whose options error messages list."""
+    # FOLDERS[0] is `conf/`.
     FOLDERS[1:] = user_folders(overrides)
     register()  # a folder of the user may have an algorithm
 
@@ -75,6 +77,7 @@ def to_config(cfg: DictConfig) -> Config:
 
 def _refuse_added_keys(section: Any, path: str) -> None:
     """Raise ConfigError for a key such as `+algorithm.typo=1`, which OmegaConf only sets as an attribute."""
+    # Besides fields a section may have attributes that it derives from them.
     names = {item.name for item in fields(section)} | {*getattr(section, "derived", ())}
     for name, value in vars(section).items():
         if name not in names:
@@ -99,6 +102,7 @@ def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[DictConfig]:
     """
     cfg, is_sweep, loader = _compose_all(overrides, multirun)
     if is_sweep:
+        # As Hydra does: each job of a sweep is composed from its own overrides.
         yield from map(compose_job, expand(cfg, overrides, loader))
         return
     # `seed=1,2` without -m
@@ -122,6 +126,7 @@ def _compose_all(overrides: Sequence[str], multirun: bool) -> tuple[DictConfig, 
     """Compose a command line with Hydra's settings; return it, whether it is a sweep, and what finds options."""
     _prepare(overrides)
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        # Hydra's own object: `compose` takes no mode, and does not give the loader.
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN

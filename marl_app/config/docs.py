@@ -47,6 +47,7 @@ def render() -> str:
     no_local = ["~local"] if options("local") else []  # settings of this machine are not documented
     defaults = OmegaConf.to_container(compose_job(no_local))
     keys = list(schema_keys())
+    # 1. The keys: first those of the top level, then a table for each section.
     parts = [_HEAD, _table([key for key in keys if "." not in key.path and not is_dataclass(key.type)], defaults)]
     for section in (key for key in keys if is_dataclass(key.type)):
         parts.append(f"### {section.path}\n\n{section.type.__doc__}\n")
@@ -58,6 +59,7 @@ def render() -> str:
             parts.append(f"#### {section.path}: {option}\n\n{family.__doc__}\n")
             chosen = OmegaConf.to_container(compose_job([*no_local, f"{section.path}={option}"]))
             parts.append(_table([key for key in keys if key.section is family], chosen))
+    # 2. The groups: each option as its file says.
     parts.append("## Groups and their options\n")
     for group in groups():
         parts.append(f"### {group}\n")
@@ -76,6 +78,7 @@ def _table(keys: Sequence[Key], defaults: Any) -> str:
 
 def _type(key: Key) -> str:
     """Return the type of a key, its bounds, and whether null is allowed, in Markdown."""
+    # Mappings whose keys users choose; all others are the arguments of a class.
     plain = key.path in ("policies.mapping", "league.learners", "league.guests")
     words = "leaf" if key.kind == "a mapping" and not plain else re.sub(r"^an? ", "", key.kind)
     bounds = describe_bounds(key.field.metadata)
@@ -105,6 +108,7 @@ def _cell(text: str) -> str:
 def _option(file: Path) -> str:
     """Return an option in Markdown: its name, the comment at the top of its file, and its values."""
     lines = file.read_text(encoding="utf-8").splitlines()
+    # The comment at the top is the text, the rest is shown as YAML.
     opening = list(_opening(lines))
     body = "\n".join(lines[len(opening) :]).strip()
     comment = " ".join(line.lstrip("# ") for line in opening if not line.startswith("# @package"))

@@ -24,15 +24,18 @@ def set_by_env(choices: Mapping[str, str], config: Mapping[str, Any]) -> list[st
     choices: option by group. config: the composed configuration. Without `env` itself and batch sizes.
     """
     option = choices.get("env")
+    # The first folder that has the option, which is the one that Hydra takes.
     file = next((path for folder in FOLDERS if (path := folder / "env" / f"{option}.yaml").is_file()), None)
     if file is None:
         return []
     content: Any = OmegaConf.to_container(OmegaConf.load(file))
+    # Entries such as `override /model: cnn`, by which the option chooses options of other groups.
     overrides = [entry for entry in content.pop("defaults", []) if isinstance(entry, dict)]
     groups = {name.removeprefix("override /"): chosen for entry in overrides for name, chosen in entry.items()}
     found = [f"{group}={chosen}" for group, chosen in groups.items() if choices.get(group) == chosen]
     if "# @package _global_" not in file.read_text(encoding="utf-8"):
         return found  # its keys are those of the environment
+    # Keys that the command line or an experiment has changed are not the option's any more.
     now = dict(flatten(config))
     keys = [(key, value) for key, value in flatten(content) if not key.startswith("env.") and key not in BATCH_SIZES]
     return found + [f"{key}={value}" for key, value in keys if key in now and now[key] == value]

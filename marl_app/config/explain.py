@@ -18,12 +18,14 @@ def explain(error: BaseException) -> str:
     """Return the message for the user."""
     if isinstance(error, ConfigError | RunFailedError):
         return str(error)
+    # 1. Exceptions of Hydra that have the facts as attributes.
     if override := getattr(error, "override", None):  # OverrideParseException
         key, _, value = str(override).partition("=")
         example = f"{key}='{value}'" if re.fullmatch(r"\w+\(.*\)", value) and "'" not in value else "key='a b'"
         return f'{override}: cannot be read. Write key=value; quote a value that has special characters: "{example}"'
     if missing := getattr(error, "missing_cfg_file", None):
         return _unknown_option(str(missing), getattr(error, "options", None))
+    # 2. Of all others the facts are in the texts of the chain of causes.
     chain = [error]
     while (next_cause := chain[-1].__cause__) is not None:
         chain.append(next_cause)
@@ -32,6 +34,7 @@ def explain(error: BaseException) -> str:
         for pattern, describe in _PATTERNS:
             if match := re.search(pattern, str(cause), re.DOTALL):
                 return describe(str(getattr(chain[-1], "full_key", "") or ""), *match.groups())
+    # 3. A text without a pattern: the first lines of the chain, each once.
     return ": ".join(dict.fromkeys(first_line(cause) for cause in chain if str(cause).strip()))
 
 
@@ -65,6 +68,7 @@ def unknown_key(key: str) -> str:
     """Return the message for a key that does not exist."""
     if key.startswith("hydra."):
         return f"{key}: unknown key. Hydra's keys: python -m marl_app --cfg hydra"
+    # 1. Keys that exist, but not here: of another algorithm, or to be added with a plus.
     known = all_keys()
     options_of = {family: option for option, family in algorithm_families().items()}
     option = next((options_of[k.section] for k in schema_keys() if k.path == key and k.section in options_of), None)
@@ -77,8 +81,10 @@ def unknown_key(key: str) -> str:
     parent, _, name = key.rpartition(".")
     if parent.rpartition(".")[2] == "kwargs" and parent in known:  # arguments of an environment that is not ours
         return f"{key}: unknown key. An argument that is not in the configuration is added with a plus: +{key}=..."
+    # 2. Keys that do not exist: look for what was meant.
     siblings = {other for other in known if other.rpartition(".")[0] == parent}
     names = sorted(other.rpartition(".")[2] for other in siblings)
+    # The best first: the name of another library, a similar key of the same section, the same name in another section.
     candidates = (
         [other for other in (OTHER_NAMES.get(name, ""),) if other in known]
         + [f"{parent}.{close}".lstrip(".") for close in difflib.get_close_matches(name, names, n=1)]
@@ -87,6 +93,7 @@ def unknown_key(key: str) -> str:
     )
     if candidates:
         return f"{key}: unknown key. Did you mean {candidates[0]}?"
+    # Without a section of this name the keys of the top level are listed.
     if not siblings:
         parent, names = "", sorted(other for other in known if "." not in other)
     return f"{key}: unknown key. The keys of {parent or 'the configuration'}: {', '.join(names)}"
@@ -133,6 +140,7 @@ def _several(_: str, override: str) -> str:
 def _wrong_type(full_key: str, value: str) -> str:
     hint = ""
     key = next((item for item in schema_keys() if item.path == full_key), None)
+    # OmegaConf does not take 2.0 for a whole number.
     if key is not None and key.type is int and re.fullmatch(r"\d+\.0", value):
         hint = f": write {int(float(value)):_}"
     return f"{full_key}={value} is not {key.kind if key else 'of the right type'}{hint}"
@@ -155,6 +163,7 @@ def _missing(full_key: str, *_: str) -> str:
     return f"{full_key} has no value: give {full_key}=..."
 
 
+# The first pattern that matches counts. Its groups are the arguments of the function, after the full key.
 _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"^Could not override '(\S+)'\.", _no_match),
     (r"^In '(\S+)/(\S+?)': ConfigKeyError.*?full_key: (\S+)", _sets_unknown),

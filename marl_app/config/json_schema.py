@@ -37,6 +37,7 @@ def render_schema() -> str:
         "additionalProperties": False,
         "properties": {"defaults": _defaults_list(), "hydra": {"type": "object"}},
     }
+    # Nodes by key, to which the keys below are added: `schema_keys` yields a section before its keys.
     nodes = {"": root}
     for key in schema_keys():
         parent, _, name = key.path.rpartition(".")
@@ -58,6 +59,7 @@ def _node(key: Key, defaults: Any) -> Schema:
         return {**described, "type": "object", "properties": {}, "additionalProperties": False}
     if key.path in ("league.learners",):
         return {**described, "type": "object"}
+    # A default is shown if it is a plain value that is the same on every machine.
     default = _default(key.path, defaults)
     if isinstance(default, bool | int | float | str) and "${" not in str(default) and key.path != "output_dir":
         described["default"] = default
@@ -65,6 +67,7 @@ def _node(key: Key, defaults: Any) -> Schema:
         return described
     choices = [_value(key.type, key.field.metadata, key.path)]
     choices += [{"type": "null"}] if key.optional else []
+    # Besides its own type a value may be null or an interpolation.
     choices += [{"type": "string", "pattern": INTERPOLATION}]
     return {**described, "anyOf": choices}
 
@@ -79,6 +82,7 @@ def _value(hint: Any, bounds: Any, path: str) -> Schema:
         if path == "callbacks":
             return {"type": "object", "additionalProperties": _leaf("callbacks")}
         return _leaf(path) if element is Any else {"type": "object", "additionalProperties": {"type": TYPES[element]}}
+    # JSON Schema's words for our bounds.
     named = {"above": "exclusiveMinimum", "at_least": "minimum", "at_most": "maximum"}
     limits = {word: bounds[name] for name, word in named.items() if bounds[name] is not None}
     if bounds["choices"]:
@@ -97,6 +101,7 @@ def _leaf(path: str) -> Schema:
         content = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"))
         assert isinstance(content, dict)
         is_leaf = "_target_" in content
+        # Arguments begin with a small letter; `_target_` and Hydra's other keywords do not.
         keys |= {name.partition(".")[0]: {} for name, _ in flatten(content) if is_leaf and name[0].islower()}
     return {"type": "object", "properties": dict(sorted(keys.items()))}
 

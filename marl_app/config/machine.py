@@ -48,7 +48,9 @@ def this_machine() -> Machine:
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
+    # By affinity; macOS has none.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # By quota: version 2 of control groups, then version 1.
     quotas = [cores_of_quota(_text(group / "cpu.max")) for group in _own_groups("")]
     quotas += [
         cores_of_quota(f"{_text(group / 'cpu.cfs_quota_us')} {_text(group / 'cpu.cfs_period_us')}")
@@ -83,6 +85,7 @@ def available_gpus() -> int:
             return 0
     except PackageNotFoundError:
         return 0
+    # /dev/nvidia0, /dev/nvidia1, ...; without /dev/nvidiactl and others.
     devices = len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdecimal()])
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return devices if visible is None else min(devices, len([name for name in visible.split(",") if name.strip()]))
@@ -105,20 +108,28 @@ def chosen_size(
     """
     cores = machine.cores
     most_playing = max(1, matches // MATCHES_PER_PROCESS)
+    # With a given number of GPUs per learner: 1 if learners train on GPUs, else 0.
     gpus = machine.gpus if gpus_per_learner is None else int(bool(gpus_per_learner))
     found = f"{cores} core{'s' * (cores > 1)}" + (f", {machine.gpus} GPUs" if machine.gpus else "")
+    # 1. Learners. An algorithm that limits their number trains in the driver.
     if learners is None:
         most = max(1, rows // ROWS_PER_LEARNER) if most_learners is None else 0
         if machine.gpus > 1 and gpus and most_learners is None:
+            # Several GPUs: one learner each.
             learners = min(machine.gpus, most)
         else:
+            # Only cores: one for the driver, and the others train and play. With a GPU the driver trains.
             learners = min(cores - 1, most) if cores > 2 and not gpus and env_runners is None and most > 1 else 0
+    # 2. Env runners.
     if env_runners is None:
+        # One core, or learners on all other cores: these play the matches.
         if cores == 1 or (learners and not gpus and cores - 1 <= learners):
             env_runners = 0
         else:
             env_runners = min(cores - 1 - (0 if gpus else learners), most_playing)
+            # A multiple of the learners, so that each gets the experience of as many env runners.
             env_runners = max(1, env_runners) if learners < 2 else env_runners // learners * learners
+    # 3. GPUs.
     if gpus_per_learner is None:
         gpus_per_learner = 1 if gpus else 0
     return Size(env_runners, learners, gpus_per_learner, f"{found}: {_sentence(env_runners, learners)}")
@@ -134,11 +145,13 @@ def _sentence(env_runners: int, learners: int) -> str:
 
 def _own_groups(controller: str) -> list[Path]:
     """Return the folders of this process's control group and of those above it; `controller`: "" for version 2."""
+    # Lines "ID:controllers:path"; of version 2 there is one, with an empty list of controllers.
     for line in _text(Path("/proc/self/cgroup")).splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             root = GROUPS / controller
             own = root / path.lstrip("/")
+            # The limits of the groups above count too.
             return [own, *(parent for parent in own.parents if parent == root or root in parent.parents)]
     return []
 

@@ -27,11 +27,13 @@ def newer_keys(
     before, now: value by dotted key, as recorded, and as the recorded overrides compose today. folders: the override of
     `hydra.searchpath`, if any. algorithm: the recorded option; None: not known, as in runs that Python started.
     """
+    # 1. Networks, whose new keys change what saved weights compute.
     found: dict[str, Any] = {}
     if "model.scale_observations" in now and "model.scale_observations" not in before:
         found["model.scale_observations"] = False
     if current_path(str(before.get("model._target_"))) == _CNN and "model.image_filters" not in before:
         found["model.image_filters"] = None
+    # 2. The algorithm and the league: the values of their plain options, without those of the environment's option.
     newer = [key.path for key in schema_keys() if key.path in now and key.path not in before]
     newer = [path for path in newer if path.startswith(("algorithm.", "league."))]
     if newer and algorithm is not None:

@@ -48,6 +48,7 @@ def record_run(run: Path, composed: DictConfig, overrides: Sequence[str]) -> Non
 
 def _files(composed: DictConfig, overrides: Sequence[str], hydra: Any = None) -> dict[str, str]:
     if hydra is None:
+        # A job that Hydra did not start: only the folders of options are needed to resume it.
         folders = [f"file://{folder.absolute()}" for folder in user_folders(overrides)]
         hydra = OmegaConf.create({"hydra": {"searchpath": folders}})
     contents = {"config.yaml": composed, "hydra.yaml": hydra, "overrides.yaml": overrides}
@@ -59,6 +60,7 @@ def _write(run: Path, files: Mapping[str, str]) -> None:
         with replacing(run / RECORD / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     _note_start(run)
+    # Last, because the signature covers the files above.
     sign(run)
 
 
@@ -66,6 +68,7 @@ def _note_start(run: Path) -> None:
     """Append the program of this start to `.hydra/starts.jsonl`: a resumed run has a line for each start."""
     file = run / RECORD / STARTS
     earlier = file.read_text(encoding="utf-8") if file.is_file() else ""
+    # The whole file is replaced, so that a crash leaves no torn line.
     write_durably(file, f"{earlier}{json.dumps(program_facts())}\n".encode())
 
 
@@ -79,6 +82,7 @@ def read_record(run: Path, sections: Sequence[str], trust: bool) -> DictConfig:
         recorded = recorded_config(run)
         if not recorded:
             raise ValueError("no run was started in this directory (.hydra/config.yaml is missing): give another")
+        # A missing section raises the KeyError below.
         refuse_foreign_imports(run, {name: recorded[name] for name in sections}, trust)
     except KeyError as error:
         raise ConfigError(f"run={run}: the recorded configuration has no {error}: give another directory") from error

@@ -40,17 +40,20 @@ def expand(overrides: Sequence[str], multirun: bool) -> list[str]:
     overrides that cannot be parsed.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
+    # Of several overrides of a key Hydra takes the last.
     resumes, runs, tasks = (_given(parsed, name) for name in ("resume", "run", "task"))
     if not resumes and runs and tasks and tasks[-1].value() in _TASKS_FROM_A_RUN:
         return _inherited(overrides, parsed, runs[-1], str(tasks[-1].value()))
     if not resumes:
         return list(overrides)
+    # `resume=DIR`.
     given = str(resumes[-1].input_line)
     if multirun or resumes[-1].is_sweep_override():
         raise ConfigError(f"{given}: a resumed run is one run: leave out -m and give one directory")
     directory = Path(str(resumes[-1].value())).expanduser().resolve()
     merged = _merged(_recorded(directory, given, overrides), overrides, parsed)
     _refuse_foreign_imports(directory, given, merged, overrides, parsed)
+    # What the record says of these keys is replaced: the directory may have been moved.
     merged["resume"] = f"resume={quoted(str(directory))}"
     merged["hydra.run.dir"] = f"hydra.run.dir={quoted(str(directory))}"
     merged["hydra.mode"] = "hydra.mode=RUN"  # the recorded run may be a job of a sweep
@@ -86,6 +89,7 @@ def _refuse_foreign_imports(
     if is_own(run):
         return
     trust = bool(_given(parsed, "trust") and _given(parsed, "trust")[-1].value())
+    # An option in a folder that the user names may name classes too.
     options = [file.read_text() for folder in user_folders(overrides) for file in folder.rglob("*.yaml")]
     config = OmegaConf.to_container(compose_job(list(merged.values())))
     assert isinstance(config, dict)
@@ -151,6 +155,7 @@ def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
     ]
     folders = _search_path(directory, given, now)
     lines = [*folders, *kept]
+    # Today's composition of the recorded overrides, and the recorded configuration: what differs is added as overrides.
     assert isinstance(config, DictConfig)
     before, composed = dict(_flatten(config)), dict(_flatten(compose_job(lines)))
     newer = newer_keys(before, composed, folders, _recorded_choice(directory, "algorithm"))
@@ -162,6 +167,7 @@ def _search_path(directory: Path, given: str, now: Sequence[str]) -> list[str]:
     """Return the override of `hydra.searchpath` given now, or else the recorded one; [] without either."""
     lines = [line for line, override in zip(now, _parse(now), strict=True) if _name(override) == SEARCH_PATH]
     file = directory / ".hydra" / "hydra.yaml"
+    # A folder that is given now replaces the recorded ones, which may have moved.
     if lines or not file.is_file():
         return lines
     entries = OmegaConf.select(OmegaConf.create(read_regular(file, MOST_BYTES).decode()), SEARCH_PATH) or []
@@ -184,10 +190,12 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
     sections = {key.path for key in schema_keys()}
     # Keys below a leaf or another free mapping are not in the schema: their names are not checked.
     leaves = tuple(f"{key.path}." for key in schema_keys() if key.kind == "a mapping")
+    # Arguments that only the class of today has are deleted.
     for leaf in leaves:
         target = f"{leaf}_target_"
         if target in before and target in now and current_path(before[target]) != now[target]:
             yield from (f"~{key}" for key in now if key.startswith(leaf) and key not in before)
+    # Values that differ are set to the recorded ones, with `++`, which also adds a key.
     for key, value in before.items():
         known = key in sections or key.startswith(leaves)
         if known and key not in _NOT_RESTORED and (key not in now or now[key] != value):

@@ -150,6 +150,7 @@ class LeagueConfig(Section):
             raise ConfigError(
                 "league.learners is empty: give at least one, such as +league.learners.main={role: main_agent}"
             )
+        # Entries are checked here: OmegaConf does not check the values of a mapping of free names.
         self.learners = {name: _learner(name, content) for name, content in self.learners.items()}
         for name in self.guests:
             if not re.fullmatch(LINEAGE, name):
@@ -224,6 +225,7 @@ class RuntimeConfig(Section):
                 f"runtime.num_cpus={self.num_cpus} is for a Ray that the run starts: leave it out with runtime.address="
                 f"{self.address}, whose nodes report their cores"
             )
+        # `auto` stays until `settle`, which sees the other settings.
         for name in AUTO_KEYS:
             value = getattr(self, name)
             if value != AUTO:
@@ -235,6 +237,7 @@ class RuntimeConfig(Section):
 
         batch, minibatch, most_learners: settings of the algorithm.
         """
+        # 1. The numbers that this machine allows, where none are given.
         machine = this_machine()
         cores = self.num_cpus or machine.cores
         given = {name: None if getattr(self, name) == AUTO else getattr(self, name) for name in AUTO_KEYS}
@@ -248,6 +251,7 @@ class RuntimeConfig(Section):
             learners=given["num_learners"],
             gpus_per_learner=given["num_gpus_per_learner"],
         )
+        # 2. Refuse what cannot work on this machine, or leaves learners without experience.
         for name in ("num_env_runners", "num_learners"):
             if self.address is None and (number := getattr(size, name)) > cores:
                 whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
@@ -259,6 +263,7 @@ class RuntimeConfig(Section):
                 f"runtime.num_learners={size.num_learners}: with {size.num_env_runners} env runners some learners have "
                 f"no experience: give runtime.num_env_runners={size.num_learners} or more, or 0, and learners play"
             )
+        # 3. Set the numbers, divide the matches among the processes, and say what was chosen.
         self.num_env_runners, self.num_learners = size.num_env_runners, size.num_learners
         self.num_gpus_per_learner = size.num_gpus_per_learner
         self.is_auto = self.num_envs_per_env_runner == AUTO
@@ -362,6 +367,7 @@ class Config(Section):
     task: Leaf = key("The task that the app runs.")
 
     def __post_init__(self) -> None:
+        # 1. Check the paths of all classes, before anything is imported.
         super().__post_init__()
         leaves = {name: getattr(self, name) for name in ("env", "model", "store", "cache", "task")}
         leaves |= {
@@ -370,10 +376,12 @@ class Config(Section):
         leaves |= {f"callbacks.{name}": leaf for name, leaf in self.callbacks.items()}
         for name, leaf in leaves.items():
             check_leaf(name, leaf)
+        # 2. Choose the numbers of processes, on which the size of a batch depends.
         algorithm = self.algorithm
         self.runtime.settle(algorithm.train_batch_size_per_learner, algorithm.minibatch_size, algorithm.max_learners)
         self._check_batch()
         self._check_run()
+        # 3. Check what concerns several sections.
         anchors, objective = self.evaluation.anchors, self.sweep.objective
         if objective not in (None, "return", "exploitability", "elo", *anchors):
             raise ConfigError(
@@ -401,6 +409,7 @@ class Config(Section):
     @property
     def fragment_steps(self) -> int:
         """Steps of each match in a batch."""
+        # Env steps of a batch, divided by the matches that are stepped together.
         size = self.algorithm.train_batch_size_per_learner * self._batch_factor
         matches: int = self.runtime.num_envs_per_env_runner
         return max(1, round(size / (self.runtime.playing_processes * matches)))
@@ -439,6 +448,7 @@ class Config(Section):
         matches = self.runtime.num_matches if self.runtime.is_auto else self.runtime.num_envs_per_env_runner
         steps = processes * matches
         size = self.algorithm.train_batch_size_per_learner * self._batch_factor
+        # Either the batch is too small for one step of all matches, or it is not a whole number of steps.
         if steps > size:
             raise ConfigError(
                 f"{key}={matches}: a batch of "

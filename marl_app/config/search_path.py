@@ -25,6 +25,7 @@ def with_search_path(overrides: Sequence[str], config_dir: str | None = None) ->
     Raises ConfigError if a folder does not exist or has an option that is also in `marl_app/conf`, and Hydra's errors
     for overrides that cannot be parsed.
     """
+    # The folder of `--config-dir` comes first: Hydra takes the first folder that has an option.
     entries = [] if config_dir is None else [f"file://{config_dir}"]
     others = []
     for line, override in zip(overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True):
@@ -60,8 +61,10 @@ def user_folders(overrides: Sequence[str]) -> list[Path]:
 def folder_of(entry: str) -> Path | None:
     """Return the folder of an entry: `file://FOLDER`, `FOLDER` or `pkg://package.folder`; None without the package."""
     scheme, _, rest = entry.rpartition("://")
+    # A path, or a file:// address.
     if scheme != "pkg":
         return Path(rest).expanduser()
+    # A folder in an installed package: pkg://package.folder.
     package, *folders = rest.split("/")[0].split(".")
     try:
         spec = importlib.util.find_spec(package)
@@ -90,6 +93,7 @@ def _check(entry: str) -> None:
         raise ConfigError(f"{name}: no such configuration folder: give one that exists with --config-dir=FOLDER")
     if folder.resolve() == CONF.resolve():
         return
+    # Hydra would never find an option of that name, because it searches `conf/` first. `local` is meant to be replaced.
     for file in sorted(folder.rglob("*.yaml")):
         option = file.relative_to(folder)
         if option.parts[0] != "local" and (CONF / option).is_file():

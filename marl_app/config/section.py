@@ -61,10 +61,12 @@ class Section:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for item in fields(self):
+            # Fields that were not declared with `key` have no bounds.
             if "help" not in item.metadata:
                 continue
             name = f"{self.path}.{item.name}".lstrip(".")
             value = check_number(name, getattr(self, item.name), hints[item.name])
+            # A whole number such as 2e8 becomes an int.
             setattr(self, item.name, value)
             if value is None:  # null was allowed
                 continue
@@ -79,6 +81,7 @@ def check_number(name: str, value: Any, hint: Any, otherwise: str = "") -> Any:
 
     Raises ConfigError if `hint` is a number and the value is not; `otherwise` is what else may be given, as text.
     """
+    # Optional numbers: the first type of `int | None` counts.
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if kinds[0] not in (int, float) or (value is None and len(kinds) > 1):
         return value
@@ -96,6 +99,7 @@ def _within(value: Any, bounds: Mapping[str, Any]) -> bool:
     if isinstance(value, str):
         chosen = not bounds["choices"] or value in bounds["choices"]
         return chosen and (not bounds["pattern"] or re.fullmatch(bounds["pattern"], value) is not None)
+    # A number or a mapping has no choices and no pattern.
     if bounds["choices"] or bounds["pattern"]:
         return False
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -29,12 +29,15 @@ def expand(cfg: DictConfig, overrides: Sequence[str], loader: ConfigLoader) -> I
     searches = cfg.hydra.sweeper["_target_"] != BASIC
     if cfg.hydra.sweeper["_target_"] == OPTUNA and importlib.util.find_spec("optuna") is None:
         raise ConfigError("hydra/sweeper=optuna: optuna is not installed: in the checkout, pip install '.[sweep]'")
+    # name -> the overrides of its values; of a key that is given twice the last counts.
     choices: dict[str, list[str]] = {}
     for override in _overrides(cfg, overrides, loader):
         name = override.get_key_element()
         choices[name] = [f"{name}={value}" for value in _values(override, searches)]
+    # A grid: each combination is a job.
     if not searches:
         return (list(job) for job in itertools.product(*choices.values()))
+    # A search draws its jobs later: check each value once, with the first values of all other keys.
     first = {name: values[0] for name, values in choices.items()}
     jobs = [{**first, name: value} for name, values in choices.items() for value in values[1:]]
     return (list(job.values()) for job in [first, *jobs])
@@ -53,6 +56,7 @@ def subdir(cfg: DictConfig, overrides: Sequence[str], loader: ConfigLoader) -> s
         named.pop(key, None)  # the command line comes after the sweep's file
         if differs and not re.fullmatch(PATHS, key):
             named[key] = f"${{hydra.runtime.choices.{key}}}" if key in groups() else f"${{{key}}}"
+    # The last part of a key is its name in the folder, unless two keys end alike.
     shorts = [re.split(r"[./]", key)[-1] for key in named]
     names = [short if shorts.count(short) == 1 else key for short, key in zip(shorts, named, strict=True)]
     parts = [f"{name.replace('/', '.')}={value}" for name, value in zip(names, named.values(), strict=True)]
@@ -62,6 +66,7 @@ def subdir(cfg: DictConfig, overrides: Sequence[str], loader: ConfigLoader) -> s
 def _overrides(cfg: DictConfig, overrides: Sequence[str], loader: ConfigLoader) -> list[Override]:
     """Return the parsed overrides of the sweep's file and of the command line."""
     params: dict[str, Any] = dict(cfg.hydra.sweeper.get("params") or {})
+    # The command line comes after the sweep's file, so that it takes precedence.
     lines = [*(f"{name}={value}" for name, value in params.items()), *overrides]
     return OverridesParser.create(config_loader=loader).parse_overrides(lines)
 

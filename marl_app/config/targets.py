@@ -24,6 +24,7 @@ def check_leaf(path: str, leaf: dict[str, Any]) -> None:
 
 
 def _check_targets(path: str, value: Any) -> None:
+    # The elements of a list are checked as those of a mapping, by index.
     if isinstance(value, list):
         value = dict(enumerate(value))
     if not isinstance(value, dict):

@@ -55,12 +55,14 @@ def schema_keys(section: type = Config, path: str = "") -> Iterator[Key]:
     hints = get_type_hints(section)
     for item in fields(section):
         hint, optional = hints[item.name], False
+        # `X | None` is an optional X.
         if get_origin(hint) in (types.UnionType, Union):
             hint, optional = next(a for a in get_args(hint) if a is not type(None)), True
         yield Key(f"{path}{item.name}", hint, optional, item, section)
         if is_dataclass(hint):
             assert isinstance(hint, type)
             yield from schema_keys(hint, f"{path}{item.name}.")
+            # The keys that all algorithms share are followed by those of each family.
             for family in algorithm_families().values() if hint is AlgorithmSettings else ():
                 yield from _added_keys(family, f"{path}{item.name}.")
         elif entry := item.metadata.get("entries"):
@@ -80,6 +82,7 @@ def algorithm_families() -> dict[str, type[AlgorithmSettings]]:
     Raises ConfigError for a class that cannot be imported.
     """
     families: dict[str, type[AlgorithmSettings]] = {}
+    # The settings class is an entry of the option's defaults list: `/package.module.Class@_here_`.
     for file in sorted(_files("algorithm")):
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         entries = [re.fullmatch(r"/([\w.]+)@_here_", str(entry)) for entry in content.get("defaults", [])]
@@ -123,6 +126,7 @@ def all_keys() -> set[str]:
             content = OmegaConf.to_container(OmegaConf.load(file))
             assert isinstance(content, dict)
             content.pop("defaults", None)
+            # An empty mapping counts as a key (`bool` is False for it), because entries may be added to it.
             for key, _ in flatten(content, path, bool):
                 parts = key.split(".")
                 known |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}  # with its sections

@@ -136,10 +136,12 @@ def _packed_contestant(env: BatchedEnv, file: Path, trust: bool) -> Contestant:
 
 def decode_player(env: BatchedEnv, data: bytes, name: str) -> Policy | Follower:
     """Return the player that `data` encodes. Raises ValueError with its `name` if it does not fit the environment."""
+    # 1. The bytes must encode a player of this environment.
     try:
         made = player_from_bytes(data, env)
     except ValueError as error:
         raise ValueError(f"{name} cannot play here: {error}") from error
+    # 2. Its networks must fit the agents, observations and actions.
     if isinstance(made, Agent) and (problem := _misfit(env, made)):
         raise ValueError(f"{name} cannot play here: {problem}")
     return made
@@ -178,6 +180,7 @@ def player_bytes(env: BatchedEnv, name: str, store: Store, trust: bool = False) 
 def _misfit(env: BatchedEnv, agent: Agent) -> str | None:
     """Return why the agent, which may come from another run, does not fit the environment; None if it fits."""
     agents = agent.metadata["agents"]
+    # Names and their order: a saved player assigns its networks to agents by index.
     if list(agents) != list(env.agents):
         return f"it plays {', '.join(agents)}, the environment has {', '.join(env.agents)}"
     for group in env.groups:

@@ -33,6 +33,7 @@ def picture(rendering: Rendering, size: int = 480, before: Rendering | None = No
         return np.asarray(_draw_board(rendering, size, before if isinstance(before, Board) else None))
     if isinstance(rendering, str):
         return np.asarray(_draw_text(rendering, size))
+    # `thumbnail` keeps the proportions, and does not enlarge.
     image = Image.fromarray(rendering)
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image)
@@ -45,6 +46,7 @@ def titled(pixels: Pixels, title: str) -> Pixels:
     width = max(pixels.shape[1], *(int(font.getlength(line)) + 16 for line in lines))
     bar = Image.new("RGB", (width, 19 * len(lines) + 8), _PAPER)
     ImageDraw.Draw(bar).multiline_text((8, 4), title, _INK, font, spacing=5)
+    # The picture in the middle of the width, which the title may exceed.
     below = np.full((pixels.shape[0], width, 3), 255, np.uint8)
     left = (width - pixels.shape[1]) // 2
     below[:, left : left + pixels.shape[1]] = pixels
@@ -65,6 +67,7 @@ def same_size(frames: Sequence[Pixels]) -> list[Pixels]:
 def strip(frames: Sequence[Pixels], columns: int = 4) -> Pixels:
     """Return frames in rows of `columns`, in one picture."""
     padded = same_size(frames)
+    # White pictures fill the last row.
     padded += [np.full_like(padded[0], 255)] * (-len(padded) % min(columns, len(padded)))
     width = min(columns, len(frames))
     rows = [np.concatenate(padded[start : start + width], axis=1) for start in range(0, len(padded), width)]
@@ -74,6 +77,7 @@ def strip(frames: Sequence[Pixels], columns: int = 4) -> Pixels:
 def write_gif(path: Path, frames: Sequence[Pixels], fps: float, last_s: float = 2.0) -> None:
     """Write a film as a GIF that repeats, atomically; its last frame stays for `last_s`."""
     images = [Image.fromarray(frame).quantize(128) for frame in same_size(frames)]
+    # Milliseconds; the last frame stays longer.
     durations = [1000 / fps] * (len(images) - 1) + [max(1000 / fps, 1000 * last_s)]
     with replacing(path) as temporary:
         images[0].save(
@@ -88,6 +92,7 @@ def write_mp4(path: Path, frames: Sequence[Pixels], fps: float) -> None:
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
     with replacing(path) as temporary:
         command = ["ffmpeg", "-y", "-loglevel", "error", *raw, "-pix_fmt", "yuv420p", "-f", "mp4", str(temporary)]
+        # Raw pixels of all frames, which ffmpeg reads from standard input.
         film = b"".join(frame.tobytes() for frame in padded)
         done = subprocess.run(command, input=film, capture_output=True, check=False)
         if done.returncode:
@@ -96,6 +101,7 @@ def write_mp4(path: Path, frames: Sequence[Pixels], fps: float) -> None:
 
 def _draw_board(board: Board, size: int, before: Board | None) -> Image.Image:
     rows, columns = board.pieces.shape
+    # Room for labels, a sixteenth of the picture each.
     above = size // 16 if board.column_labels else 0
     left_margin = size // 16 if board.row_labels else 0
     big = min((size - above) // rows, (size - left_margin) // columns) * _SCALE  # a cell
@@ -108,6 +114,7 @@ def _draw_board(board: Board, size: int, before: Board | None) -> Image.Image:
             left, top = left_margin + column * big, above + row * big
             draw.rectangle((left, top, left + big - _SCALE, top + big - _SCALE), _BOARD)
             owner = int(board.pieces[row, column])
+            # A piece is new if this cell had another owner before.
             is_new = (
                 before is not None
                 and before.pieces.shape == board.pieces.shape

@@ -115,6 +115,7 @@ class Match:
         """Return what the environment shows the viewer, or what the viewer observes if it shows nothing."""
         viewer = None if self.result else self.viewer
         rendering = self.env.render(0, viewer)
+        # An environment that shows nothing is shown as what the viewer observes.
         if rendering is not None:
             return rendering
         agents = range(len(self.env.agents)) if viewer is None else [viewer]
@@ -141,14 +142,17 @@ class Match:
         rows = self._rows(agent)
         probabilities = value = None
         names = self.legal_names(agent)
+        # 1. Probabilities, of players that state them.
         if names is not None and isinstance(player, Agent | RandomPolicy):
             memory = (self._memory(agent),) if isinstance(player, Agent) else ()
             row = player.probabilities(rows[0], rows[1], rows[2], *memory)[0]
             by_name = {name: float(row[action]) for name, action in names.items()}
             probabilities = dict(sorted(by_name.items(), key=lambda item: -item[1]))
+        # 2. The value of the critic.
         if isinstance(player, Agent):
             values = player.value(rows[0], rows[2], self._memory(agent))
             value = None if values is None else float(values[0])
+        # 3. The likeliest action, of players without probabilities.
         action = None if probabilities else self._name(agent, self._decide(agent, greedy=True))
         return Advice(probabilities, action, value)
 
@@ -160,6 +164,7 @@ class Match:
         Raises ValueError for an action that is not legal, and if the match is over.
         """
         decided = decided or {}
+        # All people must have decided: an environment steps all agents together.
         if self.result or set(self.waiting) - set(decided):
             raise ValueError("the match is over" if self.result else "a person has not decided yet")
         actions = {
@@ -172,6 +177,7 @@ class Match:
         """Take back the last decision of a person, and what came after it. Raises ValueError if there is none."""
         if not self.can_undo:
             raise ValueError("there is no move to take back")
+        # Play again from the start, up to the last step in which a person decided.
         last = max(number for number, step in enumerate(self._steps) if step.by_person)
         self._start([step.actions for step in self._steps[:last]])
 
@@ -179,6 +185,7 @@ class Match:
         """Begin the match, and play these steps."""
         self._steps: list[_Step] = []
         self.result: Result | None = None
+        # The numbers after the seed separate the generators: 0 environment, 1 actions (by step and agent), 2 followers.
         self._rng = np.random.default_rng((*self._seed, 0))  # of the environment
         self._returns = np.zeros(len(self.env.agents))
         self._memories: dict[int, Array] = {}  # agent -> float32 [1, memory_size] before its next action
@@ -186,25 +193,30 @@ class Match:
         for number, follower in enumerate(self._followers()):
             follower.start(1, np.random.default_rng((*self._seed, 2, number)))
         for actions in played:
+            # Replayed steps have the same acting agents unless the environment draws from another generator.
             if sorted(actions) != self.acting:
                 raise RuntimeError("the environment does not play the same match again with the same seed")
             self._play(actions)
 
     def _play(self, actions: dict[int, Array]) -> None:
+        # 1. Names and memories belong to the position before the step.
         moves = tuple(self._move(agent, action) for agent, action in actions.items())
         remembered = {agent: self._remember(agent) for agent in actions}
+        # 2. One array [1, agents of the group, ...] per group; entries of agents that do not act stay 0.
         arrays = [self._empty(group) for group in self.env.groups]
         for group, array in zip(self.env.groups, arrays, strict=True):
             for place, agent in enumerate(group.agents):
                 if agent in actions:
                     array[0, place] = actions[agent]
         step = self.env.step(arrays, self._rng)
+        # 3. Followers see the moves of all agents.
         for follower in self._followers():
             agents = np.array(list(actions), np.int64)
             follower.follow(np.zeros_like(agents), agents, np.stack(list(actions.values())))
         self._memories |= {agent: memory for agent, memory in remembered.items() if memory is not None}
         self._steps.append(_Step(actions, moves, any(agent in self.people for agent in actions)))
         self._returns += step.rewards[0]
+        # 4. Scores have to be read before a reset.
         if step.over[0]:
             self.result = Result(self.env.scores(_MATCH)[0].tolist(), self._returns.tolist())
 

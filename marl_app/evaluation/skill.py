@@ -42,6 +42,7 @@ def openskill(batches: Sequence[Batch], players: int, zero: int, rng: np.random.
     matches = [match for batch in batches for match in zip(batch.seats.tolist(), batch.scores.tolist(), strict=True)]
     for index in rng.permutation(len(matches)):
         seats, scores = matches[index]
+        # Sides that took no part have no score.
         present = [place for place, score in enumerate(scores) if not math.isnan(score)]
         if len(present) < 2:
             continue
@@ -49,6 +50,7 @@ def openskill(batches: Sequence[Batch], players: int, zero: int, rng: np.random.
         # Every side is a team of one player. Equal scores are ties, higher scores are better ranks.
         teams = [[model.rating(*skills[player])] for player in seats]
         rated = [team[0] for team in model.rate(teams, scores=scores)]
+        # A player on several sides gets the mean of the ratings of its seats.
         for player in set(seats):
             ratings = [rating for rating, seat in zip(rated, seats, strict=True) if seat == player]
             skills[player] = sum(r.mu for r in ratings) / len(ratings), sum(r.sigma for r in ratings) / len(ratings)

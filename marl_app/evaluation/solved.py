@@ -54,6 +54,7 @@ def value_preserving_moves(
         is_best = batch.values == np.nanmax(batch.values, axis=1, keepdims=True)  # [K, n]; an illegal action never is
         kept.append(is_best[np.arange(len(chosen)), chosen])
         sampled.append((probabilities * is_best).sum(axis=1))
+    # Every position counts the same, whatever the length of its history.
     share = float(np.concatenate(kept).mean())
     low, high = wilson(share, len(positions))
     expected = float(np.concatenate(sampled).mean(dtype=np.float64))
@@ -78,6 +79,7 @@ def _answers(
     ]
     env.reset(rng)
     for ply in range(length):
+        # Memories are updated before the recorded move, in the position in which it was played.
         _ask(env, players, memories, rng, only_memories=True)
         moves = np.repeat(batch.moves[:, ply, None], len(env.agents), axis=1)  # [K, agents], only the mover's counts
         for player in players:

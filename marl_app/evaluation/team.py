@@ -58,6 +58,7 @@ def teams_of_two(
     agents = len(env.agents)
     for newcomer in range(len(players)):
         for team in range(len(players)):
+            # Index 0 is the team, the last index the newcomer; with itself a player has a single entry.
             pair, returns = [players[team], *([] if newcomer == team else [players[newcomer]])], []
             for agent in range(agents):
                 player_of = np.zeros((env.num_matches, agents), np.int64)  # index into `pair`

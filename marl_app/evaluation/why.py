@@ -32,10 +32,13 @@ def explain_pair(
     # In the order of lineage and age, the learner of a lineage last.
     first_player, second_player = sorted(_parse_player(name, league) for name in (first, second))
     players = dict.fromkeys((first_player, second_player))  # one if a player is compared with itself
+    # 1. Players that are not in the league: say why, and what they played before.
     if absences := [text for player in players if (text := _explain_absence(player, league, matches))]:
         return absences + _describe_matches(first_player, second_player, matches)
+    # 2. Two snapshots: neither trains, so they never meet.
     if first_player.is_snapshot and second_player.is_snapshot:
         return _explain_snapshots(first_player, second_player, league, matches, trained)
+    # 3. A learner and a snapshot, or two learners: matches, else opportunities; then the current probabilities.
     sentences = _describe_matches(first_player, second_player, matches) or [
         f"{second_player.id} and {first_player.id} never met in training.",
         *_describe_opportunities(first_player, league, matches, trained),
@@ -79,6 +82,7 @@ def _explain_absence(player: Player, league: Mapping[str, Any], matches: pd.Data
 
 def _describe_matches(first: Player, second: Player, matches: pd.DataFrame) -> list[str]:
     """Return how often two players met in training, in all and by rule; [] if never."""
+    # A match of two learners may be in the records of either.
     learner, opponent = matches["learner"], matches["opponent"]
     rows = matches[
         ((learner == first.id) & (opponent == second.id)) | ((learner == second.id) & (opponent == first.id))

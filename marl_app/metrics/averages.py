@@ -19,6 +19,7 @@ class Averages:
 
     def add(self, values: Mapping[str, float]) -> None:
         """Add the metrics of one iteration. Raises KeyError for a key that is not in `names.py`, and adds nothing."""
+        # A total is not averaged: the last value replaces the one before.
         totals = {key for key in values if find_metric(key).is_total}
         for key, value in values.items():
             before = key in self._sums and key not in totals
@@ -27,6 +28,7 @@ class Averages:
 
     def pop(self) -> dict[str, float]:
         """Return the mean of each metric over the iterations that had it, and the last value of totals; begin again."""
+        # The value of a total, or of a metric with one value, is returned as it is, without a division.
         means = {
             key: value if self._counts[key] == 1 else value / self._counts[key] for key, value in self._sums.items()
         }

@@ -30,6 +30,7 @@ def custom_scalars(keys: Collection[str]) -> Summary | None:
     shown = [Category(title=title, chart=charts) for title, charts in categories.items() if charts]
     if not shown:
         return None
+    # TensorBoard reads the layout as a serialized message inside of a summary with a reserved tag.
     layout = make_tensor_proto(Layout(category=shown).SerializeToString())
     about = metadata.create_summary_metadata()
     return Summary(value=[Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=layout, metadata=about)])
@@ -38,6 +39,7 @@ def custom_scalars(keys: Collection[str]) -> Summary | None:
 def _strength(keys: Collection[str]) -> Iterator[Chart]:
     """Yield Elo, and a band for each anchor, for the return of a team, and for solved positions."""
     yield from _lines("Elo: the main agent, and the mean of its pool", keys, "league/elo", "league/elo_pool_mean")
+    # The measurements (anchor, mode, score) among the keys, as an ordered set.
     measured = dict.fromkeys(match.groups() for key in keys if (match := re.fullmatch(_MEASURED, key)))
     for anchor, score in dict.fromkeys((anchor, score) for anchor, _, score in measured):
         against = "Return per agent" if score == "agent_return" else f"Score against {anchor}"
@@ -65,6 +67,7 @@ _SOLVED = "evaluation/value_preserving_moves"
 
 def _lines(title: str, keys: Collection[str], *curves: str) -> Iterator[Chart]:
     """Yield a chart of those curves that the run has, if it has any."""
+    # TensorBoard reads each tag as a regular expression.
     shown = [f"^{re.escape(curve)}$" for curve in curves if curve in keys]
     if shown:
         yield Chart(title=title, multiline=MultilineChartContent(tag=shown))
@@ -74,6 +77,7 @@ def _band(title: str, *curves: str) -> Chart:
     """Return a chart of curves, each with the band between its interval's ends `.../low` and `.../high`."""
     series = []
     for curve in curves:
+        # The ends of an interval stand next to the score; those of solved positions are below it.
         ends = curve if curve == _SOLVED else curve.rpartition("/")[0]
         series.append(
             MarginChartContent.Series(value=curve, lower=curve_name(f"{ends}/low"), upper=curve_name(f"{ends}/high"))

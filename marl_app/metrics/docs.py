@@ -44,6 +44,7 @@ over the iterations since the point before, and of a total (marked with "total")
 def render() -> str:
     """Return the text of docs/metrics.md."""
     parts = [_HEAD]
+    # One table per prefix. METRICS is in the order of the page, so equal prefixes are consecutive.
     for prefix, metrics in groupby(
         METRICS, key=lambda metric: metric.key.partition("/")[0] if "/" in metric.key else ""
     ):
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str]) -> str | None:
         return None
     if arguments and list(arguments) != ["--check"]:
         return "usage: python -m marl_app.metrics.docs [--check | --print]"
+    # An installed package has no docs/ to write to.
     if not (ROOT / "pyproject.toml").is_file():
         return f"{PATH.name} is a file of the checkout: python -m marl_app.metrics.docs --print prints it"
     if arguments:

@@ -39,6 +39,7 @@ def payoff_heat_map(players: Sequence[str], win_rates: ArrayLike, games: ArrayLi
     Raises ValueError for other shapes.
     """
     count = len(players)
+    # Inches: 0.42 per player, between 3 and about 15 players.
     side = 3.0 + min(0.42 * max(count, 3), 6.5)
     figure, axes = new_figure(side + 0.9, side)
     image = draw_payoff(axes, players, win_rates, games)
@@ -106,6 +107,7 @@ def ratings_figure(
     if low is None or high is None:
         axes.plot(range(len(ids)), ratings, color=_BLUE, marker="o", markersize=4, linewidth=1)
     else:
+        # [2, n] lengths of the error bars below and above.
         ends = np.stack([ratings - np.asarray(low), np.asarray(high) - ratings])
         axes.errorbar(range(len(ids)), ratings, ends, color=_BLUE, fmt="o", markersize=4, linewidth=1)
         # The y axis shows all ratings; intervals may extend it by 30 % of their range, or 50 Elo.

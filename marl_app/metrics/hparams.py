@@ -41,6 +41,7 @@ def compared_values(config: Mapping[str, Any], options: Mapping[str, str]) -> di
 
     options: group -> option, such as league/matchmaker -> pfsp; they stand for the import paths of classes.
     """
+    # Left out: what does not affect training, import paths, for which the options stand, and paths of files.
     kept = {
         key: value
         for key, value in config.items()
@@ -62,6 +63,7 @@ def session_summary(values: Mapping[str, Any], start_time_s: float) -> Summary:
             session.hparams[key].string_value = plain
         else:
             session.hparams[key].number_value = plain
+    # Hyperparameters are stored in the metadata of a summary; its tensor is empty.
     return _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=session))
 
 
@@ -70,6 +72,7 @@ def experiment_summary(values: Mapping[str, Any], metrics: Sequence[str], chosen
 
     TensorBoard reads this from one of the runs only: a key that this run lacks is not shown for the others either.
     """
+    # A type per key; `differs` puts the chosen ones first.
     infos = [
         HParamInfo(
             name=key,

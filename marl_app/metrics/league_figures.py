@@ -76,6 +76,7 @@ def matchmaking_picture(
     the other bars would be invisible. Raises ValueError unless both have one value per opponent.
     """
     heights, rates = _values(opponents, probabilities), _values(opponents, win_rates)
+    # Self-play is the rest of the probability.
     others = [index for index, opponent in enumerate(opponents) if opponent != learner]
     names, own = [opponents[index] for index in others], heights.sum() - heights[others].sum()
     figure, axes = _figure(f"Opponents of {learner}; itself {own:.0%}")
@@ -103,6 +104,7 @@ def opponents_picture(opponents: Sequence[str], matches: ArrayLike, last_iterati
     `matches`: [n, bins], the number of matches in bins of equal numbers of iterations up to `last_iteration`.
     """
     counts = np.asarray(matches, np.float64)
+    # [bins] matches of all opponents.
     totals = counts.sum(0)
     # While other learners take their turns there are no matches: the bin before stays. Gray: none so far.
     newest = np.maximum.accumulate(np.where(totals > 0, np.arange(len(totals)), 0))  # [bins] index of a bin
@@ -137,6 +139,7 @@ def lineages_picture(snapshots: Sequence[Frozen]) -> Pixels:
             style = "-" if other.lineage == one.lineage else ":"  # dotted: a learner that was reset to another's
             xs, ys = (other.agent_steps, one.agent_steps), (other.elo, one.elo)
             axes.plot(xs, ys, style, color=colors[one.lineage], linewidth=1.5)
+    # The points lie over the lines, and carry the labels of the legend.
     for lineage, color in colors.items():
         points = [(one.agent_steps, one.elo) for one in snapshots if one.lineage == lineage]
         axes.plot(*zip(*points, strict=True), "o", color=color, markersize=5, label=lineage)

@@ -30,10 +30,12 @@ class MatchHistory:
         self.last_iteration = max(self.last_iteration, iteration)
         for opponent, number in zip(opponents, matches, strict=True):
             counts = self._counts.setdefault(opponent, np.zeros(self._bins, np.int64))
+            # Iterations are counted from 1, bins from 0.
             counts[(iteration - 1) // self._width] += number
 
     def table(self, opponents: Sequence[str]) -> tuple[Counts, int]:
         """Return the matches against these opponents, [n, bins so far], and the last iteration of the last bin."""
+        # Rounded up: the last bin may not be full.
         bins = -(-self.last_iteration // self._width)
         empty = np.zeros(self._bins, np.int64)
         rows = [self._counts.get(opponent, empty)[:bins] for opponent in opponents]

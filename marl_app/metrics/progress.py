@@ -73,6 +73,7 @@ class ProgressLine:
         `elapsed_s`: the seconds that this share took, for an estimate of the time left.
         `evaluation`: the opponent and the score of the latest evaluation.
         """
+        # 1. The parts, the most important first.
         parts = _shown(values, (("iteration", "iter ", "", 0, ""),))
         if done is not None:
             left = f", {_duration(elapsed_s * (1 - done) / done)} left" if elapsed_s and done > 0 else ""
@@ -85,6 +86,7 @@ class ProgressLine:
         if alarms:
             parts.append(Text(f"{len(alarms)} alarms" if len(alarms) > 1 else f"alarm: {alarms[0]}", WARNING))
         parts += _shown(values, self._last)
+        # 2. A terminal is redrawn; elsewhere a line is printed if the last one is old enough.
         self._line = _SEPARATOR.join(part.plain for part in parts)
         if self._live is not None:
             bar = _bar(done, self._console.width)
@@ -123,6 +125,7 @@ def _shown(values: Mapping[str, float], keys: _Shown) -> list[Text]:
 
 def _bar(done: float | None, width: int) -> Text:
     """Return a bar of the finished share; empty without a limit, and where a terminal of `width` has no room for it."""
+    # Narrow terminals have no bar, or a short one, so that numbers have room.
     cells = 0 if done is None or width < 80 else 6 if width < 100 else 16
     if done is None or not cells:
         return Text()

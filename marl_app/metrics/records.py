@@ -100,9 +100,11 @@ class Records:
         The first flush writes a part even without rows.
         If it raises OSError (no space left), the rows stay in the buffer for the next flush.
         """
+        # Progress first: the lines are small, and are safe even if the larger part fails.
         self._progress.flush()
         self._meta_strategy.flush()
         parts = self._parts()
+        # The first flush writes a part without rows, so that the directory can be read before any match has ended.
         if self._buffer or not parts:
             number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
             self._write(self._matches / f"part-{number:06d}.parquet", pa.Table.from_batches(self._buffer, _SCHEMA))
@@ -115,6 +117,7 @@ class Records:
         self._buffer.clear()
         # Rows are in the order of iterations: from the newest part back to the first that keeps all its rows.
         for part in reversed(self._parts()):
+            # Rows after `iteration` are dropped: a part becomes shorter, or is deleted if no row stays.
             table = pq.read_table(part)
             kept = table.filter(pc.less_equal(table["iteration"], iteration))
             if kept.num_rows == table.num_rows > 0:
@@ -129,6 +132,7 @@ class Records:
         found: dict[str, bool] = {}
         for line in self._progress.lines():
             for key, value in line.items():
+                # NaN was written as null, which is None here.
                 found[key] = found.get(key, False) or value not in (0, None)
         return found
 
@@ -136,6 +140,7 @@ class Records:
         """Yield (iteration, opponents, matches) of a learner, of the rows on disk, one part of `matches` at a time."""
         results = ["wins", "draws", "losses"]
         for part in self._parts():
+            # Sums over rules and sides: one row per iteration and opponent.
             table = pq.read_table(part, columns=["iteration", "learner", "opponent", *results])
             table = table.filter(pc.equal(table["learner"], learner)).group_by(["iteration", "opponent"])
             sums = table.aggregate([(name, "sum") for name in results]).to_pandas()

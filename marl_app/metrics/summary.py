@@ -44,6 +44,7 @@ def write_summary(path: str | Path, values: Mapping[str, Any]) -> None:
     missing = [key for key in KEYS if key not in values]
     if missing:
         raise KeyError(f"the summary lacks {', '.join(missing)}")
+    # In the order of KEYS, which a person reads from the top.
     text = to_json({key: values[key] for key in (*KEYS, *(key for key in values if key not in KEYS))}, indent=2)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

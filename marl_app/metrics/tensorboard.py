@@ -49,11 +49,13 @@ class TensorBoard:
         self._directory = Path(directory)
         make_folder(self._directory)
         reported = dict(reported or {})
+        # What earlier writers of the run have written, so that a resumed run goes on with the same curves.
         self._keys = dict.fromkeys(reported)  # an ordered set: the order of the layout's charts
         self._nonzero = {key for key, nonzero in reported.items() if nonzero}
         self._described: set[str] = set()  # tags whose description this writer has written: TensorBoard reads the first
         self._layout = b""
         self._writer = EventFileWriter(str(directory), flush_secs=10)
+        # A start event tells TensorBoard to hide what is at or after its step.
         if purge_step is not None:
             self._add(Event(session_log=SessionLog(status=SessionLog.START)), purge_step)
 
@@ -64,11 +66,13 @@ class TensorBoard:
         """
         # All keys first, so that nothing is written if one is wrong.
         curves = {key: find_metric(key).curve for key in values}
+        # Non-finite values are counted, not written.
         finite = {key: float(value) for key, value in values.items() if math.isfinite(value)}
         self.nonfinite += len(values) - len(finite)
         shown = finite | {"health/nonfinite": float(self.nonfinite)}
         curves["health/nonfinite"] = NONZERO
         self._nonzero |= {key for key, value in shown.items() if value}
+        # A metric of the kind NONZERO becomes a curve with its first value other than 0, and stays one.
         points = {
             key: value
             for key, value in shown.items()
@@ -79,6 +83,7 @@ class TensorBoard:
             for key, value in points.items()
         ]
         self._add_summary(Summary(value=described), step)
+        # The layout changes when a new curve appears in one of its charts.
         self._keys |= dict.fromkeys(points)
         layout = custom_scalars(self._keys)
         if layout is not None and (text := layout.SerializeToString()) != self._layout:

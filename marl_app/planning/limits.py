@@ -32,6 +32,7 @@ class ActorLimit:
     def actors(self) -> float | None:
         """The simulated limit; None if the link sufficed for all simulated actors."""
         last = self.steps[-1]
+        # Beyond the limit the link keeps a fixed number of actors busy: those that play on average.
         return last.actors * last.playing if last.playing < OVERLOADED else None
 
 

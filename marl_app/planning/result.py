@@ -47,6 +47,7 @@ def plan_league(size: Size, opponents: Opponents, rng: np.random.Generator) -> P
     """Compute the plan for a matchmaker that picks `opponents`; a team without opponents (one side) fetches none."""
     if size.sides == 1:
         opponents = Opponents(0.0, opponents.ages)
+    # Without requests for snapshots there is nothing to cache.
     misses, hits = _caches(size, opponents, rng) if opponents.share else (None, [])
     ways = compute_designs(size, opponents.share, misses)
     return PlanResult(size, opponents, hits, ways, {d.name: utilization(size, d, 1 - opponents.share) for d in ways})

@@ -107,6 +107,7 @@ def traffic(answer: PlanResult) -> list[Row]:
     """Return the first fill, the memory of a node, and the bytes/s over every link, by design."""
     rows = []
     for design in answer.designs:
+        # What the store sends once, and for how long.
         rows.append(Row("first fill", design.first_fill_bytes, "B", design.name, STORE, note="once"))
         fill_s = design.first_fill_bytes / bytes_per_s(answer.size.store_gbit_per_s)
         rows.append(
@@ -141,6 +142,7 @@ def limits(answer: PlanResult) -> list[Row]:
 def growth(answer: PlanResult) -> list[Row]:
     """Return what grows with 1, 2 and 4 times the agents of a side, under one shared network, and what does not."""
     rows = []
+    # Agent steps grow with the agents; the network is shared, so the size of a snapshot does not.
     for factor in GROWTH:
         size = replace(answer.size, agents_per_side=answer.size.agents_per_side * factor)
         note = f"{size.agents_per_side} agents per side"
@@ -153,6 +155,7 @@ def growth(answer: PlanResult) -> list[Row]:
         ]
         rows += [
             Row("trainee's weights", design.weights[STORE], "B/s", design.name, STORE, note=note)
+            # No miss rates: only the traffic of the trainee's weights is read here, which does not depend on them.
             for design in compute_designs(size, answer.opponents.share, None)
             if design.name in "bd"  # with and without caches; a is as b here, c as d
         ]

@@ -92,6 +92,7 @@ class Size(Section):
         Self-play trains on every side, other matches on one side. Each agent of a side adds its steps: with one
         network shared by n agents, an episode of T env steps is n x T agent steps.
         """
+        # One side is the trainee's in every match, the others only in self-play.
         trained_sides = 1 + (self.sides - 1) * self_play
         return trained_sides * self.agents_per_side * self.agent_steps_per_env_step
 
@@ -121,6 +122,7 @@ class Size(Section):
 
         One request per such match; with an `opponent_interval_s`, at most `opponents_at_once` per interval.
         """
+        # A match against snapshots needs one request.
         per_match = snapshot_share * self.matches_at_once / self.match_s
         if self.opponent_interval_s is None:
             return per_match

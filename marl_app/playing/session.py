@@ -69,12 +69,15 @@ class Session:
 
         Raises ValueError, and changes nothing, for a player or a side that does not exist or does not fit.
         """
+        # 1. What may fail comes first, so that a wrong choice leaves the match that is running.
         chosen = self.player if player is None else player
         at = self.side if side is None else side
         agents = agents_of_side(self.env, at)
         opponents = self._opponents(chosen)
+        # By agent: None for those of the person, the opponent for all others.
         seats = [None if agent in agents else self._seat(opponents, agent) for agent in range(len(self.env.agents))]
         adviser = self._adviser(opponents, agents[0])
+        # 2. Start the match.
         self.player, self.side, self.number = chosen, at, self.number + 1
         self._pending: dict[int, Any] = {}  # decisions of this step, while other agents of the person are waiting
         self.names = {agent: "you" if contestant is None else contestant.name for agent, contestant in enumerate(seats)}
@@ -122,6 +125,7 @@ class Session:
         agent = self.waiting
         if agent is None:
             raise ValueError("the match is over: start a new one, or take a move back")
+        # With several agents of the person a step waits until the last of them has decided.
         self._pending[agent] = self._parse(agent, text)
         if self.waiting is None:
             decided, self._pending = self._pending, {}
@@ -146,6 +150,7 @@ class Session:
         """Return how the match ended, in words; None while it goes on."""
         if self.match.result is None:
             return None
+        # A person at several agents has the side of the first.
         own = self.match.people[0]
         side = next(index for index, agents in enumerate(self.env.sides) if own in agents)
         score = self.match.result.scores[side]
@@ -180,6 +185,7 @@ class Session:
         learners = self._members.state.learners
         if learners[0].side is None:
             return [self._load(learners[0].lineage)]
+        # In reverse, so that of several learners of a side the first one stays.
         by_side = {learner.side: learner.lineage for learner in reversed(learners)}
         return [self._load(by_side[side]) for side in sorted(side for side in by_side if side is not None)]
 
@@ -216,9 +222,11 @@ class Session:
         space = self._space(agent)
         if not isinstance(space, spaces.MultiDiscrete):
             return self.match.legal_names(agent)
+        # The mask of an action of several parts holds the parts one after the other: split it at their ends.
         mask = self.env.action_mask(np.zeros(1, np.int64), np.array([agent]))
         whole = np.ones(int(space.nvec.sum()), np.bool_) if mask is None else mask[0]
         parts = [np.flatnonzero(part).tolist() for part in np.split(whole, np.cumsum(space.nvec)[:-1])]
+        # The legal actions are the products of the legal choices of all parts.
         if prod(map(len, parts)) > MOST_LISTED:
             return None
         return {str(self.env.action_name(0, agent, np.array(action))): np.array(action) for action in product(*parts)}
@@ -227,10 +235,12 @@ class Session:
         names = self._actions(agent)
         if names is None:
             return self._parse_numbers(agent, text)
+        # Case and repeated blanks do not matter.
         wanted = " ".join(text.split()).casefold()
         by_name = {name.casefold(): action for name, action in names.items()}
         if wanted in by_name:
             return by_name[wanted]
+        # The beginning of a name counts before other parts of it.
         for fits in (str.startswith, str.__contains__):
             near = [name for name in by_name if wanted and fits(name, wanted)]
             if len(near) == 1:
@@ -253,6 +263,7 @@ class Session:
             raise ValueError(f"{len(numbers)} numbers given: give {self.describe_numbers()}")
         if isinstance(space, spaces.MultiDiscrete):
             action: Any = np.array(numbers)
+            # Whole numbers, within the bounds of each part, and legal now.
             if (action % 1).any() or not space.contains(action.astype(space.dtype)) or not self._allowed(agent, action):
                 raise ValueError(f"{text!r} is not a legal move: give {self.describe_numbers()}")
             return action.astype(np.int64)
@@ -267,6 +278,7 @@ class Session:
         space = self._space(agent)
         assert isinstance(space, spaces.MultiDiscrete)
         mask = self.env.action_mask(np.zeros(1, np.int64), np.array([agent]))
+        # Index of the first entry of each part in the mask.
         begins = np.cumsum(space.nvec) - space.nvec
         return mask is None or bool(mask[0][begins + action.astype(np.int64)].all())
 

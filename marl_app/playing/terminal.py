@@ -54,12 +54,14 @@ class Terminal:
         rest = rest.strip()
         session = self._session
         if line == "?":
+            # Advice is for the agent that the person decides for now.
             self._say(advice_text(session.advice(), session.env.agents[session.waiting or 0]))
         elif line in ("h", "help"):
             self._say(HELP.format(sides=", ".join(session.sides)))
         elif line == "u":
             session.undo()
             self._say("taken back")
+            # The moves that are left have been printed before.
             self._told = len(session.match.moves)
             self._show()
         elif line == "n":
@@ -68,6 +70,7 @@ class Terminal:
         elif line == "p":
             names = session.players
             self._say("players: " + ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else ""))
+        # A move that has the form of a command, such as "s 1", is a move.
         elif command in ("s", "p") and rest and not self._is_move(line):
             session.new_match(*((None, rest) if command == "s" else (rest, None)))
             self._begin()
@@ -110,6 +113,7 @@ class Terminal:
             self._say(view.text())
         elif isinstance(view, str):
             self._say(view)
+        # Half blocks need a terminal with at least 256 colors.
         elif self._console.is_terminal and self._console.color_system not in (None, "standard"):
             self._console.print(blocks(view, min(72, self._console.width)))
             self._tell_about_pictures()
@@ -136,6 +140,7 @@ def advice_text(advice: Advice, agent: str) -> str:
         lines.append(f"  {advice.action}")
     if not lines:
         return f"the player gives no advice for {agent}"
+    # A critic of the global state has no value of one agent's observation.
     value = (
         "it has no value of what you see"
         if advice.value is None
@@ -147,12 +152,14 @@ def advice_text(advice: Advice, agent: str) -> str:
 def blocks(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], columns: int) -> Text:
     """Return a picture as colored half blocks, two pixels above one another in each character."""
     height, width = pixels.shape[:2]
+    # A character is about twice as high as wide, so it shows two square pixels.
     rows = max(1, round(columns * height / width / 2))
     small = np.asarray(Image.fromarray(pixels).resize((columns, 2 * rows), Image.Resampling.BOX))
     text = Text()
     for row in range(rows):
         for upper, lower in zip(small[2 * row].tolist(), small[2 * row + 1].tolist(), strict=True):
             colors = [f"rgb({r},{g},{b})" for r, g, b in (upper, lower)]
+            # The upper half block in the color of the upper pixel, on a background in that of the lower one.
             text.append("\u2580", f"{colors[0]} on {colors[1]}")
         text.append("\n")
     text.rstrip()

@@ -47,6 +47,7 @@ class PlayServer:
 
     def __init__(self, session: Session, title: str) -> None:
         self._session, self._title = session, title
+        # Requests are served by several threads, and the session is not safe for them.
         self._lock = threading.Lock()
         self._version = 0  # of the state, so that the page can tell a new picture
         self._before: Rendering | None = None
@@ -72,6 +73,7 @@ class PlayServer:
 
     def _answer(self, request: Request) -> Response:
         """Answer a request. Raises HTTPException."""
+        # 1. Refuse requests that do not name this server, and actions that do not come from its page.
         hosts = [f"{name}:{self.port}" for name in (HOST, "localhost")]
         if request.headers.get("Host") not in hosts:
             raise SecurityError(f"this page is for {HOST}:{self.port} only")
@@ -82,9 +84,11 @@ class PlayServer:
             return self._act(path, request)
         if request.method != "GET":
             raise MethodNotAllowed(["GET", "POST"])
+        # 2. The files of the page, which need no lock.
         if path in _FILES:
             name, kind = _FILES[path]
             return Response(Path(__file__).with_name(name).read_bytes(), content_type=f"{kind}; charset=utf-8")
+        # 3. What depends on the session.
         with self._lock:
             if path == "/state":
                 return _json(self._state())
@@ -109,6 +113,7 @@ class PlayServer:
                 action(given)
             except (ValueError, LookupError) as error:
                 return _json({"error": str(error)}, 409)
+            # The new version is part of the picture's address, so that the browser loads the new picture.
             self._version += 1
             is_next = path == "/move"  # only then the pieces that are new are those of the last moves
             self._before, self._now = self._now if is_next else None, self._session.match.rendering()
@@ -195,6 +200,7 @@ def _view(view: Rendering, before: Rendering | None, version: int, names: Mappin
         return {"kind": "text", "text": view}
     if not isinstance(view, Board):
         return {"kind": "picture", "url": f"/picture.png?{version}"}
+    # A board that is shown for the first time, or in another size, has no new pieces.
     old = before.pieces if isinstance(before, Board) and before.pieces.shape == view.pieces.shape else view.pieces
     cells = [
         [

@@ -9,6 +9,7 @@ from typing import ClassVar
 from markupsafe import Markup
 
 
+# Raised while a section is made; `sections.py` turns it into the sentence that stands in the section's place.
 class Absent(Exception):
     """A section that a run has no records for; the message says why, in one line."""
 

@@ -27,6 +27,7 @@ class Panel(NamedTuple):
     teams: bool | None = None
 
 
+# In the order of the page. `compared` shows the first metric of each panel.
 PANELS = (
     Panel("Return", {"agent": "matches/return"}, teams=True),
     Panel("Elo", {"main agent": "league/elo", "mean of the pool": "league/elo_pool_mean"}, teams=False),
@@ -67,6 +68,7 @@ def curve(run: RecordedRun, metric: str) -> tuple[pd.Series, pd.Series] | None:
     """Return env steps and values of a metric, where it has one; None without any."""
     if metric not in run.progress:
         return None
+    # A run may lack the metric in some points, and a damaged file may have text in its place: both are left out.
     rows = run.progress[[STEPS, metric]].apply(pd.to_numeric, errors="coerce").dropna()
     return None if rows.empty else (rows[STEPS], rows[metric])
 
@@ -91,6 +93,7 @@ def _own_curves(run: RecordedRun) -> Iterator[Picture]:
         found = {name: line for name, metric in panel.metrics.items() if (line := curve(run, metric))}
         if found:
             yield picture(panel.title, _sentence(panel), found, limits=panel.limits)
+        # Next to the Elo of the main agent.
         if panel.title == "Elo":
             yield from _learners(run)
 
@@ -105,6 +108,7 @@ def _learners(run: RecordedRun) -> Iterator[Picture]:
 
 def compared(runs: Sequence[RecordedRun], names: Sequence[str]) -> list[Picture]:
     """Return the curves that any of the runs has, one figure per metric, with a line for each run."""
+    # A run has the same color in all figures, also where the other run has no curve.
     colors = dict(zip(names, COLORS, strict=False))
     pictures = []
     for panel in PANELS:

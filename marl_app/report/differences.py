@@ -22,6 +22,7 @@ MOST_CHARACTERS = 200  # of a value
 
 def comparison(first: RecordedRun, second: RecordedRun) -> list[Section]:
     """Return the sections that compare two runs."""
+    # All results, also equal ones: they are few.
     runs, names = (first, second), run_names(first, second)
     results = _table(names, *(dict(result_facts(run)) for run in runs), same=True)
     return [
@@ -70,6 +71,7 @@ def _shown(value: Any) -> str:
 
 def _table(names: Sequence[str], first: dict[str, str], second: dict[str, str], *, same: bool = False) -> Table:
     """Return the entries that differ, or with `same` all, in the order of the first and then of the second."""
+    # Keys in the order of the first run, then those that only the second one has.
     rows = [(key, first.get(key, NONE), second.get(key, NONE)) for key in dict.fromkeys([*first, *second])]
     return Table(("", *names), [row for row in rows if same or row[1] != row[2]], wide=True)
 
@@ -83,6 +85,7 @@ def _evaluations(runs: Sequence[RecordedRun], names: Sequence[str]) -> Iterator[
     """Yield the score of both runs against each fixed opponent that both have met, over time."""
     colors = dict(zip(names, COLORS, strict=False))
     for anchor in runs[0].anchors:
+        # The return of a team has no fixed limits, and is compared as a curve of training.
         if anchor in runs[1].anchors and TEAM not in (anchor, *runs[1].anchors):
             found = {name: scores_over_time(run, anchor, "score") for name, run in zip(names, runs, strict=True)}
             lines = {name: line for name, line in found.items() if line is not None}

@@ -53,6 +53,7 @@ def style() -> Iterator[None]:
 
 def svg(figure: Figure, title: str) -> Markup:
     """Return a figure as an `<svg>` element of a page; `title` describes it to those who do not see it."""
+    # Matplotlib writes a document of its own; the page embeds the element only.
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=_METADATA, dpi=_DPI)
     text = buffer.getvalue()
@@ -81,6 +82,7 @@ def lines_figure(
         color = (colors or {}).get(name, COLORS[number % len(COLORS)])
         x, y, *band = (_averaged(values) for values in line)
         marker = "o" if marked or len(x) < 2 else ""
+        # A single point is invisible without a marker.
         axes.plot(x, y, color=color, label=name, linewidth=1.5, marker=marker, markersize=3)
         if band:
             axes.fill_between(x, band[0], band[1], color=color, alpha=0.18, linewidth=0)
@@ -133,6 +135,7 @@ def shares_figure(rows: Sequence[str], x: Float64s, shares: Float64s, end: float
     x: the n + 1 edges of the columns. end: of the x axis, which begins at 0.
     """
     figure, axes = new_figure(7.2, 0.7 + min(_ROW * max(len(rows), 3), 7.0))
+    # The floor keeps the color scale valid where all shares are 0 or NaN.
     highest = max(1e-9, float(np.nanmax(shares, initial=0.0)))
     # The root makes small shares visible: a pool of 50 that is met evenly has 0.02 each.
     mesh = axes.pcolormesh(
@@ -145,7 +148,9 @@ def shares_figure(rows: Sequence[str], x: Float64s, shares: Float64s, end: float
     axes.set_xlim(0, end)
     axes.set_xlabel(x_label)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    # The color bar is at most about 2.5 inches long.
     bar = figure.colorbar(mesh, ax=axes, shrink=min(1.0, 2.5 / figure.get_figheight()), label=label)
+    # A quarter of the highest share is the middle of the scale, because of the root.
     bar.set_ticks([0.0, highest / 4, highest], labels=["0", f"{highest / 4:.2g}", f"{highest:.2g}"])
     bar.ax.tick_params(length=0, labelsize=8)
     bar.outline.set_visible(False)
@@ -165,6 +170,7 @@ def lineage_figure(
     """
     figure, axes = new_figure(7.2, 0.9 + 0.42 * len(lineages))
     place = {lineage: number for number, lineage in enumerate(lineages)}
+    # Solid: training went on; dashed: a learner that was reset to another lineage's snapshot.
     for parent, child in edges:
         (of_parent, start), (of_child, end) = nodes[parent], nodes[child]
         color, line = COLORS[place[of_child] % len(COLORS)], "-" if of_parent == of_child else "--"
@@ -196,6 +202,7 @@ def _label_generations(axes: Axes, nodes: Mapping[str, tuple[str, float]], place
     """Write the generations of at most 12 snapshots of each lineage above their points, and always of its last."""
     for lineage, row in place.items():
         own = [(name, x) for name, (of, x) in nodes.items() if of == lineage]
+        # Every n-th generation, counted from the last.
         every = -(-len(own) // 12)
         for name, x in own[::-1][:: max(1, every)]:
             number = int(name.partition("@")[2] or 0)
@@ -210,6 +217,7 @@ def rows_figure(
     """Return a row per name, filled during its spans (start, length) of 0 to `end`."""
     figure, axes = new_figure(7.2, 0.7 + 0.24 * len(names))
     for row, filled in enumerate(spans):
+        # The whole run in gray, and the spans above it.
         axes.broken_barh([(0, end)], (row - 0.3, 0.6), facecolors="#eef1f4")
         axes.broken_barh(list(filled), (row - 0.3, 0.6), facecolors=COLORS[4])
     axes.set_yticks(range(len(names)), list(names))
@@ -225,6 +233,7 @@ def _averaged(values: ArrayLike) -> Float64s:
     array = np.asarray(values, np.float64)
     if len(array) <= _MOST_POINTS:
         return array
+    # [_MOST_POINTS] the first index of each group; `reduceat` sums from each to the next.
     starts = np.linspace(0, len(array), _MOST_POINTS, endpoint=False).astype(np.int64)
     means: Float64s = np.add.reduceat(array, starts) / np.diff([*starts, len(array)])
     return means

@@ -39,6 +39,7 @@ def payoff(run: RecordedRun) -> Iterator[Block]:
     state = _state_of_league(run)
     table = Payoff()
     table.load_state_dict(state.league["payoff"])
+    # Snapshots by age, then learners: the order of rows and columns.
     players = [snapshot.player.id for snapshot in state.snapshots] + run.learners
     _, games = table.counts(players)
     if not games.any():
@@ -51,6 +52,7 @@ def payoff(run: RecordedRun) -> Iterator[Block]:
     for learner in run.learners:
         scores, played = table.scores(learner, pool), table.games(learner, pool)
         if played.any():
+            # Snapshots without games have an estimate too, but no claim to be the hardest.
             worst = int(np.argmin(np.where(played > 0, scores, np.inf)))
             mean = float(np.average(scores, weights=played))
             rows.append((learner, number(mean), pool[worst], number(float(scores[worst]))))
@@ -63,6 +65,7 @@ def opponents(run: RecordedRun) -> Iterator[Block]:
     if run.is_team:
         raise Absent(NO_POOL)
     matches = run.matches()
+    # The env steps of the last iteration with a match: all heat maps end there.
     end = float(env_steps_at(run, np.array([matches["iteration"].max()]))[0])
     for learner, rows in sorted(matches.groupby("learner"), key=lambda item: _place(run, str(item[0])))[:MOST_LEARNERS]:
         order, edges, shares = shares_over_time(run, rows)
@@ -89,11 +92,14 @@ def shares_over_time(run: RecordedRun, rows: pd.DataFrame) -> tuple[list[str], F
     """
     order = sorted(rows["opponent"].unique(), key=lambda opponent: _order(run, opponent))
     own = np.unique(rows["iteration"].to_numpy())
+    # 1. Group the iterations in which the learner played into columns.
     columns = min(MOST_COLUMNS, len(own))
     if len(run.learners) > 1:  # they take turns: at most one column for each turn
         columns = min(columns, int((np.diff(own) > 1).sum()) + 1)
+    # Index of the last iteration of each column; `edges` are iterations, the first one before the learner's first.
     last_of_columns = np.linspace(0, len(own), columns + 1).round().astype(int)[1:] - 1
     edges = np.array([own[0] - 1, *own[last_of_columns]], np.float64)
+    # 2. Sum the games by opponent and column: column c has the iterations in (edges[c], edges[c + 1]].
     column = np.searchsorted(edges, rows["iteration"].to_numpy(), side="left") - 1
     row = pd.Categorical(rows["opponent"], order).codes
     games = np.zeros((len(order), len(edges) - 1))
@@ -105,6 +111,7 @@ def env_steps_at(run: RecordedRun, iterations: Float64s) -> Float64s:
     """Return the env steps at these iterations; the iterations themselves without progress."""
     known = run.progress[["iteration", STEPS]].dropna()
     if known.empty:
+        # Linear between the recorded points: there may be several iterations from one point to the next.
         return iterations
     steps: Float64s = np.interp(iterations, [0.0, *known["iteration"]], [0.0, *known[STEPS]])
     return steps
@@ -131,6 +138,7 @@ def lineage(run: RecordedRun) -> Iterator[Block]:
     if own:
         lineages = sorted({snapshot.player.lineage for snapshot in own}, key=lambda name: _place(run, name))
         nodes = {snapshot.player.id: (snapshot.player.lineage, _frozen_at(run, snapshot)) for snapshot in own}
+        # An edge leads from the snapshot whose weights training began with; that snapshot may have left the pool.
         by_digest = {snapshot.digest: snapshot.player.id for snapshot in own}
         edges = [(by_digest[s.parent], s.player.id) for s in own if s.parent in by_digest]
         end = max(run.total("env_steps") or 0.0, *(x for _, x in nodes.values()), 1.0)
@@ -143,6 +151,7 @@ def lineage(run: RecordedRun) -> Iterator[Block]:
     careers = state.league.get("careers", {})
     rows = []
     for learner in state.learners:
+        # Of the learner: its snapshots in the pool, and the reason of the newest one.
         frozen = [s for s in own if s.player.lineage == learner.lineage]
         career = careers.get(learner.player.id, {})
         reason = frozen[-1].reason if frozen else NONE
@@ -157,6 +166,7 @@ def lineage(run: RecordedRun) -> Iterator[Block]:
 
 def _frozen_at(run: RecordedRun, snapshot: Snapshot) -> float:
     """Return the env steps of the run when a snapshot was frozen, from the agent steps of its learner."""
+    # Runs with several learners count the steps of each; with one learner the run's steps are its own.
     for column in (f"learners/{snapshot.player.lineage}/trained_agent_steps", "steps/trained_agent_steps"):
         if column in run.progress:
             known = run.progress[[column, STEPS]].dropna()
@@ -173,6 +183,7 @@ def meta_strategy(run: RecordedRun) -> Iterator[Block]:
     if run.choices.get("league/meta") == "uniform":
         yield Text("Uniform: every snapshot of the pool has the same probability.")
         return
+    # One meta-strategy for each pool: side None, or one for each side.
     for side in sorted({line.get("side") for line in run.meta_strategy}, key=str):
         lines = [line for line in run.meta_strategy if line.get("side") == side]
         title = "Probability of each snapshot" if side is None else f"Probability of each snapshot of side {side}"
@@ -193,11 +204,13 @@ def _mixtures_over_time(
 
     A line counts until the next one. Of more than MOST_COLUMNS evenly spaced ones are taken.
     """
+    # Evenly spaced lines, the first and the last among them.
     taken = np.unique(np.linspace(0, len(lines) - 1, min(MOST_COLUMNS, len(lines))).round().astype(int))
     chosen = [lines[index] for index in taken]
     steps = [float(line[STEPS]) for line in chosen]
     end = max(steps[-1], run.total("env_steps") or 0.0)
     end = max(end, 1.02 * steps[-1])  # the last line was written at the end of the run: a thin column
+    # [players, n]
     shares = np.array([[line["probabilities"].get(player, np.nan) for line in chosen] for player in order])
     return np.array([*steps, end]), shares
 
@@ -210,12 +223,14 @@ def alarms(run: RecordedRun) -> Iterator[Block]:
     if not columns:
         raise Absent("the run has no alarms (callbacks=[..., alarms])")
     names = [str(column).partition("/")[2].replace("_", " ") for column in columns]
+    # A point covers the env steps since the point before: [points].
     steps = run.progress[STEPS].to_numpy(np.float64)
     lengths = np.diff(steps, prepend=0.0)
     ringing = run.progress[columns].fillna(0.0).to_numpy() > 0  # [points, alarms]
     if not ringing.any():
         yield Text(f"None of {len(names)} rang: {', '.join(names)}.")
     else:
+        # Per alarm the spans (start, length) in env steps in which it rang.
         spans = [
             [(end - length, length) for end, length in zip(steps[on], lengths[on], strict=True)] for on in ringing.T
         ]
@@ -236,6 +251,7 @@ def _alarm_table(
     total = max(float(lengths.sum()), 1.0)
     rows = []
     for name, column, on in zip(names, columns, ringing.T, strict=True):
+        # "silent" if it never rang, "silent at the end" if it rang before.
         sentence = now.get(str(column).partition("/")[2]) or ("silent" if not on.any() else "silent at the end")
         rows.append((name, share(float(lengths[on].sum()) / total), sentence))
     return Table(("alarm", "rang for, of the env steps", "at the end"), rows, wide=True)
@@ -243,6 +259,7 @@ def _alarm_table(
 
 def _alarms_now(run: RecordedRun) -> dict[str, str | None]:
     """Return the sentences of the alarms that ring in the newest checkpoint; {} if they cannot be computed."""
+    # The record may be of any age: each level may be missing.
     thresholds = ((run.config.get("callbacks") or {}).get("alarms") or {}).get("thresholds")
     if run.state is None or not thresholds:
         return {}

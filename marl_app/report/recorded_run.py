@@ -64,6 +64,7 @@ class RecordedRun:
     @property
     def is_team(self) -> bool:
         """Whether the run is of a team without opponents."""
+        # By the sides in the summary; a run that has not ended is a team's if its evaluations are those of a team.
         return len(self.summary.get("sides", ("", ""))) == 1 or TEAM in self.anchors
 
     @property
@@ -96,6 +97,7 @@ class RecordedRun:
         """Return a total of the run so far: seconds, iterations, env_steps or trained_agent_steps; None if unknown."""
         if self.has_ended:
             return self.summary.get(key)
+        # The columns of `progress` have other names for two of these totals.
         return self.last({"iterations": "iteration", "seconds": "seconds"}.get(key, f"steps/{key}"))
 
     def last(self, metric: str) -> float | None:
@@ -118,6 +120,7 @@ class RecordedRun:
     def _latest(self, name: str) -> dict[str, Any]:
         """Return a measurement of the summary, or of the state if the run has not ended."""
         state = getattr(self.state, name) if self.state is not None else {}
+        # The summary is older than the state if the run was resumed after it.
         ended = {} if self.has_gone_on else self.summary.get(name)
         return ended or state or {}
 
@@ -126,10 +129,12 @@ def read_run(directory: Path) -> RecordedRun:
     """Return the records of a run directory. Raises ValueError if no run was started there."""
     if not (directory / RECORD / "config.yaml").is_file():
         raise ValueError(f"{directory} is not the directory of a run ({RECORD}/config.yaml is missing): give another")
+    # 1. Read what is small: metrics, and Hydra's record of the command.
     progress = pd.DataFrame(_json_lines(directory / "progress.jsonl"))
     hydra = (_yaml(directory / RECORD / "hydra.yaml") or {}).get("hydra") or {}
     choices = (hydra.get("runtime") or {}).get("choices") or {}
     overrides = _yaml(directory / RECORD / "overrides.yaml") or []
+    # 2. Join it with the rest. Each reader returns something empty for a missing or damaged file.
     return RecordedRun(
         directory,
         "/".join(directory.resolve().parts[-2:]),
@@ -150,6 +155,7 @@ def read_run(directory: Path) -> RecordedRun:
 
 def _state(directory: Path) -> RunState | None:
     """Return the state of the newest whole checkpoint, None without one; a damaged one is not a reason to warn here."""
+    # The logger is silenced for this call only.
     logger = logging.getLogger("marl_app.runs.checkpoints")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -199,6 +205,7 @@ def _warnings(file: Path) -> Iterator[str]:
     if file.is_file():
         with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
+                # Head: [time][logger][level], from which the time is shown.
                 head, dash, text = line.rstrip("\n").partition(" - ")
                 if dash and ("[WARNING]" in head or text.startswith("warning:")):
                     yield f"{head[1:20]}  {text}"

@@ -31,17 +31,20 @@ def sample_match(make_env: MakeEnv, members: Members, seed: int) -> Boards:
     with closing(make_env(1)) as env:
         env.enable_rendering(prefer_text=True)
         names = _names(members, len(env.sides))
+        # Each player is loaded once, even if it plays several sides.
         agents = {name: Agent(load_bytes(members.run, name, trust=members.trust)) for name in dict.fromkeys(names)}
         by_agent = {agent: agents[name] for side, name in zip(env.sides, names, strict=True) for agent in side}
         match = Match(env, [by_agent[agent] for agent in range(len(env.agents))], (seed,))
         if env.render(0) is None:
             raise Absent("this environment does not show its matches (BatchedEnv.render)")
+        # The position before the first step, and that after each step.
         positions = [_position("start", match.rendering())]
         while match.result is None and match.length < MOST_STEPS:
             positions.append(_step(match))
     who = ", ".join(f"{env.agents[side[0]]} is {name}" for side, name in zip(env.sides, names, strict=True))
     scores = match.result.scores if match.result else []
     ended = ", ".join(f"{name} {score:.3g}" for name, score in zip(names, scores, strict=False)) or "not over"
+    # The page shows the last positions, because a match is decided at its end.
     left_out = len(positions) - MOST_POSITIONS
     note = f" The first {left_out} positions are left out." if left_out > 0 else ""
     caption = f"{who}. Scores: {ended}. Actions are sampled; in brackets their probabilities.{note}"
@@ -60,6 +63,7 @@ def _names(members: Members, sides: int) -> list[str]:
 
 def _step(match: Match) -> Position:
     """Play a step; return its actions with their probabilities, and the position after it."""
+    # Asked before the step: the probabilities belong to the position in which the action was chosen.
     before = {match.env.agents[agent]: match.advice(agent).probabilities for agent in match.acting}
     number = match.length
     match.step()

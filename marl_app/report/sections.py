@@ -21,6 +21,7 @@ COMMIT_LENGTH = 12
 
 def sections(run: RecordedRun, match: Callable[[], Boards]) -> list[Section]:
     """Return all sections of a run; those without records are `absent`. `match`: returns a match, or raises Absent."""
+    # (anchor, title, function that makes the blocks), in the order of the page.
     made: Sequence[tuple[str, str, Callable[[RecordedRun], Any]]] = (
         ("result", "Result", result),
         ("run", "What was run", what_was_run),
@@ -40,6 +41,7 @@ def sections(run: RecordedRun, match: Callable[[], Boards]) -> list[Section]:
 
 
 def _section(run: RecordedRun, key: str, title: str, make: Callable[[RecordedRun], Any]) -> Section:
+    # A section that fails is a line of the page, and the other sections are shown.
     try:
         return Section(key, title, list(make(run)))
     except Absent as absent:
@@ -57,6 +59,7 @@ def result(run: RecordedRun) -> Iterator[Block]:
 
 def result_facts(run: RecordedRun) -> Iterator[tuple[str, str]]:
     """Yield (name, value) of the results that two runs are compared by."""
+    # The summary describes a run that has ended; of any other run the last points of its curves count.
     yield "status", str(run.summary.get("status")) if run.has_ended else "unfinished"
     yield "training", duration(run.total("seconds"))
     yield "iterations", number(run.total("iterations"))
@@ -120,6 +123,7 @@ def _program(start: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _commit(commit: Any) -> str:
     """Return a commit in short: 0123456789ab with changes."""
+    # A commit ends with "+" if tracked files had changes.
     name, plus, _ = str(commit or "").partition("+")
     return f"commit {name[:COMMIT_LENGTH]}{' with changes' if plus else ''}" if name else ""
 
@@ -128,6 +132,7 @@ def resources(run: RecordedRun) -> Iterator[Block]:
     """Speed, memory and disk."""
     # The summary has the numbers that `auto` stood for.
     runtime = (run.config.get("runtime") or {}) | (run.summary.get("runtime") or {})
+    # 1. Processes, memory and disk. Values that were not recorded are left out.
     rows = [
         *(
             (name, value if isinstance(value := runtime.get(key), str) else number(value))
@@ -146,6 +151,7 @@ def resources(run: RecordedRun) -> Iterator[Block]:
     largest = sorted(run.sizes.items(), key=lambda item: -item[1])[:4]
     rows += [(f"on disk: {name}", size(count)) for name, count in largest if count]
     yield Table((), [row for row in rows if row[1] != NONE])
+    # 2. Speed and waiting over time.
     speed = {"env steps": "throughput/env_steps_per_s", "trained agent steps": "throughput/trained_agent_steps_per_s"}
     waits = {"waiting for env runners": "throughput/sample_wait_share", "learning": "throughput/learn_share"}
     for title, sentence, metrics, limits in (

@@ -18,6 +18,7 @@ def evaluation(run: RecordedRun) -> Iterator[Block]:
     """Yield the latest evaluation, against fixed opponents or of a team, with its intervals and over time."""
     if not run.anchors:
         raise Absent("no evaluation has ended")
+    # A team has returns, a league has scores in [0, 1].
     value = "agent_return" if TEAM in run.anchors else "score"
     rows = [
         (name, number(score[value]), interval(score), number(score.get("games"))) for name, score in run.anchors.items()
@@ -29,6 +30,7 @@ def evaluation(run: RecordedRun) -> Iterator[Block]:
         figure = intervals_figure("mean score, with its 95 % interval", ends, (0, 1))
         yield Picture("The newest agent", svg(figure, "The newest agent"), "Against fixed opponents; sampled actions.")
     lines = {name: line for name in run.anchors if (line := scores_over_time(run, name, value))}
+    # A single evaluation is in the table above: a curve needs two.
     if any(len(np.asarray(line[0])) > 1 for line in lines.values()):
         figure = lines_figure(X_LABEL, lines, (0, 1) if value == "score" else None, marked=True)
         caption = "Each evaluation, with 95 % intervals; sampled actions."
@@ -40,8 +42,10 @@ def scores_over_time(run: RecordedRun, name: str, value: str) -> Line | None:
     """Return the evaluations against an anchor during training and at the end: env steps, score, low, high."""
     columns = [STEPS, *(f"evaluation/{name}/sampled/{column}" for column in (value, "low", "high"))]
     known = set(columns) <= set(run.progress)
+    # [evaluations, 4] of the points that have an evaluation.
     points = run.progress[columns].dropna().to_numpy(np.float64) if known else np.empty((0, 4))
     end, last = run.total("env_steps"), run.anchors[name]
+    # The evaluation at the end is in the summary, and may be newer than the last point of the curves.
     is_new = end is not None and "low" in last and run.has_ended and (not len(points) or end > points[-1, 0])
     if is_new:
         points = np.vstack([points, [end, last[value], last["low"], last["high"]]])
@@ -60,6 +64,7 @@ def _solved(run: RecordedRun) -> Iterator[Block]:
 
 def exploitability(run: RecordedRun) -> Iterator[Block]:
     """Yield exact exploitability, and the bounds by exploiters that were trained later or in parallel."""
+    # 1. Exact values, of small games.
     exact = run.exploitability
     parallel = run.last("exploit/bound")
     if not exact and not run.exploits and parallel is None:
@@ -72,6 +77,7 @@ def exploitability(run: RecordedRun) -> Iterator[Block]:
         }
         if lines:
             yield picture("Exploitability", "What a best response gains; 0 in equilibrium.", lines, limits=(0, None))
+    # 2. Bounds, of exploiters trained by later tasks and by the callback.
     bounds = [(place, *_bound(found)) for place, found in run.exploits.items()]
     if parallel is not None:
         low = number(run.last("exploit/bound_low"))
@@ -91,6 +97,7 @@ def cross_play(run: RecordedRun) -> Iterator[Block]:
     """Yield ratings and payoff of the newest cross-play in the run."""
     if not run.cross_plays:
         raise Absent("not played yet: task=evaluate run=DIR writes it into the run")
+    # The directories are in the order of their names, which begin with the time: the last is the newest.
     place, found = list(run.cross_plays.items())[-1]
     players = found.get("players") or []
     if not players or "elo" not in players[0]:
@@ -104,6 +111,7 @@ def cross_play(run: RecordedRun) -> Iterator[Block]:
     yield Table(("player", "Elo", "95 % interval", "Nash", "OpenSkill"), rows, caption)
     names = [str(player["player"]) for player in players]
     index = {name: number for number, name in enumerate(names)}
+    # [players, players], with an even score and no games where a pair is missing.
     scores, games = np.full((len(names), len(names)), 0.5), np.zeros((len(names), len(names)))
     for pair in found.get("pairs", ()):
         cell = index[pair["row"]], index[pair["column"]]

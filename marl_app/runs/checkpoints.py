@@ -53,9 +53,11 @@ def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes]
     Also deleted are unfinished directories of a killed writer, and checkpoints of later iterations, which a resume
     found damaged and skipped. Return the checkpoint's directory. Raises OSError if the disk is full.
     """
+    # 1. The manifest names all files but itself.
     manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     files = {**files, MANIFEST: json.dumps(manifest).encode()}
     make_folder(directory)
+    # 2. Choose the name, and delete what a killed writer left.
     for leftover in directory.glob(".checkpoint-*"):
         shutil.rmtree(leftover)
     name = f"checkpoint-{iteration:08d}"
@@ -65,6 +67,7 @@ def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes]
         shutil.rmtree(path)
     elif path.exists():
         path = again
+    # 3. Write into a hidden folder. All bytes are on disk before the rename makes the checkpoint visible.
     temporary = directory / f".{path.name}"
     temporary.mkdir()
     for file_name, data in files.items():
@@ -73,8 +76,10 @@ def write_checkpoint(directory: Path, iteration: int, files: Mapping[str, bytes]
     sync_folder(temporary)
     os.rename(temporary, path)
     sync_folder(directory)
+    # 4. Delete old checkpoints: names sort by iteration.
     existing = _newest_first(directory)
     older = [other for other in existing if other.name < name]
+    # Deleted as well: later iterations, and the first of two checkpoints of this iteration.
     for other in set(existing) - {path, *older[: keep - 1]}:
         shutil.rmtree(other)
     return path
@@ -85,6 +90,7 @@ def latest_checkpoint(directory: Path) -> Checkpoint | None:
     for path in _newest_first(directory):
         try:
             manifest = _manifest(path)
+            # Every file is verified before any is used.
             data = {name: _verified(path, name, manifest) for name in manifest}
             state = RunState.from_json(json.loads(data[STATE]))
             players = {name: data[PLAYER.format(name)] for name in state.totals}

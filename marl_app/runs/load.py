@@ -37,6 +37,7 @@ def load_bytes(run: str | Path, player: str | None = None, store: Store | None =
 
 def import_classes_of(data: bytes, run: Path, trust: bool) -> None:
     """Import the class that a player of a run names, if the run may name it; see `runs/trust.py`."""
+    # Class paths are at the top of the metadata and in the configuration of the network.
     named = metadata_of(data)
     config = named.get("model_config")
     named = {**named, **(config if isinstance(config, dict) else {})}
@@ -55,6 +56,7 @@ def _player(run: Path, player: str | None, store: Store | None, trust: bool) -> 
     checkpoint = latest_checkpoint(run / "checkpoints")
     if checkpoint is None:
         raise FileNotFoundError(f"{run} holds no whole checkpoint; is it a run directory?")
+    # A learner's newest weights are in the checkpoint, a snapshot's in the store.
     digests = {snapshot.player.id: snapshot.digest for snapshot in checkpoint.state.snapshots}
     player = player or next(iter(checkpoint.players))
     if player in checkpoint.players:
@@ -80,6 +82,7 @@ def store_of(run: Path, trust: bool = False) -> Store:
     if "store" not in config:
         return DiskStore(run / "snapshots")
     refuse_foreign_imports(run, {"store": config["store"]}, trust)
+    # Of interpolations only that of the run directory is resolved here.
     arguments = {  # the directory may have been moved
         key: value.replace("${output_dir}", str(run)) if isinstance(value, str) else value
         for key, value in config["store"].items()

@@ -29,6 +29,7 @@ class RunInUseError(RuntimeError):
 def run_lock(directory: Path) -> Iterator[None]:
     """Hold the lock of a run directory. Raises RunInUseError if another process holds it."""
     directory.mkdir(parents=True, exist_ok=True)
+    # Opened for appending: the content is the holder's until the lock is held.
     with open(directory / FILE, "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,12 +41,14 @@ def run_lock(directory: Path) -> Iterator[None]:
             logger.warning(
                 "%s cannot be locked (%s): make sure that no other process trains in it", directory, error.strerror
             )
+        # For the message to another process; the lock itself does not depend on the content.
         file.truncate(0)
         json.dump({"host": socket.gethostname(), "pid": os.getpid(), "start": time.strftime("%Y-%m-%d %H:%M:%S")}, file)
         file.flush()
         try:
             yield
         finally:
+            # Emptied, not deleted: another process may have the file open, and would then lock a file without a name.
             file.truncate(0)
 
 

@@ -40,16 +40,19 @@ class Members:
         Raises ValueError, which lists the available players, if nothing matches; but a pattern of snapshots of a
         learner matches nothing without an error, because the pool may be empty.
         """
+        # 1. Names and patterns that match.
         of_snapshots = "@" in pattern
         matches = [
             player
             for player in self.steps
             if ("@" in player) == of_snapshots and (player == pattern or fnmatch.fnmatchcase(player, pattern))
         ]
+        # 2. Nothing was found: an error, unless it is a pattern for the snapshots of a learner, which may have none.
         is_pattern = any(sign in pattern for sign in "*?[")
         may_be_empty = is_pattern and of_snapshots and fnmatch.filter(self.learners, pattern.partition("@")[0])
         if not matches and not may_be_empty:
             raise ValueError(f"{self.run} has no player {pattern!r}; its players are {self.describe()}")
+        # 3. Of each lineage evenly spaced ones.
         lineages: dict[str, list[str]] = {}
         for player in matches:
             lineages.setdefault(Player.parse(player).lineage, []).append(player)

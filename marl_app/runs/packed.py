@@ -53,6 +53,7 @@ def write_packed(file: Path, content: PackedPlayer) -> str:
     """
     if not is_packed(file):
         raise ValueError(f"{file} does not end with {SUFFIX}: give a name such as agent{SUFFIX}")
+    # Sorted keys and entries without times: equal contents are equal bytes.
     facts = json.dumps(content.facts, indent=2, sort_keys=True, allow_nan=False)
     entries = {PLAYER: content.player, FACTS: facts.encode(), CARD: content.card.encode()}
     manifest = {name: hashlib.sha256(data).hexdigest() for name, data in entries.items()}
@@ -75,6 +76,7 @@ def read_packed(file: Path) -> PackedPlayer:
     damaged.
     """
     try:
+        # The names of the entries are checked before any is read.
         entries = _entries(read_regular(file, MOST_BYTES))
         manifest = json.loads(entries.pop(MANIFEST))
         for name, data in entries.items():
@@ -94,6 +96,7 @@ def read_packed(file: Path) -> PackedPlayer:
 def _entries(data: bytes) -> dict[str, bytes]:
     """Return the entries of the archive by name. Raises ValueError unless they are those of a packed player."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        # The archive's list of entries, from which sizes are known before anything is read.
         infos = archive.infolist()
         if sorted(info.filename for info in infos) != sorted((PLAYER, FACTS, CARD, MANIFEST)):
             raise ValueError(f"its entries are not {PLAYER}, {FACTS}, {CARD} and {MANIFEST}")

@@ -31,6 +31,7 @@ def write_run_references(store: Store, run: Path, digests: Iterable[str]) -> Non
     owner = reference_owner(run)
     with contextlib.suppress(Unavailable):
         try:
+            # A resumed run may need what its checkpoints refer to, even after the pool has lost it.
             earlier = checkpoint_digests(run)
         except ValueError:
             earlier = set(store.notes(REFERENCES).get(owner, {}).get("digests", ()))

@@ -81,6 +81,7 @@ class RunState:
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
         """Return the state from what `to_json` gave, now or in 0.1.0. Raises KeyError if a part is missing."""
+        # JSON has mappings in the place of the nested dataclasses.
         totals = {
             name: LearnerTotals(**{**values, "reward_moments": Moments(**values["reward_moments"])})
             for name, values in state["trainees"].items()

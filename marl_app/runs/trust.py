@@ -66,6 +66,7 @@ def is_own(run: Path) -> bool:
     """Return whether this user started the run, and its record is as it was written."""
     folder = run / RECORD
     try:
+        # Compared in constant time, whatever the number of equal characters.
         return hmac.compare_digest(read_regular(folder / SIGNATURE, 100).decode(), _signature(folder))
     except (OSError, ValueError):
         return False
@@ -73,6 +74,7 @@ def is_own(run: Path) -> bool:
 
 def _signature(folder: Path) -> str:
     """Return the signature of a record as it is now. Raises OSError, also without a key, and ValueError."""
+    # Name and length before each content, so that two different records never give the same bytes.
     digest = hmac.new(_key(), digestmod=hashlib.sha256)
     for name in RECORDED:
         content = read_regular(folder / name, MOST_BYTES)
@@ -86,6 +88,7 @@ def _key() -> bytes:
     file = home / "marl_app" / "key"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
+        # Written to another name, then linked: a link appears whole, and does not replace a key that is there.
         temporary = file.with_name(f".key-{os.getpid()}")
         temporary.write_bytes(secrets.token_bytes(32))
         temporary.chmod(0o600)
@@ -104,6 +107,7 @@ def refuse_foreign_imports(run: Path, config: Mapping[str, Any], trust: bool, na
     if is_own(run):
         return
     given = "\n".join(named)
+    # A path that stands in what the user gave is the user's choice.
     found = {key: path for key, path in foreign_imports(config).items() if path not in given}
     if not found:
         return
@@ -119,6 +123,7 @@ def foreign_imports(config: Mapping[str, Any]) -> dict[str, str]:
     """Return key -> import path or resolver, for everything in a configuration that could run code of others."""
     known = _options()
     found = {}
+    # Foreign: a text that calls a function when it is resolved, or an import path that no option of its group has.
     for key, value in _texts(config):
         path, group = current_path(value), key.partition(".")[0]
         is_game = key == "env.name" and path.startswith(GAMES)
@@ -139,6 +144,7 @@ def _texts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _leaves(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
+        # Keys are texts of the record as well.
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
         for item in value:
@@ -186,7 +192,9 @@ def import_classes(run: Path, paths: Iterable[str], trust: bool) -> None:
     (`players/imports.py`).
     """
     own = is_own(run)
+    # Only the configuration of a run of this user names packages to trust.
     packages = {path.partition(".")[0] for path in foreign_imports(recorded_config(run)).values() if own}
+    # Other classes are left alone: the player that needs one is refused when it is made.
     for path in paths:
         module = str(path).rpartition(".")[0]
         if not module or not (trust or module.partition(".")[0] in packages):

@@ -47,6 +47,7 @@ class Window:
         met: opponent -> matches in the window. before: snapshots in the pool during the whole window. win_rates [k]:
         against the pool at the end.
         """
+        # [opponents] matches of those that were met.
         counts = np.array(list(met.values()), np.float64)
         coverage = sum(1 for player in before if met.get(player)) / len(before) if before else None
         mean, least = float(win_rates.mean()), float(win_rates.min())
@@ -93,10 +94,12 @@ class Forgetting:
 
     def record(self, matches: int, win_rates: Mapping[str, float]) -> None:
         """Record the win rates against the pool after `matches` matches."""
+        # 1. Snapshots that were beaten, and are not any more: their time ends. One that has left counts as win rate 0.
         for player in [player for player in self._since if win_rates.get(player, 0.0) < 0.5]:
             self._finished += matches - self._since.pop(player)
             # A snapshot that has left the pool contributes time, but was not forgotten.
             self.forgotten += player in win_rates
+        # 2. Snapshots that are beaten from here on.
         for player, win_rate in win_rates.items():
             if win_rate >= BEATEN and player not in self._since:
                 self._since[player] = matches

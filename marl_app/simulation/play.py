@@ -133,6 +133,7 @@ class Simulation:
     def run(self) -> SimulationHistory:
         """Play all iterations; return the history."""
         began, history = time.perf_counter(), self.history
+        # The initial weights are frozen where the schedule says so, before the first match.
         self._freeze(0)
         for iteration in range(1, math.ceil(self.pace.matches / self.pace.per_iteration) + 1):
             for learner in self._now:
@@ -148,20 +149,24 @@ class Simulation:
     def _play(self, learner: str) -> Counter[str]:
         """Play one iteration of a learner; return opponent -> matches."""
         began = time.perf_counter()
+        # 1. Assign opponents; only this part is timed.
         assignment = self.league.assign(learner, self._slots, self._rng)
         self.history.assign_s += time.perf_counter() - began
         self.history.assignments += 1
         # [k] int each, by opponent of the assignment: matches, wins
         matches = self._rng.multinomial(self.pace.per_iteration, assignment.shares)
+        # Opponents without a digest are learners, which play with their current state.
         opponents = [
             self._frozen[entry.digest] if entry.digest else self._now[entry.player] for entry in assignment.opponents
         ]
+        # 2. Draw the results from the true win rates, and record them.
         wins = self._rng.binomial(matches, self._win_rates(self._now[learner], opponents))
         players = tuple(entry.player for entry in assignment.opponents)
         zeros = np.zeros(len(players), np.int64)  # no draws
         rules = tuple(entry.rule for entry in assignment.opponents)
         scores = wins.astype(np.float64)
         self.league.record(Outcomes(learner, players, rules, zeros, wins, zeros, matches - wins, matches, scores))
+        # 3. Train. A match of the learner against itself gives `self_play` times the agent steps.
         trained_sides = matches @ [self.pace.self_play if player == learner else 1.0 for player in players]
         self._train(learner, opponents, matches, float(trained_sides) * self.pace.agent_steps_per_match)
         return count_matches(players, matches.tolist())
@@ -180,6 +185,7 @@ class Simulation:
     def _freeze(self, iteration: int) -> None:
         """Carry out the decisions of the league. The intruder joins at its time, whatever the schedule."""
         matches, hunt = iteration * self.pace.per_iteration, self.history.hunt
+        # 1. The intruder joins once.
         if self.pace.intruder_at is not None and matches >= self.pace.intruder_at and hunt.joined is None:
             hunt.joined = matches
             self._join(
@@ -187,6 +193,7 @@ class Simulation:
                 SimulatedPlayer(self._now[self.watched].state, has_trick=True, knowledge=1.0),
                 "implanted",
             )
+        # 2. Freeze the learners that are due, and reset those that restart.
         steps = {name: int(steps) for name, steps in self._agent_steps.items()}
         for freeze in self.league.tick(TrainingProgress(steps, iteration), self._rng):
             if freeze.learner not in self._now:  # the intruder
@@ -210,6 +217,7 @@ class Simulation:
         """Measure the watched learner after `matches` matches."""
         win_rates = self.win_rates()
         self.history.forgetting.record(matches, win_rates)
+        # The intruder's only snapshot, once it has joined.
         intruder = next((player for player in win_rates if player.startswith(INTRUDER.lineage)), None)
         if intruder is not None:
             self.history.hunt.record(matches, intruder in self._met, win_rates[intruder])

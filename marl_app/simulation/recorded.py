@@ -63,6 +63,7 @@ class Recorded:
 
     def log_odds(self, player: float, others: Sequence[float]) -> Float64s:
         """Return the log-odds [k] of `player` winning against each of the others."""
+        # Bilinear: the log-odds of two mixtures are the weighted mean of those of their snapshots.
         odds: Float64s = self._mixture([player])[0] @ self.pool @ self._mixture(others).T
         return odds
 

@@ -24,6 +24,7 @@ def certified_columns(certified: Certified, index: int) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name in MIXTURES:
         ranks = _ranks(certified, name)
+        # Rank 0 marks a player without opponents in this mixture: its other numbers are NaN.
         ranked = bool(ranks.best[index])
         numbers = {"score": ranks.score[index], "score_low": ranks.low[index], "score_high": ranks.high[index]}
         columns |= {f"{name}_{key}": float(value) if ranked else None for key, value in numbers.items()}
@@ -64,6 +65,7 @@ def certified_lines(names: Sequence[str], certified: Certified) -> list[str]:
     lottery = ", ".join(f"{name} {weight:.3f}" for name, weight in weights[:SHOWN_WEIGHTS]) or "none"
     if len(weights) > SHOWN_WEIGHTS:
         lottery += f" and {len(weights) - SHOWN_WEIGHTS} more"
+    # A cycle is closed by its first player: a > b > c > a.
     cycles = [" > ".join(names[player] for player in (*cycle, cycle[0])) for cycle in certified.cycles[:SHOWN_CYCLES]]
     if len(certified.cycles) > SHOWN_CYCLES:
         cycles.append("...")

@@ -70,6 +70,7 @@ class CircleGame(Section):
             pair = play_pair(scores, self.rounds, draws)
             contestants = league(config, learners, matchmaker)
             leagues[name] = play_league(scores, contestants, self.meta_strategies, self.rounds, self.opponents, draws)
+        # The strength of a pure strategy is 1 minus the score of its best response: the highest row in its column.
         results = CircleResults(pair, [1.0 - float(scores[:, agent].max()) for agent in pair], leagues)
         results.print({name: type(meta).__name__ for name, meta in self.meta_strategies.items()})
         results.write(Path(config.output_dir))
@@ -91,6 +92,7 @@ class CircleResults:
 
     def print(self, classes: Mapping[str, str]) -> None:
         """Print one table per meta-strategy. `classes`: meta-strategy -> the name of its class."""
+        # The last round is always shown.
         shown = [number for number in SHOWN_ROUNDS if number < len(self.rounds)] + [len(self.rounds)]
         last = min(LAST_ROUNDS, len(self.rounds))
         for meta, contestants in self.strength.items():
@@ -102,6 +104,7 @@ class CircleResults:
                 table.add_row(str(number), *(f"{values[number - 1]:.3f}" for values in columns))
             table.add_row(f"mean of the last {last}", *(f"{np.mean(values[-last:]):.3f}" for values in columns))
             table.add_section()
+            # Per contestant: the number of the first round at the maximum.
             reached = (
                 next((str(n) for n, v in enumerate(values, 1) if v > BEST_STRENGTH), "never") for values in columns
             )
@@ -117,6 +120,7 @@ class CircleResults:
             rows.writerow(["round", "contestant", "meta_strategy", "strength", "distinct"])
             for meta, contestants in self.strength.items():
                 for name, values in contestants.items():
+                    # The pair has no pool: it is one strategy in every round.
                     distinct = self.leagues[name].distinct if name in self.leagues else [1] * len(self.rounds)
                     rows.writerows(zip(self.rounds, repeat(name), repeat(meta), values, distinct, strict=False))
         writer = TensorBoard(directory / "tb")
@@ -135,6 +139,7 @@ class CircleResults:
         for meta, contestants in self.strength.items():
             curves = {name: (self.rounds, values) for name, values in contestants.items()}
             yield f"strength/{meta}", curves_figure(f"Strength (meta-strategy: {meta})", "round", "strength", curves)
+            # Per league the points (distinct strategies, strength), one for each round.
             points = {name: (history.distinct, history.strength[meta]) for name, history in self.leagues.items()}
             title = f"Strength and diversity (meta-strategy: {meta})"
             yield (

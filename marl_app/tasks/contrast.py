@@ -69,6 +69,7 @@ class Contrast(Section):
         assert config.run is not None  # checked by the schema
         runs = recorded_runs(Path(config.run).expanduser(), config.trust)
         measured: dict[Path, MeasuredRun] = {}
+        # 1. Play the matches of each run, and train its exploiter if exploitability is not known exactly.
         for number, (run, members) in enumerate(runs.items(), 1):
             print(f"contrast: {run.name}, {number} of {len(runs)}", flush=True)
             measured[run] = self._measure(members, config.seed, quiet=number > 1)
@@ -77,6 +78,7 @@ class Contrast(Section):
                 measured[run].values.update(_exploited(run, folder, self.exploit_env_steps, self.exploit_points))
         if not measured:
             raise ConfigError(f"run={config.run}: no run below it has a whole checkpoint")
+        # 2. Group the runs that differ only in their seed, and write the report.
         schemes = {
             name.removeprefix("+experiment="): scheme_runs for name, scheme_runs in group_by_overrides(measured).items()
         }
@@ -84,6 +86,7 @@ class Contrast(Section):
         directory = Path(config.output_dir)
         report.write(directory, {"run": config.run, "seed": config.seed, "confidence": self.confidence})
         report.print(directory)
+        # A scheme's value is (interquartile mean, low, high).
         return max(scheme["hardest"][0] for scheme in report.schemes.values())
 
     def _measure(self, members: Members, seed: int, *, quiet: bool) -> MeasuredRun:
@@ -94,6 +97,7 @@ class Contrast(Section):
         names = [first, *members.matching(f"{first}@*", self.snapshots)]
         for other in members.learners[1:] if self.others else ():
             names += members.matching(f"{other}@*", self.others)
+        # This environment only gives facts and checks the players; `Matches` makes one of its own size.
         with closing(make_env(1)) as env:
             sides = len(env.sides)
             if sides < 2:
@@ -116,12 +120,14 @@ class Contrast(Section):
         points = np.zeros((2, len(results.players)))
         for first, second in itertools.combinations(range(len(results.players)), 2):
             games = self.games if newest in (first, second) else self.pool_games
+            # Points of the newest player before a batch; the difference after it is what the batch has added.
             before = results.points[newest].copy()
             # An even number of batches, rounded up, which go to the two halves in turn.
             for number in range(2 * -(-games // (2 * batch))):
                 results.add_batch(first, second, play(first, second, number))
                 points[number % 2] += results.points[newest] - before
                 before = results.points[newest].copy()
+        # Each half has half of the batches, so its mean score is points / (games / 2).
         halves: Float64s = 2 * points / np.maximum(results.games[newest], 1)
         return halves
 
@@ -154,6 +160,7 @@ def _measured_run(
     elo = bradley_terry(results.points)
     pool = np.ix_(results.mixed, results.mixed)  # without anchors: the cycles are those of the league
     games = results.games[pool]
+    # The log-odds as differences of ratings plus a cyclic rest.
     parts = cycles.decompose_flow(cycles.log_odds(rates[pool], games), games)
     values = {
         **scores_against_past(halves[:, past]),
@@ -172,6 +179,7 @@ def _measured_run(
         zero=results.players[results.zero],
         rates=rates,
         games=results.games,
+        # [k] in [0, 1]: the training of each past snapshot, relative to the newest main's.
         ages=np.array([steps[results.players[index]] / max(steps[first], 1) for index in past]),
         past=rates[newest, past],
     )
@@ -188,6 +196,7 @@ def _exploited(run: Path, directory: Path, env_steps: int, points: int) -> dict[
     if content is None:
         print(f"the exploiter of {run} failed: see {directory / exploiter.LOG}", flush=True)
         return dict.fromkeys(("exploiter", "to 0.75", "reached"), np.nan)
+    # NaN if the score was never reached.
     steps = steps_to_score([(point["env_steps"], point["score"]) for point in content["curve"]], EXPLOITED)
     reached = float(not np.isnan(steps))
     return {"exploiter": float(content["bound"]["estimate"]), "to 0.75": steps / 1e6, "reached": reached}

@@ -47,6 +47,7 @@ class ContrastReport:
 
     def __init__(self, runs: Mapping[str, Sequence[MeasuredRun]], confidence: float, rng: np.random.Generator) -> None:
         self._runs, self._confidence, self._rng = runs, confidence, rng
+        # Names of all values, in the order of their first appearance. Runs may have different anchors.
         self._names = list(dict.fromkeys(name for group in runs.values() for run in group for name in run.values))
         self.schemes = {
             scheme: {name: self._over_seeds(group, name) for name in self._names} for scheme, group in runs.items()
@@ -54,6 +55,7 @@ class ContrastReport:
 
     def print(self, directory: Path) -> None:
         """Print the table, one row per scheme, and the names of the files."""
+        # Values that are unknown in all schemes have no column.
         shown = [name for name in self._names if any(not np.isnan(row[name][0]) for row in self.schemes.values())]
         title = (
             f"The newest main with {self._confidence:.0%} intervals over seeds; past to newest: scores against its past"
@@ -61,6 +63,7 @@ class ContrastReport:
         table = Table("scheme", "seeds", *shown, title=title)
         for scheme, row in self.schemes.items():
             table.add_row(scheme, str(len(self._runs[scheme])), *(_cell(name, row[name]) for name in shown))
+        # 24 characters for the scheme and its seeds, 17 for each value with its interval.
         Console(highlight=False, width=max(80, 24 + 17 * len(shown))).print(table)
         if zeros := {run.zero for group in self._runs.values() for run in group} - {"random"}:
             print(f"Elo is measured from {', '.join(sorted(zeros))}: without the anchor random it cannot be compared.")
@@ -79,6 +82,7 @@ class ContrastReport:
         runs = [{"scheme": scheme, **asdict(run)} for scheme, group in self._runs.items() for run in group]
         with replacing(directory / "contrast.json") as path:
             path.write_text(to_json({**facts, "schemes": rows, "runs": runs}, indent=1) + "\n", encoding="utf-8")
+        # The payoff of the first seed stands for its scheme.
         maps = {scheme: (group[0].players, group[0].rates, group[0].games) for scheme, group in self._runs.items()}
         write_png(directory / "contrast_payoff.png", payoff_heat_maps(maps))
         curves = {scheme: self._over_ages(group) for scheme, group in self._runs.items()}
@@ -104,8 +108,11 @@ class ContrastReport:
         runs = [run for run in runs if len(run.ages)]
         if not runs:
             return None
+        # Ages between the oldest and newest snapshot of every seed, so that no curve is extrapolated.
         at = np.linspace(max(run.ages[0] for run in runs), min(run.ages[-1] for run in runs), CURVE_POINTS)
+        # [seeds, CURVE_POINTS]
         scores = np.stack([np.interp(at, run.ages, run.past) for run in runs])
+        # One (mean, low, high) per age, transposed into three curves [CURVE_POINTS].
         middle, low, high = np.array([self._mean_and_interval(column) for column in scores.T]).T
         return at, middle, low, high
 

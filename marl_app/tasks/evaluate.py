@@ -79,6 +79,7 @@ class Evaluate(Section):
     def __call__(self, config: Config) -> float:
         """Play, print the table, and write all files to the run directory; or answer `why`. Returns the objective."""
         members = open_run(config)
+        # `why` is answered from the records of training: no match is played.
         if self.why is not None:
             return self._answer(self.why, members, read_record(members.run, ["league"], config.trust))
         make_env = env_factory(environment(members))
@@ -86,6 +87,7 @@ class Evaluate(Section):
         if is_team:
             return self._evaluate_teams(make_env, players, members.learners[0], config)
         results = results_of(players, members.learners[0])
+        # The share is measured after all matches, so the report of an interrupted evaluation has none.
         solved: list[float | None] = [None] * len(players)
         try:
             with _interruptible():
@@ -122,6 +124,7 @@ class Evaluate(Section):
         facts = {"run": config.run, "seed": config.seed, "greedy": self.greedy}
         report_teams(Path(config.output_dir), players, results, facts)
         newest = next((index for index, player in enumerate(players) if player.name == learner), 0)
+        # The player among copies of itself.
         return results[newest, newest].agent_return
 
     def _players(self, make_env: MakeEnv, members: Members) -> tuple[list[Contestant], bool]:
@@ -148,11 +151,13 @@ class Evaluate(Section):
         with closing(make_env(1)) as env:
             # Rounded up to a multiple of the seatings.
             batch = self.batch + -self.batch % seatings(len(env.sides))
+        # Pairs that can meet, each counted once: the upper triangle of a symmetric matrix.
         pairs = int(np.triu(results.can_meet, 1).sum())
         games = pairs * max(self.games, batch)
         print(f"cross-play: {pairs} pairs of {len(players)} players, {games:,} matches, {batch} a batch", flush=True)
         agents, sides = [contestant.player for contestant in players], [contestant.side for contestant in players]
         with closing(Matches(make_env, agents, batch, seed, greedy=self.greedy, sides=sides)) as play:
+            # A generator: each step of the loop below plays one batch.
             batches, total = cross_play(results, play, batch, games), -(-games // batch)
             quiet = not Console().is_terminal
             for _ in track(batches, "cross-play", total=total, transient=True, disable=quiet):
@@ -161,6 +166,7 @@ class Evaluate(Section):
     def _answer(self, names: Sequence[str], members: Members, recorded: Any) -> float:
         """Print why two players met in training, or never did. `recorded`: the configuration of the run."""
         with config_errors("run"):
+            # The records of all iterations: a folder of Parquet files.
             records = pd.read_parquet(members.run / "matches")
         progress = members.run / "progress.jsonl"
         trained = None  # agent steps by iteration, if known
@@ -215,6 +221,7 @@ def results_of(players: Sequence[Contestant], learner: str) -> CrossPlayResults:
 
 def _branches(recorded: Any, state: RunState) -> dict[str, Sequence[Branch]]:
     """Return the current branches of the run's matchmaker, by learner."""
+    # A league in the state of the checkpoint: the branches depend on its pool and payoff.
     restored = league(recorded, state.learners)
     restored.load_state_dict(state.league)
     return {learner: restored.matchmaker.branches(restored.view, learner) for learner in restored.learners}
@@ -226,6 +233,7 @@ def _interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread can set signal handlers
         yield
         return
+    # `default_int_handler` raises KeyboardInterrupt. The previous handler is restored in the end.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -65,6 +65,7 @@ class CrossPlayReport:
                 *("-" if row[name] is None else f"{row[name]:.3f}" for name in ("nash", "alpha_rank", "score")),
                 f"{row['games']:,}", *(rank_text(row, mixture) for mixture in MIXTURES),
             )  # fmt: skip
+        # A file or pipe has no width: 120 characters hold all columns.
         console = Console(highlight=False)
         (console if console.is_terminal else Console(highlight=False, width=120)).print(table)
         if zero.kind != ANCHOR:
@@ -81,6 +82,7 @@ class CrossPlayReport:
 
     def write(self, directory: Path, facts: Mapping[str, Any]) -> None:
         """Write `cross_play.json` (with `facts`), tables and figures, and all of it for TensorBoard."""
+        # 1. Everything as JSON.
         content = {
             **facts, "status": self.status, "games": self.results.played,
             "zero": self.players[self.results.zero].name, "cyclic_share": self.ranking.cyclic_share,
@@ -94,11 +96,13 @@ class CrossPlayReport:
         }  # fmt: skip
         with replacing(directory / "cross_play.json") as path:
             path.write_text(to_json(content, indent=2) + "\n", encoding="utf-8")
+        # 2. Pairs and players as tables. All rows of a table have the same columns.
         for name, rows in (("payoff", content["pairs"]), ("ratings", content["players"])):
             with replacing(directory / f"{name}.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
+        # 3. Figures as files, and for TensorBoard.
         pictures = dict(self._pictures())
         for name, pixels in pictures.items():
             write_png(directory / f"{name}.png", pixels)
@@ -107,6 +111,7 @@ class CrossPlayReport:
     def _rows(self) -> Iterator[dict[str, Any]]:
         """Yield the columns of each player."""
         ranking, results = self.ranking, self.results
+        # [n] matches of each player; a match counts for both of its players.
         games = results.games.sum(axis=1)
         for index, player in enumerate(self.players):
             skill = ranking.skills[index]
@@ -124,6 +129,7 @@ class CrossPlayReport:
         """Yield two rows per pair: row against column, and the reverse."""
         rates, intervals, games = self.results.win_rates, self.results.intervals, self.results.games
         names = self.results.players
+        # [pairs, 2] all ordered pairs of two different players.
         for row, column in np.argwhere(~np.eye(len(names), dtype=bool)):
             low, high = intervals[row, column]
             yield {
@@ -159,14 +165,18 @@ class CrossPlayReport:
     def _tensorboard(self, directory: Path, pictures: Mapping[str, Pixels]) -> None:
         """Write one curve per lineage over agent steps; players without agent steps get a constant curve."""
         ranking = self.ranking
+        # The common axis of all curves: agent steps.
         steps = sorted({player.agent_steps for player in self.players if player.agent_steps is not None}) or [0]
         lines: dict[str, list[tuple[int, int]]] = {}  # name -> (agent steps, index of the player)
         for index, player in enumerate(self.players):
             if player.agent_steps is None:
+                # A constant curve has a point at each end of the axis.
                 lines[player.name] = [(step, index) for step in sorted({steps[0], steps[-1]})]
             else:
+                # The learner and the snapshots of a lineage are the points of one curve.
                 lines.setdefault(player.name.partition("@")[0], []).append((player.agent_steps, index))
         for name, points in lines.items():
+            # Each curve is a directory of its own, which TensorBoard shows as a run.
             writer = TensorBoard(directory / name.replace("/", "_"))
             for step, index in points:
                 values = {
@@ -174,9 +184,11 @@ class CrossPlayReport:
                     "openskill": ranking.skills[index].mu, "nash": ranking.nash[index],
                     "alpha_rank": ranking.alpha_rank[index],
                 }  # fmt: skip
+                # Masses are NaN for players that may not be mixed.
                 known = {f"cross_play/{key}": float(value) for key, value in values.items() if not np.isnan(value)}
                 writer.scalars(known, step)
             writer.close()
+        # Numbers and figures of the whole payoff have a single point, at the end of the axis.
         writer = TensorBoard(directory)
         summary = ("cyclic_share", "ladder_cyclic_share", "ranking_doubt")
         values = {f"cross_play/{name}": getattr(ranking, name) for name in summary}

@@ -28,6 +28,7 @@ def evaluate_teams(
     """Return the result of every pair (newcomer, team), by indices of players; at least `games` matches each."""
     with closing(make_env(1)) as env:
         agents = len(env.agents)
+    # Rounded up, and at least 2, because the interval needs a standard deviation.
     each = max(2, -(-games // agents))  # matches in which an agent is the newcomer's
     print(
         f"teams: {len(players)} players, each with each other as teammates, {each * agents:,} matches a pair",
@@ -35,6 +36,7 @@ def evaluate_teams(
     )
     quiet = not Console().is_terminal
     with closing(make_env(each)) as env:
+        # A generator: each step plays one pair, in `each` parallel matches per place of the newcomer.
         found = teams_of_two(env, [player.player for player in players], seed, greedy=greedy)
         steps = track(found, "teams", total=len(players) ** 2, transient=True, disable=quiet)
         return {(newcomer, team): result for newcomer, team, result in steps}
@@ -47,6 +49,7 @@ def report_teams(
     facts: Mapping[str, Any],
 ) -> None:
     """Print the returns, and write `teams.json` and `teams.csv`."""
+    # 1. Write the files.
     names = [player.name for player in players]
     rows = [
         {"newcomer": names[newcomer], "team": names[team], **result._asdict()}
@@ -59,6 +62,7 @@ def report_teams(
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    # 2. Print the tables: each player alone, then each player with the others.
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=120)
     console.print(_alone(names, results))
@@ -73,6 +77,7 @@ def _alone(names: Sequence[str], results: Mapping[tuple[int, int], TeamReturn]) 
         column.justify = "right"
     for index, name in enumerate(names):
         own = results[index, index]
+        # Pairs with another player, as the newcomer or as the team.
         others = [result.agent_return for pair, result in results.items() if index in pair and pair[0] != pair[1]]
         table.add_row(
             name, f"{own.agent_return:.3f}", f"{own.low:.3f} to {own.high:.3f}", f"{own.team_return:.3f}",

@@ -63,15 +63,18 @@ class Pack(Section):
         """Evaluate the player, write the file and say how to use it. Returns the objective."""
         members = open_run(config)
         run = members.run
+        # 1. Read the player. A bot is a name only, and nothing to give away.
         with config_errors("task.player"):
             data = load_bytes(run, self.player, trust=config.trust)
             if (bot := bot_name(metadata_of(data))) is not None:
                 raise ValueError(f"{self.player} is the bot {bot}, which has no weights")
+        # 2. Collect the facts for the card.
         env = environment(members)
         facts = {**describe(data), **_origin(run, members), "environment": env}
         if facts["player"] == members.learners[0]:  # what the run measured is about its newest weights
             facts["evaluation_in_run"] = {**members.state.anchors, "exploitability": members.state.exploitability}
         facts["evaluation"] = list(self._evaluate(env_factory(env), data, config.seed))
+        # 3. Write the file.
         file = Path(self.file).expanduser()
         with config_errors("task.file"):
             digest = write_packed(file, PackedPlayer(data, facts, card(facts, file.name)))
@@ -88,14 +91,17 @@ class Pack(Section):
         if agent.metadata.get("side") is not None:
             print(f"not evaluated: it plays side {agent.metadata['side']} only; task=evaluate does so", flush=True)
             return
+        # Rounded up to a multiple of the sides, each of which is played equally often.
         games = self.games + -self.games % sides
         for anchor in found:
+            # The same random numbers against every opponent.
             rng = np.random.default_rng(seed)
             measured: Score | TeamReturn
             if anchor == TEAM:
                 measured = evaluate_team(make_env, agent, games, rng, greedy=False)
             else:
                 measured = evaluate_anchor(make_env, [agent], anchor, games, rng, greedy=False)
+            # Both kinds of result begin with the mean and the ends of its interval.
             score, low, high = measured[:3]
             print(f"{anchor}: {score:.3f} [{low:.3f}, {high:.3f}] in {measured.games} matches", flush=True)
             yield {"opponent": anchor, "score": score, "low": low, "high": high, "games": measured.games}
@@ -111,6 +117,7 @@ def describe(data: bytes) -> dict[str, Any]:
             "agents": [metadata["agents"][index] for index in network["agents"]],
             "observation_space": str(space_from_json(network["observation_space"])),
             "action_space": str(space_from_json(network["action_space"])),
+            # The first agent of the network stands for all.
             **({} if raw is None else _raw_spaces(raw[network["agents"][0]])),
         }
         for network in metadata["networks"]
@@ -149,6 +156,7 @@ def _origin(run: Path, members: Members) -> dict[str, Any]:
 def _command(run: Path) -> str:
     """Return the command line of a run, "" if it is not recorded."""
     try:
+        # The run may come from someone else: the file is limited in size, and parsed without making objects.
         overrides = yaml.safe_load(read_regular(run / RECORD / "overrides.yaml", MOST_BYTES))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return ""

@@ -14,6 +14,7 @@ def card(facts: Mapping[str, Any], file_name: str) -> str:
     """Return the card of a player with these facts (see `tasks/pack.py`) in a file of this name."""
     environment = dict(facts["environment"])
     target = environment.pop("_target_")
+    # Paragraphs, joined by blank lines.
     return "\n\n".join(
         [
             f"# {facts['player']} of {game_name(facts['environment'])}",
@@ -67,6 +68,7 @@ def _network(network: Mapping[str, Any]) -> str:
 def _evaluation(facts: Mapping[str, Any]) -> str:
     """Return what was measured for the card, and below what the run itself had measured last, if it is known."""
     in_run = dict(facts.get("evaluation_in_run", {}))
+    # Exploitability is not the score against an opponent: it has a sentence of its own.
     exploitability = in_run.pop("exploitability", {}).get("agent")
     parts = []
     if facts["evaluation"]:
@@ -94,6 +96,7 @@ def _scores(measured: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _usage(facts: Mapping[str, Any], file_name: str) -> str:
+    # Network classes of marl_app have a short registered name. A path with a dot is imported, which needs trust.
     trust = ", trust=True" if "." in facts["module_class"] else ""
     own = (
         f"\n\nIts network is the class {_code(facts['module_class'])}, which is not part of marl_app: install it, read "

@@ -47,12 +47,15 @@ class Plan(Size):
             raise ConfigError(f"task.keep: unknown setting {unknown[0]}: give some of {', '.join(known)}")
 
     def __call__(self, config: Config) -> float:
+        # 1. Settings, from a run where it has measured them, and the age distribution of the matchmaker's opponents.
         size, sources = self._size(config)
         matchmaker = leaf("league.matchmaker", config.league.matchmaker)
         picked = opponents_by_age(
             matchmaker, next(iter(config.league.learners)), size.pool_snapshots, size.elo_per_generation
         )
+        # 2. Everything that follows from them.
         result = plan_league(size, picked, np.random.default_rng(config.seed))
+        # 3. The table of assumptions, which names the source of each replaced setting.
         name = config.league.matchmaker["_target_"].rpartition(".")[2]
         assumed = rows.assumptions(size, sources)
         assumed.append(Row("matches against snapshots", result.opponents.share, "share", note=f"matchmaker {name}"))
@@ -65,6 +68,7 @@ class Plan(Size):
     def _size(self, config: Config) -> tuple[Size, dict[str, str]]:
         """Return the settings, with measurements of a run in place of some, and the source of each replaced setting."""
         run = config.run
+        # The settings of a size, without `keep`.
         size = Size(**{item.name: getattr(self, item.name) for item in fields(Size)})
         if run is None:
             return size, {}
@@ -78,6 +82,7 @@ class Plan(Size):
             values = settings_from_run(directory, recorded.runtime, self.sides, self.agents_per_side)
         except Exception as error:  # any fault in the files of a run has the same fix: another run
             raise ConfigError(f"run={run}: cannot plan from this run: {first_line(error)}") from error
+        # `keep` protects settings from being replaced.
         values = {name: value for name, value in values.items() if name not in self.keep}
         return replace(size, **values), dict.fromkeys(values, "run")
 
@@ -99,10 +104,12 @@ def _write(directory: Path, result: PlanResult, assumed: list[Row]) -> None:
         writer.writeheader()
         writer.writerows(asdict(row) for row in (*assumed, *result_rows))
     label = {design.name: f"{design.name}: {DESIGNS[design.name]}" for design in result.designs}
+    # The store's bytes/s grow linearly with the actors: one line per design, next to the capacity of the link.
     picture = store_traffic_figure(
         result.size.actors,
         {label[design.name]: design.bytes_per_s(STORE) for design in result.designs},
         bytes_per_s(result.size.store_gbit_per_s),
+        # The actors that keep the learner busy, the same in every design.
         result.size.actors / next(iter(result.used.values()))[LEARNER],
     )
     write_png(directory / "plan.png", picture)

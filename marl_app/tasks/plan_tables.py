@@ -54,6 +54,7 @@ def format_percent(share: float) -> str:
 def format_scaled(values: Sequence[float], unit: str) -> tuple[list[str], str]:
     """Format numbers with a common unit: bytes get the prefix that suits the largest value, shares become percent."""
     if unit in ("B", "B/s"):
+        # The power of 1000 of the prefix: none, k, M, G, T, P.
         largest = max(map(abs, values))
         power = min(5, max(0, int(math.log10(largest) // 3))) if largest >= 1 else 0
         return [format_number(value / 1000**power) for value in values], " kMGTP"[power].strip() + unit
@@ -140,6 +141,7 @@ def _growth(result: PlanResult) -> Table:
     table = empty_table(
         "Agents per side that share a network", "quantity", *(f" {name.split()[0]}" for name in agents), "unit"
     )
+    # Each number of agents has the same rows in the same order, so zip yields one quantity at a time.
     for same in zip(*([row for row in all_rows if row.note == name] for name in agents), strict=True):
         values, unit = format_scaled([row.value for row in same], same[0].unit)
         where = f", {same[0].link}, design {same[0].design}" if same[0].design else ""

@@ -47,6 +47,7 @@ class Play(Section):
             env = make_env(1)
         with closing(env):
             env.enable_rendering(prefer_text=self.ui == TERMINAL)
+            # `Session` makes the same check; made first, it names the right key.
             with config_errors("task.side"):
                 agents_of_side(env, self.side)
             with config_errors("task.player"):

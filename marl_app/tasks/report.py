@@ -47,6 +47,7 @@ class Report(Section):
         if self.against is not None:
             runs.append(_read("task.against", self.against))
         names = [runs[0].name] if len(runs) == 1 else list(run_names(*runs))
+        # Figures need the report's style while they are drawn. The match is played when its section is made.
         with style():
             first = comparison(*runs) if len(runs) == 2 else []
             shown = {name: sections(run, partial(_match, run, config)) for name, run in zip(names, runs, strict=True)}
@@ -74,6 +75,7 @@ def _match(run: RecordedRun, config: Config) -> Boards:
         with config_errors("match"):
             members = Members(run.directory, config.trust)
             return sample_match(env_factory(environment(members)), members, config.seed)
+    # `Absent` comes wrapped by `config_errors`: it passes as it is, and any other error as its reason.
     except ConfigError as error:
         if isinstance(error.__cause__, Absent):
             raise error.__cause__ from error

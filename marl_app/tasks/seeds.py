@@ -59,6 +59,7 @@ def _overrides(lines: Any) -> dict[str, str]:
 
 def interquartile_mean(values: Float64s) -> float:
     """Return the mean of the middle half of the values."""
+    # A quarter of the values, rounded down, is cut from each end: none of fewer than four.
     return float(trim_mean(values, 0.25))
 
 

@@ -96,8 +96,10 @@ class Simulate(Section):
         # A recorded match trains on the agent steps of the run, self-play included.
         if recorded is not None:
             contestants.schedule, learning = RecordedSchedule(recorded.agent_steps), recorded
+            # One match more than the last snapshot needs, so that it is frozen too.
             matches, self_play = int(recorded.agent_steps[-1] / agent_steps) + 1, 1.0
         joins = None if self.intruder_at is None else round(self.intruder_at * matches)
+        # A short run may have fewer matches than an iteration or a window.
         per_iteration, window = min(self.matches_per_iteration, matches), min(self.window_matches, matches)
         pace = Pace(matches, per_iteration, agent_steps or self.agent_steps_per_match, self_play, window, joins)
         trick = Trick(self.trick_elo, self.trick_matches, self.trick_memory_matches)
@@ -127,7 +129,9 @@ def _recorded(config: Config) -> tuple[Recorded, float]:
 
 def summary(history: SimulationHistory) -> dict[str, Any]:
     """Return the measures of one league, by name; None if undefined. Measures of windows: mean over the later half."""
+    # The first half is warm-up: the pool is still small.
     later = history.windows[len(history.windows) // 2 :]
+    # Coverage is None if no snapshot was in the pool during the whole window.
     covered = [window.coverage for window in later if window.coverage is not None]
     return {
         "hardest_win_rate": float(np.mean([window.hardest_win_rate for window in later])),
@@ -179,6 +183,7 @@ def _cell(row: Mapping[str, Any], name: str, form: str) -> str:
     """Return a measure as text: "never" for what did not happen, "-" for what could not, as without an intruder."""
     if row[name] is not None:
         return format(row[name], form)
+    # Whether a measure could have had a value: the intruder joined, or some snapshot was beaten.
     could_happen = {
         "intruder_found_after": row["intruder_joined"] is not None,
         "intruder_beaten_after": row["intruder_joined"] is not None,

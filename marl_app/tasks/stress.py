@@ -87,6 +87,7 @@ class Stress(Plan):
             """Return the matchmaker's opponents in a pool of `pool` snapshots."""
             return opponents_by_age(matchmaker, next(iter(config.league.learners)), pool, size.elo_per_generation)
 
+        # The objective of the real part replaces that of the simulated part.
         if SIMULATED in self.parts:
             tolerance = config.league.placement_tolerance
             found, ratio = self._simulated(size, picked(size.pool_snapshots), tolerance, config.seed, directory)
@@ -124,6 +125,7 @@ class Stress(Plan):
         # The last snapshot size; the pool is pulled once, in the time that is simulated.
         moved = {found.design: found for planned, found in cases[-len(DESIGNS) :]}
         all_pull = size.actors * size.replica_bytes / self.simulated_s
+        # The floor avoids a division by zero for a matchmaker that never picks a snapshot.
         return rows, all_pull / max(moved["c"].snapshots[STORE], 1e-9)
 
     def _limits(self, size: Size, picked: Opponents, tolerance: float, seed: int) -> list[ActorLimit]:
@@ -132,6 +134,7 @@ class Stress(Plan):
         for gbit_per_s in self.limits_store_gbit_per_s:
             planned = plan_league(replace(size, store_gbit_per_s=gbit_per_s), picked, np.random.default_rng(seed))
             for name in DESIGNS:
+                # The plan's limit: the actors at which the store's link is fully used.
                 expected = size.actors / planned.used[name][STORE]
                 rng = np.random.default_rng(seed)
                 most = max(self.limits_up_to_actors, size.actors_per_rack)
@@ -153,9 +156,11 @@ class Stress(Plan):
         planned = cases[-1][0]
         points: dict[str, list[tuple[float, float]]] = {name: [] for name in DESIGNS}
         for limit in found:
+            # Only simulations without waiting: beyond the limit the link caps the bytes.
             for step in limit.steps:
                 if limit.design in points and step.playing > 0.99:
                     points[limit.design].append((step.actors, step.bytes_per_s[STORE]))
+        # The plan is linear in the actors: two ends make a straight line on logarithmic axes.
         actors = np.geomspace(size.actors_per_rack, 1e5, 2)
         lines = {
             f"{name}: {DESIGNS[name]}": (
@@ -170,6 +175,7 @@ class Stress(Plan):
         pools = np.unique(np.geomspace(1, size.pool_snapshots, 12).astype(int))
         memory: Lines = {}
         for index, name in enumerate(DESIGNS):
+            # Memory depends on the size of the pool only, so equal probabilities and a fixed generator do.
             held = [  # bytes per actor, by pool size
                 plan_league(
                     replace(size, pool_snapshots=int(pool)), Opponents(picked.share, np.full(pool, 1 / pool)), _rng()
@@ -205,10 +211,12 @@ class Stress(Plan):
             np.random.default_rng(config.seed),
         )  # fmt: skip
         print_real(found)
+        # The objective, from the largest numbers of actors and of snapshots.
         by = {(result.design, result.case): result for result in found}
         main = Case(actors, pool, size)
         ratio = by["a", main].bytes[STORE] / max(1, by["c", main].bytes[STORE]) if ("a", main) in by else float("nan")
         print(f"store bytes, whole pool pulled / one opponent with a rack cache: {ratio:.1f}", flush=True)
+        # Curves over one quantity, with the other two at their main value.
         done = [result for result in found if not result.note and result.case.snapshot_bytes == size]
         by_actors = [(r.design, r.case.actors, r.bytes[STORE]) for r in done if r.case.pool == pool]
         by_pool = [(r.design, r.case.pool, r.private) for r in done if r.case.actors == actors]
@@ -218,6 +226,7 @@ class Stress(Plan):
         ):
             lines: Lines = {}
             for name, sentence in DESIGNS.items():
+                # Logarithmic axes have no 0.
                 points = sorted({(x, max(1.0, y)) for design, x, y in values if design == name})
                 if points:
                     lines[f"{name}: {sentence}"] = [x for x, _ in points], [y for _, y in points], points
@@ -236,6 +245,7 @@ def _simulated_rows(planned: PlanResult, found: SimulatedTraffic) -> Iterator[Ro
     yield Row("playing, simulated", found.playing, "share", found.design, note=note)
     yield Row("wait between matches, simulated", found.fetch_s, "s", found.design, note=note)
     for link in LINKS:
+        # These designs have no rack cache.
         if found.design in "ab" and link == RACK_CACHE:
             continue
         yield Row("bytes, simulated", found.bytes_per_s[link], "B/s", found.design, link, note=note)

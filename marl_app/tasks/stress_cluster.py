@@ -144,12 +144,14 @@ def measure_designs(
     largest = max((case.memory_bytes("d") for case in cases if case.memory_bytes("d") <= memory_bytes), default=0)
     found = []
     with _cluster(nodes, racks, max(100_000_000, int(SPARE * largest))) as node_ids:
+        # No CPU is reserved: the processes of all cases share this machine, round robin over the nodes.
         actor = ray.remote(num_cpus=0)(StressPlayer)
         where = [NodeAffinitySchedulingStrategy(node_id, soft=False) for node_id in node_ids]
         count = max(case.actors for case in cases)
         players = [actor.options(scheduling_strategy=where[i % nodes]).remote() for i in range(count)]
         for snapshot_bytes in dict.fromkeys(case.snapshot_bytes for case in cases):
             same_size = [case for case in cases if case.snapshot_bytes == snapshot_bytes]
+            # Snapshots are made only for the pools that fit into memory, and deleted before the next size.
             fitting = [case.pool for case in same_size if case.memory_bytes("d") <= memory_bytes]
             digests = [_publish(store, snapshot_bytes, number, rng) for number in range(max(fitting, default=0))]
             for case in same_size:
@@ -183,11 +185,13 @@ def _run(
     """Play the matches of one case under one design."""
     option: CacheOption = Direct()
     if design in "cd":
+        # Large enough for the whole pool and its headers, so that nothing is evicted.
         option = RackCaches(case.memory_bytes("d") + 1_000_000, RACK, timeout_s=120, shared=design == "d")
     # The actors of the caches live as long as these handles.
     caches = option.start(store)
     ray.get([player.begin.remote(option, store) for player in players])
     began = time.monotonic()
+    # Design a fetches the whole pool before its matches, which then fetch nothing.
     if design == "a":
         ray.get([player.pull.remote(pool) for player in players])
     ray.get([player.play.remote(matches) for player, matches in zip(players, plays, strict=True)])
@@ -201,6 +205,7 @@ def _run(
         design,
         case,
         {
+            # Bytes that leave the store, for an env runner or for a rack's cache.
             STORE: traffic.bytes[STORE_TO_RUNNER] + traffic.bytes[STORE_TO_RACK],
             RACK_CACHE: traffic.bytes[RACK_TO_NODE],
         },
@@ -242,6 +247,7 @@ def _cluster(nodes: int, racks: int, object_store_bytes: int) -> Iterator[list[s
         logging.getLogger(name).setLevel(logging.ERROR)
 
     def settings(number: int) -> dict[str, Any]:
+        # The same number of successive nodes for each rack.
         labels = {RACK: f"r{number * racks // nodes}"}
         return {"num_cpus": 1, "object_store_memory": object_store_bytes, "labels": labels}
 

@@ -39,6 +39,7 @@ def print_simulated(cases: Sequence[tuple[PlanResult, SimulatedTraffic]], second
                 continue
             texts, unit = format_scaled(values, "B/s")
             error = f"{100 * (values[0] / values[1] - 1):+.1f} %" if values[1] else ""
+            # What is true of a design and not of a link stands in the row of its first link.
             first = link == STORE
             hits = f"{100 * found.hit_rate:.2f} %" if first and found.design in "cd" else ""
             rest = (hits, format_number(found.fetch_s, 2), f"{100 * found.playing:.1f} %") if first else ("", "", "")
@@ -61,6 +62,7 @@ def print_limits(found: Sequence[ActorLimit]) -> None:
     )  # fmt: skip
     for limit in found:
         last = limit.steps[-1]
+        # Without an overloaded simulation the limit is beyond the largest number of actors.
         limit_text = format_number(limit.actors) if limit.actors is not None else f"> {last.actors:,}"
         error = f"{100 * (limit.actors / limit.expected_actors - 1):+.1f} %" if limit.actors is not None else ""
         beyond = f"{last.actors:,} actors play {100 * last.playing:.0f} % of the time"
@@ -86,6 +88,7 @@ def print_real(found: Sequence[DesignMeasurement]) -> None:
         if result.note:
             left_out.append(f"left out: {', '.join(head)}: {result.note}")
             continue
+        # (measured, planned, unit) of each link.
         store, racks = (
             (*texts, unit) for texts, unit in (_moved_and_planned(result, link) for link in (STORE, RACK_CACHE))
         )

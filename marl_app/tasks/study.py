@@ -48,10 +48,12 @@ class Study(Section):
             raise ConfigError(f"run={config.run}: no run below it has recorded {self.metric}")
         rng = np.random.default_rng(config.seed)
         rows = {name: self._row(runs, rng) for name, runs in groups.items()}
+        # 1. The table, the best group first.
         table = pd.DataFrame.from_dict(rows, orient="index").sort_values("final", ascending=not self.higher_is_better)
         directory = Path(config.output_dir)
         with replacing(directory / "study.csv") as path:
             table.to_csv(path, index_label="group")
+        # 2. Curves over env steps and over seconds.
         for name, label in ((STEPS, "env steps"), (SECONDS, "seconds")):
             curves = {group: band(groups[group], name) for group in table.index}
             write_png(directory / f"study_{label.replace(' ', '_')}.png", bands_figure(self.metric, label, curves))
@@ -61,12 +63,14 @@ class Study(Section):
 
     def _row(self, runs: list[pd.DataFrame], rng: np.random.Generator) -> dict[str, float]:
         """Return the row of a group: column -> value."""
+        # [seeds] the mean over the last part of each curve, at least its last point.
         finals = np.array([run["value"].iloc[-max(1, int(FINAL_SHARE * len(run))) :].mean() for run in runs])
         low, high = interval(finals, self.confidence, rng)
         row = {"seeds": float(len(runs)), "final": interquartile_mean(finals), "low": low, "high": high}
         for threshold in self.thresholds:
             reached = [self._first(run, threshold) for run in runs]
             row[f"runs at {threshold:g}"] = float(sum(when is not None for when in reached))
+            # The median over the seeds that reached it; NaN if none did.
             for name, column in ((f"env steps to {threshold:g}", 0), (f"seconds to {threshold:g}", 1)):
                 row[name] = float(np.median([when[column] for when in reached if when])) if any(reached) else np.nan
         row["env steps/s"] = float(np.mean([run[STEPS].iloc[-1] / run[SECONDS].iloc[-1] for run in runs]))
@@ -103,6 +107,7 @@ def read_groups(directory: Path, metric: str, scale: float) -> dict[str, list[pd
         curve = pd.read_json(file, lines=True) if file.is_file() else pd.DataFrame()
         if metric not in curve:
             continue
+        # Rows without a value are left out: a metric may be measured less often than once per iteration.
         curve = curve[[STEPS, SECONDS, ROWS, metric]].rename(columns={metric: "value"}).dropna().reset_index(drop=True)
         curve["value"] *= scale
         curve["smooth"] = curve["value"].ewm(span=10).mean()
@@ -115,6 +120,8 @@ def band(runs: list[pd.DataFrame], x: str) -> tuple[Float64s, Float64s, Float64s
 
     `x` names a column of the curves; its values are those that all runs have reached.
     """
+    # Between the latest start and the earliest end of the runs, so that no curve is extrapolated.
     at = np.linspace(max(run[x].iloc[0] for run in runs), min(run[x].iloc[-1] for run in runs), CURVE_POINTS)
+    # [seeds, CURVE_POINTS]
     curves = np.stack([np.interp(at, run[x], run["smooth"]) for run in runs])
     return at, np.array([interquartile_mean(values) for values in curves.T]), *np.quantile(curves, [0.25, 0.75], axis=0)

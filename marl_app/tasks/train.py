@@ -49,12 +49,15 @@ def train(config: Config) -> float:
     Raises KeyboardInterrupt if it was interrupted, after everything has been saved.
     """
     directory = Path(config.output_dir)
+    # 1. Refuse a directory that does not fit the command, before anything is written.
     saved = checkpoints.latest_checkpoint(directory / "checkpoints")
     if config.resume and saved is None:
         raise ConfigError(f"resume={config.resume}: there is no whole checkpoint in {directory / 'checkpoints'}")
     if not config.resume and checkpoints.has_checkpoints(directory / "checkpoints"):
         raise ConfigError(f"hydra.run.dir={directory} holds a run already: continue it with resume={directory}")
+    # 2. Build everything in this process: wrong settings raise ConfigError before Ray starts.
     rllib = build(config)
+    # 3. Lock the directory, record the job, have the process watched, and train.
     with ExitStack() as contexts:
         try:
             contexts.enter_context(run_lock(directory))
@@ -64,6 +67,7 @@ def train(config: Config) -> float:
             raise ConfigError(
                 f"hydra.run.dir={directory} cannot be written ({error.strerror}): give another directory"
             ) from error
+        # A resumed run keeps its record until its checkpoint has been loaded: a refused command changes nothing.
         if saved is None:
             write_record(config)
         contexts.enter_context(watched(directory))
@@ -73,10 +77,12 @@ def train(config: Config) -> float:
 def _train(config: Config, rllib: MatchConfig, saved: checkpoints.Checkpoint | None, directory: Path) -> float:
     with ray_session(config), _stop_requests() as stop, _built(rllib) as algorithm:
         if saved is not None:
+            # The changes are read before the record is replaced.
             _continue(algorithm, saved, changes(recorded_config(directory), config))
             write_record(config)
         # What lies behind the checkpoint is played again; without one, what a run left that died before its first.
         algorithm.records.truncate(algorithm.iteration)
+        # The status if an exception ends the loop: `_end` writes it.
         status = FAILED
         try:
             status = _iterate(algorithm, stop)
@@ -125,6 +131,7 @@ def changes(recorded: Mapping[str, Any], config: Config) -> list[str]:
     """Return "key=value (was value)" for each key of a recorded configuration that has another value now."""
     now = dict(flatten(asdict(config)))
     return [
+        # Left out: interpolations, values chosen for the machine, and keys that every resumed run sets.
         f"{key}={now[key]} (was {value})"
         for key, value in flatten(recorded)
         if key in now and now[key] != value and "${" not in str(value) and value != AUTO and key not in UNLIKE_RECORDED
@@ -187,6 +194,7 @@ def objective(
     anchors, exploitability: of the last measurements. NaN, which sweepers count as a failed run, if the run has not
     measured what `sweep.objective` names, or nothing at all.
     """
+    # What the run has measured, by name; more is better for all.
     known = {name: score["score"] for name, score in anchors.items() if name != TEAM}
     if TEAM in anchors:
         known["return"] = anchors[TEAM]["agent_return"]
@@ -195,6 +203,7 @@ def objective(
     if elo is not None:
         known["elo"] = elo
     name = config.sweep.objective
+    # By default a team's return, else the score against the last configured anchor that was measured.
     if name is None:
         order = ("return", *reversed(config.evaluation.anchors), "exploitability")
         name = next((candidate for candidate in order if candidate in known), "exploitability")

@@ -68,22 +68,27 @@ class Watch(Section):
             env.enable_rendering(prefer_text=False)
             results = []
             quiet = not Console().is_terminal
+            # One match at a time, in one environment; each match resets it.
             for number in track(range(self.matches), "matches", transient=True, disable=quiet):
                 results.append(self._film(env, players, config, number))
+        # NaN for matches that were not over when their film ended.
         known = [result for result in results if not np.isnan(result)]
         return float(np.mean(known)) if known else float("nan")
 
     def _film(self, env: BatchedEnv, players: Sequence[Contestant], config: Config, number: int) -> float:
         """Write the film of a match, print its line, and return the first player's score (of a team, its return)."""
         sides = len(env.sides)
+        # Sides rotate from match to match, unless a player can play one side only.
         rotation = 0 if any(player.side is not None for player in players) else number
         seats = [players[(side + rotation) % len(players)] for side in range(sides)]  # by side
+        # The players by agent, and the match: its seed is the job's seed and its number.
         by_agent = {agent: seats[side] for side in range(sides) for agent in env.sides[side]}
         agents = range(len(env.agents))
         match = Match(env, [by_agent[agent].player for agent in agents], (config.seed, number), greedy=self.greedy)
         frames = film(match, {agent: by_agent[agent].name for agent in agents}, self.size, self.max_steps)
         path = Path(config.output_dir) / f"match_{number:02d}.{self.format}"
         (write_gif if self.format == GIF else write_mp4)(path, frames, self.fps)
+        # The objective follows the first player to its side. A film may end before its match.
         side = seats.index(players[0]) if sides > 1 else 0
         if match.result is None:
             outcome, value = f"not over after {match.length} steps", float("nan")
@@ -103,6 +108,7 @@ def named(env: BatchedEnv, members: Members, names: Sequence[str]) -> list[Conte
     """Return a player for each name, in this order. Raises ValueError for a pattern of several players."""
     found = []
     for name in names:
+        # No limit on the snapshots, so that a pattern is refused for all that it matches.
         players = contestants(env, members, [name], len(members.steps), [])
         if len(players) != 1:
             raise ValueError(f"{name!r} matches {len(players)} players: name a single one of {members.describe()}")
@@ -113,6 +119,7 @@ def named(env: BatchedEnv, members: Members, names: Sequence[str]) -> list[Conte
 def check_sides(env: BatchedEnv, players: Sequence[Contestant]) -> None:
     """Raise ValueError unless there is a player for each side, or one for all, that can play it."""
     sides = len(env.sides)
+    # One player plays all sides; several sides are assigned in order.
     if len(players) not in (1, sides):
         raise ValueError(f"{len(players)} players for {sides} sides: give one for each side, or one that plays all")
     for side in range(sides):
