@@ -211,10 +211,11 @@ class Stress(Plan):
             np.random.default_rng(config.seed),
         )  # fmt: skip
         print_real(found)
-        # The objective, from the largest numbers of actors and of snapshots.
-        by = {(result.design, result.case): result for result in found}
+        # The objective, from the largest numbers of actors and of snapshots. Design a needs the most memory there, and
+        # may have been left out, as may all others.
         main = Case(actors, pool, size)
-        ratio = by["a", main].bytes[STORE] / max(1, by["c", main].bytes[STORE]) if ("a", main) in by else float("nan")
+        sent = {result.design: result.bytes[STORE] for result in found if result.case == main and not result.note}
+        ratio = sent["a"] / max(1, sent["c"]) if {"a", "c"} <= sent.keys() else float("nan")
         print(f"store bytes, whole pool pulled / one opponent with a rack cache: {ratio:.1f}", flush=True)
         # Curves over one quantity, with the other two at their main value.
         done = [result for result in found if not result.note and result.case.snapshot_bytes == size]
@@ -230,7 +231,8 @@ class Stress(Plan):
                 points = sorted({(x, max(1.0, y)) for design, x, y in values if design == name})
                 if points:
                     lines[f"{name}: {sentence}"] = [x for x, _ in points], [y for _, y in points], points
-            write_png(directory / f"{file}.png", loglog_figure(title, x_label, "bytes", lines))
+            if lines:  # else all cases were left out
+                write_png(directory / f"{file}.png", loglog_figure(title, x_label, "bytes", lines))
         return [row for result in found for row in result.rows()], ratio
 
 

@@ -2,12 +2,17 @@
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from marl_app.config.compose import load
+from marl_app.run import run as run_task
+from marl_app.tasks.stress_cluster import DesignMeasurement
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("task.actors=400", "task.racks=10", "task.nodes=50", "task.pool_snapshots=50", "league/matchmaker=uniform")
@@ -65,6 +70,32 @@ def test_errors(tmp_path):
     ):
         result = command_line(tmp_path, override)
         assert result.returncode == 2 and text in result.stderr, result.stderr
+
+
+def measured(design, case, memory_bytes):
+    """A measurement without Ray: what a design needs in memory decides whether it was left out."""
+    link = {"store": 100, "rack cache": 0}
+    if case.memory_bytes(design) > memory_bytes:
+        return DesignMeasurement(design, case, {}, dict.fromkeys(link, 1.0), note="needs too much memory")
+    return DesignMeasurement(design, case, link, dict.fromkeys(link, 1.0))
+
+
+@pytest.mark.parametrize(("memory", "left_out"), [("1_000_000", "a"), ("1_000", "abcd")])
+def test_the_other_measurements_are_written_if_the_largest_case_was_left_out(tmp_path, monkeypatch, memory, left_out):
+    # Design a holds the pool in each of 8 processes, 8 x 4 x 100 kB; the others hold it once.
+    monkeypatch.setattr(
+        "marl_app.tasks.stress_cluster.measure_designs",
+        lambda store, cases, picked, nodes, racks, matches, memory_bytes, rng: [
+            measured(design, case, memory_bytes) for case in cases for design in "abcd"
+        ],
+    )
+    sizes = ("task.real_actors=[8]", "task.real_pool=[4]", "task.real_snapshot_bytes=[100_000]")
+    line = ["task=stress", "task.parts=[real]", *sizes, f"task.real_memory_bytes={memory}"]
+    assert math.isnan(run_task(load(line, output_dir=str(tmp_path))))
+    found = rows(tmp_path)
+    assert {row["design"] for row in found if row["quantity"] == "real: left out"} == set(left_out)
+    assert {row["design"] for row in found if row["quantity"] == "real: bytes"} == set("abcd") - set(left_out)
+    assert (tmp_path / "real_store_bytes_by_actors.png").is_file() == (left_out == "a")
 
 
 @pytest.mark.slow
