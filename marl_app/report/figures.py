@@ -172,9 +172,9 @@ def lineage_figure(
     place = {lineage: number for number, lineage in enumerate(lineages)}
     # Solid: training went on; dashed: a learner that was reset to another lineage's snapshot.
     for parent, child in edges:
-        (of_parent, start), (of_child, end) = nodes[parent], nodes[child]
+        (of_parent, x_parent), (of_child, x_child) = nodes[parent], nodes[child]
         color, line = COLORS[place[of_child] % len(COLORS)], "-" if of_parent == of_child else "--"
-        axes.plot([start, end], [place[of_parent], place[of_child]], color=color, linewidth=1.3, linestyle=line)
+        axes.plot([x_parent, x_child], [place[of_parent], place[of_child]], color=color, linewidth=1.3, linestyle=line)
     children = {child for _, child in edges}
     for name, (lineage, x) in nodes.items():
         color = COLORS[place[lineage] % len(COLORS)]

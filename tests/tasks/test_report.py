@@ -14,6 +14,7 @@ import pytest
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.metrics.records import Records
+from marl_app.report.figures import lineage_figure
 from marl_app.report.league_sections import shares_over_time
 from marl_app.report.recorded_run import read_run
 from marl_app.report.words import game_name
@@ -100,6 +101,14 @@ def test_the_page_has_the_numbers_of_the_run(alphastar):
     assert page.value("run", "env") == "tic_tac_toe" and page.value("run", "program").startswith("not recorded")
     command = page.sections["run"][1]
     assert command.startswith("python -m marl_app +experiment=alphastar") and "evaluation.games=4" in command
+
+
+def test_the_lineages_are_shown_up_to_the_end_of_the_run():
+    # The run went on to step 1,000, long after the last edge, which ends at its child, frozen at step 200.
+    nodes = {"main@0000": ("main", 100.0), "main@0001": ("main", 200.0)}
+    (axes,) = lineage_figure(["main"], nodes, [("main@0000", "main@0001")], 1000.0, "env steps").axes
+    low, high = axes.get_xlim()
+    assert low < 0 and 1000 < high < 1100
 
 
 def test_an_older_run_says_what_it_did_not_record(alphastar):
