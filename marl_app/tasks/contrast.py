@@ -4,7 +4,7 @@ python -m marl_app task=contrast run=runs/sweeps/<time>
 
 In each run of a sweep the newest player of the first learner plays that learner's snapshots and the anchors; all of
 these, and snapshots of the other learners, also play one another. Runs that differ only in their seed are one scheme.
-Trains nothing and does not start Ray; the same seed gives the same matches.
+Runs with a pool per side are refused. Trains nothing and does not start Ray; the same seed gives the same matches.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Contrast(Section):
         """Play the matches of every run below `run`, print the table, and write all files to the run directory."""
         assert config.run is not None  # checked by the schema
         runs = recorded_runs(Path(config.run).expanduser(), config.trust)
+        for members in runs.values():
+            _check_sides(members)
         measured: dict[Path, MeasuredRun] = {}
         # 1. Play the matches of each run, and train its exploiter if exploitability is not known exactly.
         for number, (run, members) in enumerate(runs.items(), 1):
@@ -143,6 +145,16 @@ def recorded_runs(directory: Path, trust: bool = False) -> dict[Path, Members]:
         except FileNotFoundError as error:
             print(f"skipped {run}: {error}", flush=True)
     return found
+
+
+def _check_sides(members: Members) -> None:
+    """Raise ConfigError for a run with a pool per side, in which no player can meet its own past."""
+    sided = next((learner for learner in members.state.learners if learner.side is not None), None)
+    if sided is not None:
+        raise ConfigError(
+            f"run={members.run}: it has a pool per side (league.learners.{sided.lineage}.side={sided.side}), so its "
+            f"agents cannot play their own past: give runs without sides, or rank its players with task=evaluate"
+        )
 
 
 def _measured_run(

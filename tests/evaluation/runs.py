@@ -77,11 +77,11 @@ def write_run(folder: Path, pool=(ROCK, PAPER, SCISSORS), learner: int = ROCK, a
 
 
 def write_checkpoint(folder: Path, league: League, steps: int, iteration: int, player: bytes) -> None:
-    """Write a checkpoint of a run whose learner is main, after agent steps and iterations."""
+    """Write a checkpoint of a run after agent steps of each learner, and iterations; each learner is `player`."""
     state = RunState(
         iteration=iteration,
         counters=Counters(trained_agent_steps=steps),
-        totals={"main": LearnerTotals(agent_steps=steps)},
+        totals={learner: LearnerTotals(agent_steps=steps) for learner in league.learners},
         turns=TurnState({}, "main", 0),
         anchors={},
         exploitability={},
@@ -90,7 +90,7 @@ def write_checkpoint(folder: Path, league: League, steps: int, iteration: int, p
         rng={},
     )
     files = {
-        "player-main.safetensors": player,
+        **{f"player-{learner}.safetensors": player for learner in league.learners},
         "learner.safetensors": b"",
         "state.json": json.dumps(state.to_json()).encode(),
     }

@@ -1,6 +1,7 @@
 """`task=contrast` on runs of rock, paper, scissors in which each player always plays the same action."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,12 @@ import pytest
 
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
+from marl_app.league.league import League
+from marl_app.league.matchmakers.latest import Latest
+from marl_app.league.players import Learner
+from marl_app.league.schedule import EverySteps
 from marl_app.run import run as run_task
-from tests.evaluation.runs import PAPER, ROCK, SCISSORS, write_run
+from tests.evaluation.runs import PAPER, ROCK, SCISSORS, always, write_checkpoint, write_run
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,19 @@ def test_a_run_without_snapshots(tmp_path):
     (run / ".hydra" / "overrides.yaml").write_text("- +experiment=fsp\n")
     _, table, _ = contrast(run, tmp_path / "out", "task.games=32")
     assert list(table.index) == ["all"] and np.isnan(table.loc["all", "past"])
+
+
+def test_a_pool_per_side_is_refused_before_any_match(sweep, tmp_path, capsys):
+    # main plays side 0 only, as its snapshots do: it cannot meet its past.
+    for run in (sweep / "0_self_play", sweep / "2_fsp"):
+        shutil.copytree(run, tmp_path / "runs" / run.name)
+    folder = tmp_path / "runs" / "2_fsp"
+    shutil.rmtree(folder / "checkpoints")
+    league = League([Learner("main", side=0), Learner("main_1", side=1)], Latest(), EverySteps(200))
+    write_checkpoint(folder, league, 800, 8, always(ROCK))
+    with pytest.raises(ConfigError, match=r"2_fsp: it has a pool per side .*main\.side=0.* task=evaluate"):
+        contrast(tmp_path / "runs", tmp_path / "out")
+    assert "contrast: " not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
