@@ -88,7 +88,10 @@ class CircleResults:
             meta: {SELF_PLAY: pair_strength} | {name: history.strength[meta] for name, history in leagues.items()}
             for meta in next(iter(leagues.values())).strength
         }
-        self.distinct = {SELF_PLAY: len(set(pair))} | {name: history.distinct[-1] for name, history in leagues.items()}
+        # Contestant -> per round the number of distinct strategies that the strength is of. The pair has no pool: its
+        # agent is one strategy in every round.
+        self.distinct: dict[str, Sequence[int]] = {SELF_PLAY: [1] * len(pair)}
+        self.distinct |= {name: history.distinct for name, history in leagues.items()}
 
     def print(self, classes: Mapping[str, str]) -> None:
         """Print one table per meta-strategy. `classes`: meta-strategy -> the name of its class."""
@@ -110,7 +113,7 @@ class CircleResults:
             )
             table.add_row("first at 0.5 in round", *reached)
             table.add_row("rounds at 0.5", *(str(int((np.array(values) > BEST_STRENGTH).sum())) for values in columns))
-            table.add_row("distinct strategies at the end", *(str(self.distinct[name]) for name in contestants))
+            table.add_row("distinct strategies at the end", *(str(self.distinct[name][-1]) for name in contestants))
             Console(width=100).print(table)
 
     def write(self, directory: Path) -> None:
@@ -120,9 +123,8 @@ class CircleResults:
             rows.writerow(["round", "contestant", "meta_strategy", "strength", "distinct"])
             for meta, contestants in self.strength.items():
                 for name, values in contestants.items():
-                    # The pair has no pool: it is one strategy in every round.
-                    distinct = self.leagues[name].distinct if name in self.leagues else [1] * len(self.rounds)
-                    rows.writerows(zip(self.rounds, repeat(name), repeat(meta), values, distinct, strict=False))
+                    columns = (self.rounds, repeat(name), repeat(meta), values, self.distinct[name])
+                    rows.writerows(zip(*columns, strict=False))
         writer = TensorBoard(directory / "tb")
         for number in self.rounds:
             writer.scalars(self._scalars(number), number)

@@ -71,7 +71,10 @@ def test_the_table(whole):
     }
     assert re.search(r"│ mean of the last 15 +│ 0\.000 +│ 0\.292 +│", result.stdout)
     assert re.search(r"│ first at 0\.5 in round +│ never +│ never +│", result.stdout)
-    assert re.search(r"│ distinct strategies at the end +│ 3 +│ 27 +│", result.stdout)
+    # As in strength.csv: the agent of the pair is one strategy, although it plays three over time.
+    assert re.search(r"│ distinct strategies at the end +│ 1 +│ 27 +│", result.stdout)
+    table = pd.read_csv(folder / "strength.csv")
+    assert (rounds(table, "single self-play", "distinct")[60], rounds(table, "league", "distinct")[60]) == (1, 27)
     assert str(folder) in result.stdout
 
 
