@@ -167,7 +167,7 @@ def _missing(full_key: str, *_: str) -> str:
 _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"^Could not override '(\S+)'\.", _no_match),
     (r"^In '(\S+)/(\S+?)': ConfigKeyError.*?full_key: (\S+)", _sets_unknown),
-    (r"^Could not append to your config.*|^Could not append to config\. An item is already at '(\S+)'", _exists),
+    (r"^Could not append to config\. An item is already at '(\S+)'", _exists),
     (r"^Could not delete from config\. '(\S+?)'", lambda _, key: f"~{key}: unknown key, which cannot be deleted"),
     (r"^Multiple values for (\S+)\.", _twice),
     (r"^Ambiguous value for argument '(.*?)'\n", _several),

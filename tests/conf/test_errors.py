@@ -157,6 +157,11 @@ def test_message(line, expected):
     assert "full_key" not in text and "Traceback" not in text
 
 
+def test_a_text_that_hydra_does_not_print_is_no_existing_key():
+    # Hydra names the key of its error: "Could not append to config. An item is already at 'seed'."
+    assert explain(ValueError("Could not append to your configuration")) == "Could not append to your configuration"
+
+
 def test_an_error_that_matches_no_pattern_is_passed_on_in_one_line():
     inner = ValueError("inner\nsecond line")
     outer = RuntimeError("outer")
