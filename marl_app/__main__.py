@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from marl_app import __version__
 from marl_app.config.command import command, with_quoted_paths
-from marl_app.config.compose import check, compose_job, named_folders, to_config
+from marl_app.config.compose import CommandLine, compose_job, to_config
 from marl_app.config.env_settings import set_by_env
 from marl_app.config.errors import ConfigError, RunFailedError, place
 from marl_app.config.explain import explain
@@ -130,8 +130,9 @@ def prepare(arguments: list[str]) -> list[str]:
     if args.cfg:
         compose_job(overrides)
     else:
-        check(overrides, args.multirun)
-        overrides += named_folders(overrides, args.multirun)
+        line = CommandLine(overrides, args.multirun)
+        line.check()
+        overrides += line.named_folders()
     return [*_without_config_dir(flags), *overrides]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -86,53 +86,45 @@ def _refuse_added_keys(section: Any, path: str) -> None:
             _refuse_added_keys(value, f"{path}{name}.")
 
 
-def check(overrides: Sequence[str], multirun: bool) -> None:
-    """Compose and check every job of a command line before the first one starts.
+class CommandLine:
+    """A command line, composed with Hydra's settings. Methods raise ConfigError, and Hydra's and OmegaConf's errors."""
 
-    Raises ConfigError, and Hydra's and OmegaConf's errors.
-    """
-    for job in jobs(overrides, multirun):
-        to_config(job)
+    def __init__(self, overrides: Sequence[str], multirun: bool) -> None:
+        _prepare(overrides)
+        self._overrides = overrides
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            # Hydra's own object: `compose` takes no mode, and does not give the loader.
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            mode = RunMode.MULTIRUN if multirun else RunMode.RUN
+            self._cfg = hydra.compose_config("config", list(overrides), mode, validate_sweep_overrides=False)
+            self._loader = hydra.config_loader
+        self._is_sweep = multirun or self._cfg.hydra.mode == RunMode.MULTIRUN
 
+    def check(self) -> None:
+        """Compose and check the jobs before the first one starts."""
+        for job in self.jobs():
+            to_config(job)
 
-def jobs(overrides: Sequence[str], multirun: bool) -> Iterator[DictConfig]:
-    """Compose each job: a single run, or every run of a sweep (`-m`, or a sweep file).
+    def jobs(self) -> Iterator[DictConfig]:
+        """Compose each job that is checked: a single run, or runs of a sweep (`-m`, or a sweep file)."""
+        if self._is_sweep:
+            # As Hydra does: each job of a sweep is composed from its own overrides.
+            yield from map(compose_job, expand(self._cfg, self._overrides, self._loader))
+            return
+        # `seed=1,2` without -m
+        ConfigLoaderImpl.validate_sweep_overrides_legal(_parse(self._overrides), RunMode.RUN, from_shell=True)
+        yield _without_hydra(copy.deepcopy(self._cfg))
 
-    Raises Hydra's and OmegaConf's errors.
-    """
-    cfg, is_sweep, loader = _compose_all(overrides, multirun)
-    if is_sweep:
-        # As Hydra does: each job of a sweep is composed from its own overrides.
-        yield from map(compose_job, expand(cfg, overrides, loader))
-        return
-    # `seed=1,2` without -m
-    ConfigLoaderImpl.validate_sweep_overrides_legal(_parse(overrides), RunMode.RUN, from_shell=True)
-    yield _without_hydra(cfg)
+    def named_folders(self) -> list[str]:
+        """Return the override of `hydra.sweep.subdir` that names what differs between the jobs of a sweep.
 
-
-def named_folders(overrides: Sequence[str], multirun: bool) -> list[str]:
-    """Return the override of `hydra.sweep.subdir` that names what differs between the jobs of a sweep.
-
-    [] for a single run, and if the user gives one.
-    """
-    cfg, is_sweep, loader = _compose_all(overrides, multirun)
-    if not is_sweep or any(line.startswith("hydra.sweep.subdir=") for line in overrides):
-        return []
-    name = subdir(cfg, overrides, loader)
-    return [] if name is None else [f"hydra.sweep.subdir={quoted(name)}"]
-
-
-def _compose_all(overrides: Sequence[str], multirun: bool) -> tuple[DictConfig, bool, ConfigLoader]:
-    """Compose a command line with Hydra's settings; return it, whether it is a sweep, and what finds options."""
-    _prepare(overrides)
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        # Hydra's own object: `compose` takes no mode, and does not give the loader.
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-        cfg = hydra.compose_config("config", list(overrides), mode, validate_sweep_overrides=False)
-        loader = hydra.config_loader
-    return cfg, multirun or cfg.hydra.mode == RunMode.MULTIRUN, loader
+        [] for a single run, and if the user gives one.
+        """
+        if not self._is_sweep or any(line.startswith("hydra.sweep.subdir=") for line in self._overrides):
+            return []
+        name = subdir(self._cfg, self._overrides, self._loader)
+        return [] if name is None else [f"hydra.sweep.subdir={quoted(name)}"]
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

@@ -22,7 +22,10 @@ OPTUNA = "hydra_plugins.marl_app_optuna.sweeper.OptunaSweeper"
 
 
 def expand(cfg: DictConfig, overrides: Sequence[str], loader: ConfigLoader) -> Iterator[list[str]]:
-    """Yield the overrides of each job of a sweep; of a search each value of each key once, and the ends of intervals.
+    """Yield the overrides of the jobs of a sweep that are checked before it starts.
+
+    Of a grid these are all combinations of values, but the values of `seed` one by one, because no other key depends on
+    the seed. Of a search they are all values one by one, and the ends of intervals.
 
     Raises ConfigError for an interval without a sweeper that draws from it, or if optuna is not installed.
     """
@@ -34,13 +37,12 @@ def expand(cfg: DictConfig, overrides: Sequence[str], loader: ConfigLoader) -> I
     for override in _overrides(cfg, overrides, loader):
         name = override.get_key_element()
         choices[name] = [f"{name}={value}" for value in _values(override, searches)]
-    # A grid: each combination is a job.
-    if not searches:
-        return (list(job) for job in itertools.product(*choices.values()))
-    # A search draws its jobs later: check each value once, with the first values of all other keys.
+    # One by one: each value once, with the first values of all other keys. A search draws its jobs later.
+    single = choices if searches else {"seed": choices.get("seed", [])}
     first = {name: values[0] for name, values in choices.items()}
-    jobs = [{**first, name: value} for name, values in choices.items() for value in values[1:]]
-    return (list(job.values()) for job in [first, *jobs])
+    jobs = itertools.product(*(values[:1] if name in single else values for name, values in choices.items()))
+    others = ({**first, name: value}.values() for name, values in single.items() for value in values[1:])
+    return map(list, itertools.chain(jobs, others))
 
 
 def subdir(cfg: DictConfig, overrides: Sequence[str], loader: ConfigLoader) -> str | None:

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from omegaconf import OmegaConf
 
-from marl_app.config.compose import jobs, load, to_config
+from marl_app.config.compose import CommandLine, load, to_config
 from marl_app.config.tree import CONF, all_keys, groups, options, schema_keys
 
 REQUIRED = {  # keys without a value in conf/, by option
@@ -65,7 +65,7 @@ def test_every_option_of_every_group(number):
 
 @pytest.mark.parametrize("sweep", options("sweep"))
 def test_a_sweep_file_expands_to_jobs_that_compose(sweep):
-    expanded = list(jobs(["+experiment=league", f"+sweep={sweep}"], multirun=False))
+    expanded = list(CommandLine(["+experiment=league", f"+sweep={sweep}"], multirun=False).jobs())
     assert len(expanded) > 1
     assert len({OmegaConf.to_yaml(job) for job in expanded}) == len(expanded)
     to_config(expanded[-1])

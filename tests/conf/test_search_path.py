@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from marl_app.__main__ import prepare
-from marl_app.config.compose import compose_job, jobs, load, to_config
+from marl_app.config.compose import CommandLine, compose_job, load, to_config
 from marl_app.config.errors import ConfigError
 from marl_app.config.resume import expand
 from marl_app.config.search_path import with_search_path
@@ -122,7 +122,7 @@ def test_an_option_with_a_packaged_name_is_refused(conf):
 
 def test_the_jobs_of_a_sweep(conf):
     lines = with_search_path(["+experiment=mine", "env=my_game,tic_tac_toe", "seed=1,2"], "my_conf")
-    expanded = list(jobs(lines, multirun=True))
+    expanded = list(CommandLine(lines, multirun=True).jobs())
     assert [to_config(job).env["_target_"].rpartition(".")[2] for job in expanded] == [
         "Circle",
         "Circle",

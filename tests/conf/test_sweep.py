@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.marl_app_optuna.sweeper import JOURNAL, RESULTS, OptunaSweeper, distribution_of
 from marl_app.__main__ import prepare
-from marl_app.config.compose import jobs, named_folders
+from marl_app.config.compose import CommandLine
 from marl_app.config.errors import ConfigError, RunFailedError
 
 LOG = "algorithm.lr=tag(log,interval(1e-4,1e-2))"
@@ -18,7 +18,7 @@ LOG = "algorithm.lr=tag(log,interval(1e-4,1e-2))"
 
 def envs(line):
     """Return the environments of the jobs of a sweep."""
-    return [job.env["_target_"].rpartition(".")[2] for job in jobs(line, multirun=True)]
+    return [job.env["_target_"].rpartition(".")[2] for job in CommandLine(line, multirun=True).jobs()]
 
 
 def test_glob_takes_the_options_that_match():
@@ -26,12 +26,21 @@ def test_glob_takes_the_options_that_match():
     assert envs(["env=glob(t*,exclude=two*)"]) == ["TicTacToe"]
 
 
+def test_a_grid_is_checked_by_all_combinations_but_each_seed_once():
+    """No other key depends on the seed: five seeds of nine schemes are 9 + 4 jobs, not 45."""
+    line = CommandLine(["league/matchmaker=pfsp,uniform", "seed=1,2,3", "algorithm.gamma=0.9,1"], multirun=True)
+    found = [
+        (job.league.matchmaker["_target_"].rpartition(".")[2], job.algorithm.gamma, job.seed) for job in line.jobs()
+    ]
+    combined = [(matchmaker, gamma, 1) for matchmaker in ("Pfsp", "Uniform") for gamma in (0.9, 1)]
+    assert found == [*combined, ("Pfsp", 0.9, 2), ("Pfsp", 0.9, 3)]
+
+
 def test_a_search_is_checked_by_each_value_once_and_by_the_ends_of_its_intervals():
     line = ["hydra/sweeper=optuna", LOG, "league/matchmaker=pfsp,uniform", "seed=3"]
     # The first job has the first values; then one key changes at a time.
-    found = [
-        (job.algorithm.lr, job.league.matchmaker["_target_"].rpartition(".")[2], job.seed) for job in jobs(line, True)
-    ]
+    jobs = CommandLine(line, multirun=True).jobs()
+    found = [(job.algorithm.lr, job.league.matchmaker["_target_"].rpartition(".")[2], job.seed) for job in jobs]
     assert found == [(1e-4, "Pfsp", 3), (1e-2, "Pfsp", 3), (1e-4, "Uniform", 3)]
 
 
@@ -75,14 +84,14 @@ def test_optuna_is_needed_only_for_its_sweeper(monkeypatch):
 )  # fmt: skip
 def test_folders_say_what_differs(line, name):
     flags = [word for word in line if word == "-m"]
-    [override] = named_folders([word for word in line if word not in flags], multirun=bool(flags))
+    [override] = CommandLine([word for word in line if word not in flags], multirun=bool(flags)).named_folders()
     assert override == f"hydra.sweep.subdir='${{hydra.job.num}}_{name}'"
 
 
 def test_a_single_run_and_a_name_of_the_users_stay():
-    assert named_folders(["seed=1"], multirun=False) == []
-    assert named_folders(["seed=1"], multirun=True) == []
-    assert named_folders(["seed=1,2", "hydra.sweep.subdir=x"], multirun=True) == []
+    assert CommandLine(["seed=1"], multirun=False).named_folders() == []
+    assert CommandLine(["seed=1"], multirun=True).named_folders() == []
+    assert CommandLine(["seed=1,2", "hydra.sweep.subdir=x"], multirun=True).named_folders() == []
 
 
 @pytest.mark.parametrize(
