@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 
+import hypothesis
 import pytest
 import yaml
 from hydra._internal import defaults_list
@@ -14,6 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(
     prefix="marl_app_tests_"
 )  # holds the key that signs the runs of the tests
+# Properties are tested on 40 examples instead of 100: half of the time, and a fault is found some runs later at worst.
+hypothesis.settings.register_profile("suite", max_examples=40)
+hypothesis.settings.load_profile("suite")
 # A shell starts background jobs with SIGINT ignored, and so would be all processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

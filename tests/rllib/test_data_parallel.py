@@ -118,7 +118,7 @@ def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
                 np.testing.assert_allclose(ours, its, rtol=1e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize("model", ["gru", "mlp"])
+@pytest.mark.parametrize("model", ["gru", pytest.param("mlp", marks=pytest.mark.slow)])
 def test_a_learner_without_rows_takes_part(tmp_path, model):
     with running(tmp_path, "env=tic_tac_toe", f"model={model}", "model.hidden=[16]", *SETTINGS, TWO) as two:
         two.train()
@@ -245,15 +245,17 @@ def test_a_learner_that_is_killed_is_replaced(tmp_path, moment):
         assert two.counters.env_steps == steps + 1024 and np.isfinite(two.report["learner/policy_loss"])
 
 
-def test_no_learner_is_left(tmp_path):
-    with running(tmp_path, "env=tic_tac_toe", TWO) as two:
+def test_batches_grow_with_the_learners_if_asked_and_the_run_ends_with_the_last_one(tmp_path):
+    with running(tmp_path, "env=tic_tac_toe", TWO, "runtime.scale_batch=true") as two:
+        two.train()
+        assert two.counters.env_steps == 1024 and two.spec.settings.minibatch_rows == 256
         for process in two.learner_group.each(pid):
             os.kill(process, signal.SIGKILL)
         with pytest.raises(RunFailedError, match="all learner processes have died"):
             two.train()
 
 
-@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_run_of_two_learners_continues_with_another_number(tmp_path, count):
     options = ("env=tic_tac_toe", *SETTINGS, f"store.path={tmp_path}/store", "runtime.num_envs_per_env_runner=8")
     with running(tmp_path / "two", *options, TWO) as two:
@@ -270,12 +272,6 @@ def test_a_run_of_two_learners_continues_with_another_number(tmp_path, count):
         assert len(others) == count - 1
         for arrays in others:
             assert all(np.array_equal(a, b) for a, b in zip(arrays, first, strict=True))
-
-
-def test_batches_grow_with_the_learners_if_asked(tmp_path):
-    with running(tmp_path, "env=tic_tac_toe", TWO, "runtime.scale_batch=true") as two:
-        two.train()
-        assert two.counters.env_steps == 1024 and two.spec.settings.minibatch_rows == 256
 
 
 def test_exploiters_play_the_main_agent_of_their_own_process(tmp_path):

@@ -237,6 +237,7 @@ def test_a_run_whose_ray_dies_says_how_to_go_on(tmp_path, program):
     assert summary["iterations"] >= saved.state.iteration >= 1
 
 
+@pytest.mark.slow  # tests/rllib/test_data_parallel.py kills a learner in the test's process
 def test_a_run_of_two_learners_outlives_the_death_of_one(tmp_path):
     two = ("runtime.num_learners=2", "runtime.num_env_runners=0", "runtime.num_cpus=2")
     process = started(tmp_path / "run", *two, "checkpoint.every_seconds=0.01")
