@@ -92,7 +92,9 @@ TRAINING = (
         "share",
     ),
     # TD learning only.
-    Metric("exploration/temperature", "Temperature of the policy, a softmax of the values of actions.", "1"),
+    Metric(
+        "exploration/temperature", "Temperature of the policy that explores, a softmax of the values of actions.", "1"
+    ),
     # Value decomposition only: exploration and the replay buffer.
     Metric("exploration/epsilon", "Probability of a random action in the next iteration's collection.", "share"),
     Metric(

@@ -1,4 +1,4 @@
-"""TD(lambda) with afterstates: it learns to play, its temperature follows the schedule, and its runs resume."""
+"""TD(lambda) with afterstates: it learns to play, explores by its schedule, and its runs resume."""
 
 import numpy as np
 import pytest
@@ -31,37 +31,47 @@ def moves_kept(algorithm):
 
 @pytest.mark.timeout(120)
 def test_it_learns_tic_tac_toe_in_seconds(tmp_path, ray_here):
-    """With a table of all 3^9 boards, shared by eight views. Random moves keep the value in 0.62 of the positions."""
-    with running(tmp_path, "algorithm.temperature=0.1", base=BASE) as algorithm:
+    """With a table of all 3^9 boards, shared by eight views. Random moves keep the value in 0.62 of the positions.
+
+    Every match is against a snapshot, which explores too: otherwise few positions would be visited.
+    """
+    explores = ("algorithm.temperature=0.1", "algorithm.play_temperature=0.1")
+    with running(tmp_path, *explores, base=BASE) as algorithm:
         before = moves_kept(algorithm)
         for _ in range(40):
             algorithm.train()
         assert before < 0.8 and moves_kept(algorithm) > 0.95
 
 
-def test_the_temperature_follows_its_schedule_and_snapshots_keep_theirs(tmp_path, ray_here):
-    overrides = ("algorithm.temperature=[[0,0.2],[2048,0.1]]",)
+def temperature_of(agent):
+    (module,) = agent._modules.values()
+    return float(module.policy_head.linear.temperature)
+
+
+def test_env_runners_explore_by_the_schedule_and_snapshots_play_at_their_own_temperature(tmp_path, ray_here):
+    overrides = ("algorithm.temperature=[[0,0.2],[2048,0.1]]", "algorithm.play_temperature=0.03")
     with running(tmp_path, *overrides, base=BASE) as algorithm:
-        seen = []
+        played, reported = [], []
         for _ in range(5):
             algorithm.train()
-            seen.append(float(next(v for k, v in algorithm.weights.read("main").items() if k.endswith("temperature"))))
-            assert algorithm.report["exploration/temperature"] == pytest.approx(seen[-1])
-        np.testing.assert_allclose(seen, [0.175, 0.15, 0.125, 0.1, 0.1], rtol=1e-6)
+            (module,) = algorithm.env_runner._player_networks.modules.values()
+            played.append(float(module.policy_head.linear.temperature))
+            reported.append(algorithm.report["exploration/temperature"])
+        np.testing.assert_allclose(played, [0.2, 0.175, 0.15, 0.125, 0.1], rtol=1e-6)  # 512 env steps per iteration
+        np.testing.assert_allclose(reported, [0.175, 0.15, 0.125, 0.1, 0.1], rtol=1e-6)
         newest = algorithm.league.view.snapshots_of("main")[-1]
         (kept,) = [v for k, v in blob_weights(algorithm, newest).items() if k.endswith("temperature")]
-        assert 0.1 <= kept < 0.2
+        assert kept == np.float32(0.03)
 
 
-def test_a_resumed_run_goes_on_with_weights_and_temperature(tmp_path):
-    lines = [*BASE, "algorithm.temperature=[[0,0.2],[2048,0.1]]", "callbacks=[league,checkpoint]"]
-    train(load([*lines, "stop.iterations=2"], output_dir=str(tmp_path)))
+def test_a_resumed_run_plays_at_the_temperature_of_its_configuration(tmp_path):
+    lines = [*BASE, "callbacks=[league,checkpoint]"]
+    train(load([*lines, "algorithm.play_temperature=0.1", "stop.iterations=2"], output_dir=str(tmp_path)))
     saved = Agent(latest_checkpoint(tmp_path / "checkpoints").players["main"])
-    train(load([*lines, "stop.iterations=5", f"resume={tmp_path}"], output_dir=str(tmp_path)))
+    changed = ["algorithm.play_temperature=0.02", "stop.iterations=4", f"resume={tmp_path}"]
+    train(load([*lines, *changed], output_dir=str(tmp_path)))
     resumed = Agent(latest_checkpoint(tmp_path / "checkpoints").players["main"])
-    for agent, temperature in ((saved, 0.15), (resumed, 0.1)):
-        (module,) = agent._modules.values()
-        assert float(module.policy_head.linear.temperature) == pytest.approx(temperature)
+    assert temperature_of(saved) == pytest.approx(0.1) and temperature_of(resumed) == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,7 @@ def test_a_resumed_run_goes_on_with_weights_and_temperature(tmp_path):
         (["algorithm.normalize_rewards=true"], "algorithm.normalize_rewards=true: values are in units of the rewards"),
         (["algorithm.temperature=0"], "algorithm.temperature"),
         (["algorithm.temperature=[[0,0.1],[100,0]]"], "give temperatures > 0"),
+        (["algorithm.play_temperature=0"], "algorithm.play_temperature"),
         (["model.windows=[[4]]"], r"model.windows: \[4\] is not \[height, width\]"),
     ],
 )

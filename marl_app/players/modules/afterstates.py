@@ -33,6 +33,8 @@ from marl_app.players.modules.ntuple import check_window_settings, checked_windo
 
 EXACT_FLOATS = 2**24
 """Whole numbers below this are exact in float32."""
+TEMPERATURE = "policy_head.linear.temperature"
+"""Name of the temperature among the weights of the network."""
 
 
 class AfterstateValues(nn.Module):

@@ -159,7 +159,7 @@ class MatchEnvRunner(EnvRunner, Checkpointable):
         opponents = self._player_networks.opponents
         weights = ray.get(request.weights) if isinstance(request.weights, ray.ObjectRef) else request.weights
         assert weights is not None  # a learner that plays has put its own in
-        self._player_networks.set_trainee_weights(weights)
+        self._player_networks.set_trainee_weights({**weights, **request.exploration})
         opponents.set_learner_weights(request.learner_opponents)
 
         # 3. Set the opponents of matches that start from now on; running matches keep theirs.

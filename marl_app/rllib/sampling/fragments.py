@@ -27,6 +27,7 @@ class Request:
 
     weights: of the learner, by value or in Ray's object store; None = those of the process that plays, which is a
         learner itself. `weights_version` counts its updates.
+    exploration: entries that replace those of the learner's weights while it explores, such as epsilon.
     seed: of all random numbers of the fragment.
     assignment: the opponents, and the share of matches of each.
     reward_scale: factor applied to rewards before training.
@@ -41,6 +42,7 @@ class Request:
     seed: int
     assignment: Assignment
     reward_scale: float = 1.0
+    exploration: Weights = field(default_factory=dict)
     learner_opponents: Mapping[str, Weights | ObjectRef | None] = field(default_factory=dict)
     prefetch_digests: tuple[str, ...] = ()
     runner: int = 0

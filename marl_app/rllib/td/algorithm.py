@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from typing import Self
 
+import numpy as np
+
 from marl_app.config.errors import ConfigError
+from marl_app.players.modules.afterstates import TEMPERATURE
 from marl_app.rllib.ppo.algorithm import LeaguePPO, LeaguePPOConfig
 from marl_app.rllib.run_spec import RunSpec
+from marl_app.rllib.sampling.fragments import Weights
 from marl_app.rllib.schedules import value_at
 from marl_app.rllib.td.learner import TDLearner
 from marl_app.rllib.training.config import MatchConfig
@@ -52,6 +56,16 @@ class LeagueTD(LeaguePPO):
         """Return the default configuration (called by RLlib)."""
         return LeagueTDConfig(cls)
 
+    @property
+    def temperature(self) -> float:
+        """Temperature of the policy in the experience that is collected now."""
+        return value_at(self.config.settings.temperature, self.counters.env_steps)
+
+    def exploration(self) -> Weights:
+        """Return the temperature for each network; saved players play at `play_temperature`."""
+        temperature = np.array(self.temperature, np.float32)
+        return {f"{network.name}/{TEMPERATURE}": temperature for network in self.spec.networks}
+
     def metrics_of_iteration(self) -> dict[str, float]:
-        """Return the temperature of the policy after the update."""
-        return {"exploration/temperature": value_at(self.config.settings.temperature, self.counters.env_steps)}
+        """Return the temperature of exploration."""
+        return {"exploration/temperature": self.temperature}

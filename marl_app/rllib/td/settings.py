@@ -21,10 +21,11 @@ class TDSettings(AlgorithmSettings):
         at_most=1,
     )
     temperature: Any = key(
-        "Temperature of the policy, a softmax of the values of actions, which differ by at most 2; or a schedule "
-        "[[0, temperature], [env step, temperature], ...].",
+        "Temperature of exploration: actions are drawn from a softmax of their values, which differ by at most 2; or a "
+        "schedule [[0, temperature], [env step, temperature], ...].",
         above=0,
     )
+    play_temperature: float = key("Temperature of saved players: snapshots, evaluation, load_agent.", above=0)
     num_epochs: int = key("Passes over the rows of one update.", at_least=1)
     shuffle_batch_per_epoch: bool = key("Whether the rows are shuffled before every pass.")
 

@@ -26,7 +26,7 @@ from marl_app.players.central_state import central_state_size
 from marl_app.players.networks import multi_module_spec
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.sampling.collector import Collector
-from marl_app.rllib.sampling.fragments import Fragment
+from marl_app.rllib.sampling.fragments import Fragment, Weights
 from marl_app.rllib.schedules import value_at
 from marl_app.rllib.team_q.collector import TEAM, TeamCollector
 from marl_app.rllib.team_q.learner import TeamLearner
@@ -34,7 +34,6 @@ from marl_app.rllib.team_q.mixers import MIXERS, Mixer
 from marl_app.rllib.team_q.replay import Replay
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.rllib.training.config import MatchConfig
-from marl_app.rllib.training.weights import LearnerArrays
 
 
 class TeamQConfig(MatchConfig):
@@ -128,11 +127,11 @@ class TeamQ(MatchAlgorithm):
         """Probability of a random action in the experience that is collected now."""
         return value_at(self.config.settings.epsilon, self.counters.env_steps)
 
-    def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
-        """Add epsilon for each network: env runners explore, and saved players play greedily."""
-        # `epsilon` is a buffer of the networks: in the learner it stays 0, so that frozen players are greedy.
+    def exploration(self) -> Weights:
+        """Return epsilon for each network; saved players play greedily."""
+        # In the learner this buffer stays 0, so frozen players are greedy.
         epsilon = np.array(self.epsilon, np.float32)
-        return {**weights, **{f"{network.name}/epsilon": epsilon for network in self.spec.networks}}
+        return {f"{network.name}/epsilon": epsilon for network in self.spec.networks}
 
     def metrics_of_iteration(self) -> dict[str, float]:
         """Exploration and replay."""

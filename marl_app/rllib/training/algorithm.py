@@ -22,7 +22,7 @@ from marl_app.league.reset import RESET_PROBABILITY
 from marl_app.metrics.records import Records
 from marl_app.players.modules.scale import description
 from marl_app.rllib.run_spec import RunSpec
-from marl_app.rllib.sampling.fragments import Fragment, by_learner
+from marl_app.rllib.sampling.fragments import Fragment, Weights, by_learner
 from marl_app.rllib.training.assignments import Assigner, AssignmentTotals, RunnerAssignment, fresh_slots
 from marl_app.rllib.training.cached_standing import CachedStanding
 from marl_app.rllib.training.config import MatchConfig
@@ -37,7 +37,7 @@ from marl_app.rllib.training.sampler import Sampler
 from marl_app.rllib.training.stats import IterationStats, share_done
 from marl_app.rllib.training.tunable_algorithm import TunableAlgorithm
 from marl_app.rllib.training.turns import Turns
-from marl_app.rllib.training.weights import LearnerArrays, LearnerWeights, Snapshots
+from marl_app.rllib.training.weights import LearnerWeights, Snapshots
 from marl_app.runs.state import Counters, LearnerTotals, RunState
 from marl_app.store.codec import decode
 from marl_app.store.traffic import Traffic
@@ -106,7 +106,7 @@ class MatchAlgorithm(TunableAlgorithm):
             batch_steps=settings.batch_steps,
             fragment_steps=config.get_rollout_fragment_length() * config.num_envs_per_env_runner,
         )
-        self.weights = LearnerWeights(self.learner_group, self.spec, self.weights_to_play)
+        self.weights = LearnerWeights(self.learner_group, self.spec)
         self.snapshots = Snapshots(self.spec, self.league, self.weights, self.learner_group, self.totals, self.counters)
 
         # The first weights: from another player if asked, to env runners, and into the store for later resets.
@@ -190,9 +190,9 @@ class MatchAlgorithm(TunableAlgorithm):
         """
         raise NotImplementedError
 
-    def weights_to_play(self, weights: LearnerArrays) -> LearnerArrays:
-        """Return what env runners play with, given a learner's weights; an algorithm may add exploration."""
-        return weights
+    def exploration(self) -> Weights:
+        """Return entries of the weights (`network/name`) that make a learner explore now; saved players keep theirs."""
+        return {}
 
     def metrics_of_iteration(self) -> dict[str, float]:
         """Return metrics that only this algorithm has."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from marl_app.rllib.sampling.fragments import Request
+from marl_app.rllib.sampling.fragments import Request, Weights
 from marl_app.rllib.training.assignments import RunnerAssignment
 from marl_app.rllib.training.dispatch import EventDispatcher
 from marl_app.rllib.training.turns import Turns
@@ -22,6 +22,8 @@ class RequestingRun(Protocol):
     weights: LearnerWeights
     totals: dict[str, LearnerTotals]
     rng: np.random.Generator
+
+    def exploration(self) -> Weights: ...
 
 
 def make_request(run: RequestingRun, runner: int) -> Request:
@@ -40,6 +42,7 @@ def make_request(run: RequestingRun, runner: int) -> Request:
         seed=int(run.rng.integers(2**63)),
         assignment=assigned.assignment,
         reward_scale=trainee.reward_moments.scale,
+        exploration=run.exploration(),
         learner_opponents={name: run.weights.broadcasted(name) for name in sorted(opponents & run.totals.keys())},
         prefetch_digests=assigned.prefetch_digests,
         runner=runner,

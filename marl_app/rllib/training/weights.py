@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -33,17 +33,13 @@ LearnerArrays = dict[str, NDArray[Any]]
 class LearnerWeights:
     """Reads and writes the weights of learners, and broadcasts them to env runners.
 
-    to_play: learner's weights -> what env runners play with, if that is something else.
     averages: exponential moving averages of the weights, with `league.freeze=average` (Polyak and Juditsky, 1992,
         "Acceleration of stochastic approximation by averaging"); else empty.
     """
 
-    def __init__(
-        self, learner_group: Learners, spec: RunSpec, to_play: Callable[[LearnerArrays], LearnerArrays]
-    ) -> None:
+    def __init__(self, learner_group: Learners, spec: RunSpec) -> None:
         self._learner_group = learner_group
         self._spec = spec
-        self._to_play = to_play
         self._runtime = spec.settings.runtime
         self._broadcasts: dict[str, Any] = {}
         self._average_rate = spec.settings.league.average_rate if spec.settings.league.freeze == "average" else None
@@ -94,7 +90,6 @@ class LearnerWeights:
         if self._runtime.colocated:
             return
         self.broadcast_bytes = sum(value.nbytes for value in weights.values())
-        weights = self._to_play(weights)
         # In the object store once for all env runners; the driver's own reads the arrays themselves.
         self._broadcasts[learner] = ray.put(weights) if self._runtime.num_env_runners else weights
 
