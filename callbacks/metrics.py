@@ -132,11 +132,6 @@ class LogMetrics(MatchCallback):
                 self._writer = None
                 raise
 
-    def _write_images(self, algorithm: MatchAlgorithm, images: Mapping[str, Image]) -> None:
-        for key, pixels in images.items():
-            write = functools.partial(TensorBoard.image, key=key, pixels=pixels, step=algorithm.counters.env_steps)
-            self._write(algorithm, write)
-
     def _record_meta_strategy(self, algorithm: MatchAlgorithm) -> None:
         """Append the meta-strategy of each pool to `meta_strategy.jsonl`; a team without opponents has none."""
         league = algorithm.league

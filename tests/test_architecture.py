@@ -83,6 +83,24 @@ def test_make_help_lists_every_target():
     assert phony == explained
 
 
+CALLED_BY_RLLIB = {
+    "_create_iterator_if_necessary", "_log_steps_trained_metrics", "_make_modules_ddp_if_necessary", "_setup_logdir",
+    "_should_create_evaluation_env_runners",
+}  # fmt: skip
+"""Private methods that override RLlib's, and that no module of ours calls."""
+
+
+def test_every_private_function_is_used():
+    defined, used = {}, set(CALLED_BY_RLLIB)
+    for file in MODULES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and re.match("_[^_]", node.name):
+                defined[node.name] = f"{name(file)}:{node.lineno}: {node.name}"
+            elif isinstance(node, ast.Name | ast.Attribute | ast.alias):
+                used |= {getattr(node, field) for field in ("id", "attr", "name") if hasattr(node, field)}
+    assert [place for private, place in defined.items() if private not in used] == []
+
+
 FORBIDDEN = re.compile(
     r"\b(whoever|whomever|whom|somebody|nobody|anybody|everybody|reckon(s|ed|ing)?|minds|heard|anew|beside|let go of"
     r"|as far as there (is|are)|so to speak|of its making)\b",
