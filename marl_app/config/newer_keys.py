@@ -17,6 +17,7 @@ from marl_app.config.renamed import current_path
 from marl_app.config.tree import schema_keys
 
 _CNN = "marl_app.players.modules.cnn.CNN"
+_AFTERSTATES = "marl_app.players.modules.afterstates.Afterstates"
 
 
 def newer_keys(
@@ -33,6 +34,8 @@ def newer_keys(
         found["model.scale_observations"] = False
     if current_path(str(before.get("model._target_"))) == _CNN and "model.image_filters" not in before:
         found["model.image_filters"] = None
+    if current_path(str(before.get("model._target_"))) == _AFTERSTATES and "model.reachable" not in before:
+        found["model.reachable"] = False
     # 2. The algorithm and the league: the values of their plain options, without those of the environment's option.
     newer = [key.path for key in schema_keys() if key.path in now and key.path not in before]
     newer = [path for path in newer if path.startswith(("algorithm.", "league."))]

@@ -40,26 +40,42 @@ def random_boards(env_class, count=60):
     return np.concatenate(boards)
 
 
-@pytest.mark.parametrize("game", GAMES)
-def test_a_value_is_the_sum_of_the_entries_of_the_position_after_the_action(game):
+def with_reachable(states, placement):
+    """Return states of cells [R, n, cells] with 3 for the first empty cell of each action."""
+    states = states.copy()
+    for row in states.reshape(-1, states.shape[-1]):
+        for cells in placement.actions:
+            empty = [cell for cell in cells if row[cell] == 0]
+            if empty:
+                row[empty[0]] = 3
+    return states
+
+
+@pytest.mark.parametrize(
+    ("game", "reachable", "base"),
+    [("connect_four", False, 3), ("connect_four", True, 4), ("tic_tac_toe", True, 3)],  # it would say nothing there
+)
+def test_a_value_is_the_sum_of_the_entries_of_the_position_after_the_action(game, reachable, base):
     """The plain account: place the piece, look up each group of cells in the board and in each symmetric view."""
     env_class = GAMES[game]
-    settings = {"windows": [[2, 2], [1, 3]], "diagonals": [3]}
+    settings = {"windows": [[2, 2], [1, 3]], "diagonals": [3], "reachable": reachable}
     module, boards = build(env_class, **settings), random_boards(env_class)
     group = env_class.groups[0]
     height, width, _ = group.observation_space.shape
     after, legal, wins = afterstates(boards, group.placement)
     table = module.policy_head.encoder.tables.detach().numpy()
     states = (after[..., 0] + 2 * after[..., 1]).reshape(*legal.shape, -1)  # [R, n, cells]
+    full = (states > 0).all(axis=2)
+    if base == 4:
+        states = with_reachable(states, group.placement)
     expected = np.zeros(legal.shape)
     views = np.array(group.symmetries.observations)[:, ::2] // 2
     for view in views:
         seen, start = states[..., view], 0
         for groups in without_views(board_windows(height, width, settings["windows"], settings["diagonals"]), views):
             for cells in groups:
-                expected += table[start + seen[..., cells] @ 3 ** np.arange(len(cells))]
-                start += 3 ** len(cells)
-    full = (states > 0).all(axis=2)
+                expected += table[start + seen[..., cells] @ base ** np.arange(len(cells))]
+                start += base ** len(cells)
     expected = np.where(wins, 1, np.where(full, 0, np.tanh(expected)))
     with torch.no_grad():
         values = module.policy_head.encoder(torch.from_numpy(boards)).numpy()
@@ -100,7 +116,7 @@ def test_the_value_is_the_mean_of_the_values_of_actions_under_the_policy():
 
 
 def test_only_entries_of_the_position_after_the_action_are_trained():
-    module = build(ConnectFour, windows=[[1, 4]], diagonals=[])
+    module = build(ConnectFour, windows=[[1, 4]], diagonals=[], reachable=False)
     empty = torch.zeros((1, 6, 7, 2), dtype=torch.int8)
     module.action_values_taken(empty, torch.tensor([0])).sum().backward()
     gradient = module.policy_head.encoder.tables.grad
@@ -108,6 +124,18 @@ def test_only_entries_of_the_position_after_the_action_are_trained():
     # entries. A disc at the left of the lowest row is in the first cell of the 11th group: entry 1 (state 1 * 3^0). The
     # other groups, and all mirror images, are empty: entry 0.
     assert gradient.nonzero().squeeze(1).tolist() == sorted([81 * group for group in range(12)] + [81 * 10 + 1])
+
+
+def test_impossible_boards_have_values_too():
+    """Networks are built, exported and drawn with boards that no match reaches: pieces in the air, two on a cell."""
+    boards = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (500, 6, 7, 2), dtype=np.int8))
+    with torch.no_grad():
+        module = build(ConnectFour)
+        values = module.policy_head.encoder(boards)
+        legal = values > ILLEGAL
+        assert legal.any() and (values[legal].abs() <= 1).all()
+        rows, actions = legal.nonzero(as_tuple=True)
+        torch.testing.assert_close(module.action_values_taken(boards[rows], actions), values[legal])
 
 
 def test_a_board_without_legal_actions_has_a_bounded_value():
@@ -128,7 +156,7 @@ BOARD = ConnectFour.groups[0].observation_space
         ({"state_size": 84}, {}, "algorithm.critic=local"),
         ({"epsilon_greedy": True}, {}, "algorithm=td or ppo"),
         ({"placement": TicTacToe.groups[0].placement}, {}, "the placement of this game has 9 actions"),
-        ({"num_agents": 0}, {"windows": [[3, 4]], "diagonals": []}, "a table has 531,441 rows"),
+        ({"num_agents": 0}, {"windows": [[3, 4]], "diagonals": []}, "a table has 16,777,216 rows"),
         ({"num_agents": 0}, {"windows": [[7, 7]], "diagonals": []}, "none fits a board of 6 x 7 cells"),
     ],
 )

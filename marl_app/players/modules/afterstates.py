@@ -44,6 +44,7 @@ class AfterstateValues(nn.Module):
 
     actions, lines: the fields of `Placement`. groups: cells of the groups [groups, k] of each shape, each with a table
         that all views of the group share; of groups that are views of one another, the first is enough.
+    reachable: a cell where a piece can be placed now has a state of its own (see `Afterstates`).
     views: int64 [S, cells]; cell c of the board in symmetric view s is cell `views[s, c]` of the original.
     """
 
@@ -53,20 +54,23 @@ class AfterstateValues(nn.Module):
         lines: Sequence[Sequence[int]],
         groups: Sequence[NDArray[np.int64]],
         views: NDArray[np.int64],
+        reachable: bool = False,
     ) -> None:
         super().__init__()
         cells = views.shape[1]
-        # The index of an entry is linear in the states of the cells (0 empty, 1 the agent's, 2 the opponent's):
-        # states [R, cells] @ powers [cells, T] + offsets [T]. So one more piece of the agent adds a row of `powers`.
+        base = 4.0 if reachable else 3.0
+        # The index of an entry is linear in the states of the cells (0 empty, 1 the agent's, 2 the opponent's, 3
+        # reachable): states [R, cells] @ powers [cells, T] + offsets [T]. So an action adds multiples of rows of
+        # `powers`: that of its cell, whose state becomes 1, and that of the cell that becomes reachable.
         powers, offsets, rows = [], [], 0
         for group in groups:
             count, length = group.shape
             for view in views:
                 power = np.zeros((cells, count), np.float32)
-                np.add.at(power, (view[group], np.arange(count)[:, None]), 3.0 ** np.arange(length))
+                np.add.at(power, (view[group], np.arange(count)[:, None]), base ** np.arange(length))
                 powers.append(power)
-                offsets.append(rows + np.arange(count) * 3**length)
-            rows += count * 3**length
+                offsets.append(rows + np.arange(count) * base**length)
+            rows += count * int(base) ** length
         if rows > EXACT_FLOATS:
             raise ValueError(f"model.windows: the tables have {rows:,} entries, more than {EXACT_FLOATS:,}; give fewer")
         self.tables = nn.Parameter(torch.zeros(rows))
@@ -74,8 +78,19 @@ class AfterstateValues(nn.Module):
         on_line = np.zeros((cells, len(lines)), np.float32)
         on_line[np.array(lines).T, np.arange(len(lines))] = 1
         # Plain attributes made by numpy stay in memory where a network is built on, or moved to, the meta device.
-        # [cells + 1, T]: the last row, of no cell, is zero.
-        self._powers = torch.from_numpy(np.pad(np.concatenate(powers, axis=1), [(0, 1), (0, 0)]))
+        power = np.concatenate(powers, axis=1)  # [cells, T]
+        self._powers = torch.from_numpy(power)
+        # below, above: the cells before and after a cell among those of its action; `cells` if there is none.
+        below, above = np.full((2, cells + 1), cells)
+        for row in actions:
+            below[np.array(row[1:], np.int64)], above[np.array(row[:-1], np.int64)] = row[:-1], row[1:]
+        self._below, self._above = torch.from_numpy(below[:-1]), torch.from_numpy(above)
+        # What a piece on a cell adds to the indices, [2 * (cells + 1), T], zero for no cell. The second half is for
+        # cells above which there is none that becomes reachable.
+        padded = np.pad(power, [(0, 1), (0, 0)])
+        changes = [-2 * padded + 3 * padded[above], -2 * padded] if reachable else [padded, padded]
+        self._changes = torch.from_numpy(np.concatenate(changes))
+        self._reachable = reachable
         self._offsets = torch.from_numpy(np.concatenate(offsets).astype(np.float32))
         # [n, longest]: the last cell repeated changes nothing, because it is occupied if no cell before it is empty.
         self._cells = torch.from_numpy(np.array([[*row, *[row[-1]] * (longest - len(row))] for row in actions]))
@@ -102,16 +117,23 @@ class AfterstateValues(nn.Module):
         """Return which cells have a piece of the agent, the states of all cells, and which are empty: [R, cells]."""
         own, opponent = boards.flatten(1, 2).float().unbind(2)
         states = own + 2 * opponent * (1 - own)  # never 3, even of impossible boards
-        return own, states, states == 0
+        empty = states == 0
+        if self._reachable:
+            # The cell of no action is occupied: the lowest cells have a floor below them.
+            occupied = nn.functional.pad(~empty, (0, 1), value=True)  # [R, cells + 1]
+            states = states + 3 * (empty & occupied[:, self._below.to(occupied.device)])
+        return own, states, empty
 
     def _values(self, own: Tensor, states: Tensor, empty: Tensor, targets: Tensor) -> Tensor:
         """Return the values [R, a] of the positions with one more piece of the agent, on cells `targets` [R, a]."""
         device = own.device
-        powers, on_line = self._powers.to(device), self._on_line.to(device)
-        now = states @ powers[:-1] + self._offsets.to(device)  # [R, T]
-        # The agent's piece changes the state of its cell from 0 to 1; of an illegal action there is none.
-        changed = torch.where(empty.gather(1, targets), targets, len(powers) - 1)
-        indices = (now[:, None] + powers[changed]).int().flatten(0, 1)  # [R * a, T]
+        on_line, cells = self._on_line.to(device), empty.shape[1]
+        now = states @ self._powers.to(device) + self._offsets.to(device)  # [R, T]
+        # An illegal action changes nothing. On impossible boards the cell above may be occupied, and stays so.
+        rows = torch.where(empty.gather(1, targets), targets, cells)
+        above = self._above.to(device)[rows]
+        rows = rows + (cells + 1) * ~nn.functional.pad(empty, (0, 1)).gather(1, above)
+        indices = (now[:, None] + self._changes.to(device)[rows]).int().flatten(0, 1)  # [R * a, T]
         # The backward pass of index_select is one index_add; that of EmbeddingBag, which sorts, takes 13 times as long.
         entries = self.tables.index_select(0, indices.flatten()).view(indices.shape)
         values = torch.tanh(entries.sum(dim=1)).view(targets.shape)
@@ -199,7 +221,10 @@ class AfterstateModule(ActorCritic):
         if reason is not None:
             raise ValueError(f"model=afterstates: the placement of this game {reason}")
         height, width, _ = shape
-        groups = checked_windows(height, width, 2, config["windows"], config["diagonals"])
+        # Where all empty cells can be chosen, a state of its own would say nothing. The cells of actions are disjoint.
+        cells = [cell for row in placement["actions"] for cell in row]
+        reachable = config.get("reachable", False) and len(set(cells)) == len(cells) > actions
+        groups = checked_windows(height, width, 4 if reachable else 3, config["windows"], config["diagonals"])
         views = np.arange(height * width)[None]
         if "symmetries" in config:
             # Entry 2 c of an observation is cell c of the first plane.
@@ -207,7 +232,8 @@ class AfterstateModule(ActorCritic):
         # What ActorCritic's methods read.
         self.central, self.shared, self.epsilon_greedy = False, True, False
         self.scale, self.memory_size = None, 0
-        encoder = AfterstateValues(placement["actions"], placement["lines"], without_views(groups, views), views)
+        groups = without_views(groups, views)
+        encoder = AfterstateValues(placement["actions"], placement["lines"], groups, views, reachable)
         self.policy_head = Head(encoder, None, actions, num_agents=0, size=actions, precision="float32")
         # The encoder has one value per action. In the place of the head's linear layer they become logits, and the
         # critic takes their mean.
@@ -235,10 +261,13 @@ class Afterstates(Architecture):
 
     windows: (height, width) of the rectangles whose cells are a group, at every place of the board.
     diagonals: lengths of the diagonal lines whose cells are a group.
+    reachable: whether, in games such as Connect Four, an empty cell in which a piece can be placed next has a state of
+        its own, as in Thill, Koch and Konen (2012); the tables are larger then.
     """
 
     windows: Sequence[Sequence[int]] = ((2, 4), (4, 2), (1, 7), (6, 1), (3, 3))
     diagonals: Sequence[int] = (4, 5, 6)
+    reachable: bool = True
     # Settings of dense layers, which this network does not have.
     hidden: Sequence[int] = field(init=False, default=(1,))
     activation: str = field(init=False, default="tanh")

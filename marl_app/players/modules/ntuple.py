@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from marl_app.players.modules.actor_critic import ActorCritic, Architecture, check_widths, dense
 
-LARGEST_TABLE = 100_000
+LARGEST_TABLE = 300_000
 """Rows of a table; more are refused, since training visits few of them."""
 
 
@@ -53,18 +53,21 @@ def board_windows(
 
 
 def checked_windows(
-    height: int, width: int, planes: int, windows: Sequence[Sequence[int]], diagonals: Sequence[int]
+    height: int, width: int, states: int, windows: Sequence[Sequence[int]], diagonals: Sequence[int]
 ) -> list[NDArray[np.int64]]:
-    """Return `board_windows`. Raises ValueError if there are none, or if the table of one would be too large."""
+    """Return `board_windows`, of cells with so many states.
+
+    Raises ValueError if there are none, or if the table of one would be too large.
+    """
     groups = board_windows(height, width, windows, diagonals)
     if not groups:
         raise ValueError(
             f"model.windows={windows}, model.diagonals={diagonals}: none fits a board of {height} x {width} cells"
         )
-    largest = (planes + 1) ** max(group.shape[1] for group in groups)
+    largest = states ** max(group.shape[1] for group in groups)
     if largest > LARGEST_TABLE:
         raise ValueError(
-            f"model.windows={windows}: a table has {largest:,} rows ({planes + 1} states per cell), more than "
+            f"model.windows={windows}: a table has {largest:,} rows ({states} states per cell), more than "
             f"{LARGEST_TABLE:,}; give smaller windows"
         )
     return groups
@@ -130,7 +133,7 @@ class NTupleModule(ActorCritic):
                 f"model=ntuple needs boards [height, width, planes] of 0 and 1, not {space}; use model=mlp or cnn"
             )
         height, width, planes = space.shape
-        groups = checked_windows(height, width, planes, config["windows"], config["diagonals"])
+        groups = checked_windows(height, width, planes + 1, config["windows"], config["diagonals"])
         tables = TupleTables(groups, planes, config["embedding"])
         head, features = dense(config["embedding"], config["hidden"], self.activation)
         return nn.Sequential(tables, self.activation(), head), features
