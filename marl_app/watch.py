@@ -1,7 +1,7 @@
-"""Notices that a run's process has ended without a word: kill -9, out of memory, or Ray, which ends its driver itself.
+"""Detects that a run's process was killed: by kill -9, for lack of memory, or by Ray, which ends its driver itself.
 
-A small process waits for the end of the run's process. If that did not say goodbye, it writes `summary.json` with the
-status "killed", and a line that says how to go on. Python code in the run's own process could not do that.
+A small process waits for the end of the run's process. If no end marker came before, it writes `summary.json` with the
+status "killed", and prints how to continue the run. Python code in the run's own process could not do that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-GOODBYE = b"."
+END_MARKER = b"."
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def watched(directory: Path) -> Iterator[None]:
         yield
     finally:
         try:
-            process.stdin.write(GOODBYE)
+            process.stdin.write(END_MARKER)
             process.stdin.close()
             process.wait(10)
         except (OSError, subprocess.TimeoutExpired):
@@ -40,15 +40,15 @@ def watched(directory: Path) -> Iterator[None]:
 
 
 def main(directory: Path) -> None:
-    """Wait for the end of standard input; without a goodbye before it, write the summary and say how to go on."""
-    # Standard input ends when the run's process does, whatever ended it; the goodbye before it tells a regular end.
-    if sys.stdin.buffer.read().endswith(GOODBYE):
+    """Wait for the end of standard input; without an end marker, write the summary and print how to continue."""
+    # Standard input ends when the run's process does, whatever ended it. The marker comes last after a regular end.
+    if sys.stdin.buffer.read().endswith(END_MARKER):
         return
     from marl_app.config.command import command
     from marl_app.metrics.summary import KEYS, write_summary
     from marl_app.runs.checkpoints import latest_checkpoint
 
-    # All keys of a summary; None for what a killed run does not tell.
+    # All keys of a summary; None for what a killed run has not recorded.
     summary: dict[str, Any] = dict.fromkeys(KEYS)
     checkpoint = latest_checkpoint(directory / "checkpoints")
     measured: dict[str, Any] = {"anchors": {}, "exploitability": {}, "value_preserving_moves": {}}
@@ -63,7 +63,7 @@ def main(directory: Path) -> None:
 
 
 def _progress(directory: Path) -> dict[str, Any]:
-    """Return what the last whole line of `progress.jsonl` says of the run's totals."""
+    """Return the run's totals from the last whole line of `progress.jsonl`."""
     try:
         lines = (directory / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A loaded agent that speaks the language of its environment: the spaces that an adapter translated are saved with it.
+"""A loaded agent in the spaces of its environment: those that an adapter translated are saved with the player.
 
 Networks see one array and answer with integers from 0; an environment may give numbers, tuples or dicts, and count its
 actions from 1. Where both are the same, as in all native environments, nothing is translated.

@@ -1,7 +1,7 @@
 """A lock on a run directory: two processes that write to one run would mix their records and checkpoints.
 
 The lock is the kernel's (`flock`), so it ends with its process, however that ends, and is never stale. Over NFS Linux
-asks the server; a file system without locks is told to the user, and not locked.
+asks the server. Where the file system has no locks, the run prints a warning and goes on without one.
 """
 
 from __future__ import annotations

@@ -63,21 +63,29 @@ def test_the_average_is_frozen_and_evaluated_and_training_goes_on_from_the_weigh
 
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.parametrize("poisoned", ["average", "weights"])
-def test_a_checkpoint_with_weights_that_are_not_finite_is_refused(tmp_path, poisoned):
-    with running(tmp_path, *RUN) as algorithm:
+def test_a_checkpoint_with_weights_that_are_not_finite_changes_no_learner(tmp_path, poisoned):
+    # main is restored first: it must wait until the weights of rival are checked, too.
+    two = (*RUN, "+league.learners.rival={role: main_agent}")
+    with running(tmp_path, *two) as algorithm:
         algorithm.train()
-        weights = algorithm.weights.read("main")
+        weights = algorithm.weights.read("rival")
         name = next(iter(weights))
         weights[name] = np.full_like(weights[name], np.nan)
         if poisoned == "average":
-            algorithm.weights.averages["main"] = weights
+            algorithm.weights.averages["rival"] = weights
         else:
-            average = algorithm.weights.averages["main"]
-            algorithm.weights.write("main", weights)
-            algorithm.weights.averages["main"] = average
+            average = algorithm.weights.averages["rival"]
+            algorithm.weights.write("rival", weights)
+            algorithm.weights.averages["rival"] = average
+        trained = algorithm.weights.read("main")
         save_checkpoint(algorithm, tmp_path / "checkpoints", keep=1)
-    with running(tmp_path, *RUN) as algorithm, pytest.raises(ValueError, match="weights of main that are not finite"):
-        load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
+    with running(tmp_path, *two) as algorithm:
+        before, average = algorithm.weights.read("main"), algorithm.weights.averages["main"]
+        assert not equal(before, trained)
+        with pytest.raises(ValueError, match="weights of rival that are not finite"):
+            load_checkpoint(algorithm, latest_checkpoint(tmp_path / "checkpoints"))
+        assert equal(algorithm.weights.read("main"), before)
+        assert equal(algorithm.weights.averages["main"], average)
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -1,4 +1,4 @@
-"""Loaded agents speak the language of the environment that they were trained in, whatever the adapter translated."""
+"""Loaded agents take and return what their environment does, whatever its adapter translated for training."""
 
 import json
 import sys

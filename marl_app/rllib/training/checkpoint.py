@@ -18,7 +18,7 @@ from marl_app.players.encoding import difference, player_metadata
 from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.training.learner_state import learner_state, load_learner_state
 from marl_app.rllib.training.learners import Learners
-from marl_app.rllib.training.weights import LearnerWeights, Snapshots
+from marl_app.rllib.training.weights import LearnerArrays, LearnerWeights, Snapshots
 from marl_app.runs.checkpoints import LEARNER, PLAYER, STATE, Checkpoint, latest_checkpoint, write_checkpoint
 from marl_app.runs.state import LearnerTotals, RunState
 from marl_app.runs.trust import RECORD
@@ -102,23 +102,20 @@ def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
 
     Learners missing in the checkpoint start new; learners missing in this run are ignored.
 
-    Raises ValueError if the weights do not fit (another model or environment) and KeyError if the league or a
-    learner refers to weights that the store does not have.
+    Raises ValueError if the weights do not fit (another model or environment) or are not finite, and KeyError if the
+    league or a learner refers to weights that the store does not have; the algorithm is then as before.
     """
-    # 1. Do the saved weights fit the networks of this run?
+    # 1. Do the saved weights of all learners fit the networks of this run, and are they finite? Nothing is written
+    # before all is checked. With averages the saved player is the average, and TRAINED has the weights to train on.
     state, spec = checkpoint.state, algorithm.spec
+    arrays, plain = decode(checkpoint.learner)
     decoded = {name: decode(data) for name, data in checkpoint.players.items() if name in algorithm.totals}
     players = {name: weights for name, (weights, _) in decoded.items()}
+    trained = {name: _below(f"{TRAINED}{name}/", arrays) or weights for name, weights in players.items()}
     current = algorithm.weights.read(spec.main_learner)
-    for weights in players.values():
-        # Parameters that only one of the two has; if there are none, those of another shape.
-        misfit = set(weights.keys() ^ current.keys()) or {
-            name for name in weights if weights[name].shape != current[name].shape
-        }
-        if misfit:
-            raise ValueError(
-                f"{checkpoint.path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`"
-            )
+    for name in players:
+        for weights in (players[name], trained[name]):
+            _check_weights(checkpoint.path, name, weights, current)
     # Settings that change what the same weights compute, such as the activation.
     wanted = player_metadata(spec.networks, spec.agents, spec.architecture)
     for _, metadata in decoded.values():
@@ -133,16 +130,9 @@ def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
         if name in algorithm.totals and trainee.initial and not algorithm.store.has(trainee.initial):
             raise KeyError(f"{checkpoint.path} refers to the initial weights of {name}, which the store does not have")
 
-    # 3. Restore weights. With averages the saved player is the average, and TRAINED has the weights to train on.
-    arrays, plain = decode(checkpoint.learner)
+    # 3. Restore weights.
     for learner, weights in players.items():
-        prefix = f"{TRAINED}{learner}/"
-        trained = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
-        if not all(np.isfinite(value).all() for value in (*weights.values(), *trained.values())):
-            raise ValueError(
-                f"{checkpoint.path} holds weights of {learner} that are not finite; delete it to use the one before"
-            )
-        algorithm.weights.write(learner, trained or weights)
+        algorithm.weights.write(learner, trained[learner])
         if learner in algorithm.weights.averages:
             algorithm.weights.averages[learner] = weights
 
@@ -150,3 +140,20 @@ def load_checkpoint(algorithm: SavedRun, checkpoint: Checkpoint) -> None:
     arrays = {name: value for name, value in arrays.items() if not name.startswith(TRAINED)}
     algorithm.learner_group.each(load_learner_state, arrays=arrays, plain=plain, env_steps=state.counters.env_steps)
     algorithm.load_run_state(state)
+
+
+def _below(prefix: str, arrays: LearnerArrays) -> LearnerArrays:
+    """Return the arrays whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _check_weights(path: Path, learner: str, weights: LearnerArrays, current: LearnerArrays) -> None:
+    """Raise ValueError if saved weights do not fit those of the run, or are not finite. `path`: of the checkpoint."""
+    # Parameters that only one of the two has; if there are none, those of another shape.
+    misfit = set(weights.keys() ^ current.keys()) or {
+        name for name in weights if weights[name].shape != current[name].shape
+    }
+    if misfit:
+        raise ValueError(f"{path} holds another model (at {sorted(misfit)[0]}); resume with the run's own `model`")
+    if not all(np.isfinite(value).all() for value in weights.values()):
+        raise ValueError(f"{path} holds weights of {learner} that are not finite; delete it to use the one before")

@@ -35,7 +35,7 @@ NEW, OPEN, CLOSED = "new", "open", "closed"
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told when it opens a run.
+    """What a tracker gets when it opens a run.
 
     directory: of the run. sweep: the folder of its sweep, or None. name: of the run. config: see `about`.
     start: command, commit, versions and machine, as Markdown.
