@@ -158,6 +158,16 @@ def without_views(groups: Sequence[NDArray[np.int64]], views: NDArray[np.int64])
     return kept
 
 
+def default_windows(height: int, width: int) -> list[list[int]]:
+    """Return the windows [height, width] of a board: the board if it has at most 9 cells, else 8 cells, and lines of 7.
+
+    In Connect Four, windows of 3 x 3 in addition made a network twice as slow and no stronger.
+    """
+    if height * width <= 9:
+        return [[height, width]]
+    return [[2, 4], [4, 2], [1, min(width, 7)], [min(height, 7), 1]]
+
+
 class Temperature(nn.Module):
     """A layer that divides the values of actions by a temperature: logits. Training sets it, and players keep it."""
 
@@ -224,7 +234,8 @@ class AfterstateModule(ActorCritic):
         # Where all empty cells can be chosen, a state of its own would say nothing. The cells of actions are disjoint.
         cells = [cell for row in placement["actions"] for cell in row]
         reachable = config.get("reachable", False) and len(set(cells)) == len(cells) > actions
-        groups = checked_windows(height, width, 4 if reachable else 3, config["windows"], config["diagonals"])
+        windows = config["windows"] or default_windows(height, width)
+        groups = checked_windows(height, width, 4 if reachable else 3, windows, config["diagonals"])
         views = np.arange(height * width)[None]
         if "symmetries" in config:
             # Entry 2 c of an observation is cell c of the first plane.
@@ -259,13 +270,14 @@ class AfterstateModule(ActorCritic):
 class Afterstates(Architecture):
     """The option `model=afterstates`: values of the positions after each action, by lookup tables.
 
-    windows: (height, width) of the rectangles whose cells are a group, at every place of the board.
+    windows: (height, width) of the rectangles whose cells are a group, at every place of the board; None: those of
+        `default_windows`.
     diagonals: lengths of the diagonal lines whose cells are a group.
     reachable: whether, in games such as Connect Four, an empty cell in which a piece can be placed next has a state of
         its own, as in Thill, Koch and Konen (2012); the tables are larger then.
     """
 
-    windows: Sequence[Sequence[int]] = ((2, 4), (4, 2), (1, 7), (6, 1), (3, 3))
+    windows: Sequence[Sequence[int]] | None = None
     diagonals: Sequence[int] = (4, 5, 6)
     reachable: bool = True
     # Settings of dense layers, which this network does not have.
@@ -280,4 +292,4 @@ class Afterstates(Architecture):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_window_settings(self.windows, self.diagonals)
+        check_window_settings(self.windows or (), self.diagonals)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from marl_app.players.modules.actor_critic import ActorCritic, Architecture, check_widths, dense
 
-LARGEST_TABLE = 300_000
+LARGEST_TABLE = 100_000
 """Rows of a table; more are refused, since training visits few of them."""
 
 
