@@ -94,7 +94,8 @@ def training_command(name: str, folder: Path, minutes: float, points: int, seed:
         command = [str(python_of_tutorial()), "-m", "benchmarks.tutorial_sb3", "--folder", str(folder)]
         return [*command, "--minutes", str(minutes), "--points", str(points), "--seed", str(seed)]
     overrides = [f"env={name}", f"stop.minutes={minutes}", f"seed={seed}", "evaluation.anchors=[]"]
-    return [sys.executable, "-m", "marl_app", "+experiment=league", *overrides, f"hydra.run.dir={folder}"]
+    experiment = "league_td" if name == CONNECT_FOUR else "league"  # as `make league` and the README
+    return [sys.executable, "-m", "marl_app", f"+experiment={experiment}", *overrides, f"hydra.run.dir={folder}"]
 
 
 def measure(name: str, folder: Path, points: int) -> Curves:
