@@ -36,7 +36,8 @@ class Sampling:
 class Settings:
     """The settings of a benchmark, shared by all contestants.
 
-    game: a key of GAMES. hidden: widths of the hidden layers.
+    game: a key of GAMES. model: an option of `conf/model`. hidden: widths of the hidden layers. precision: of their
+        matrix products.
     epochs, matches, rows, minibatch_rows: `epochs` passes over a batch of `rows` env steps of `matches` matches, in
         minibatches of `minibatch_rows` agent steps.
     stock: sampling and batch size of RLlib's own PPO; its epochs and minibatches are the same.
@@ -45,7 +46,9 @@ class Settings:
 
     game: str = "connect_four"
     epochs: int = 4
+    model: str = "mlp"
     hidden: tuple[int, ...] = (64, 64)
+    precision: str = "float32"
     matches: int = 1024
     rows: int = 32768
     stock: Sampling = Sampling()
@@ -59,11 +62,11 @@ class Settings:
             [
                 *GAMES[self.game].overrides,
                 "league/matchmaker=latest",
-                "model=mlp",
+                f"model={self.model}",
                 f"model.hidden={list(self.hidden)}",
                 "model.activation=tanh",
                 "model.vf_share_layers=false",
-                "model.precision=float32",
+                f"model.precision={self.precision}",
                 "callbacks=[league]",
                 f"algorithm.num_epochs={self.epochs}",
                 f"algorithm.train_batch_size_per_learner={self.rows}",
