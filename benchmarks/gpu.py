@@ -88,14 +88,21 @@ def make_variants(cores: int, gpus: bool) -> dict[str, LineupEntry]:
     return found
 
 
+def shared_overrides(settings: Settings) -> tuple[str, ...]:
+    """Return the overrides of all variants: as many matches in all, and more processes than cores are allowed."""
+    matches = min(8192, settings.rows)
+    cpus = f"runtime.num_cpus={available_cores() + 4}"
+    return f"runtime.num_matches={matches}", "runtime.num_envs_per_env_runner=auto", cpus
+
+
 def _measure(
     network: str, variants: Mapping[str, LineupEntry], settings: Settings, session: BenchmarkSession
 ) -> dict[str, Any]:
     """Measure the variants with one network, and return the result with contestants named `network variant`."""
-    # More processes than cores are allowed: the processes of two learners on two cores, for one.
-    most = f"runtime.num_cpus={available_cores() + 4}"
     entries = {
-        f"{network} {name}": LineupEntry(f"{network}: {entry.label}", overrides=(*entry.overrides, most))
+        f"{network} {name}": entry._replace(
+            label=f"{network}: {entry.label}", overrides=(*entry.overrides, *shared_overrides(settings))
+        )
         for name, entry in variants.items()
     }
     measured: Rounds = {}

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed with the app
 
-from benchmarks.gpu import NETWORKS, NO_GPU, make_variants, parse, table  # noqa: E402
+from benchmarks.gpu import NETWORKS, NO_GPU, make_variants, parse, shared_overrides, table  # noqa: E402
 from benchmarks.settings import Settings  # noqa: E402
 from marl_app.config import schema  # noqa: E402
 from marl_app.config.machine import Machine  # noqa: E402
@@ -20,10 +20,9 @@ from marl_app.config.machine import Machine  # noqa: E402
 def test_the_variants_of_a_machine_with_a_gpu_compose(network, monkeypatch):
     monkeypatch.setattr(schema, "this_machine", lambda: Machine(16, gpus=1))
     variants = make_variants(cores=16, gpus=True)
-    configs = {
-        name: Settings(**NETWORKS[network]).config(*entry.overrides, "runtime.num_cpus=20")
-        for name, entry in variants.items()
-    }
+    settings = Settings(**NETWORKS[network])
+    shared = (*shared_overrides(settings), "runtime.num_cpus=20")
+    configs = {name: settings.config(*entry.overrides, *shared) for name, entry in variants.items()}
     found = {name: (config.runtime.num_learners, config.runtime.num_env_runners) for name, config in configs.items()}
     # One core is left to the learner; two learners share an even number of env runners; the GPU holds five of them.
     assert found == {"cpu": (1, 15), "gpu": (1, 15), "all_on_gpu": (1, 5), "two_learners": (2, 14)}
