@@ -60,6 +60,8 @@ def module(kind, seed):
     generator = torch.Generator().manual_seed(seed)
     for parameter in built.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.7
+    if kind == "afterstates":
+        built.set_temperature(0.1 * (seed + 1))  # a slot has its own
     return built.requires_grad_(False)
 
 

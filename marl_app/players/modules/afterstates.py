@@ -16,7 +16,7 @@ Shapes: R rows, n actions, T table entries per position.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -96,14 +96,17 @@ class AfterstateValues(nn.Module):
         self._cells = torch.from_numpy(np.array([[*row, *[row[-1]] * (longest - len(row))] for row in actions]))
         self._on_line, self._length = torch.from_numpy(on_line), len(lines[0])
 
-    def forward(self, boards: Tensor) -> Tensor:
-        """Return the values of all actions [R, n]."""
+    def forward(self, boards: Tensor, tables: Tensor | None = None, slots: Tensor | None = None) -> Tensor:
+        """Return the values of all actions [R, n].
+
+        tables: [S, entries], of S networks in the place of this one's, of which row r is evaluated by `slots[r]`.
+        """
         own, states, empty = self._states(boards)
         actions = self._cells.to(boards.device)
         free = empty[:, actions]  # [R, n, longest]
         # argmax of 0 and 1 is the first that is 1.
         targets = actions[torch.arange(len(actions), device=boards.device), free.byte().argmax(2)]  # [R, n]
-        values = self._values(own, states, empty, targets)
+        values = self._values(own, states, empty, targets, tables, slots)
         return torch.where(free.any(2), values, ILLEGAL)
 
     def chosen(self, boards: Tensor, actions: Tensor) -> Tensor:
@@ -124,7 +127,15 @@ class AfterstateValues(nn.Module):
             states = states + 3 * (empty & occupied[:, self._below.to(occupied.device)])
         return own, states, empty
 
-    def _values(self, own: Tensor, states: Tensor, empty: Tensor, targets: Tensor) -> Tensor:
+    def _values(
+        self,
+        own: Tensor,
+        states: Tensor,
+        empty: Tensor,
+        targets: Tensor,
+        tables: Tensor | None = None,
+        slots: Tensor | None = None,
+    ) -> Tensor:
         """Return the values [R, a] of the positions with one more piece of the agent, on cells `targets` [R, a]."""
         device = own.device
         on_line, cells = self._on_line.to(device), empty.shape[1]
@@ -133,9 +144,14 @@ class AfterstateValues(nn.Module):
         rows = torch.where(empty.gather(1, targets), targets, cells)
         above = self._above.to(device)[rows]
         rows = rows + (cells + 1) * ~nn.functional.pad(empty, (0, 1)).gather(1, above)
-        indices = (now[:, None] + self._changes.to(device)[rows]).int().flatten(0, 1)  # [R * a, T]
+        indices = (now[:, None] + self._changes.to(device)[rows]).int()  # [R, a, T]
+        if tables is None or slots is None:
+            tables = self.tables
+        else:
+            indices = indices + (slots * tables.shape[1])[:, None, None]
+        indices = indices.flatten(0, 1)  # [R * a, T]
         # The backward pass of index_select is one index_add; that of EmbeddingBag, which sorts, takes 13 times as long.
-        entries = self.tables.index_select(0, indices.flatten()).view(indices.shape)
+        entries = tables.flatten().index_select(0, indices.flatten()).view(indices.shape)
         values = torch.tanh(entries.sum(dim=1)).view(targets.shape)
         # Lines on which the agent lacks one piece; an empty cell on such a line is the place of that piece.
         lacking = (own @ on_line == self._length - 1).float()  # [R, lines]
@@ -259,6 +275,15 @@ class AfterstateModule(ActorCritic):
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of the policy."""
         self.policy_head.linear.temperature.fill_(temperature)
+
+    def outputs_of_slots(self, weights: Mapping[str, Tensor], slots: Tensor, observations: Tensor) -> Tensor:
+        """Return the policy head's outputs [R, n], row r with the weights of slot `slots[r]`, int64 [R].
+
+        weights: name -> [S, *shape], those of S networks like this one.
+        """
+        tables, temperature = weights["policy_head.encoder.tables"], weights[TEMPERATURE]
+        values = self.policy_head.encoder(observations, tables, slots)
+        return (values / temperature[slots, None]).clamp(min=ILLEGAL)
 
     def action_values_taken(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Return the values [R] of legal actions int64 [R]: what TD learning trains."""

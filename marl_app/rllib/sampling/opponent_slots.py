@@ -176,9 +176,10 @@ class _SlotWeights:
         # vmap maps over the first dimension of weights and inputs, [capacity, ...], as if calling each slot's network.
         self._batched_policy = vmap(self._policy)
         is_small = sum(value.numel() for value in policy_weights.values()) <= STACK_UP_TO_PARAMETERS
-        self.is_stacked = (
-            is_small and module.can_stack and not module.memory_size
-        )  # no stacked recurrent layers in torch
+        # Lookup tables of any size: a row reads the entries of its slot.
+        self._is_indexed = hasattr(module, "outputs_of_slots")
+        # There are no stacked recurrent layers in torch.
+        self.is_stacked = self._is_indexed or (is_small and module.can_stack and not module.memory_size)
         # Parameter name -> [capacity, *shape]; of networks that are not stacked, only LOG_STD. `clone` gives every slot
         # separate memory, which `expand` does not.
         self._stack = {
@@ -227,6 +228,9 @@ class _SlotWeights:
         memory: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """As `OpponentSlots.act`."""
+        if self._is_indexed:
+            slot = torch.from_numpy(slots).to(observations.device)
+            return self._module.dist_inputs(self._module.outputs_of_slots(self._stack, slot, observations), mask), None
         # Sort the rows by slot, so that the rows of a slot are contiguous.
         order = np.argsort(slots, kind="stable")
         counts = np.bincount(slots, minlength=self._capacity)  # [capacity]: rows of each slot
