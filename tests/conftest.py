@@ -76,9 +76,11 @@ def yaml_is_parsed_once():
 
     def parse_once(stream, Loader):
         text = stream.read() if hasattr(stream, "read") else stream
-        if (text, Loader) not in parsed:  # two loaders may read 1e-3 as a number and as a text
-            parsed[text, Loader] = parse(text, Loader=Loader)
-        return copy.deepcopy(parsed[text, Loader])
+        # Two loaders may read 1e-3 as a number and as a text. By name: OmegaConf makes its class anew for every file.
+        key = text, Loader.__qualname__
+        if key not in parsed:
+            parsed[key] = parse(text, Loader=Loader)
+        return copy.deepcopy(parsed[key])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yaml, "load", parse_once)
