@@ -21,7 +21,7 @@ from benchmarks.session import BenchmarkSession, make_parser
 from benchmarks.settings import settings_for
 from benchmarks.tables import FIGURES, MODES, Rows, median_and_range
 from benchmarks.turns import measure_in_turns
-from marl_app.config.schema import available_cores
+from marl_app.config.machine import available_cores
 from marl_app.envs.simple_spread import SimpleSpread
 
 MATCHES, ROWS = 256, 8192

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from marl_app.config.errors import ConfigError
+from marl_app.config.machine import available_cores
 from marl_app.config.record import write_record
-from marl_app.config.schema import Config, RuntimeConfig, available_cores
+from marl_app.config.runtime_section import RuntimeConfig
+from marl_app.config.schema import Config
 
 NAMESPACE = "marl_app"
 

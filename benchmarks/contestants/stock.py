@@ -24,7 +24,7 @@ from benchmarks.contestant import Steps
 from benchmarks.contestants.stock_envs import SimultaneousSpread, TurnBasedConnectFour
 from benchmarks.games import GAMES
 from benchmarks.settings import Settings
-from marl_app.config.schema import available_cores
+from marl_app.config.machine import available_cores
 from marl_app.rllib.ppo.algorithm import LeaguePPOConfig
 
 POLICY = "main"

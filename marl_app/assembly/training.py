@@ -19,7 +19,8 @@ from marl_app.assembly.guests import guests, player_classes, player_in_store, re
 from marl_app.assembly.instantiate import callback, class_at, config_errors, env_factory, leaf, league, roster
 from marl_app.config.errors import ConfigError
 from marl_app.config.machine import available_memory
-from marl_app.config.schema import Config, RuntimeConfig
+from marl_app.config.runtime_section import RuntimeConfig
+from marl_app.config.schema import Config
 from marl_app.envs.batched import MakeEnv
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from marl_app import __version__
-from marl_app.config.schema import available_cores
+from marl_app.config.machine import available_cores
 
 PACKAGES = ("ray", "torch", "numpy")
 GIT_TIMEOUT_S = 10

@@ -1,4 +1,6 @@
-"""Every key of the configuration but those of `algorithm` (algorithms.py): type, meaning and bounds.
+"""The configuration as a whole, and its small sections: type, meaning and bounds of every key.
+
+The sections `league` and `runtime` are in league_section.py and runtime_section.py, `algorithm` in algorithms.py.
 
 Values are in `conf/` only: a key without a value there is an error. Groups that the app reads are dataclasses; groups
 that are passed to a constructor (env, model, matchmaker, ...) are `_target_` leaves, which that constructor checks.
@@ -7,37 +9,19 @@ that are passed to a constructor (env, model, matchmaker, ...) are `_target_` le
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from marl_app.config.algorithms import AlgorithmSettings
 from marl_app.config.errors import ConfigError
-from marl_app.config.machine import AUTO, Machine, available_cores, chosen_size, this_machine
-from marl_app.config.section import Section, check_number, key
+from marl_app.config.league_section import LeagueConfig
+from marl_app.config.runtime_section import RuntimeConfig
+from marl_app.config.section import Section, key
 from marl_app.config.targets import check_leaf
-from marl_app.league.players import LINEAGE, MAIN_AGENT, ROLES
-
-__all__ = [
-    "SHARING",
-    "AlgorithmSettings",
-    "CheckpointConfig",
-    "Config",
-    "EvaluationConfig",
-    "LeagueConfig",
-    "LearnerConfig",
-    "PoliciesConfig",
-    "RuntimeConfig",
-    "Section",
-    "StopConfig",
-    "available_cores",
-    "key",
-]
 
 Leaf = dict[str, Any]
 SHARING = ("spaces", "role", "none")
-AUTO_KEYS = ("num_env_runners", "num_learners", "num_envs_per_env_runner", "num_gpus_per_learner")
 
 
 @dataclass
@@ -69,218 +53,6 @@ class PoliciesConfig(Section):
         super().__post_init__()
         # Empty in conf/ instead of null: OmegaConf cannot set entries of a null on the command line.
         self.mapping = self.mapping or None
-
-
-@dataclass
-class LearnerConfig(Section):
-    """A learner of the league. Its name is its lineage: the snapshots of `main` are `main@0000`, `main@0001`, ..."""
-
-    path: ClassVar[str] = "league.learners.<name>"
-    role: str = key(
-        "What it trains for: main_agent = robustness against every opponent | main_exploiter = weaknesses of the "
-        "current main agents | league_exploiter = weaknesses of the whole pool.",
-        default=MAIN_AGENT,
-        choices=ROLES,
-    )
-    share: float = key("Share of the env steps, relative to the shares of the other learners.", default=1.0, above=0)
-    reset_to: str = key(
-        "What an exploiter restarts from after a freeze: initial = the weights that training began with | a snapshot, "
-        "such as main@0003 | a lineage: its newest snapshot | never: it continues.",
-        default="initial",
-        pattern=f"initial|never|{LINEAGE}(@[0-9]{{4,}})?",
-    )
-    side: int | None = key(
-        "Side that it plays, 0 or 1, against players of the other side: for games of two sides that differ, and then "
-        "set for all learners. null = every side in turn.",
-        default=None,
-        at_least=0,
-        at_most=1,
-    )
-
-
-@dataclass
-class LeagueConfig(Section):
-    """The league: learners, pool, matchmaking, and when a learner is frozen into the pool."""
-
-    path: ClassVar[str] = "league"
-    learners: dict[str, Any] = key(
-        "Learners by name. The first is evaluated and shown in curves.", entries=LearnerConfig
-    )
-    guests: dict[str, str] = key(
-        "Additional members of the pool by name: a player of another run (DIR, DIR:main@0003), a packed player "
-        "(agent.marl), a digest in the store, random, mcts_<simulations>, or the class of a bot (package.module.Class)."
-    )
-    turn: int = key(
-        "Iterations that a learner trains before the next learner's turn; unfinished matches are then cut off.",
-        at_least=1,
-    )
-    decay_per_game: float = key(
-        "Weight of an old game in a win rate after one more game of the same pair; 1 = no decay.",
-        above=0,
-        at_most=1,
-    )
-    freeze: str = key(
-        "What is evaluated, frozen and saved as the player of a learner: its weights | the average of its weights.",
-        choices=("weights", "average"),
-    )
-    average_rate: float = key(
-        "Weight of the new weights in the average, after every update. Only with freeze=average.", above=0, at_most=1
-    )
-    pool_limit: int | None = key("Largest number of snapshots in the pool; null = no limit.", at_least=1)
-    sims_per_entry: int | None = key(
-        "Matches between each two snapshots, for the payoff that the meta-strategy is solved from, played in parallel "
-        "with training after a freeze; exact in small games. With more than two sides: matches of each lineup. null = "
-        "the payoff is that of the matches played in training.",
-        at_least=2,
-    )
-    placement_tolerance: float = key(
-        "How far assignments prefer snapshots that the env runner or its rack's cache holds: the share of the "
-        "probability of the other snapshots that moves to these; 0 = exactly the matchmaker's probabilities.",
-        at_least=0,
-        at_most=0.99,
-    )
-    matchmaker: Leaf = key("Rule that picks the opponent of a match.")
-    meta: Leaf = key("Meta-strategy: the distribution over the pool with which the league as a whole plays.")
-    schedule: Leaf = key("When the learner is frozen into the pool.")
-    thinning: Leaf = key("Which snapshots leave a pool that exceeds its limit.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.learners:
-            raise ConfigError(
-                "league.learners is empty: give at least one, such as +league.learners.main={role: main_agent}"
-            )
-        # Entries are checked here: OmegaConf does not check the values of a mapping of free names.
-        self.learners = {name: _learner(name, content) for name, content in self.learners.items()}
-        for name in self.guests:
-            if not re.fullmatch(LINEAGE, name):
-                raise ConfigError(f"league.guests.{name} is not allowed: give a name that matches {LINEAGE}")
-            if name in self.learners:
-                raise ConfigError(f"league.guests.{name} has the name of a learner: give another name")
-
-
-def _learner(name: str, content: Any) -> LearnerConfig:
-    """Return the section of an entry of `league.learners`. Raises ConfigError, naming the learner."""
-    keys = [item.name for item in fields(LearnerConfig)]
-    if not re.fullmatch(LINEAGE, name):
-        raise ConfigError(f"league.learners.{name} is not allowed: give a name that matches {LINEAGE}")
-    if not isinstance(content, dict) or content.keys() - set(keys):
-        raise ConfigError(
-            f"league.learners.{name}={content} is not allowed: give {{role: ...}}; keys: {', '.join(keys)}"
-        )
-    try:
-        return LearnerConfig(**content)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("<name>", name)) from error
-
-
-@dataclass
-class RuntimeConfig(Section):
-    """Processes and devices that play matches and train."""
-
-    path: ClassVar[str] = "runtime"
-    derived: ClassVar[tuple[str, ...]] = ("chosen", "is_auto")
-    chosen = ""  # what `auto` stands for and why, for the user; set by `settle`
-    is_auto = False  # whether `settle` has divided the matches among the processes
-    address: str | None = key(
-        "Ray cluster that the run joins: auto = that of RAY_ADDRESS, or of this machine | host:port of its head; "
-        "null = the run starts Ray on this machine."
-    )
-    num_env_runners: Any = key(
-        "Processes that play matches; 0 = the learners play them, in the driver with num_learners=0; auto = what the "
-        "machine allows.",
-        at_least=0,
-    )
-    num_matches: int = key("Matches that are stepped together, in all processes.", at_least=1)
-    num_envs_per_env_runner: Any = key(
-        "Matches that each process steps together; auto = num_matches divided among the processes.", at_least=1
-    )
-    pipeline: bool = key("Whether the next batch is collected while the learner trains on the last one.")
-    opponent_slots: int = key("Frozen opponents that an env runner holds at the same time.", at_least=1)
-    prefetch: bool = key("Whether env runners receive their next opponents early, and fetch them while they play.")
-    num_learners: Any = key(
-        "Processes that train together; 0 = the driver trains. With num_env_runners=0 each plays its own matches. "
-        "auto = what the machine allows.",
-        at_least=0,
-    )
-    scale_batch: bool = key(
-        "Whether batches and minibatches are num_learners times as large as the algorithm's settings say."
-    )
-    num_gpus_per_learner: Any = key(
-        "GPUs of each learner; 0.5 = half of a GPU; auto = 1 where torch can use GPUs, else 0.", at_least=0
-    )
-    num_gpus_per_env_runner: float = key("GPUs of each env runner; 0.1 = a tenth of a GPU.", at_least=0)
-    num_cpus: int | None = key(
-        "Cores that Ray may use if the run starts it; null = all cores of this machine.", at_least=1
-    )
-    no_progress_timeout_s: float = key(
-        "Seconds without a finished iteration after which the run stops and reports why.", above=0
-    )
-    env_runner_restart_delay_s: float = key("Seconds before a dead env runner is restarted.", at_least=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.address is not None and self.num_cpus is not None:
-            raise ConfigError(
-                f"runtime.num_cpus={self.num_cpus} is for a Ray that the run starts: leave it out with runtime.address="
-                f"{self.address}, whose nodes report their cores"
-            )
-        # `auto` stays until `settle`, which sees the other settings.
-        for name in AUTO_KEYS:
-            value = getattr(self, name)
-            if value != AUTO:
-                hint = float if name == "num_gpus_per_learner" else int
-                setattr(self, name, check_number(f"runtime.{name}", value, hint, f" or {AUTO}"))
-
-    def settle(self, batch: int, minibatch: int | None, most_learners: int | None) -> None:
-        """Replace `auto` by numbers, and check what concerns several of them. Raises ConfigError.
-
-        batch, minibatch, most_learners: settings of the algorithm.
-        """
-        # 1. The numbers that this machine allows, where none are given.
-        machine = this_machine()
-        cores = self.num_cpus or machine.cores
-        given = {name: None if getattr(self, name) == AUTO else getattr(self, name) for name in AUTO_KEYS}
-        size = chosen_size(
-            # Of a cluster's machines nothing is known here: a learner in the driver, and an env runner.
-            replace(machine, cores=cores) if self.address is None else Machine(2),
-            rows=minibatch or batch,
-            matches=self.num_matches,
-            most_learners=most_learners,
-            env_runners=given["num_env_runners"],
-            learners=given["num_learners"],
-            gpus_per_learner=given["num_gpus_per_learner"],
-        )
-        # 2. Refuse what cannot work on this machine, or leaves learners without experience.
-        for name in ("num_env_runners", "num_learners"):
-            if self.address is None and (number := getattr(size, name)) > cores:
-                whose = "runtime.num_cpus" if self.num_cpus else "the cores of this machine"
-                raise ConfigError(
-                    f"runtime.{name}={number} is more than {cores}, {whose}: give runtime.{name}={cores} or fewer"
-                )
-        if 0 < size.num_env_runners < size.num_learners:
-            raise ConfigError(
-                f"runtime.num_learners={size.num_learners}: with {size.num_env_runners} env runners some learners have "
-                f"no experience: give runtime.num_env_runners={size.num_learners} or more, or 0, and learners play"
-            )
-        # 3. Set the numbers, divide the matches among the processes, and say what was chosen.
-        self.num_env_runners, self.num_learners = size.num_env_runners, size.num_learners
-        self.num_gpus_per_learner = size.num_gpus_per_learner
-        self.is_auto = self.num_envs_per_env_runner == AUTO
-        if self.is_auto:
-            self.num_envs_per_env_runner = max(1, round(self.num_matches / self.playing_processes))
-        chosen = [f"{name}={getattr(self, name)}" for name in AUTO_KEYS if given[name] is None]
-        self.chosen = f"runtime: {size.why} ({', '.join(chosen)})" if chosen and self.address is None else ""
-
-    @property
-    def colocated(self) -> bool:
-        """Whether learner processes play their own matches."""
-        return bool(self.num_learners > 0 and self.num_env_runners == 0)
-
-    @property
-    def playing_processes(self) -> int:
-        """How many processes play matches: env runners, learners, or the driver."""
-        return int(self.num_env_runners or self.num_learners or 1)
 
 
 @dataclass

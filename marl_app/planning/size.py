@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Section, key
+from marl_app.config.section import Section, key
 
 MAX_SNAPSHOTS = 3000  # the payoff table of a larger pool would take more than a few hundred megabytes
 

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from marl_app.assembly.instantiate import config_errors, env_factory, league
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.durable import replacing
 from marl_app.envs.circle import Circle
 from marl_app.league.matchmakers.matchmaker import Matchmaker

@@ -21,7 +21,8 @@ import numpy as np
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.evaluation import exploiter
 from marl_app.evaluation.best_response import steps_to_score
 from marl_app.evaluation.contestants import ANCHOR, Contestant, contestants

@@ -28,7 +28,8 @@ from rich.progress import track
 from marl_app.assembly.instantiate import config_errors, env_factory, league
 from marl_app.config.errors import ConfigError
 from marl_app.config.record import read_record
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.envs.batched import BatchedEnv, MakeEnv
 from marl_app.evaluation.contestants import ANCHOR, RUN, Contestant, contestants
 from marl_app.evaluation.cross_play import Matches, cross_play, seatings

@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 
 from marl_app.assembly.instantiate import config_errors, leaf
 from marl_app.config.record import read_record
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.runs.references import checkpoint_digests
 from marl_app.store.garbage import MIN_GRACE_S, find_garbage
 

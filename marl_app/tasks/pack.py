@@ -24,7 +24,8 @@ import yaml
 from marl_app import __version__
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.envs.batched import MakeEnv
 from marl_app.evaluation.anchors import Score, evaluate_anchor
 from marl_app.evaluation.team import TEAM, TeamReturn, evaluate_team

@@ -18,7 +18,8 @@ import numpy as np
 from marl_app.assembly.instantiate import leaf
 from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.record import read_record
-from marl_app.config.schema import Config, key
+from marl_app.config.schema import Config
+from marl_app.config.section import key
 from marl_app.durable import replacing
 from marl_app.metrics.figures import store_traffic_figure, write_png
 from marl_app.metrics.json import to_json

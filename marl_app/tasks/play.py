@@ -18,7 +18,8 @@ from rich.console import Console
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.playing.session import Session, agents_of_side
 from marl_app.playing.terminal import Terminal
 from marl_app.playing.web import serve

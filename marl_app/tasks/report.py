@@ -17,7 +17,8 @@ from typing import ClassVar
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.durable import replacing
 from marl_app.report.blocks import Absent, Boards
 from marl_app.report.differences import comparison, run_names

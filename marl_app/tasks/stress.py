@@ -23,7 +23,8 @@ import numpy as np
 
 from marl_app.assembly.instantiate import leaf
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, key
+from marl_app.config.schema import Config
+from marl_app.config.section import key
 from marl_app.durable import replacing
 from marl_app.metrics.figures import loglog_figure, write_png
 from marl_app.metrics.json import to_json

@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.durable import replacing
 from marl_app.metrics.figures import bands_figure, write_png
 from marl_app.tasks.seeds import Float64s, group_by_overrides, interquartile_mean, interval, runs_below

@@ -21,7 +21,8 @@ from rich.progress import track
 
 from marl_app.assembly.instantiate import config_errors, env_factory
 from marl_app.config.errors import ConfigError
-from marl_app.config.schema import Config, Section, key
+from marl_app.config.schema import Config
+from marl_app.config.section import Section, key
 from marl_app.envs.batched import BatchedEnv
 from marl_app.evaluation.contestants import Contestant, contestants
 from marl_app.evaluation.film import film

@@ -12,13 +12,13 @@ sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed with the app
 
 from benchmarks.gpu import NETWORKS, NO_GPU, make_variants, parse, shared_overrides, table  # noqa: E402
 from benchmarks.settings import Settings  # noqa: E402
-from marl_app.config import schema  # noqa: E402
+from marl_app.config import runtime_section  # noqa: E402
 from marl_app.config.machine import Machine  # noqa: E402
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_variants_of_a_machine_with_a_gpu_compose(network, monkeypatch):
-    monkeypatch.setattr(schema, "this_machine", lambda: Machine(16, gpus=1))
+    monkeypatch.setattr(runtime_section, "this_machine", lambda: Machine(16, gpus=1))
     variants = make_variants(cores=16, gpus=True)
     settings = Settings(**NETWORKS[network])
     shared = (*shared_overrides(settings), "runtime.num_cpus=20")

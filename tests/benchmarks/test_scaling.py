@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))  # benchmarks/ is not installed with the app
 
 from benchmarks.scaling import Variant, input_sizes, make_variants  # noqa: E402
 from benchmarks.settings import settings_for  # noqa: E402
-from marl_app.config.schema import available_cores  # noqa: E402
+from marl_app.config.machine import available_cores  # noqa: E402
 
 
 @pytest.mark.slow

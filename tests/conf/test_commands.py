@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from marl_app.__main__ import prepare
-from marl_app.config import schema
+from marl_app.config import runtime_section
 from marl_app.config.compose import compose_job
 from marl_app.config.explain import explain
 from marl_app.config.machine import Machine
@@ -113,7 +113,7 @@ def test_a_documented_command_composes(command, runs, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))  # as `python -m` does
     monkeypatch.setattr(
-        schema, "this_machine", lambda: Machine(64)
+        runtime_section, "this_machine", lambda: Machine(64)
     )  # a command for a cluster is not limited by this machine
     place = COMMANDS[command][0]
     line = [RUN.sub(lambda match: runs(match["name"]), word) for word in shlex.split(command)]

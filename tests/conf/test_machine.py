@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from marl_app.config import machine, schema
+from marl_app.config import machine, runtime_section
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.config.machine import Machine, chosen_size, cores_of_quota
@@ -113,7 +113,7 @@ def test_gpus():
 
 def test_matches_and_batches_do_not_depend_on_the_processes(monkeypatch):
     for cores in (1, 2, 3, 6, 7, 16, 60):
-        monkeypatch.setattr(schema, "this_machine", lambda cores=cores: Machine(cores))
+        monkeypatch.setattr(runtime_section, "this_machine", lambda cores=cores: Machine(cores))
         config = load([])
         assert config.fragment_steps == 32
         assert config.batch_steps == pytest.approx(32768, rel=0.03)  # 1,024 matches do not divide by 5
@@ -124,7 +124,7 @@ def test_matches_and_batches_do_not_depend_on_the_processes(monkeypatch):
 
 
 def test_wrong_numbers_name_their_key(monkeypatch):
-    monkeypatch.setattr(schema, "this_machine", lambda: Machine(4))
+    monkeypatch.setattr(runtime_section, "this_machine", lambda: Machine(4))
     for key in ("num_env_runners", "num_learners", "num_envs_per_env_runner"):
         with pytest.raises(ConfigError, match=f"runtime.{key}=all is not a whole number or auto"):
             load([f"runtime.{key}=all"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from marl_app.config import schema
+from marl_app.config import runtime_section
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.config.machine import Machine
@@ -36,7 +36,7 @@ def test_mapping_is_none_or_has_entries():
 
 
 def test_cores_limit_the_env_runners(monkeypatch):
-    monkeypatch.setattr(schema, "this_machine", lambda: Machine(4))
+    monkeypatch.setattr(runtime_section, "this_machine", lambda: Machine(4))
     assert load(["runtime.num_env_runners=4"]).runtime.num_env_runners == 4
     with pytest.raises(ConfigError, match="4, the cores of this machine"):
         load(["runtime.num_env_runners=5"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from marl_app.config.schema import AUTO_KEYS
+from marl_app.config.runtime_section import AUTO_KEYS
 from marl_app.rllib.training.algorithm import MatchAlgorithm
 from marl_app.store.outbox import count_queued
 
