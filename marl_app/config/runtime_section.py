@@ -41,6 +41,11 @@ class RuntimeConfig(Section):
         "auto = what the machine allows.",
         at_least=0,
     )
+    average_every: int = key(
+        "Gradient steps that each of several learners makes alone before their weights are averaged (local SGD), at "
+        "the latest after an update; 1 = none: the gradients of every step are averaged.",
+        at_least=1,
+    )
     scale_batch: bool = key(
         "Whether batches and minibatches are num_learners times as large as the algorithm's settings say."
     )

@@ -1,5 +1,6 @@
 """Learners that train together: equal to one learner with all their rows up to rounding, to each other bit by bit."""
 
+import math
 import os
 import signal
 
@@ -118,9 +119,10 @@ def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
                 np.testing.assert_allclose(ours, its, rtol=1e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize("model", ["gru", pytest.param("mlp", marks=pytest.mark.slow)])
-def test_a_learner_without_rows_takes_part(tmp_path, model):
-    with running(tmp_path, "env=tic_tac_toe", f"model={model}", "model.hidden=[16]", *SETTINGS, TWO) as two:
+@pytest.mark.parametrize(("model", "every"), [("gru", 1), ("mlp", 3), pytest.param("mlp", 1, marks=pytest.mark.slow)])
+def test_a_learner_without_rows_takes_part(tmp_path, model, every):
+    options = ("env=tic_tac_toe", f"model={model}", "model.hidden=[16]", f"runtime.average_every={every}", *SETTINGS)
+    with running(tmp_path, *options, TWO) as two:
         two.train()
 
         def only_the_second(learner, **kwargs):
@@ -140,6 +142,40 @@ def test_a_learner_without_rows_takes_part(tmp_path, model):
         assert any(not np.array_equal(a, b) for a, b in zip(before, all_arrays(two)[0], strict=True))
         assert np.isfinite(two.report["learner/policy_loss"]) and np.isfinite(two.report["learner/mean_kl"])
         assert all(np.isfinite(array).all() for array in all_arrays(two)[0])
+
+
+@pytest.mark.slow
+def test_weights_of_learners_that_step_alone_are_averaged_by_rows(tmp_path):
+    """What one learner makes of the rows of each, from the same weights, averaged: with nothing else in common."""
+    options = ("env=tic_tac_toe", "algorithm.normalize_advantages=false", "algorithm.shuffle_batch_per_epoch=false")
+    options += (f"store.path={tmp_path}/store", "algorithm.minibatch_size=128", "algorithm.num_epochs=2")
+    with (
+        running(tmp_path / "one", *options) as one,
+        running(tmp_path / "two", *options, SMALL_FRAGMENTS, "runtime.average_every=1000", TWO) as two,
+    ):
+        start = two.weights.read("main")
+        train, parts = two.learner_group.train, []
+
+        def trained_on(arguments, env_steps):
+            two.learner_group.each(cut_played, multiple=12)
+            parts.extend(part["player"] for [part] in two.learner_group.each(played))
+            return train(arguments, env_steps)
+
+        two.learner_group.train = trained_on
+        two.train()
+        assert_equal_bits(two)
+        expected, rows = dict.fromkeys(start, 0.0), [len(part["obs"]) for part in parts]
+        steps = max(1, round(sum(rows) / 128))  # minibatches of an epoch, in each learner
+        for part, count in zip(parts, rows, strict=True):
+            one.weights.write("main", start)
+            one.learner_group.each(lambda learner, **kwargs: learner.reset_optimizers(["main"]))
+            argument = {"player": "main", "batches": [{"player": part}], "minibatch_size": math.ceil(count / steps)}
+            one.learner_group.train([argument], two.counters.env_steps)
+            alone = one.weights.read("main")
+            expected = {name: expected[name] + alone[name] * count / sum(rows) for name in alone}
+        for name, value in two.weights.read("main").items():
+            np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
+            assert not np.array_equal(value, start[name]) or not value.size
 
 
 def sent_and_received(algorithm):

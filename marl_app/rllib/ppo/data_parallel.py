@@ -4,6 +4,10 @@ Each learner has rows of its own, as in DD-PPO (Wijmans et al., 2020, "DD-PPO: L
 navigators from 2.5 billion frames"). Where we differ: everything that a batch decides is of all rows (gradients are
 weighted by rows; moments are in `players/modules/batch_moments.py`), so that n learners learn what one would from all
 their rows, however unequal their parts are. Every learner makes the same calls in the same order, with or without rows.
+
+With `runtime.average_every` learners take gradient steps alone, and average their weights now and then: local SGD
+(Stich, 2019, "Local SGD converges fast and communicates little"). The moments of Adam are averaged, too, so that
+learners are equal after every update.
 """
 
 from __future__ import annotations
@@ -68,6 +72,19 @@ def average_gradients(parameters: Sequence[Tensor], rows: int) -> None:
     flat = mean_of_learners(torch.cat([gradient.flatten() for gradient in gradients]), rows)
     for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
+
+
+def average_weights(optimizer: torch.optim.Optimizer, rows: int) -> None:
+    """Give all learners the mean of their weights and of the optimizer's state, weighted by rows trained on."""
+    if not together():
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments = [value for parameter in parameters for _, value in sorted(optimizer.state[parameter].items())]
+    tensors = [*parameters, *moments]
+    with torch.no_grad():
+        flat = mean_of_learners(torch.cat([tensor.flatten() for tensor in tensors]), rows)
+        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
 
 def with_borrowed_row(columns: Columns, rows: Sequence[int]) -> Columns:

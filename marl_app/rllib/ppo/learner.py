@@ -43,6 +43,7 @@ from marl_app.players.networks import module_id
 from marl_app.rllib.gradients import clip_and_step
 from marl_app.rllib.ppo.data_parallel import (
     average_gradients,
+    average_weights,
     counts_of_learners,
     joined,
     mean_of_learners,
@@ -74,6 +75,8 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         settings = self.config.settings
         self.magnet = make_magnet(settings)
         self._is_empty = False  # whether this learner has no rows of its own, only a borrowed one
+        self._average_every = self.config.spec.settings.runtime.average_every
+        self._steps_alone = self._rows_alone = 0  # gradient steps and rows since weights were averaged
         self._loss_weights = {  # of the KL terms in the loss
             name: Scheduler(fixed_value_or_schedule=getattr(settings, name), framework="torch", device=self._device)
             for name in ("magnet_coeff", "uniform_kl_coeff")
@@ -136,6 +139,7 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         **kwargs: Any,
     ) -> Iterator[MultiAgentBatch]:
         """Return the minibatches of all epochs. Value targets are converted to the value head's units."""
+        self._steps_alone = self._rows_alone = 0  # an update that a learner's death ended may have left some
         batch = self._make_batch_if_necessary(training_data=training_data)
         ((module_id, columns),) = batch.policy_batches.items()
         settings, module = self.config.settings, self.module[module_id]
@@ -176,11 +180,22 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         loss.backward()
         # 2. The mean gradient of all learners, clipped; the optimizer's step, unless it is not finite.
         parameters = self.get_parameters(module)
-        average_gradients(parameters, self._rows)
+        if self._average_every == 1:
+            average_gradients(parameters, self._rows)
         self._terms["grad_norm"] = clip_and_step(
             optimizer, parameters, config.grad_clip, config.grad_clip_by, module_id
         )
+        if self._average_every > 1:
+            self._steps_alone, self._rows_alone = self._steps_alone + 1, self._rows_alone + self._rows
+            if self._steps_alone == self._average_every:
+                self._average(module_id)
         return {}, {module_id: loss.detach()}, {}
+
+    def _average(self, module_id: str) -> None:
+        """Average the weights of a network over the learners, if they have taken steps alone."""
+        if self._steps_alone:
+            average_weights(self.get_optimizer(module_id), self._rows_alone)
+            self._steps_alone = self._rows_alone = 0
 
     def minibatch_loss(self, module_id: str, config: Any, columns: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of a minibatch, and set `_terms`: see `compute_loss_for_module`."""
@@ -249,6 +264,7 @@ class MinibatchPPOLearner(PlayingLearner, PPOTorchLearner):
         `approx_kl` is the estimator r - 1 - log r of the KL divergence (Schulman, 2020, "Approximating KL divergence").
         """
         module_id, columns = self._batch
+        self._average(module_id)
         terms = self._terms
         values, targets = terms.pop("values"), terms.pop("targets")
         if "log_ratio" in terms:
