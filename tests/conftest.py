@@ -76,7 +76,7 @@ def yaml_is_parsed_once():
 
     def parse_once(stream, Loader):
         text = stream.read() if hasattr(stream, "read") else stream
-        # Two loaders may read 1e-3 as a number and as a text. By name: OmegaConf makes its class anew for every file.
+        # Two loaders may read 1e-3 as a number and as a text. By name: OmegaConf makes a class per file.
         key = text, Loader.__qualname__
         if key not in parsed:
             parsed[key] = parse(text, Loader=Loader)

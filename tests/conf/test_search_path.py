@@ -121,7 +121,7 @@ def test_an_option_with_a_packaged_name_is_refused(conf):
 
 
 def test_the_jobs_of_a_sweep(conf):
-    lines = with_search_path(["+experiment=mine", "env=my_game,tic_tac_toe", "seed=1,2"], "my_conf")
+    lines = with_search_path(["+experiment=mine", "env=my_game,tic_tac_toe", "algorithm.gamma=0.9,1"], "my_conf")
     expanded = list(CommandLine(lines, multirun=True).jobs())
     assert [to_config(job).env["_target_"].rpartition(".")[2] for job in expanded] == [
         "Circle",
