@@ -27,7 +27,7 @@ from benchmarks.tables import FIGURES, MODES, Rows, median_and_range
 from benchmarks.turns import measure_in_turns
 from marl_app.config.machine import available_cores, available_gpus
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "2x64": {"hidden": (64, 64)},
     "2x512": {"hidden": (512, 512), "precision": "auto"},
     "cnn": {"model": "cnn", "hidden": (128,), "precision": "auto"},
