@@ -132,9 +132,10 @@ def test_what_only_some_iterations_report_is_averaged_over_them():
 def test_points_are_written_at_most_once_per_interval(tmp_path):
     with running(tmp_path, *RUN, "callbacks.metrics.every_seconds=0.3") as algorithm:
         began = time.monotonic()
-        while time.monotonic() - began < 1:
+        while time.monotonic() - began < 1 or algorithm.iteration < 8:
             algorithm.train()
-        iterations = algorithm.iteration
+        elapsed, iterations = time.monotonic() - began, algorithm.iteration
         algorithm.events.fire("on_run_end", status="finished")
     points = lines(tmp_path)
-    assert 3 <= len(points) <= 6 < iterations and points[-1]["iteration"] == iterations
+    # The first iteration is a point, and the last ones are when the run ends, however slow the machine is.
+    assert 3 <= len(points) <= elapsed / 0.3 + 2 and points[-1]["iteration"] == iterations
