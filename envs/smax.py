@@ -2,13 +2,13 @@
 
 Rutherford et al., "JaxMARL: Multi-agent RL environments and algorithms in JAX" (2024). Equal to the package `jaxmarl`
 (0.2.0, Apache-2.0) env step for env step, up to rounding in float32: `SMAX` and `HeuristicEnemySMAX` with discrete
-actions and observations as lists of units. Release 0.2.0 changed rules and scales: dead units neither move nor push nor
-are pushed, cannot be attacked, and are neither observed nor observe; observed cooldowns and attacks are shares in [0, 1]. So
-results of agents that were trained on earlier releases do not carry over.
+actions and observations as lists of units. Release 0.2.0 changed the game: before, dead units went on moving and pushed
+others, and cooldowns (in seconds) and attacks (numbers of actions) were observed unscaled. Results on earlier releases
+are therefore of another game.
 
 As there: a match that reaches the time limit ends in the step after it (`max_steps` + 1); an attack out of range does
-nothing; dead units can only stop, and are still paid; and units that start off the map, which SMACv2's starts allow, die
-in the first step. Where we differ: a match that reaches the time limit is truncated (`done` there); continuous actions,
+nothing; dead units can only stop, and are still paid; units that start off the map, which SMACv2's starts allow, die in
+the first step. Where we differ: a match that reaches the time limit is truncated (`done` there); continuous actions,
 conic observations, the opponent's random targets, and settings of the map and of unit types are left out.
 """
 
@@ -129,8 +129,8 @@ class Smax(BatchedEnv):
     def play(self, actions: Ints, jitter: Float32s, draws: Float32s) -> Step:
         """Advance all matches with the given random numbers.
 
-        actions: int64 [B, agents]. jitter: float32 [TICKS, B, units] in seconds, see `World.advance`. draws: float32 [B,
-        enemies] in (0, 1], see `HeuristicEnemy.choose`; used only in the mode "heuristic".
+        actions: int64 [B, agents]. jitter: float32 [TICKS, B, units] in seconds, see `World.advance`.
+        draws: float32 [B, enemies] in (0, 1], see `HeuristicEnemy.choose`; used only in the mode "heuristic".
         """
         if self.enemy is not None:
             actions = np.concatenate([actions, self.enemy.choose(draws)], axis=1)

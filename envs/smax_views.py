@@ -30,8 +30,9 @@ class Views:
         self._is_enemy: Bools = np.arange(units) >= allies
         # Allies list units in order, enemies in reverse order: so both list their own side first.
         orders = [range(units) if unit < allies else range(units - 1, -1, -1) for unit in range(units)]
+        others = [[other for other in order if other != unit] for unit, order in enumerate(orders)]
         # int64 [N, N - 1]: for each unit the other ones in the order in which it observes them.
-        self._others: Ints = np.array([[other for other in order if other != unit] for unit, order in enumerate(orders)])
+        self._others: Ints = np.array(others)
         self.opponents: tuple[Ints, Ints] = (np.arange(allies, units), np.arange(allies - 1, -1, -1))
         """Opponents of allies and of enemies in the order of the actions that attack them, and of observations."""
         # int64 [N, actions]: the unit that an action attacks; the unit itself: none.
@@ -51,33 +52,25 @@ class Views:
         """Return observations: float32 [R, (N - 1) * OTHER_FEATURES + OWN_FEATURES].
 
         Of each other unit that is alive and in sight: share of health left, position relative to the observer, last
-        move, last attack, cooldown, type (one-hot); zeros otherwise. Of the unit itself: share of health left, position,
-        cooldown, type.
+        move, last attack, cooldown, type (one-hot); zeros otherwise. Of the unit itself, while it is alive: share of
+        health left, position, cooldown, type.
         moves: float32 [B, N, 2]. actions: int64 [B, N]. What all units did last.
         """
         world, others = self._world, self._others[units]
-        health = world.health / world.full_health
-        cooldown = np.clip(world.cooldowns / world.full_cooldown, 0, 1)
-        attack = np.where(actions >= FIRST_ATTACK, actions, 0).astype(np.float32) / self._last_action
+        # float32 [B, N, 1] each.
+        health = (world.health / world.full_health)[..., None]
+        cooldown = np.clip(world.cooldowns / world.full_cooldown, 0, 1)[..., None]
+        attack = (np.where(actions >= FIRST_ATTACK, actions, 0).astype(np.float32) / self._last_action)[..., None]
         # float32 [B, N, features]: what does not depend on the observer; then, for each row, of the other units.
-        known = np.concatenate(
-            [health[..., None], world.positions, moves, attack[..., None], cooldown[..., None], _ONE_HOT[world.types]], 2
-        )
+        known = np.concatenate([health, world.positions, moves, attack, cooldown, _ONE_HOT[world.types]], axis=2)
         seen = known[matches[:, None], others]
         here, sight, alive = world.positions[matches, units], world.sight[matches, units], world.alive[matches, units]
         delta = seen[..., 1:3] - here[:, None]
         visible = (lengths(delta) < sight[:, None]) & world.alive[matches[:, None], others] & alive[:, None]
         seen[..., 1:3] = delta / sight[:, None, None]
         seen *= visible[..., None]
-        own = np.concatenate(
-            [
-                health[matches, units, None],
-                here / np.float32(MAP_SIZE),
-                cooldown[matches, units, None],
-                _ONE_HOT[world.types[matches, units]],
-            ],
-            axis=1,
-        )
+        types = _ONE_HOT[world.types[matches, units]]
+        own = np.concatenate([health[matches, units], here / np.float32(MAP_SIZE), cooldown[matches, units], types], axis=1)
         own *= alive[:, None]
         return np.concatenate([seen.reshape(len(units), others.shape[1] * OTHER_FEATURES), own], axis=1)
 

@@ -19,7 +19,8 @@ TICKS = 8
 """Ticks of the world per env step."""
 TICK_SECONDS = np.float32(1 / 16)
 _EPSILON = np.float32(1e-6)  # added to distances that are divided by
-_STATS = {field: of_types(field) for field in ("speed", "damage", "attack_range", "sight", "radius", "health", "cooldown")}
+_FIELDS = ("speed", "damage", "attack_range", "sight", "radius", "health", "cooldown")
+_STATS = {field: of_types(field) for field in _FIELDS}
 
 
 class World:
@@ -79,8 +80,8 @@ class World:
 
         All arrays are flat, [B * N]: targets are numbers of units over all matches; attacking: bool.
         """
-        positions, health, cooldowns = self.positions.reshape(-1, 2), self.health.reshape(-1), self.cooldowns.reshape(-1)
-        alive = self.alive.reshape(-1)
+        positions, alive = self.positions.reshape(-1, 2), self.alive.reshape(-1)
+        health, cooldowns = self.health.reshape(-1), self.cooldowns.reshape(-1)  # views: changed in place
         # int64 [attackers]: units that attack if their target is in range; then those whose target is.
         ready = np.flatnonzero(attacking & alive & (cooldowns <= 0))
         ready = ready[alive[targets[ready]]]
