@@ -69,8 +69,8 @@ class Views:
         visible = (lengths(delta) < sight[:, None]) & world.alive[matches[:, None], others] & alive[:, None]
         seen[..., 1:3] = delta / sight[:, None, None]
         seen *= visible[..., None]
-        types = _ONE_HOT[world.types[matches, units]]
-        own = np.concatenate([health[matches, units], here / np.float32(MAP_SIZE), cooldown[matches, units], types], axis=1)
+        position, types = here / np.float32(MAP_SIZE), _ONE_HOT[world.types[matches, units]]
+        own = np.concatenate([health[matches, units], position, cooldown[matches, units], types], axis=1)
         own *= alive[:, None]
         return np.concatenate([seen.reshape(len(units), others.shape[1] * OTHER_FEATURES), own], axis=1)
 
