@@ -56,23 +56,39 @@ class Views:
         health left, position, cooldown, type.
         moves: float32 [B, N, 2]. actions: int64 [B, N]. What all units did last.
         """
-        world, others = self._world, self._others[units]
-        # float32 [B, N, 1] each.
-        health = (world.health / world.full_health)[..., None]
-        cooldown = np.clip(world.cooldowns / world.full_cooldown, 0, 1)[..., None]
-        attack = (np.where(actions >= FIRST_ATTACK, actions, 0).astype(np.float32) / self._last_action)[..., None]
-        # float32 [B, N, features]: what does not depend on the observer; then, for each row, of the other units.
-        known = np.concatenate([health, world.positions, moves, attack, cooldown, _ONE_HOT[world.types]], axis=2)
-        seen = known[matches[:, None], others]
-        here, sight, alive = world.positions[matches, units], world.sight[matches, units], world.alive[matches, units]
-        delta = seen[..., 1:3] - here[:, None]
-        visible = (lengths(delta) < sight[:, None]) & world.alive[matches[:, None], others] & alive[:, None]
-        seen[..., 1:3] = delta / sight[:, None, None]
-        seen *= visible[..., None]
-        position, types = here / np.float32(MAP_SIZE), _ONE_HOT[world.types[matches, units]]
-        own = np.concatenate([health[matches, units], position, cooldown[matches, units], types], axis=1)
-        own *= alive[:, None]
-        return np.concatenate([seen.reshape(len(units), others.shape[1] * OTHER_FEATURES), own], axis=1)
+        world, count = self._world, len(self._others)
+        known = self._features(moves, actions)
+        # Numbers of units over all matches: the observers, int64 [R], and what they observe, int64 [R, N - 1].
+        observer = matches * count + units
+        others = (matches * count)[:, None] + self._others[units]
+        positions, alive = world.positions.reshape(-1, 2), world.alive.ravel()
+        sight = world.sight.ravel()[observer, None]
+        delta = positions.take(others, axis=0) - positions[observer][:, None]
+        visible = (lengths(delta) < sight) & alive[others] & alive[observer, None]
+        # The last row of `known` is zeros, for units that are not visible.
+        seen = known.take(np.where(visible, others, len(known) - 1), axis=0)
+        for axis in range(2):
+            seen[..., 1 + axis] = delta[..., axis] / sight * visible
+        own = known[np.where(alive[observer], observer, len(known) - 1)]
+        own[:, 1:3] /= np.float32(MAP_SIZE)
+        # Of the unit itself neither the last move nor the last attack, columns 3 to 5.
+        parts = seen.reshape(len(units), others.shape[1] * OTHER_FEATURES), own[:, :3], own[:, 6:]
+        return np.concatenate(parts, axis=1)
+
+    def _features(self, moves: Float32s, actions: Ints) -> Float32s:
+        """Return what is observed of all units, and a row of zeros: float32 [B * N + 1, features].
+
+        Positions are those on the map, in cells.
+        """
+        world = self._world
+        known = np.zeros((world.health.size + 1, OTHER_FEATURES), np.float32)
+        table = known[:-1].reshape(*world.health.shape, OTHER_FEATURES)
+        table[..., 0] = world.health / world.full_health
+        table[..., 1:3], table[..., 3:5] = world.positions, moves
+        table[..., 5] = np.where(actions >= FIRST_ATTACK, actions, 0) / self._last_action
+        table[..., 6] = np.clip(world.cooldowns / world.full_cooldown, 0, 1)
+        table[..., 7:] = _ONE_HOT[world.types]
+        return known
 
     def masks(self, matches: Ints, units: Ints) -> Bools:
         """Return which actions are legal, of units that have as many opponents: bool [R, FIRST_ATTACK + opponents].

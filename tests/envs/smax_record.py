@@ -88,7 +88,7 @@ class Original:
 
 
 def record(scenario: str, mode: str, matches: int, seed: int) -> dict[str, np.ndarray]:
-    """Play matches; returns arrays [time, matches, ...], of `views` also before the first step. `lengths`: [matches]."""
+    """Play matches; returns arrays [time, matches, ...], of `VIEWS` also before the first step; `lengths`: [matches]."""
     original, rng = Original(scenario, mode), np.random.default_rng(seed)
     keys = original.keys(seed, matches)
     keys, first = original.follow(keys)
@@ -154,7 +154,7 @@ def thin(matches: dict[str, np.ndarray], every: int, units: int, seed: int) -> d
     return thinned | kept | {"types": matches["types"][0], "times": times, "units": chosen}
 
 
-SMALL = {"alive": np.bool_, "masks": np.bool_, "actions": np.uint8, "types": np.uint8, "times": np.uint8, "units": np.uint8}
+SMALL = {"alive": np.bool_, "masks": np.bool_} | dict.fromkeys(("actions", "types", "times", "units"), np.uint8)
 
 
 def main() -> None:

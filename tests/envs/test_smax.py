@@ -123,8 +123,8 @@ def play(env: Smax, *actions: int) -> Step:
 
 
 def test_two_marines_in_range_kill_each_other():
-    # A marine takes 9 of 45 health. It attacks in tick 0 and then has a cooldown of 0.61 s, which falls by 1/16 s in each
-    # later tick: -0.015 after 10 of them, so it attacks in ticks 0, 11, 22, 33 and 44. A step has 8 ticks.
+    # A marine takes 9 of 45 health. It attacks in tick 0 and then has a cooldown of 0.61 s, which falls by 1/16 s in
+    # each later tick: -0.015 after 10 of them, so it attacks in ticks 0, 11, 22, 33 and 44. A step has 8 ticks.
     env = duel()
     for health in (36, 27, 18, 18, 9):
         # Ally i attacks enemy i with 5 + i; enemies count allies backward.
