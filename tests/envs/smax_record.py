@@ -88,7 +88,7 @@ class Original:
 
 
 def record(scenario: str, mode: str, matches: int, seed: int) -> dict[str, np.ndarray]:
-    """Play matches; returns arrays [time, matches, ...], of `VIEWS` also before the first step; `lengths`: [matches]."""
+    """Play matches; returns arrays [time, matches, ...], `VIEWS` also before the first step; `lengths`: [matches]."""
     original, rng = Original(scenario, mode), np.random.default_rng(seed)
     keys = original.keys(seed, matches)
     keys, first = original.follow(keys)
