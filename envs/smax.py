@@ -183,8 +183,9 @@ class Smax(BatchedEnv):
 
     def _defeated(self) -> tuple[Bools, Bools]:
         """Return whether all allies, and whether all enemies are dead: bool [B] each."""
-        alive = self.world.alive
-        return ~alive[:, : self._allies].any(axis=1), ~alive[:, self._allies :].any(axis=1)
+        lost: Bools = ~np.any(self.world.alive[:, : self._allies], axis=1)
+        won: Bools = ~np.any(self.world.alive[:, self._allies :], axis=1)
+        return lost, won
 
     def _rewards(self, before: Float32s, lost: Bools, won: Bools) -> Float32s:
         """Return the rewards of the agents, float32 [B, agents], for the units' health `before` the step [B, units]."""

@@ -57,7 +57,7 @@ class HeuristicEnemy:
         rank = visible.cumsum(axis=2)
         followed = (rank >= draws[..., None] * rank[..., -1:].astype(np.float32)).argmax(axis=2)
         step = np.take_along_axis(delta, followed[..., None, None], axis=2)[:, :, 0]
-        goal = np.where(visible.any(axis=2)[..., None], step + here, self._destination)
+        goal = np.where(rank[..., -1:] > 0, step + here, self._destination)
         path = goal - here
         # The move of the four (up, right, down, left) that points best to the goal.
         x, y = path[..., 0], path[..., 1]

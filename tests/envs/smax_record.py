@@ -4,6 +4,7 @@ pip install '.[smax]'
 JAX_PLATFORMS=cpu python -m tests.envs.smax_record          # writes smax.npz again, in some minutes
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ MODES = ("heuristic", "self_play")
 TICKS, TICK_SECONDS = 8, 1 / 16
 
 
+@cache  # compiling takes most of the time
 class Original:
-    """`matches` matches of jaxmarl in parallel; its functions, compiled, and the random numbers that it draws."""
+    """Matches of jaxmarl in parallel: its functions, compiled, and the random numbers that it draws."""
 
     def __init__(self, scenario: str, mode: str) -> None:
         import jax
