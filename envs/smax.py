@@ -117,7 +117,7 @@ class Smax(BatchedEnv):
         return self._views.masks(matches, agents)
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
-        """Advance all matches by half a second; `rng` draws the jitter of cooldowns and whom enemies follow.
+        """Advance all matches by half a second; `rng` draws the jitter of cooldowns and the unit that an enemy follows.
 
         Raises ValueError for an action outside of the space; an attack out of range does nothing.
         """
@@ -170,7 +170,7 @@ class Smax(BatchedEnv):
         return draw(world, match, shown, self._allies, agent)
 
     def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str:
-        """Return the direction of a move, "stop", or whom the action attacks."""
+        """Return the direction of a move, "stop", or the unit that the action attacks."""
         if action < FIRST_ATTACK:
             return _MOVE_NAMES[int(action)]
         opponents = self._views.opponents[int(agent >= self._allies)]

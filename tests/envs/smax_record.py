@@ -72,7 +72,7 @@ class Original:
             return after, found | views(after)
 
         def random_numbers(key):
-            """Return what `step_env` draws: [enemies] whom an enemy follows, [TICKS, units] the jitter of cooldowns."""
+            """Return what `step_env` draws: [enemies] the ally to follow, [TICKS, units] the jitter of cooldowns."""
             key, action_key = jax.random.split(key)
             enemy_keys = jax.vmap(lambda k: jax.random.split(k)[0])(jax.random.split(action_key, self.enemies))
             draws = 1 - jax.vmap(lambda k: jax.random.uniform(k, ()))(enemy_keys)
@@ -134,8 +134,19 @@ def choose(rng: np.random.Generator, original: Original, seen: dict[str, np.ndar
 VIEWS = ("positions", "health", "cooldowns", "alive", "observations", "masks", "states")
 
 
+def select(matches: dict[str, np.ndarray], chosen: list[int]) -> dict[str, np.ndarray]:
+    """Return some of the matches that `record` returns."""
+    steps = matches["lengths"][chosen].max()
+    selected = {"lengths": matches["lengths"][chosen]}
+    for key in matches.keys() - {"lengths"}:
+        # There are views before the first step, too.
+        times = steps + 1 if len(matches[key]) > len(matches["actions"]) else steps
+        selected[key] = matches[key][:times, chosen]
+    return selected
+
+
 def thin(matches: dict[str, np.ndarray], every: int, units: int, seed: int) -> dict[str, np.ndarray]:
-    """Return a part of what `record` returns: views of every n-th step and the last one, observations of some units.
+    """Return a part of what `record` returns: views of every n-th step and the last ones, observations of some units.
 
     `times` are the steps of the views, `units` [views, units] whose observations there are. What follows the end of a
     match is 0.
@@ -165,7 +176,7 @@ def main() -> None:
     for scenario in SCENARIOS:
         for mode in MODES:
             print(scenario, mode, flush=True)
-            matches = thin(record(scenario, mode, 2, 0), 12, 2, 0)
+            matches = thin(select(record(scenario, mode, 4, 0), [0, 3]), 8, 2, 0)
             for key, value in matches.items():
                 arrays[f"{scenario}/{mode}/{key}"] = value.astype(SMALL.get(key, value.dtype))
     np.savez_compressed(PATH, **arrays)
