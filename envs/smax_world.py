@@ -1,7 +1,8 @@
 """The world of SMAX for B matches in parallel: units that move, attack, push each other apart, and die.
 
 Equal to the world of the package `jaxmarl` (0.2.0) up to rounding. All numbers are float32 and computed in the same
-order as there, because a sum that is rounded otherwise can be on the other side of a threshold.
+order as there, because a sum that is rounded otherwise can be on the other side of a threshold. XLA rounds some pairs
+of a product and a sum only once, so in crowds positions still differ by some 1e-6 after an env step.
 
 Shapes: B matches, K chosen matches, N units, allies first. Positions are (x, y) in cells, y points up.
 """

@@ -12,6 +12,8 @@ from tests.envs import smax_record
 
 TOLERANCE = 1e-5
 """Absolute. Positions are at most 32, of which the next float32 is 2e-6 away."""
+LIVE_TOLERANCE = 3e-5
+"""Of live matches: within a step, a crowd makes more of rounding once in some thousand steps (1.15e-5 was seen)."""
 CASES = [(scenario, mode) for scenario in SCENARIOS for mode in MODES]
 
 
@@ -22,11 +24,14 @@ def recorded(scenario: str, mode: str) -> dict[str, np.ndarray]:
         return {key.removeprefix(start): file[key] for key in file.files if key.startswith(start)}
 
 
-def compare_replay(scenario: str, mode: str, matches: dict[str, np.ndarray]) -> dict[str, float]:
+def compare_replay(
+    scenario: str, mode: str, matches: dict[str, np.ndarray], tolerance: float = TOLERANCE
+) -> dict[str, float]:
     """Replay matches with their actions and random numbers; returns the largest differences.
 
     Positions are copied after each comparison. Otherwise rounding adds up in a crowd, where all push all: XLA rounds
-    products and sums once where numpy does twice, so after 50 steps positions differ by 2e-5.
+    some pairs of a product and a sum once where numpy rounds twice, others not, depending on the shapes. After 50 steps
+    positions differ by 2e-5. Health, cooldowns and the targets of the scripted enemy are never copied.
     """
     count = len(matches["lengths"])
     env = Smax(count, scenario, mode)
@@ -39,7 +44,7 @@ def compare_replay(scenario: str, mode: str, matches: dict[str, np.ndarray]) -> 
     for time in range(len(matches["actions"]) + 1):
         if matches["times"][view] == time:
             running = np.flatnonzero(matches["lengths"] >= time)
-            compare_views(env, matches, view, running, worst)
+            compare_views(env, matches, view, running, worst, tolerance)
             env.world.positions = matches["positions"][view].copy()
             view += 1
         if time == len(matches["actions"]):
@@ -49,7 +54,7 @@ def compare_replay(scenario: str, mode: str, matches: dict[str, np.ndarray]) -> 
             matches["actions"][time].astype(np.int64), matches["jitter"][time].swapaxes(0, 1), matches["draws"][time]
         )
         running = np.flatnonzero(matches["lengths"] > time)
-        compare(worst, "rewards", step.rewards[running], matches["rewards"][time][running])
+        compare(worst, "rewards", step.rewards[running], matches["rewards"][time][running], tolerance)
         np.testing.assert_array_equal(step.over[running], matches["lengths"][running] == time + 1)
         # jaxmarl has only `done`: the match was truncated if units of both sides are alive.
         both_alive = env.world.alive[:, : env._allies].any(axis=1) & env.world.alive[:, env._allies :].any(axis=1)
@@ -58,17 +63,20 @@ def compare_replay(scenario: str, mode: str, matches: dict[str, np.ndarray]) -> 
     return worst
 
 
-def compare_views(env: Smax, matches: dict[str, np.ndarray], view: int, running: np.ndarray, worst: dict) -> None:
+def compare_views(
+    env: Smax, matches: dict[str, np.ndarray], view: int, running: np.ndarray, worst: dict, tolerance: float
+) -> None:
     """Compare states of units, observations, masks and the global state of the running matches."""
     world = env.world
     np.testing.assert_array_equal(world.alive[running], matches["alive"][view][running])
     for key in ("positions", "health", "cooldowns"):
-        compare(worst, key, getattr(world, key)[running], matches[key][view][running])
-    compare(worst, "states", env.state(running), matches["states"][view][running])
+        compare(worst, key, getattr(world, key)[running], matches[key][view][running], tolerance)
+    compare(worst, "states", env.state(running), matches["states"][view][running], tolerance)
     units = matches["units"][view].astype(np.int64)
     rows = running.repeat(len(units)), np.tile(units, len(running))
     observed = env.observe(*rows)  # of enemies in the mode "heuristic", too: it decides by them
-    compare(worst, "observations", observed, matches["observations"][view][running].reshape(len(observed), -1))
+    seen = matches["observations"][view][running].reshape(len(observed), -1)
+    compare(worst, "observations", observed, seen, tolerance)
     for group in env.groups:
         rows = running.repeat(len(group.agents)), np.tile(group.agents, len(running))
         masks = env.action_mask(*rows)
@@ -76,8 +84,8 @@ def compare_views(env: Smax, matches: dict[str, np.ndarray], view: int, running:
         np.testing.assert_array_equal(masks, expected.reshape(masks.shape))
 
 
-def compare(worst: dict[str, float], key: str, ours: np.ndarray, theirs: np.ndarray) -> None:
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE, err_msg=key)
+def compare(worst: dict[str, float], key: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance, err_msg=key)
     difference = np.abs(ours - theirs).max(initial=0)
     worst[key] = max(worst.get(key, 0.0), float(difference))
 
@@ -105,9 +113,10 @@ def test_the_recorded_matches_cover_the_special_cases():
 @pytest.mark.parametrize(("scenario", "mode"), CASES)
 def test_live_matches_of_jaxmarl_are_reproduced(scenario, mode):
     pytest.importorskip("jaxmarl")
-    matches = smax_record.record(scenario, mode, 8, seed=100)
-    everything = smax_record.thin(matches, 1, matches["health"].shape[2], seed=0)
-    compare_replay(scenario, mode, everything)
+    for seed in range(100, 105):
+        matches = smax_record.record(scenario, mode, 4, seed)
+        everything = smax_record.thin(matches, 1, matches["health"].shape[2], seed=0)
+        compare_replay(scenario, mode, everything, LIVE_TOLERANCE)
 
 
 def duel(mode: str = "self_play", **settings) -> Smax:
