@@ -161,9 +161,12 @@ def thin(matches: dict[str, np.ndarray], every: int, units: int, seed: int) -> d
         for key in VIEWS:
             thinned[key][index, time > matches["lengths"]] = 0
     kept = {key: matches[key] for key in ("lengths", "actions", "jitter", "rewards", "draws")}
+    kept["path"] = matches["positions"]  # of every step
     for key in ("actions", "jitter", "rewards", "draws"):
         for match, length in enumerate(matches["lengths"]):
             kept[key][length:, match] = 0
+    for match, length in enumerate(matches["lengths"]):
+        kept["path"][length + 1 :, match] = 0
     return thinned | kept | {"types": matches["types"][0], "times": times, "units": chosen}
 
 
@@ -176,7 +179,8 @@ def main() -> None:
     for scenario in SCENARIOS:
         for mode in MODES:
             print(scenario, mode, flush=True)
-            matches = thin(select(record(scenario, mode, 4, 0), [0, 3]), 8, 2, 0)
+            chosen = [0] if mode == "heuristic" else [0, 3]
+            matches = thin(select(record(scenario, mode, 4, 0), chosen), 8, 2, 0)
             for key, value in matches.items():
                 arrays[f"{scenario}/{mode}/{key}"] = value.astype(SMALL.get(key, value.dtype))
     np.savez_compressed(PATH, **arrays)
