@@ -2,7 +2,8 @@
 
 Equal to the world of the package `jaxmarl` (0.2.0) up to rounding. All numbers are float32 and computed in the same
 order as there, because a sum that is rounded otherwise can be on the other side of a threshold. XLA rounds some pairs
-of a product and a sum only once, so in crowds positions still differ by some 1e-6 after an env step.
+of a product and a sum only once, so in crowds positions still differ by some 1e-6 after an env step. Over a whole match
+that adds up and can flip a decision: of 112 matches replayed from the start, 6 had another health at some time.
 
 Shapes: B matches, K chosen matches, N units, allies first. Positions are (x, y) in cells, y points up.
 """
