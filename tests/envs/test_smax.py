@@ -30,7 +30,7 @@ def compare_replay(
     """Replay matches with their actions and random numbers; returns the largest differences.
 
     Positions are compared, and then copied, in each step. Otherwise rounding adds up in a crowd, where all push all:
-    XLA rounds some pairs of a product and a sum once where numpy rounds twice, others not, depending on the shapes. Eight
+    XLA rounds some pairs of a product and a sum once where numpy rounds twice, others not, depending on shapes. Eight
     steps without a copy make 1e-4 in 27m_vs_30m. Health, cooldowns and the targets of the scripted enemy are
     never copied.
     """
