@@ -7,7 +7,7 @@ Contract:  batched.py; checker.py (`python -m marl_app.envs.checker OPTION`) and
            solved.py: positions with known values, symmetries.py: symmetric views, board.py: what people see, which it
            may offer.
 Native:    connect_four, tic_tac_toe, matrix_game, circle, two_step, repeat_previous, foraging, predator_prey,
-           simple_spread, simple_tag and simple_speaker_listener (on particles.py).
+           simple_spread, simple_tag and simple_speaker_listener (on particles.py), smax (with smax_*.py).
 Adapters:  pettingzoo_adapter (with pettingzoo_copy, pettingzoo_spaces, pettingzoo_rendering) and openspiel_adapter step
            one copy per match, through copies.py; openspiel_tree turns small OpenSpiel games into tables. openspiel_text
            says what people see of both.

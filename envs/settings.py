@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def require_integer(key: str, value: int, low: int, high: int | None = None) -> None:
@@ -35,3 +35,10 @@ def require_field(key: str, value: Sequence[int], low: int) -> None:
         raise ValueError(f"env.{key} must be [rows, columns], not {value}")
     for length in value:
         require_integer(key, length, low)
+
+
+def require_choice(key: str, value: str, choices: Iterable[str]) -> None:
+    """Require that `env.<key>` is one of the names in `choices`."""
+    names = list(choices)
+    if value not in names:
+        raise ValueError(f"env.{key} must be one of {', '.join(names)}, not {value}")
