@@ -9,7 +9,8 @@ from marl_app.envs.connect_four import ConnectFour
 from marl_app.envs.placement import afterstates
 from marl_app.envs.random_play import random_actions
 from marl_app.envs.tic_tac_toe import TicTacToe
-from marl_app.players.modules.afterstates import Afterstates, without_views
+from marl_app.players.modules.afterstate_values import without_views
+from marl_app.players.modules.afterstates import Afterstates
 from marl_app.players.modules.epsilon_greedy import ILLEGAL
 from marl_app.players.modules.ntuple import board_windows
 from marl_app.players.networks import Network, networks_for_env
