@@ -77,7 +77,7 @@ def make_variants(cores: int, gpus: bool) -> dict[str, LineupEntry]:
         found |= {
             "gpu": LineupEntry("learner on the GPU, forward passes on the CPU", overrides=on_gpu),
             "all_on_gpu": LineupEntry(
-                f"learner and forward passes on the GPU, {runners} env runners",
+                f"learner and forward passes on the GPU, {runners} env runner{'s' * (runners > 1)}",
                 overrides=(*all_on_gpu, f"runtime.num_env_runners={runners}"),
             ),
             "two_learners": LineupEntry(
