@@ -29,7 +29,7 @@ from marl_app.rllib.training.events import CallbackResult, Image, RunReport
 
 
 class LogMetrics(MatchCallback):
-    """Writes all reported metrics and pictures, and draws the league every `pictures_every_s` seconds.
+    """Writes all reported metrics and pictures, and draws the league every `pictures_every_s` seconds and at the end.
 
     Iterations that end within `every_seconds` of the last point are averaged into the next one. A checkpoint, which
     counts on the metrics of its iterations, and the end of the run come after a point that includes them.
@@ -43,7 +43,7 @@ class LogMetrics(MatchCallback):
         self._pictures_every_s = pictures_every_s
         self._averages = Averages()
         self._written = float("-inf")
-        self._drawn = float("-inf")
+        self._drawn = time.monotonic()
         self._writer: TensorBoard | None = None
         self._recorded: tuple[Snapshot, ...] = ()  # the pool whose meta-strategy was recorded last
         self._ended = False

@@ -192,6 +192,8 @@ def heat_map(title: str, x_label: str, y_label: str, values: ArrayLike, first: i
     """Return values [rows, columns] >= 0 as a heat map, row 0 at the bottom; `first` is the x of the first column."""
     shown = np.asarray(values, np.float64)
     figure, axes = new_figure(7.0, 4.0)
+    figure.set_layout_engine(None)  # drawn during training: fixed margins take half of the time
+    figure.subplots_adjust(left=0.09, bottom=0.13, right=1.03, top=0.92)
     # Cells are centered on integers.
     edges = (first - 0.5, first + shown.shape[1] - 0.5, -0.5, shown.shape[0] - 0.5)
     image = axes.imshow(

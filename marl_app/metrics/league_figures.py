@@ -86,6 +86,7 @@ def matchmaking_picture(
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     # A second y axis on the right: win rates are in [0, 1], probabilities may be tiny.
+    figure.subplots_adjust(right=0.84)
     right = axes.twinx()
     right.plot(
         range(len(names)), rates[others], color=_ORANGE, marker="o", markersize=5, linestyle="none", clip_on=False
@@ -154,9 +155,12 @@ def lineages_picture(snapshots: Sequence[Frozen]) -> Pixels:
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    # Room for labels of up to five characters. Matplotlib's layout engines find margins by drawing all text several
+    # times: half of the time of a picture.
+    figure.subplots_adjust(left=0.17, bottom=0.15, right=0.95, top=0.9)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=_LETTERS)
     axes.set_title(title, fontsize=_LETTERS + 1)
