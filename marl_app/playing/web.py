@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, SecurityError
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from marl_app.envs.board import NO_PIECE, Board, Rendering, symbol
@@ -166,7 +166,7 @@ def serve(session: Session, title: str, port: int) -> None:
         server.server_close()
 
 
-def make_play_server(session: Session, title: str, port: int) -> BaseWSGIServer:
+def make_play_server(session: Session, title: str, port: int) -> ThreadedWSGIServer:
     """Return a server of the session on the loopback address; port 0 = any that is free.
 
     Raises OSError if the port is taken.
@@ -176,11 +176,21 @@ def make_play_server(session: Session, title: str, port: int) -> BaseWSGIServer:
     # Bound here, because Werkzeug exits where the port is taken. The server works on a duplicate of the socket.
     with socket.create_server((HOST, port)) as bound:
         app.port = bound.getsockname()[1]
-        return make_server(HOST, app.port, app, threaded=True, request_handler=_Handler, fd=bound.fileno())
+        server = make_server(HOST, app.port, app, threaded=True, request_handler=_Handler, fd=bound.fileno())
+    assert isinstance(server, ThreadedWSGIServer)
+    # `server_close` waits for the threads of requests then. The end of the process would stop daemon threads wherever
+    # they are, and abort if that is in torch.
+    server.daemon_threads = False
+    return server
 
 
 class _Handler(WSGIRequestHandler):
-    """Werkzeug's handler, without a line per request."""
+    """Werkzeug's handler, without a line per request.
+
+    timeout: seconds after which a connection without a request is closed. Browsers open some ahead.
+    """
+
+    timeout = 2
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import socket
 import threading
 from contextlib import contextmanager
 
@@ -62,6 +63,16 @@ def post(port, path, content, **headers):
 
 def state(port):
     return json.loads(send(port, "GET", "/state")[2])
+
+
+def test_no_thread_is_left_when_the_server_is_closed(run):
+    # A thread that is in torch when the process ends would abort it. One waits for a request that never comes.
+    before = set(threading.enumerate())
+    with serving(session(run)) as port:
+        silent = socket.create_connection((HOST, port))
+        state(port)
+    assert set(threading.enumerate()) <= before
+    silent.close()
 
 
 def test_a_match(port):

@@ -204,6 +204,7 @@ def test_a_signal_to_the_whole_process_group_loses_nothing(tmp_path):
     assert f"continue it:  python -m marl_app resume={tmp_path / 'run'}" in out
 
 
+@pytest.mark.slow  # tests/tasks/test_train.py kills it in the test's process, test_front_door.py has line and exit code
 def test_a_dead_learner_process_ends_the_run_in_a_line(tmp_path):
     process = started(tmp_path / "run", "runtime.num_learners=1", "checkpoint.every_seconds=0.01")
     [learner] = of_run(process, "ray::MinibatchPPOLearner")

@@ -92,7 +92,7 @@ def test_the_page_is_served_until_ctrl_c(run, tmp_path):
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 0 and errors == ""
+    assert (process.returncode, errors) == (0, "")
 
 
 @pytest.mark.parametrize(
