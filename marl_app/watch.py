@@ -71,11 +71,16 @@ def _progress(directory: Path) -> dict[str, Any]:
     for line in reversed(lines):
         try:
             values = json.loads(line)
+            seconds, env_steps, agent_steps = (
+                values[name] for name in ("seconds", "steps/env_steps", "steps/trained_agent_steps")
+            )
             return {
-                "seconds": values["seconds"],
+                "seconds": seconds,
                 "iterations": int(values["iteration"]),
-                "env_steps": int(values["steps/env_steps"]),
-                "trained_agent_steps": int(values["steps/trained_agent_steps"]),
+                "env_steps": int(env_steps),
+                "trained_agent_steps": int(agent_steps),
+                "env_steps_per_s": env_steps / seconds,
+                "trained_agent_steps_per_s": agent_steps / seconds,
                 "pool_size": int(values["league/pool_size"]),
             }
         except (ValueError, KeyError, TypeError):

@@ -39,7 +39,7 @@ def settings_from_run(run: Path, runtime: Mapping[str, Any], sides: int, agents_
     if summary.get("sides"):
         sides, agents_per_side = len(summary["sides"]), max(map(len, summary["sides"]))
         environment = {"sides": sides, "agents_per_side": agents_per_side}
-    used = {**runtime, **summary.get("runtime", {})}  # numbers where the configuration says auto
+    used = {**runtime, **(summary.get("runtime") or {})}  # numbers where the configuration says auto
     values = environment | _rates(progress, used, sides, agents_per_side)
     state = latest_state(run / "checkpoints")
     if state is not None:

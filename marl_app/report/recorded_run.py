@@ -65,7 +65,7 @@ class RecordedRun:
     def is_team(self) -> bool:
         """Whether the run is of a team without opponents."""
         # By the sides in the summary; a run that has not ended is a team's if its evaluations are those of a team.
-        return len(self.summary.get("sides", ("", ""))) == 1 or TEAM in self.anchors
+        return len(self.summary.get("sides") or ("", "")) == 1 or TEAM in self.anchors
 
     @property
     def has_ended(self) -> bool:
@@ -76,7 +76,7 @@ class RecordedRun:
     def has_gone_on(self) -> bool:
         """Whether the run was resumed after its summary, and has not ended since."""
         last = 0 if self.progress.empty else self.progress["iteration"].iloc[-1]
-        return bool(self.summary) and last > self.summary.get("iterations", 0)
+        return bool(self.summary) and last > (self.summary.get("iterations") or 0)
 
     @property
     def anchors(self) -> dict[str, dict[str, float]]:
@@ -95,10 +95,14 @@ class RecordedRun:
 
     def total(self, key: str) -> float | None:
         """Return a total of the run so far: seconds, iterations, env_steps or trained_agent_steps; None if unknown."""
-        if self.has_ended:
-            return self.summary.get(key)
         # The columns of `progress` have other names for two of these totals.
-        return self.last({"iterations": "iteration", "seconds": "seconds"}.get(key, f"steps/{key}"))
+        return self.at_end(key, {"iterations": "iteration", "seconds": "seconds"}.get(key, f"steps/{key}"))
+
+    def at_end(self, key: str, metric: str) -> float | None:
+        """Return a value of the summary; where it is none, or is not the end, the last value of this metric."""
+        # The summary of a killed run has null for what the run had no time to say.
+        value: float | None = self.summary.get(key) if self.has_ended else None
+        return self.last(metric) if value is None else value
 
     def last(self, metric: str) -> float | None:
         """Return the last value of a metric; None if the run has none."""

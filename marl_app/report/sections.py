@@ -68,8 +68,8 @@ def result_facts(run: RecordedRun) -> Iterator[tuple[str, str]]:
     seconds, steps = run.total("seconds"), run.total("env_steps")
     yield "env steps per second", number(steps / seconds, 0) if seconds and steps else NONE
     if not run.is_team:
-        yield "snapshots", number(run.summary.get("pool_size") if run.has_ended else run.last("league/pool_size"))
-        yield "Elo", number(run.summary.get("elo") if run.has_ended else run.last("league/elo"), 0)
+        yield "snapshots", number(run.at_end("pool_size", "league/pool_size"))
+        yield "Elo", number(run.at_end("elo", "league/elo"), 0)
     for name, score in run.anchors.items():
         value = score.get("score", score.get("agent_return"))
         yield ("return per agent" if "agent_return" in score else f"against {name}"), number(value)

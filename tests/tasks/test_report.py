@@ -1,8 +1,10 @@
 """`task=report`: the page of runs made by an older version, of a small league, and of two runs."""
 
+import io
 import json
 import re
 import shutil
+import sys
 import tarfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from marl_app import watch
 from marl_app.config.compose import load
 from marl_app.config.errors import ConfigError
 from marl_app.metrics.records import Records
+from marl_app.planning.measured import settings_from_run
 from marl_app.report.figures import lineage_figure
 from marl_app.report.league_sections import shares_over_time
 from marl_app.report.recorded_run import read_run
@@ -152,6 +157,22 @@ def test_a_run_that_goes_on_has_its_latest_numbers(alphastar, tmp_path):
     assert page.value("result", "iterations") == str(before_last["iteration"])
     assert page.value("result", "env steps") == f"{before_last['steps/env_steps']:,}"
     assert page.value("absent", "Opponents over time") == "matches/ is missing or cannot be read"
+
+
+def test_a_killed_run_has_its_latest_numbers(alphastar, tmp_path, monkeypatch):
+    # Its summary is written by the process that watches it, with null for what only the run itself knows.
+    run = shutil.copytree(alphastar[1], tmp_path / "run")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))  # closed without the marker of a regular end
+    watch.main(run)
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["elo"] is None and summary["sides"] is None
+    page, last = report(run, tmp_path / "out"), json.loads((run / "progress.jsonl").read_text().splitlines()[-1])
+    assert page.value("result", "status") == "killed"
+    assert page.value("result", "env steps") == f"{last['steps/env_steps']:,}"
+    assert page.value("result", "Elo") == f"{last['league/elo']:.0f}" and page.value("run", "env") == "tic_tac_toe"
+    runtime = yaml.safe_load((run / ".hydra" / "config.yaml").read_text())["runtime"]
+    assert settings_from_run(run, runtime, 2, 1)["learner_agent_steps_per_s"] > 0
+    assert summary["trained_agent_steps_per_s"] == pytest.approx(summary["trained_agent_steps"] / summary["seconds"])
 
 
 def test_a_run_that_has_only_begun(alphastar, tmp_path):
