@@ -50,7 +50,7 @@ def test_an_unreachable_cluster_is_an_error_within_seconds(tmp_path, monkeypatch
             with pytest.raises(ConfigError, match=re.escape(override.replace("'", ""))) as refused:
                 join_cluster(config)
             assert address in str(refused.value)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # Ray itself would try for minutes
 
 
 def test_a_cluster_that_nobody_named_is_not_joined(tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def test_a_run_and_its_resume_are_one_run_in_the_local_store(tmp_path, monkeypat
     # Steps 1536 and 2048 were played twice; those of the killed process were sent.
     assert points == [(512 * (i + 1), pytest.approx(value)) for i, value in enumerate(elo) if value is not None]
     pictures = [file.path for file in client.list_artifacts(run.info.run_id, "images")]
-    assert any("league~payoff" in path and "step+512+" in path and path.endswith(".png") for path in pictures)
+    assert any("league~payoff" in path and "step+2560+" in path and path.endswith(".png") for path in pictures)
     summary = json.loads((tmp_path / "mlflow" / run.info.run_id / "artifacts" / "summary.json").read_text())
     assert summary["status"] == "finished" and summary["env_steps"] == 2560
 

@@ -64,7 +64,7 @@ def test_a_run_and_its_resume_are_one_offline_run(tmp_path, monkeypatch):
     assert steps == sorted(set(steps)) and steps[-2:] == [2048, 2560]  # 1536 and 2048 were played twice, and sent once
     assert points[-1][1] == pytest.approx(elo)
     [picture, *_] = [point for point in history if "league/payoff/path" in point]
-    assert (files[0].parent / "files" / picture["league/payoff/path"]).is_file()
+    assert (files[1].parent / "files" / picture["league/payoff/path"]).is_file()
     summary = [items(record.summary.update) for record in found[1] if record.WhichOneof("record_type") == "summary"]
     merged = {key: value for part in summary for key, value in part.items()}
     assert merged["summary/status"] == "finished" and merged["summary/env_steps"] == 2560

@@ -57,7 +57,7 @@ def empty_lists():
 
 
 def test_a_tracker_receives_config_points_pictures_and_summary(tmp_path):
-    with running(tmp_path, *LISTS) as algorithm:
+    with running(tmp_path, *LISTS, "callbacks.metrics.pictures_every_s=0.001") as algorithm:
         for _ in range(3):
             algorithm.train()
         algorithm.events.report({"evaluation/random/greedy/score": 0.5, "league/elo": float("nan")}, {})
@@ -69,7 +69,8 @@ def test_a_tracker_receives_config_points_pictures_and_summary(tmp_path):
     assert run.config["algorithm.minibatch_size"] == 128 and not any("/" in str(v) for v in run.config.values())
     assert [steps for steps, _ in Listing.points] == [512, 1024, 1536, 1536]
     assert Listing.points[0][1]["iteration"] == 1 and Listing.points[3][1] == {"evaluation/random/greedy/score": 0.5}
-    assert [steps for steps, _ in Listing.images] == [512, 1536] and "league/payoff" in Listing.images[0][1]
+    assert [steps for steps, _ in Listing.images] == [512, 1024, 1536, 1536]
+    assert "league/payoff" in Listing.images[0][1]
     [(summary, status)] = Listing.ends
     assert status == summary["status"] == "interrupted" and summary["env_steps"] == 1536
     assert "checkpoint" not in summary  # a path
