@@ -149,9 +149,10 @@ def test_a_game_that_cannot_be_made_again_ends_the_run_with_its_traceback(faults
     assert time.monotonic() - began < 30
 
 
-def test_a_game_that_hangs_ends_the_run_with_the_reason(faults, monkeypatch):
+def test_an_env_runner_that_hangs_or_cannot_be_started_ends_the_run_with_the_reason(faults, monkeypatch):
     """The last test with this process, which does not return from its step."""
     algorithm, fault = faults
+    [pid] = pids(algorithm)
     assert algorithm._sampler._timeout_s == 60  # runtime.no_progress_timeout_s
     monkeypatch.setattr(algorithm._sampler, "_timeout_s", 4)
     fault.write_text("hang")
@@ -160,6 +161,13 @@ def test_a_game_that_hangs_ends_the_run_with_the_reason(faults, monkeypatch):
         for _ in range(5):
             algorithm.train()
     assert 4 <= time.monotonic() - began < 15
+
+    # Ray starts the process again, and the constructor of its environment raises: it never answers.
+    monkeypatch.setattr(algorithm._sampler, "_timeout_s", 1000)
+    fault.write_text("broken")
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(NoProgress, match=r"no env runner could be started: (.|\n)*the simulation cannot be made"):
+        algorithm.train()
 
 
 @pytest.mark.slow

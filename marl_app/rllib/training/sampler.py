@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ray.exceptions import RayActorError
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from marl_app.config.errors import RunFailedError
@@ -55,6 +56,7 @@ class Sampler:
         self._fragment_steps = fragment_steps
         self._in_a_row = 0
         self._failures = 0
+        self._unmade: dict[int, str] = {}  # env runners whose constructor raised, and the exception
 
     def request(self, collected: int = 0) -> None:
         """Request what the batch lacks beyond `collected` env steps from env runners that are alive and idle."""
@@ -98,7 +100,10 @@ class Sampler:
         return failures
 
     def revived(self, timeout_s: float = 0.0) -> list[int]:
-        """Return the env runners that were dead and answer again, after at most `timeout_s` seconds."""
+        """Return the env runners that were dead and answer again, after at most `timeout_s` seconds.
+
+        Raises NoProgress if the constructors of all of them have raised: Ray does not start those again.
+        """
         began = time.monotonic()
         actors = self._group._worker_manager
         dead = [index for index in actors.actor_ids() if not actors.is_actor_healthy(index)]
@@ -108,6 +113,14 @@ class Sampler:
         actors.foreach_actor_async(PING, tag=PING, healthy_only=False, remote_actor_ids=dead)
         answers = actors.fetch_ready_async_reqs(tags=PING, timeout_seconds=timeout_s, mark_healthy=True)
         alive = [answer.actor_id for answer in answers if answer.ok]
+        errors = {answer.actor_id: answer.get() for answer in answers if not answer.ok}
+        self._unmade |= {
+            index: str(error)
+            for index, error in errors.items()
+            if isinstance(error, RayActorError) and error.actor_init_failed
+        }
+        if len(self._unmade) == actors.num_actors():
+            raise NoProgress(f"no env runner could be started: {next(iter(self._unmade.values()))}")
         if not alive:  # a dead actor's ping fails immediately: wait here, or the caller would spin
             time.sleep(max(0.0, min(0.1, began + timeout_s - time.monotonic())))
         return alive
