@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import OrderedDict
@@ -57,6 +58,9 @@ class Seat:
     def encode_observation(self, raw: Any) -> Array:
         """Convert an observation without the action mask. Raises ValueError if a value would be changed."""
         if not isinstance(self.raw_observation_space, spaces.Box):
+            # Flattening casts, indexes and joins without a question, so each part is compared with its space before.
+            if problem := _misfit(self.raw_observation_space, raw):
+                raise ValueError(f"the observation of agent {self.agent!r} does not fit its space: {problem}")
             try:
                 raw = spaces.flatten(self.raw_observation_space, raw)
             except Exception as error:
@@ -134,6 +138,47 @@ def _in_order(space: spaces.Space[Any]) -> spaces.Space[Any]:
     if isinstance(space, spaces.Dict):
         return spaces.Dict(OrderedDict((key, _in_order(part)) for key, part in space.spaces.items()))
     return space
+
+
+def _misfit(space: spaces.Space[Any], value: Any, name: str = "it") -> str | None:
+    """Return what is wrong with a structured observation, or a part of it called `name`; None if all of it can be kept.
+
+    Keys, lengths, shapes and integers must be those of the space; bounds of Boxes are not compared.
+    """
+    if isinstance(space, spaces.Dict):
+        if not isinstance(value, Mapping):
+            return f"{name} is {shown(value)}, not a dict"
+        missing, unknown = space.spaces.keys() - value.keys(), value.keys() - space.spaces.keys()
+        if missing or unknown:
+            return f"{name} lacks {min(missing)!r}" if missing else f"{name} has {min(unknown, key=str)!r} besides"
+        problems = (_misfit(part, value[key], f"its {key!r}") for key, part in space.spaces.items())
+        return next(filter(None, problems), None)
+    if isinstance(space, spaces.Tuple):
+        if not isinstance(value, Sequence) or len(value) != len(space.spaces):
+            return f"{name} is {shown(value)}, not a tuple of {len(space.spaces)}"
+        pairs = enumerate(zip(space.spaces, value, strict=True))
+        return next(filter(None, (_misfit(*pair, f"its part {index}") for index, pair in pairs)), None)
+    if not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        return None  # such as a text, which Gymnasium checks
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        return f"{name} is {shown(value)}, not an array"
+    # A single number may be an array of one, and an array of one a single number.
+    shape, dtype = space.shape or (), np.dtype(space.dtype)
+    single = array.size == math.prod(shape) == 1
+    if array.dtype.kind not in "biuf" or not (single or array.shape == shape):
+        return f"{name} is {shown(value)}, not numbers of shape {shape}"
+    if isinstance(space, spaces.Box):
+        with np.errstate(invalid="ignore", over="ignore"):
+            fits: Any = np.asarray(dtype.kind == "f" or array.astype(dtype) == array)
+    elif isinstance(space, spaces.MultiBinary):
+        fits = (array == 0) | (array == 1)
+    else:
+        start: Any = space.start
+        count: Any = space.n if isinstance(space, spaces.Discrete) else space.nvec
+        fits = (array >= start) & (array < start + count)
+    return None if fits.all() else f"{name} has the value {array[~fits].ravel()[0]}, which {space} cannot hold"
 
 
 _DTYPES: dict[str, Any] = {
