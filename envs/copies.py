@@ -171,10 +171,17 @@ class Copies(BatchedEnv):
                 raise RuntimeError(f"{self._where(match, agent)}: its action mask: {describe(error)}") from error
             if mask is None:
                 continue
-            if mask.shape != (size,) or not mask.any():
-                problem = "allows no action" if mask.shape == (size,) else f"has shape {mask.shape}, not ({size},)"
-                raise ValueError(f"{self._where(match, agent)}: the action mask {problem}")
+            if mask.shape != (size,):
+                raise ValueError(f"{self._where(match, agent)}: the action mask has shape {mask.shape}, not ({size},)")
             masks[row] = mask
+        # A MultiDiscrete action needs a legal number in each of its parts.
+        space = self._group_of(agents).action_space
+        ends = np.cumsum(space.nvec)[:-1] if isinstance(space, spaces.MultiDiscrete) else np.zeros(0, np.int64)
+        for index, part in enumerate(np.split(masks, ends, axis=1)):
+            stuck = np.flatnonzero(~part.any(axis=1))
+            if len(stuck):
+                where, of_part = self._where(matches[stuck[0]], agents[stuck[0]]), f" in part {index}" * bool(len(ends))
+                raise ValueError(f"{where}: the action mask allows no action{of_part}")
         return masks
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:

@@ -74,7 +74,7 @@ class MultiAgentCopy(Copy):
 
     def mask(self, agent: int) -> Bools | None:
         """Return the action mask in the observation or the info dict; None without one."""
-        return self._seen[agent][1]
+        return self._seats[agent].require_mask(self._seen[agent][1])
 
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Step the environment with the actions of the acting agents."""

@@ -50,7 +50,7 @@ class PettingZooCopy(Copy):
 
     def mask(self, agent: int) -> Bools | None:
         """Return the action mask of the observation, or else of the info; None if neither has a mask."""
-        return self._seen[agent][1]
+        return self._seats[agent].require_mask(self._seen[agent][1])
 
     def state(self) -> Array:
         """Return the `state()` of the environment as float32."""

@@ -27,6 +27,8 @@ class Seat:
     raw_action_space: spaces.Space[Any]
     observation_space: spaces.Box
     action_space: ActionSpace
+    masked: bool = False
+    """Whether the space of the environment's observations has an action mask."""
 
     @property
     def translates(self) -> bool:
@@ -47,8 +49,8 @@ class Seat:
         """
         mask = None
         # PettingZoo's classic games have {"observation": ..., "action_mask": ...}.
-        if isinstance(raw, Mapping) and "action_mask" in raw:
-            mask = raw["action_mask"]
+        if isinstance(raw, Mapping) and (self.masked or "action_mask" in raw):
+            mask = raw.get("action_mask")
             rest = {key: value for key, value in raw.items() if key != "action_mask"}
             raw = rest["observation"] if list(rest) == ["observation"] else rest
         if mask is None and isinstance(info, Mapping):
@@ -92,7 +94,17 @@ class Seat:
         array = np.asarray(mask)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"the action mask of agent {self.agent!r} is {shown(mask)}, not an array of 0 and 1")
+        require_binary(array, f"the action mask of agent {self.agent!r}")
         return array.astype(np.bool_)
+
+    def require_mask(self, mask: Bools | None) -> Bools | None:
+        """Return the mask of an agent that acts. Raises ValueError if it has none, although its space has one."""
+        if mask is None and self.masked:
+            raise ValueError(
+                f"the observation of agent {self.agent!r}, which acts, has no action_mask, as its space has: give one, "
+                "of ones if all actions are legal"
+            )
+        return mask
 
     def decode_action(self, action: Array) -> Any:
         """Convert an action of `action_space` to an action of the environment."""
@@ -106,9 +118,21 @@ class Seat:
         return np.asarray(np.clip(action.astype(space.dtype), space.low, space.high), space.dtype)
 
 
+def require_binary(mask: Array, name: str) -> None:
+    """Raise ValueError, which begins with the name, unless the numbers of an action mask are 0 and 1."""
+    wrong = np.zeros(0) if mask.dtype == np.bool_ else mask[(mask != 0) & (mask != 1)]
+    if wrong.size:
+        raise ValueError(
+            f"{name} has the value {wrong[0]}: it must have 1 for each legal action and 0 for each other one, "
+            "and neither numbers of actions nor what is added to logits"
+        )
+
+
 def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:
     """Convert the spaces of an agent. Raises ValueError, naming the agent, for spaces that the contract excludes."""
+    masked = False
     if isinstance(observation_space, spaces.Dict) and "action_mask" in observation_space.spaces:
+        masked = True
         rest = {key: space for key, space in observation_space.items() if key != "action_mask"}
         observation_space = rest["observation"] if list(rest) == ["observation"] else spaces.Dict(rest)
     # What is not a Box is flattened to one, by Gymnasium.
@@ -122,7 +146,7 @@ def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_spac
     seen = to_dtype(seen, _DTYPES.get(seen.dtype.name, seen.dtype))
     if seen.shape == ():
         seen = spaces.Box(seen.low.reshape(1), seen.high.reshape(1), dtype=np.dtype(seen.dtype).type)  # type: ignore[arg-type]
-    return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space))
+    return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space), masked)
 
 
 def _in_order(space: spaces.Space[Any]) -> spaces.Space[Any]:

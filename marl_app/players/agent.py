@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.pettingzoo_spaces import require_binary
 from marl_app.envs.symmetries import Symmetries, Views
 from marl_app.players import bots
 from marl_app.players.actions import to_space
@@ -223,6 +224,7 @@ class Agent:
         shape = (actions,) if rows is None else (rows, actions)
         if mask.shape != shape:
             raise ValueError(f"an action mask must be of shape {shape} here, not {mask.shape}")
+        require_binary(mask, "the action mask")
         legal = mask.reshape(-1, actions).astype(np.bool_)
         for part in np.split(legal, _split_points(module.action_space), axis=1):
             if not part.any(axis=1).all():

@@ -20,6 +20,7 @@ from marl_app.envs.checker import check_env
 from marl_app.envs.pettingzoo_adapter import PettingZoo
 
 NONE = {"a": False, "b": False}
+MOVES = spaces.Discrete(2)
 
 
 def adapter(monkeypatch, num_matches=1, settings=None, **functions):
@@ -310,6 +311,49 @@ def test_masks_may_be_lists(monkeypatch):
     zero = np.array([0])
     assert env.action_mask(zero, zero).tolist() == [[False, True]]
     assert env.action_mask(zero, np.array([1])).tolist() == [[True, False, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("mask", "problem"),
+    [
+        ([-np.inf, 0], "the value -inf"),  # what is added to logits: as truth values the opposite
+        ([1, 2], "the value 2"),  # the numbers of the legal actions
+        ([np.nan, 1], "the value nan"),
+        (None, "the observation of agent 'a', which acts, has no action_mask"),  # not: everything is legal
+        ([0, 0], "the action mask allows no action"),
+    ],
+)
+def test_a_mask_that_says_no_legal_actions_is_an_error(monkeypatch, mask, problem):
+    class Masked(Two):
+        def observation_space(self, agent):
+            return spaces.Dict(
+                {"x": spaces.Box(0, 9, (1,)), "y": MOVES, "action_mask": spaces.Box(0, 1, (2,), np.int8)}
+            )
+
+        def see(self):
+            masks = {} if mask is None else {"action_mask": np.array(mask)}
+            return {agent: {"x": np.zeros(1), "y": 0, **masks} for agent in self.possible_agents}
+
+    env = adapter(monkeypatch, parallel_env=Masked)
+    with pytest.raises((ValueError, RuntimeError), match=f"habits: match 0.*step 0.*{problem}"):
+        env.reset(np.random.default_rng(0))
+        env.action_mask(np.array([0]), np.array([0]))
+
+
+def test_every_part_of_an_action_needs_a_legal_number(monkeypatch):
+    class Parts(Two):
+        def action_space(self, agent):
+            return spaces.MultiDiscrete([2, 3])
+
+        def reset(self, seed=None, options=None):
+            return super().reset()[0], {"a": {"action_mask": [1, 1, 0, 0, 0]}}
+
+    env = adapter(monkeypatch, parallel_env=Parts)
+    env.reset(np.random.default_rng(0))
+    with pytest.raises(
+        ValueError, match="habits: match 0, agent a, step 0: the action mask allows no action in part 1"
+    ):
+        env.action_mask(np.array([0, 0]), np.array([1, 0]))
 
 
 def test_agents_may_be_numbers(monkeypatch):
