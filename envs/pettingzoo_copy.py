@@ -234,7 +234,8 @@ class AecCopy(PettingZooCopy):
         self._had_rewards = self._had_cumulative = False
         self._participants[:] = False
         self._env.reset(seed=int(rng.integers(2**31)))
-        if not self._live():
+        self._before = set(self._live())  # agents that were live after the last step
+        if not self._before:
             raise ValueError("no agent is live after reset(): env.agents is empty")
         self._acting = [self._selected()]
 
@@ -270,12 +271,13 @@ class AecCopy(PettingZooCopy):
                 self._refresh(int(index))
         # 2. Empty steps remove agents that have ended, one each, until a live agent is selected or none is left.
         removals = 0
-        while self._live():
+        while live := self._live():
             selected = self._selected()
             dead, cut = self._flag("terminations", selected), self._flag("truncations", selected)
             rewards[selected] += self._cumulative_reward(selected)
             if not (dead or cut):
                 self._acting = [selected]
+                self._require_removed(live, terminated | truncated)
                 return CopyStep(rewards, terminated, truncated, False)
             # Never both: an agent that is also terminated counts as terminated.
             terminated[selected], truncated[selected] = dead, not dead
@@ -290,7 +292,19 @@ class AecCopy(PettingZooCopy):
                 "self._accumulate_rewards() at the end of step()"
             )
         self._acting = []
+        self._require_removed([], terminated | truncated)
         return CopyStep(rewards, terminated, truncated, True)
+
+    def _require_removed(self, live: Collection[int], ended: Bools) -> None:
+        """Raise ValueError for an agent that has left without its empty step, with which its last reward comes."""
+        left = [agent for agent in sorted(self._before.difference(live)) if not ended[agent]]
+        if left:
+            name = self._seats[left[0]].agent
+            raise ValueError(
+                f"agent {name!r} is not in env.agents any more, although no step(None) has removed it: an agent that "
+                "is terminated or truncated stays until then"
+            )
+        self._before = set(live)
 
     def _refresh(self, agent: int) -> None:
         """Take the observation of an agent that is in the match, once per step."""
@@ -302,6 +316,8 @@ class AecCopy(PettingZooCopy):
         name = self._env.agent_selection
         if name not in self._index:
             raise ValueError(f"agent_selection is {name!r}, which is not one of the agents {self._names()}")
+        if name not in self._env.agents:
+            raise ValueError(f"agent_selection is {name!r}, which is not in env.agents any more")
         return self._index[name]
 
     def _flag(self, what: str, agent: int) -> bool:

@@ -437,6 +437,30 @@ def test_an_agent_that_leaves_without_a_flag_is_an_error(monkeypatch):
         play(adapter(monkeypatch, parallel_env=Leaves))
 
 
+@pytest.mark.parametrize("leaves", [["a", "b"], ["a"]])
+def test_an_agent_that_leaves_without_its_dead_step_is_an_error(monkeypatch, leaves):
+    # Its last reward, which last() gives with that step, would be lost, and its episode would have no end.
+    class Leaves(Turns):
+        def step(self, action):
+            self.turn, self.agent_selection = self.turn + 1, "b"
+            if self.turn == 3:
+                self.agents = [agent for agent in self.agents if agent not in leaves]
+
+    with pytest.raises(
+        RuntimeError, match=r"step 2.*agent 'a' is not in env\.agents .* no step\(None\) has removed it"
+    ):
+        play(adapter(monkeypatch, env=Leaves))
+
+
+def test_the_selection_of_an_agent_that_has_left_is_an_error(monkeypatch):
+    class Gone(Turns):
+        def step(self, action):
+            self.agents, self.agent_selection = ["a"], "b"
+
+    with pytest.raises(RuntimeError, match=r"step 0.*agent_selection is 'b', which is not in env\.agents any more"):
+        play(adapter(monkeypatch, env=Gone))
+
+
 def test_a_dead_step_that_removes_nobody_is_an_error(monkeypatch):
     class Stays(Turns):
         def step(self, action):
