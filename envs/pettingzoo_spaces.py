@@ -137,7 +137,15 @@ def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_spac
         observation_space = rest["observation"] if list(rest) == ["observation"] else spaces.Dict(rest)
     # What is not a Box is flattened to one, by Gymnasium.
     observation_space = _in_order(observation_space)
-    seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
+    seen: Any = observation_space
+    if not isinstance(observation_space, spaces.Box):
+        try:
+            seen = spaces.flatten_space(observation_space)
+        except Exception as error:  # such as a Dict without entries
+            text = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"agent {agent}: the observation space {observation_space} has no size ({text})"
+            ) from error
     if not isinstance(seen, spaces.Box):
         raise ValueError(f"agent {agent}: the observation space {observation_space} has no fixed size")
     if seen.dtype is None or seen.dtype.kind not in "biuf":
@@ -145,7 +153,7 @@ def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_spac
     # Integer observations (images, boards) keep their dtype, which saves memory, unless torch lacks operations on it.
     seen = to_dtype(seen, _DTYPES.get(seen.dtype.name, seen.dtype))
     if seen.shape == ():
-        seen = spaces.Box(seen.low.reshape(1), seen.high.reshape(1), dtype=np.dtype(seen.dtype).type)  # type: ignore[arg-type]
+        seen = spaces.Box(seen.low.reshape(1), seen.high.reshape(1), dtype=np.dtype(seen.dtype).type)
     return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space), masked)
 
 
@@ -277,6 +285,28 @@ def _shared_name(agents: Sequence[str]) -> str:
     prefix = os.path.commonprefix(list(agents))
     name = re.sub(r"\W", "_", re.sub(r"[\W\d_]+$", "", prefix))
     return name if name.isidentifier() else "agents"
+
+
+def to_number(value: Any, what: str, agent: Hashable) -> float:
+    """Return a reward. Raises ValueError, naming what and whose it is, if it is not one number."""
+    if type(value) is float or type(value) is int:  # almost always
+        return float(value)
+    if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+        hint = (
+            "; an environment with several objectives needs a wrapper that weights them" if np.size(value) > 1 else ""
+        )
+        raise ValueError(f"{what} of agent {agent!r} is {shown(value)}, not a number{hint}")
+    return float(value)
+
+
+def to_flag(value: Any, what: str, agent: Hashable) -> bool:
+    """Return a termination or truncation. Raises ValueError if it is not one bool: a text has a truth value, too."""
+    if value is True or value is False:  # almost always
+        return value
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):
+        raise ValueError(f"{what} of agent {agent!r} is {shown(value)}, not True or False")
+    return bool(array.item())
 
 
 def shown(value: Any) -> str:

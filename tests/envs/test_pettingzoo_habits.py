@@ -408,11 +408,18 @@ def broken(**changes):
         ({"rewards": lambda r: {"a": r["a"]}}, "step 1, .*rewards lacks agent 'b'"),
         ({"rewards": lambda r: {**r, "b": None}}, "the reward of agent 'b' is None, not a number"),
         ({"rewards": lambda r: {**r, "b": np.zeros(2)}}, "the reward of agent 'b' .* several objectives"),
+        ({"rewards": lambda r: {**r, "b": np.array("1")}}, r"the reward of agent 'b' is array\('1'.*, not a number"),
+        ({"rewards": lambda r: {**r, "b": 1j}}, "the reward of agent 'b' is 1j, not a number"),
         ({"rewards": lambda r: {**r, "b": 1e30}}, r"agent b, step 1: the reward is 1e\+30, and must be finite"),
         ({"observations": lambda o: {"a": o["a"]}}, "observations lacks agent 'b'"),
         ({"observations": lambda o: {**o, "b": None}}, "the observation of agent 'b' is None, not an array of numbers"),
         ({"observations": lambda o: list(o.values())}, "observations is a list, not a dict by agent"),
         ({"terminations": lambda t: {"__all__": False}}, "has '__all__', .* a flag for each agent"),
+        # All of these have a truth value.
+        ({"terminations": lambda t: {**t, "a": "False"}}, "terminations of agent 'a' is 'False', not True or False"),
+        ({"truncations": lambda t: {**t, "a": np.nan}}, "truncations of agent 'a' is nan, not True or False"),
+        ({"truncations": lambda t: {**t, "b": None}}, "truncations of agent 'b' is None, not True or False"),
+        ({"truncations": lambda t: {**t, "b": [False, True]}}, "truncations of agent 'b' is .*, not True or False"),
         ({"infos": lambda i: None}, "infos is None, not a dict by agent"),
         ({"step": lambda result: result[:4]}, r"step\(\) returned 4 values, .* before 1.22"),
         ({"reset": lambda result: result[0]}, r"reset failed: .*reset\(\) returned .* before 1.22"),
@@ -488,6 +495,102 @@ def test_spaces_must_be_methods(monkeypatch):
 
     with pytest.raises(ValueError, match=r"habits.*agent a: .*observation_space must be a method that takes an agent"):
         adapter(monkeypatch, parallel_env=Attribute)
+
+
+def test_spaces_must_be_those_of_gymnasium(monkeypatch):
+    class Number(Two):
+        def action_space(self, agent):
+            return 2
+
+    with pytest.raises(ValueError, match="habits.*agent a: its action_space is 2, not a space of gymnasium"):
+        adapter(monkeypatch, parallel_env=Number)
+
+    class OnlyMask(Two):
+        def observation_space(self, agent):
+            return spaces.Dict({"action_mask": spaces.MultiBinary(2)})
+
+    with pytest.raises(ValueError, match=r"habits.*agent a: the observation space Dict\(\) has no size"):
+        adapter(monkeypatch, parallel_env=OnlyMask)
+
+
+@pytest.mark.parametrize(
+    ("agents", "problem"),
+    [
+        ({"a", "b"}, "its possible_agents are {.*}: give a list of names"),  # its order differs between processes
+        ("ab", "its possible_agents are 'ab': give a list of names"),
+        (np.array([]), "the environment has no possible_agents"),
+    ],
+)
+def test_possible_agents_are_names_in_an_order(monkeypatch, agents, problem):
+    class Named(Two):
+        def __init__(self):
+            self.possible_agents = agents
+
+    with pytest.raises(ValueError, match=f"env.name='habits': {problem}"):
+        adapter(monkeypatch, parallel_env=Named)
+
+
+def test_possible_agents_may_be_an_array(monkeypatch):
+    class Named(Two):
+        def __init__(self):
+            self.possible_agents = np.array(["a", "b"])
+
+    assert adapter(monkeypatch, parallel_env=Named).agents == ("a", "b")
+
+
+def test_possible_agents_that_raise_are_an_error_of_the_environment(monkeypatch):
+    class Raises(Two):
+        possible_agents = property(lambda self: 1 / 0, lambda self, agents: None)
+
+    with pytest.raises(ValueError, match="env.name='habits': its possible_agents: ZeroDivisionError"):
+        adapter(monkeypatch, parallel_env=Raises)
+
+
+def test_one_environment_for_all_matches_is_an_error(monkeypatch):
+    only = Two()
+    adapter(monkeypatch, parallel_env=lambda: only)  # for one match
+    with pytest.raises(ValueError, match="habits.*returns the same environment again, and 2 matches need one each"):
+        adapter(monkeypatch, 2, parallel_env=lambda: only)
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        (lambda: np.zeros(1), r"the state has shape \(1,\), not \(4,\)"),  # numpy would repeat it
+        (lambda: np.array([0, np.nan, 0, 0]), "the state has NaN or infinity"),
+        (lambda: 1 / 0, "its state: ZeroDivisionError"),
+    ],
+)
+def test_a_wrong_global_state_is_an_error(monkeypatch, state, problem):
+    class Stated(Two):
+        state_space = spaces.Box(0, 1, (4,))
+
+        def state(self):
+            return state()
+
+    env = adapter(monkeypatch, parallel_env=Stated)
+    env.reset(np.random.default_rng(0))
+    with pytest.raises((RuntimeError, ValueError), match=f"habits: match 0, step 0: {problem}"):
+        env.state(np.array([0]))
+
+
+def test_an_environment_that_exits_is_an_error(monkeypatch):
+    class Exits(Two):
+        def step(self, actions):
+            sys.exit(3)  # as at the end of a window
+
+    with pytest.raises(RuntimeError, match=r"habits: match 0, step 0, .*SystemExit: 3 \(test_pettingzoo_habits.py"):
+        play(adapter(monkeypatch, parallel_env=Exits))
+
+
+def test_an_environment_that_cannot_be_closed_is_a_message(monkeypatch, caplog):
+    class Stuck(Two):
+        def close(self):
+            raise OSError("busy")
+
+    adapter(monkeypatch, 2, parallel_env=Stuck).close()
+    assert "habits: match 0, step 0: closing failed: OSError: busy (test_pettingzoo_habits.py" in caplog.text
+    assert len(caplog.records) == 1 and "and 1 more" in caplog.text
 
 
 def test_an_error_of_the_constructor_is_not_blamed_on_kwargs(monkeypatch):
