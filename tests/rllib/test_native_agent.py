@@ -155,7 +155,15 @@ def test_a_mask_that_allows_nothing_is_an_error(monkeypatch):
         agent_for(env).act(np.zeros(3, np.float32), [1, 1, 0, 0, 0])
 
 
-@pytest.mark.parametrize("space", [*OBSERVATIONS.values(), *ACTIONS.values()], ids=str)
+WIDE = [
+    # Their largest numbers are not those of a float64.
+    spaces.Box(-(2**63), 2**63 - 1, (2,), np.int64),
+    spaces.Box(0, 2**64 - 1, (2,), np.uint64),
+    spaces.Box(np.array([0, 1]), np.array([2**60 + 1, 9]), dtype=np.int64),
+]
+
+
+@pytest.mark.parametrize("space", [*OBSERVATIONS.values(), *ACTIONS.values(), *WIDE], ids=str)
 def test_spaces_survive_saving(space):
     assert space_from_json(json.loads(json.dumps(space_to_json(space)))) == space
 
@@ -172,6 +180,7 @@ def test_spaces_survive_saving(space):
         {"box": ["0", "1"], "shape": [200_000, 200_000], "dtype": "float32"},  # 160 GB
         {"box": ["0", "1"], "shape": [-1], "dtype": "float32"},
         {"box": ["0"], "shape": [1], "dtype": "float32"},
+        {"box": ["0", "256"], "shape": [1], "dtype": "uint8"},
         {"box": ["0", "1"], "shape": [1], "dtype": "object"},
         {"dict": [["a"]]},
         {"text": 4},
