@@ -155,9 +155,14 @@ class Agent:
         observation = np.asarray(observation)
         if observation.shape[-len(shape) :] != shape or observation.ndim > len(shape) + 1:
             raise ValueError(f"an observation must be of shape {shape}, or a stack of them, not {observation.shape}")
+        if observation.dtype.kind not in "biuf" or not np.isfinite(observation).all():
+            raise ValueError("an observation must be of finite numbers: this one has NaN, infinity or something else")
         # A single observation is computed as a stack of one row.
         is_single = observation.ndim == len(shape)
         rows = torch.from_numpy(np.ascontiguousarray(observation.reshape(-1, *shape)))
+        # One mask may be given as the masks of the parts of a MultiDiscrete action.
+        if is_single and isinstance(mask, tuple | list) and mask and np.ndim(mask[0]):
+            mask = np.concatenate([np.ravel(part) for part in mask])
         legal = None if mask is None else self._legal(np.asarray(mask), module, None if is_single else len(rows))
         agent_ids = torch.from_numpy(np.broadcast_to(agents, len(rows)).copy())
         old_memory = self._memory_rows(memory, len(rows), is_single)
@@ -245,7 +250,9 @@ class Agent:
             if agent not in names:
                 raise ValueError(f"unknown agent {agent!r}: give one of {', '.join(names)}")
             return np.array([names.index(agent)])
-        indices = np.atleast_1d(np.asarray(agent, np.int64))
+        indices = np.atleast_1d(np.asarray(agent))
+        if indices.dtype.kind not in "iu" or indices.ndim > 1:
+            raise ValueError(f"unknown agent {agent!r}: give a name, an index or an array of indices")
         unknown = indices[(indices < 0) | (indices >= len(names))]
         if len(unknown):
             raise ValueError(f"unknown agent {unknown[0]}: give 0 to {len(names) - 1} ({', '.join(names)})")
