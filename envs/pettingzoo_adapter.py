@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Openings
-from marl_app.envs.copies import Copies, describe
+from marl_app.envs.copies import FAILURES, Copies, describe
 from marl_app.envs.pettingzoo_copy import RENDER_MODES, AecCopy, ParallelCopy, PettingZooCopy
 from marl_app.envs.pettingzoo_rendering import game_name
 from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown, to_float32
@@ -51,6 +51,7 @@ class PettingZoo(Copies):
         openings: Openings | None = None,
         interface: str | None = None,
     ) -> None:
+        name = str(name)  # a name of digits is a number in YAML
         envs, parallel = _make(name, kwargs or {}, num_matches, interface)
         if len({id(env) for env in envs}) < num_matches:
             raise ValueError(
@@ -160,8 +161,8 @@ def _call(name: str, make: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any
     except AssertionError as error:
         if "is_parallelizable" in str(error):
             raise
-        cause: Exception = error
-    except Exception as error:
+        cause: BaseException = error
+    except FAILURES as error:
         cause = error
     text = describe(cause)
     # A TypeError of the call itself names an argument; any other is the environment's own.
@@ -198,6 +199,8 @@ def _import(name: str) -> Any:
         else:
             hint = _hint(name) if error.name and name.startswith(error.name) else "install the missing package"
         raise ImportError(f"env.name={name!r} cannot be imported ({error}); {hint}") from error
+    except FAILURES as error:  # of the module itself, or of a name that no module can have
+        raise ValueError(f"env.name={name!r} cannot be imported: {describe(error)}") from error
 
 
 def _hint(name: str) -> str:

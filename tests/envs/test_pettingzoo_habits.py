@@ -489,6 +489,37 @@ def test_an_observation_that_its_space_cannot_hold_is_an_error(monkeypatch):
         play(adapter(monkeypatch, parallel_env=Gray))
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("raise KeyError('boom')", r"KeyError: 'boom' \(broken_module.py:1\)"),
+        ("import sys; sys.exit(4)", "SystemExit: 4"),  # it would end the run without a word
+        ("def (", "SyntaxError"),
+    ],
+)
+def test_a_module_that_cannot_be_executed_is_an_error_that_names_it(monkeypatch, tmp_path, content, problem):
+    (tmp_path / "broken_module.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=f"env.name='broken_module' cannot be imported: {problem}"):
+        PettingZoo(1, "broken_module")
+
+
+@pytest.mark.parametrize("name", ["", ".relative", 5])
+def test_a_name_that_no_module_has_is_an_error_that_shows_it(name):
+    with pytest.raises((ImportError, ValueError), match=f"env.name='{name}' cannot be imported"):
+        PettingZoo(1, name)
+
+
+@pytest.mark.parametrize("names", [[1, 2], ["[x]", "y*"]])
+def test_sides_are_named_as_the_agents_are(monkeypatch, names):
+    class Named(Two):
+        def __init__(self):
+            self.possible_agents = names
+
+    sides = [[names[1]], [names[0]]]
+    assert adapter(monkeypatch, settings={"sides": sides}, parallel_env=Named).sides == ((1,), (0,))
+
+
 def test_spaces_must_be_methods(monkeypatch):
     class Attribute(Two):
         observation_space = spaces.Box(0, 1, (1,))
