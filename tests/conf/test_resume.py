@@ -179,7 +179,7 @@ def test_malformed_records(recorded, name, content):
 
 
 def test_a_linked_log_or_record_is_refused(recorded, tmp_path_factory):
-    # The run would append to the file, or write its record into the folder, of whoever resumes it.
+    # The run would append to the file, or write its record into the folder, of the user who resumes it.
     directory, mine = recorded(["+experiment=league"]), tmp_path_factory.mktemp("mine")
     (directory / "marl_app.log").symlink_to(mine / "notes")
     with pytest.raises(ConfigError, match=r"marl_app\.log is a link"):

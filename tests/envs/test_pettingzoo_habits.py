@@ -493,7 +493,7 @@ def test_an_observation_that_its_space_cannot_hold_is_an_error(monkeypatch):
     ("content", "problem"),
     [
         ("raise KeyError('boom')", r"KeyError: 'boom' \(broken_module.py:1\)"),
-        ("import sys; sys.exit(4)", "SystemExit: 4"),  # it would end the run without a word
+        ("import sys; sys.exit(4)", "SystemExit: 4"),  # it would end the run without a message
         ("def (", "SyntaxError"),
     ],
 )
