@@ -6,6 +6,7 @@ and outputs, and names match, agent and step in every error. Its speed is that o
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from abc import ABC, abstractmethod
@@ -32,7 +33,12 @@ from marl_app.envs.batched import (
 )
 from marl_app.envs.board import Rendering, number_name
 
+logger = logging.getLogger(__name__)
+
 Float64s = NDArray[np.float64]
+
+FAILURES = (Exception, SystemExit)
+"""What counts as a failure of a copy: also `sys.exit()`, which environments call whose window is closed."""
 
 
 class CopyStep(NamedTuple):
@@ -125,7 +131,7 @@ class Copies(BatchedEnv):
             self._returns[match] = 0
             try:
                 self._copies[match].reset(rng)
-            except Exception as error:
+            except FAILURES as error:
                 raise RuntimeError(f"{self._where(match)}: reset failed: {describe(error)}") from error
             self._set_acting(match)
 
@@ -143,7 +149,7 @@ class Copies(BatchedEnv):
         for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
             try:
                 observation = self._copies[match].observe(agent)
-            except Exception as error:
+            except FAILURES as error:
                 raise RuntimeError(f"{self._where(match, agent)}: observing failed: {describe(error)}") from error
             if observation.shape != space.shape:
                 raise ValueError(
@@ -167,14 +173,21 @@ class Copies(BatchedEnv):
         for row, (match, agent) in enumerate(zip(matches.tolist(), agents.tolist(), strict=True)):
             try:
                 mask = self._copies[match].mask(agent)
-            except Exception as error:
+            except FAILURES as error:
                 raise RuntimeError(f"{self._where(match, agent)}: its action mask: {describe(error)}") from error
             if mask is None:
                 continue
-            if mask.shape != (size,) or not mask.any():
-                problem = "allows no action" if mask.shape == (size,) else f"has shape {mask.shape}, not ({size},)"
-                raise ValueError(f"{self._where(match, agent)}: the action mask {problem}")
+            if mask.shape != (size,):
+                raise ValueError(f"{self._where(match, agent)}: the action mask has shape {mask.shape}, not ({size},)")
             masks[row] = mask
+        # A MultiDiscrete action needs a legal number in each of its parts.
+        space = self._group_of(agents).action_space
+        ends = np.cumsum(space.nvec)[:-1] if isinstance(space, spaces.MultiDiscrete) else np.zeros(0, np.int64)
+        for index, part in enumerate(np.split(masks, ends, axis=1)):
+            stuck = np.flatnonzero(~part.any(axis=1))
+            if len(stuck):
+                where, of_part = self._where(matches[stuck[0]], agents[stuck[0]]), f" in part {index}" * bool(len(ends))
+                raise ValueError(f"{where}: the action mask allows no action{of_part}")
         return masks
 
     def step(self, actions: Sequence[Array], rng: np.random.Generator) -> Step:
@@ -195,7 +208,7 @@ class Copies(BatchedEnv):
             # 2. Step the copy.
             try:
                 copy_step = copy.step(chosen, rng)
-            except Exception as error:
+            except FAILURES as error:
                 played = ", ".join(f"{self.agents[agent]}: {action}" for agent, action in chosen.items())
                 raise RuntimeError(f"{self._where(match)}, actions {{{played}}}: {describe(error)}") from error
             # 3. Check the rewards, and write the row of the match.
@@ -230,14 +243,22 @@ class Copies(BatchedEnv):
             return None
         rows = np.empty((len(matches), *self.state_space.shape), np.float32)
         for row, match in enumerate(matches.tolist()):
-            rows[row] = self._copies[match].state()
+            try:
+                state = self._copies[match].state()
+            except FAILURES as error:
+                raise RuntimeError(f"{self._where(match)}: its state: {describe(error)}") from error
+            if state.shape != self.state_space.shape or not np.isfinite(state).all():
+                shape = self.state_space.shape
+                problem = "has NaN or infinity" if state.shape == shape else f"has shape {state.shape}, not {shape}"
+                raise ValueError(f"{self._where(match)}: the state {problem}")
+            rows[row] = state
         return rows
 
     def render(self, match: int, agent: int | None = None) -> Rendering | None:
         """Return what the copy shows. Raises RuntimeError if it fails."""
         try:
             return self._copies[match].render(agent)
-        except Exception as error:
+        except FAILURES as error:
             raise RuntimeError(f"{self._where(match)}: rendering failed: {describe(error)}") from error
 
     def action_name(self, match: int, agent: int, action: Any, viewer: int | None = None) -> str | None:
@@ -245,9 +266,15 @@ class Copies(BatchedEnv):
         return self._copies[match].action_name(agent, action, viewer)
 
     def close(self) -> None:
-        """Close every copy."""
-        for copy in self._copies:
-            copy.close()
+        """Close every copy. Copies that fail to close are a message: what was played counts."""
+        failures = []
+        for match, copy in enumerate(self._copies):
+            try:
+                copy.close()
+            except FAILURES as error:
+                failures.append(f"{self._where(match)}: closing failed: {describe(error)}")
+        if failures:
+            logger.warning("%s%s", failures[0], f", and {len(failures) - 1} more" * (len(failures) > 1))
 
     def _set_acting(self, match: int) -> None:
         """Update the row of `_acting` from the copy: after each reset and step."""
@@ -281,7 +308,7 @@ def _is_legal(space: ActionSpace, action: Array, mask: Bools | None) -> bool:
     return inside and (mask is None or bool(mask[np.cumsum(space.nvec) - space.nvec + action].all()))
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Return the type, text and place of the error in a single line. Place: the innermost one in a user's file."""
     # From the outermost call to the innermost. Those outside of Python and its packages are the user's.
     frames = traceback.extract_tb(error.__traceback__)

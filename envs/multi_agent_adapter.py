@@ -13,7 +13,7 @@ import numpy as np
 
 from marl_app.envs.batched import Array, Bools
 from marl_app.envs.copies import Copies, Copy, CopyStep
-from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown
+from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown, to_flag, to_number
 from marl_app.envs.sides import resolve_sides
 
 ALL = "__all__"
@@ -74,7 +74,7 @@ class MultiAgentCopy(Copy):
 
     def mask(self, agent: int) -> Bools | None:
         """Return the action mask in the observation or the info dict; None without one."""
-        return self._seen[agent][1]
+        return self._seats[agent].require_mask(self._seen[agent][1])
 
     def step(self, actions: Mapping[int, Array], rng: np.random.Generator) -> CopyStep:
         """Step the environment with the actions of the acting agents."""
@@ -84,7 +84,7 @@ class MultiAgentCopy(Copy):
         paid = np.zeros(len(self._seats))
         for name, reward in rewards.items():
             if self._live[agent := self._agent(name)]:
-                paid[agent] = float(reward)
+                paid[agent] = to_number(reward, "the reward", name)
         terminated = self._flags(terminateds) & self._live
         truncated = self._flags(truncateds) & self._live & ~terminated
         self._live &= ~(terminated | truncated)
@@ -109,10 +109,10 @@ class MultiAgentCopy(Copy):
     def _flags(self, values: Mapping[Hashable, Any]) -> Bools:
         """Return the flags of all agents, bool [agents]: True for all of them with `__all__`."""
         # `__all__` ends the episodes of all agents, whatever their own flags are.
-        flags = np.full(len(self._seats), bool(values.get(ALL, False)))
+        flags = np.full(len(self._seats), to_flag(values.get(ALL, False), "the end", ALL))
         for name, value in values.items():
             if name != ALL:
-                flags[self._agent(name)] |= bool(value)
+                flags[self._agent(name)] |= to_flag(value, "the end", name)
         return flags
 
     def _agent(self, name: Hashable) -> int:

@@ -14,13 +14,14 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Openings
-from marl_app.envs.copies import Copies, describe
+from marl_app.envs.copies import FAILURES, Copies, describe
 from marl_app.envs.pettingzoo_copy import RENDER_MODES, AecCopy, ParallelCopy, PettingZooCopy
 from marl_app.envs.pettingzoo_rendering import game_name
-from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, to_float32
+from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown, to_float32
 from marl_app.envs.sides import resolve_sides
 
 EXTRAS = {"pygame": "classic", "chess": "classic", "rlcard": "classic", "mpe2": "mpe", "pymunk": "butterfly"}
@@ -50,19 +51,21 @@ class PettingZoo(Copies):
         openings: Openings | None = None,
         interface: str | None = None,
     ) -> None:
+        name = str(name)  # a name of digits is a number in YAML
         envs, parallel = _make(name, kwargs or {}, num_matches, interface)
+        if len({id(env) for env in envs}) < num_matches:
+            raise ValueError(
+                f"env.name={name!r}: its module returns the same environment again, and {num_matches} matches need one "
+                "each: make a new one in every call"
+            )
         if parallel and openings is not None:
             raise ValueError(
                 f"env.openings: set null, because env.name={name!r} is used through its Parallel interface, in which "
                 "agents act together; or set env.interface=aec if it is turn-based"
             )
         # The first copy says what the agents and spaces of all are.
-        possible = getattr(envs[0], "possible_agents", None)
-        if not possible:
-            raise ValueError(f"env.name={name!r}: the environment has no possible_agents, so its agents are unknown")
+        possible = _possible_agents(name, envs[0])
         agents = [str(agent) for agent in possible]
-        if len(set(agents)) < len(agents):
-            raise ValueError(f"env.name={name!r}: two of the possible_agents have the same name: {possible}")
         try:
             # The spaces of each agent, converted to those of the contract.
             seats = [
@@ -101,6 +104,27 @@ class PettingZoo(Copies):
         self._copies = [_copy(env, seats, name, parallel) for env in envs]
 
 
+def _possible_agents(name: str, env: Any) -> list[Hashable]:
+    """Return the `possible_agents` of an environment. Raises ValueError if they are none, or not names in an order."""
+    try:
+        possible = getattr(env, "possible_agents", None)
+    except Exception as error:
+        raise ValueError(f"env.name={name!r}: its possible_agents: {describe(error)}") from error
+    # The order of a set of names is another one in each process.
+    if possible is not None and (
+        isinstance(possible, str) or not isinstance(possible, Sequence | Mapping | np.ndarray)
+    ):
+        raise ValueError(f"env.name={name!r}: its possible_agents are {shown(possible)}: give a list of names")
+    agents = (
+        [agent.item() if isinstance(agent, np.generic) else agent for agent in possible] if possible is not None else []
+    )
+    if not agents:
+        raise ValueError(f"env.name={name!r}: the environment has no possible_agents, so its agents are unknown")
+    if len(set(map(str, agents))) < len(agents):
+        raise ValueError(f"env.name={name!r}: two of the possible_agents have the same name: {agents}")
+    return agents
+
+
 def _copy(env: Any, seats: Sequence[Seat], name: str, parallel: bool) -> PettingZooCopy:
     return (ParallelCopy if parallel else AecCopy)(env, seats, game_name(name))
 
@@ -137,8 +161,8 @@ def _call(name: str, make: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any
     except AssertionError as error:
         if "is_parallelizable" in str(error):
             raise
-        cause: Exception = error
-    except Exception as error:
+        cause: BaseException = error
+    except FAILURES as error:
         cause = error
     text = describe(cause)
     # A TypeError of the call itself names an argument; any other is the environment's own.
@@ -152,10 +176,14 @@ def _call(name: str, make: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any
 def _space(env: Any, method: str, agent: Hashable) -> Any:
     """Return a space of an agent. Raises ValueError if the environment does not say which."""
     try:
-        return getattr(env, method)(agent)
+        space = getattr(env, method)(agent)
     except Exception as error:
         hint = f"{method} must be a method that takes an agent" if isinstance(error, TypeError) else describe(error)
         raise ValueError(f"agent {agent}: the environment does not give its {method}: {hint}") from error
+    if not isinstance(space, spaces.Space):
+        hint = "; wrap the environment with shimmy" if type(space).__module__.startswith("gym.") else ""
+        raise ValueError(f"agent {agent}: its {method} is {shown(space)}, not a space of gymnasium{hint}")
+    return space
 
 
 def _import(name: str) -> Any:
@@ -171,6 +199,8 @@ def _import(name: str) -> Any:
         else:
             hint = _hint(name) if error.name and name.startswith(error.name) else "install the missing package"
         raise ImportError(f"env.name={name!r} cannot be imported ({error}); {hint}") from error
+    except FAILURES as error:  # of the module itself, or of a name that no module can have
+        raise ValueError(f"env.name={name!r} cannot be imported: {describe(error)}") from error
 
 
 def _hint(name: str) -> str:

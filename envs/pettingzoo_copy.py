@@ -17,7 +17,7 @@ from marl_app.envs.batched import Array, Bools
 from marl_app.envs.board import Board, Rendering, number_name
 from marl_app.envs.copies import Copy, CopyStep, Float64s
 from marl_app.envs.pettingzoo_rendering import hides_from, known_name, own_text
-from marl_app.envs.pettingzoo_spaces import Seat, shown
+from marl_app.envs.pettingzoo_spaces import Seat, shown, to_flag, to_number
 
 RENDER_MODES = ("ansi", "rgb_array")
 """PettingZoo's names for texts and pictures."""
@@ -50,7 +50,7 @@ class PettingZooCopy(Copy):
 
     def mask(self, agent: int) -> Bools | None:
         """Return the action mask of the observation, or else of the info; None if neither has a mask."""
-        return self._seen[agent][1]
+        return self._seats[agent].require_mask(self._seen[agent][1])
 
     def state(self) -> Array:
         """Return the `state()` of the environment as float32."""
@@ -133,21 +133,12 @@ class PettingZooCopy(Copy):
         """Return terminations or truncations: bool [agents], False for agents that have none."""
         flags = np.zeros(len(self._seats), np.bool_)
         for agent, value in self._by_agent(what, values, needed).items():
-            flags[agent] = bool(value)
+            flags[agent] = to_flag(value, what, self._seats[agent].agent)
         return flags
 
     def _number(self, what: str, agent: int, value: Any) -> float:
         """Return a reward. Raises ValueError, naming the agent, if it is not one number."""
-        if type(value) is float or type(value) is int:  # almost always
-            return float(value)
-        if np.ndim(value) or not isinstance(value, int | float | np.number | np.bool_ | np.ndarray):
-            hint = (
-                "; an environment with several objectives needs a wrapper that weights them"
-                if np.size(value) > 1
-                else ""
-            )
-            raise ValueError(f"{what} of agent {self._seats[agent].agent!r} is {shown(value)}, not a number{hint}")
-        return float(value)
+        return to_number(value, what, self._seats[agent].agent)
 
 
 class ParallelCopy(PettingZooCopy):
@@ -234,7 +225,8 @@ class AecCopy(PettingZooCopy):
         self._had_rewards = self._had_cumulative = False
         self._participants[:] = False
         self._env.reset(seed=int(rng.integers(2**31)))
-        if not self._live():
+        self._before = set(self._live())  # agents that were live after the last step
+        if not self._before:
             raise ValueError("no agent is live after reset(): env.agents is empty")
         self._acting = [self._selected()]
 
@@ -259,23 +251,25 @@ class AecCopy(PettingZooCopy):
         env = self._env
         env.step(self._seats[agent].decode_action(action))
         self._fresh.clear()
-        self._had_rewards = self._had_rewards or any(np.any(reward) for reward in env.rewards.values())
+        if not self._had_rewards:
+            self._had_rewards = any(np.any(reward) for reward in self._by_agent("rewards", env.rewards, ()).values())
         size = len(self._seats)
         rewards: Float64s = np.zeros(size)
         terminated, truncated = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
         # The values of truncated agents are bootstrapped from what they observe now; empty steps remove the agents.
         truncations = env.truncations
-        if any(truncations.values()):
+        if not isinstance(truncations, Mapping) or any(flag is not False for flag in truncations.values()):
             for index in np.flatnonzero(self._flags("truncations", truncations, ())):
                 self._refresh(int(index))
         # 2. Empty steps remove agents that have ended, one each, until a live agent is selected or none is left.
         removals = 0
-        while self._live():
+        while live := self._live():
             selected = self._selected()
             dead, cut = self._flag("terminations", selected), self._flag("truncations", selected)
             rewards[selected] += self._cumulative_reward(selected)
             if not (dead or cut):
                 self._acting = [selected]
+                self._require_removed(live, terminated | truncated)
                 return CopyStep(rewards, terminated, truncated, False)
             # Never both: an agent that is also terminated counts as terminated.
             terminated[selected], truncated[selected] = dead, not dead
@@ -290,7 +284,19 @@ class AecCopy(PettingZooCopy):
                 "self._accumulate_rewards() at the end of step()"
             )
         self._acting = []
+        self._require_removed([], terminated | truncated)
         return CopyStep(rewards, terminated, truncated, True)
+
+    def _require_removed(self, live: Collection[int], ended: Bools) -> None:
+        """Raise ValueError for an agent that has left without its empty step, with which its last reward comes."""
+        left = [agent for agent in sorted(self._before.difference(live)) if not ended[agent]]
+        if left:
+            name = self._seats[left[0]].agent
+            raise ValueError(
+                f"agent {name!r} is not in env.agents any more, although no step(None) has removed it: an agent that "
+                "is terminated or truncated stays until then"
+            )
+        self._before = set(live)
 
     def _refresh(self, agent: int) -> None:
         """Take the observation of an agent that is in the match, once per step."""
@@ -302,14 +308,19 @@ class AecCopy(PettingZooCopy):
         name = self._env.agent_selection
         if name not in self._index:
             raise ValueError(f"agent_selection is {name!r}, which is not one of the agents {self._names()}")
+        if name not in self._env.agents:
+            raise ValueError(f"agent_selection is {name!r}, which is not in env.agents any more")
         return self._index[name]
 
     def _flag(self, what: str, agent: int) -> bool:
         flags = getattr(self._env, what)
         try:  # of a single agent, which is all that is read in most steps
-            return bool(flags[self._seats[agent].agent])
+            flag = flags[self._seats[agent].agent]
         except (KeyError, TypeError):
-            return bool(self._flags(what, flags, (agent,))[agent])  # raises, and says what is wrong
+            flag = None
+        if flag is True or flag is False:
+            return flag
+        return bool(self._flags(what, flags, (agent,))[agent])  # raises, and says what is wrong
 
     def _cumulative_reward(self, agent: int) -> float:
         values, name = self._env._cumulative_rewards, self._seats[agent].agent
@@ -323,4 +334,7 @@ class AecCopy(PettingZooCopy):
         return self._env.observe(self._seats[agent].agent)
 
     def _info(self, agent: int) -> Any:
-        return self._env.infos.get(self._seats[agent].agent)
+        infos = self._env.infos
+        if not isinstance(infos, Mapping):
+            raise ValueError(f"infos is {shown(infos)}, not a dict by agent")
+        return infos.get(self._seats[agent].agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import OrderedDict
@@ -26,6 +27,8 @@ class Seat:
     raw_action_space: spaces.Space[Any]
     observation_space: spaces.Box
     action_space: ActionSpace
+    masked: bool = False
+    """Whether the space of the environment's observations has an action mask."""
 
     @property
     def translates(self) -> bool:
@@ -46,8 +49,8 @@ class Seat:
         """
         mask = None
         # PettingZoo's classic games have {"observation": ..., "action_mask": ...}.
-        if isinstance(raw, Mapping) and "action_mask" in raw:
-            mask = raw["action_mask"]
+        if isinstance(raw, Mapping) and (self.masked or "action_mask" in raw):
+            mask = raw.get("action_mask")
             rest = {key: value for key, value in raw.items() if key != "action_mask"}
             raw = rest["observation"] if list(rest) == ["observation"] else rest
         if mask is None and isinstance(info, Mapping):
@@ -57,6 +60,9 @@ class Seat:
     def encode_observation(self, raw: Any) -> Array:
         """Convert an observation without the action mask. Raises ValueError if a value would be changed."""
         if not isinstance(self.raw_observation_space, spaces.Box):
+            # Flattening casts, indexes and joins without a question, so each part is compared with its space before.
+            if problem := _misfit(self.raw_observation_space, raw):
+                raise ValueError(f"the observation of agent {self.agent!r} does not fit its space: {problem}")
             try:
                 raw = spaces.flatten(self.raw_observation_space, raw)
             except Exception as error:
@@ -88,7 +94,17 @@ class Seat:
         array = np.asarray(mask)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"the action mask of agent {self.agent!r} is {shown(mask)}, not an array of 0 and 1")
+        require_binary(array, f"the action mask of agent {self.agent!r}")
         return array.astype(np.bool_)
+
+    def require_mask(self, mask: Bools | None) -> Bools | None:
+        """Return the mask of an agent that acts. Raises ValueError if it has none, although its space has one."""
+        if mask is None and self.masked:
+            raise ValueError(
+                f"the observation of agent {self.agent!r}, which acts, has no action_mask, as its space has: give one, "
+                "of ones if all actions are legal"
+            )
+        return mask
 
     def decode_action(self, action: Array) -> Any:
         """Convert an action of `action_space` to an action of the environment."""
@@ -102,14 +118,34 @@ class Seat:
         return np.asarray(np.clip(action.astype(space.dtype), space.low, space.high), space.dtype)
 
 
+def require_binary(mask: Array, name: str) -> None:
+    """Raise ValueError, which begins with the name, unless the numbers of an action mask are 0 and 1."""
+    wrong = np.zeros(0) if mask.dtype == np.bool_ else mask[(mask != 0) & (mask != 1)]
+    if wrong.size:
+        raise ValueError(
+            f"{name} has the value {wrong[0]}: it must have 1 for each legal action and 0 for each other one, "
+            "and neither numbers of actions nor what is added to logits"
+        )
+
+
 def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:
     """Convert the spaces of an agent. Raises ValueError, naming the agent, for spaces that the contract excludes."""
+    masked = False
     if isinstance(observation_space, spaces.Dict) and "action_mask" in observation_space.spaces:
+        masked = True
         rest = {key: space for key, space in observation_space.items() if key != "action_mask"}
         observation_space = rest["observation"] if list(rest) == ["observation"] else spaces.Dict(rest)
     # What is not a Box is flattened to one, by Gymnasium.
     observation_space = _in_order(observation_space)
-    seen = observation_space if isinstance(observation_space, spaces.Box) else spaces.flatten_space(observation_space)
+    seen: Any = observation_space
+    if not isinstance(observation_space, spaces.Box):
+        try:
+            seen = spaces.flatten_space(observation_space)
+        except Exception as error:  # such as a Dict without entries
+            text = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"agent {agent}: the observation space {observation_space} has no size ({text})"
+            ) from error
     if not isinstance(seen, spaces.Box):
         raise ValueError(f"agent {agent}: the observation space {observation_space} has no fixed size")
     if seen.dtype is None or seen.dtype.kind not in "biuf":
@@ -117,8 +153,8 @@ def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_spac
     # Integer observations (images, boards) keep their dtype, which saves memory, unless torch lacks operations on it.
     seen = to_dtype(seen, _DTYPES.get(seen.dtype.name, seen.dtype))
     if seen.shape == ():
-        seen = spaces.Box(seen.low.reshape(1), seen.high.reshape(1), dtype=np.dtype(seen.dtype).type)  # type: ignore[arg-type]
-    return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space))
+        seen = spaces.Box(seen.low.reshape(1), seen.high.reshape(1), dtype=np.dtype(seen.dtype).type)
+    return Seat(agent, observation_space, action_space, seen, _to_action_space(agent, action_space), masked)
 
 
 def _in_order(space: spaces.Space[Any]) -> spaces.Space[Any]:
@@ -134,6 +170,47 @@ def _in_order(space: spaces.Space[Any]) -> spaces.Space[Any]:
     if isinstance(space, spaces.Dict):
         return spaces.Dict(OrderedDict((key, _in_order(part)) for key, part in space.spaces.items()))
     return space
+
+
+def _misfit(space: spaces.Space[Any], value: Any, name: str = "it") -> str | None:
+    """Return what is wrong with a structured observation, or a part of it called `name`; None if all of it can be kept.
+
+    Keys, lengths, shapes and integers must be those of the space; bounds of Boxes are not compared.
+    """
+    if isinstance(space, spaces.Dict):
+        if not isinstance(value, Mapping):
+            return f"{name} is {shown(value)}, not a dict"
+        missing, unknown = space.spaces.keys() - value.keys(), value.keys() - space.spaces.keys()
+        if missing or unknown:
+            return f"{name} lacks {min(missing)!r}" if missing else f"{name} has {min(unknown, key=str)!r} besides"
+        problems = (_misfit(part, value[key], f"its {key!r}") for key, part in space.spaces.items())
+        return next(filter(None, problems), None)
+    if isinstance(space, spaces.Tuple):
+        if not isinstance(value, Sequence) or len(value) != len(space.spaces):
+            return f"{name} is {shown(value)}, not a tuple of {len(space.spaces)}"
+        pairs = enumerate(zip(space.spaces, value, strict=True))
+        return next(filter(None, (_misfit(*pair, f"its part {index}") for index, pair in pairs)), None)
+    if not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        return None  # such as a text, which Gymnasium checks
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        return f"{name} is {shown(value)}, not an array"
+    # A single number may be an array of one, and an array of one a single number.
+    shape, dtype = space.shape or (), np.dtype(space.dtype)
+    single = array.size == math.prod(shape) == 1
+    if array.dtype.kind not in "biuf" or not (single or array.shape == shape):
+        return f"{name} is {shown(value)}, not numbers of shape {shape}"
+    if isinstance(space, spaces.Box):
+        with np.errstate(invalid="ignore", over="ignore"):
+            fits: Any = np.asarray(dtype.kind == "f" or array.astype(dtype) == array)
+    elif isinstance(space, spaces.MultiBinary):
+        fits = (array == 0) | (array == 1)
+    else:
+        start: Any = space.start
+        count: Any = space.n if isinstance(space, spaces.Discrete) else space.nvec
+        fits = (array >= start) & (array < start + count)
+    return None if fits.all() else f"{name} has the value {array[~fits].ravel()[0]}, which {space} cannot hold"
 
 
 _DTYPES: dict[str, Any] = {
@@ -208,6 +285,28 @@ def _shared_name(agents: Sequence[str]) -> str:
     prefix = os.path.commonprefix(list(agents))
     name = re.sub(r"\W", "_", re.sub(r"[\W\d_]+$", "", prefix))
     return name if name.isidentifier() else "agents"
+
+
+def to_number(value: Any, what: str, agent: Hashable) -> float:
+    """Return a reward. Raises ValueError, naming what and whose it is, if it is not one number."""
+    if type(value) is float or type(value) is int:  # almost always
+        return float(value)
+    if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+        hint = (
+            "; an environment with several objectives needs a wrapper that weights them" if np.size(value) > 1 else ""
+        )
+        raise ValueError(f"{what} of agent {agent!r} is {shown(value)}, not a number{hint}")
+    return float(value)
+
+
+def to_flag(value: Any, what: str, agent: Hashable) -> bool:
+    """Return a termination or truncation. Raises ValueError if it is not one bool: a text has a truth value, too."""
+    if value is True or value is False:  # almost always
+        return value
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):
+        raise ValueError(f"{what} of agent {agent!r} is {shown(value)}, not True or False")
+    return bool(array.item())
 
 
 def shown(value: Any) -> str:

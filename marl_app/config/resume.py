@@ -16,7 +16,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from marl_app.config.compose import compose_job
 from marl_app.config.errors import ConfigError
@@ -26,7 +27,7 @@ from marl_app.config.renamed import current_path
 from marl_app.config.search_path import SEARCH_PATH, as_override, quoted, user_folders, with_search_path
 from marl_app.config.tree import schema_keys
 from marl_app.runs.regular_file import read_regular
-from marl_app.runs.trust import MOST_BYTES, UntrustedRunError, is_own, refuse_foreign_imports
+from marl_app.runs.trust import MOST_BYTES, UntrustedRunError, is_own, read_yaml, refuse_foreign_imports
 
 _NOT_RESTORED = ("resume", "output_dir", "trust")  # set for every run
 _TASKS_FROM_A_RUN = ("exploit",)  # tasks that start from the configuration of run=DIR
@@ -140,8 +141,14 @@ def _recorded(directory: Path, given: str, now: Sequence[str]) -> list[str]:
             raise ConfigError(
                 f"{given}: not the directory of a run ({file.relative_to(directory)} is missing): give another"
             )
+    # Where a run writes: through a link the files of the run would change others.
+    for part in (directory / ".hydra", directory / "marl_app.log"):
+        if part.is_symlink():
+            raise ConfigError(f"{given}: {part.name} is a link, which a run does not follow: put the file in its place")
     try:
-        overrides, config = [OmegaConf.create(read_regular(file, MOST_BYTES).decode()) for file in files]
+        overrides, config = [_read(file) for file in files]
+        if not isinstance(overrides, ListConfig) or not isinstance(config, DictConfig):
+            raise ValueError("a list of overrides and a mapping were expected")
     except Exception as error:
         raise ConfigError(
             f"{given}: the recorded configuration in .hydra/ cannot be read: give another directory"
@@ -207,9 +214,17 @@ def _recorded_choice(directory: Path, group: str) -> str | None:
     file = directory / ".hydra" / "hydra.yaml"
     if not file.is_file():
         return None
-    hydra = OmegaConf.create(read_regular(file, MOST_BYTES).decode())
-    choice = OmegaConf.select(hydra, f"hydra.runtime.choices.{group}")
+    try:
+        choice = OmegaConf.select(_read(file), f"hydra.runtime.choices.{group}")
+    except (OmegaConfBaseException, ValueError):
+        return None
     return None if choice is None else str(choice)
+
+
+def _read(file: Path) -> DictConfig | ListConfig:
+    """Return the content of a file of a record. Raises ValueError if it is malformed, see `read_yaml`."""
+    read_yaml(file)  # refuses what OmegaConf would read without end
+    return OmegaConf.create(read_regular(file, MOST_BYTES).decode())
 
 
 def _is_section(content: Mapping[Any, Any]) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from marl_app.envs.batched import BatchedEnv
+from marl_app.envs.pettingzoo_spaces import require_binary
 from marl_app.envs.symmetries import Symmetries, Views
 from marl_app.players import bots
 from marl_app.players.actions import to_space
@@ -154,9 +155,14 @@ class Agent:
         observation = np.asarray(observation)
         if observation.shape[-len(shape) :] != shape or observation.ndim > len(shape) + 1:
             raise ValueError(f"an observation must be of shape {shape}, or a stack of them, not {observation.shape}")
+        if observation.dtype.kind not in "biuf" or not np.isfinite(observation).all():
+            raise ValueError("an observation must be of finite numbers: this one has NaN, infinity or something else")
         # A single observation is computed as a stack of one row.
         is_single = observation.ndim == len(shape)
         rows = torch.from_numpy(np.ascontiguousarray(observation.reshape(-1, *shape)))
+        # One mask may be given as the masks of the parts of a MultiDiscrete action.
+        if is_single and isinstance(mask, tuple | list) and mask and np.ndim(mask[0]):
+            mask = np.concatenate([np.ravel(part) for part in mask])
         legal = None if mask is None else self._legal(np.asarray(mask), module, None if is_single else len(rows))
         agent_ids = torch.from_numpy(np.broadcast_to(agents, len(rows)).copy())
         old_memory = self._memory_rows(memory, len(rows), is_single)
@@ -223,6 +229,7 @@ class Agent:
         shape = (actions,) if rows is None else (rows, actions)
         if mask.shape != shape:
             raise ValueError(f"an action mask must be of shape {shape} here, not {mask.shape}")
+        require_binary(mask, "the action mask")
         legal = mask.reshape(-1, actions).astype(np.bool_)
         for part in np.split(legal, _split_points(module.action_space), axis=1):
             if not part.any(axis=1).all():
@@ -243,7 +250,9 @@ class Agent:
             if agent not in names:
                 raise ValueError(f"unknown agent {agent!r}: give one of {', '.join(names)}")
             return np.array([names.index(agent)])
-        indices = np.atleast_1d(np.asarray(agent, np.int64))
+        indices = np.atleast_1d(np.asarray(agent))
+        if indices.dtype.kind not in "iu" or indices.ndim > 1:
+            raise ValueError(f"unknown agent {agent!r}: give a name, an index or an array of indices")
         unknown = indices[(indices < 0) | (indices >= len(names))]
         if len(unknown):
             raise ValueError(f"unknown agent {unknown[0]}: give 0 to {len(names) - 1} ({', '.join(names)})")

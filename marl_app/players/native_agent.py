@@ -34,7 +34,8 @@ class NativeAgent(Agent):
     """An `Agent` that takes observations as the environment gives them, and returns actions of its action space.
 
     An observation may contain its mask, as PettingZoo's {"observation": ..., "action_mask": ...}. Arrays in the layout
-    of the networks are also accepted, one or a stack of them.
+    of the networks are also accepted, one or a stack of them. Where the environment's agents are numbers, a number as
+    `agent` is that agent, not an index.
     """
 
     def __init__(self, blob: bytes, average_symmetries: bool = False) -> None:
@@ -153,6 +154,11 @@ class NativeAgent(Agent):
             raise ValueError(f"this player has {len(self._modules)} networks: choose one by agent=NAME, one of {names}")
         return next(iter(self._modules))
 
+    def _agent_indices(self, agent: Any) -> Array:
+        """Return the indices of the agents. The environment's own name counts first, also a number or a tuple."""
+        named = not isinstance(agent, np.ndarray | list) and str(agent) in self.metadata["agents"]
+        return super()._agent_indices(str(agent) if named and agent is not None else agent)
+
     def _seat(self, agent: Any) -> Seat | None:
         """Return the spaces of the agent, or of the first of several."""
         return None if self._seats is None else self._seats[int(self._agent_indices(agent)[0])]
@@ -166,6 +172,9 @@ class NativeAgent(Agent):
                 mask = observation.get("action_mask") if mask is None else mask
                 observation = observation["observation"]
             return observation, mask
+        # A dict of PettingZoo without its mask.
+        if not isinstance(seat.raw_observation_space, spaces.Dict) and isinstance(observation, Mapping):
+            observation = observation["observation"] if list(observation) == ["observation"] else observation
         # An array may be an observation of the networks or of the environment, or a stack of either: its shape tells.
         raw_space, shape = seat.raw_observation_space, seat.observation_space.shape
         is_box = isinstance(raw_space, spaces.Box)
@@ -176,9 +185,6 @@ class NativeAgent(Agent):
         # A stack of observations of the environment.
         if is_box and np.ndim(observation) > len(raw_space.shape or ()):
             return np.stack([seat.encode_observation(row) for row in np.asarray(observation)]), mask
-        # One observation. A mask that is given replaces its own; it may be one per part of an action, or flat as the
-        # networks have it.
+        # One observation. A mask that is given replaces its own.
         encoded, own_mask = seat.encode(observation)
-        if mask is None:
-            return encoded, own_mask
-        return encoded, seat.encode_mask(mask) if np.ndim(mask[0]) else mask
+        return encoded, own_mask if mask is None else mask

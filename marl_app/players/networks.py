@@ -145,7 +145,7 @@ def _network_name(agent: str, group: str, share: str, mapping: Mapping[str, str]
         return {"spaces": group, "role": role_from_name(agent), "none": agent}[share]
     # In the order of the mapping: the first pattern that matches counts.
     for pattern, network in mapping.items():
-        if fnmatchcase(agent, pattern):
+        if agent == str(pattern) or fnmatchcase(agent, str(pattern)):  # agents may be numbers, or have brackets
             return network
     raise ValueError(
         f"policies.mapping: no network for agent {agent!r}; add e.g. {{{agent}: shared}} or {{'*': shared}}"

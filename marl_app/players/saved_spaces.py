@@ -88,14 +88,19 @@ def _space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
     dtype, shape = np.dtype(value["dtype"]), tuple(int(size) for size in value["shape"])
     if any(size < 0 for size in shape) or math.prod(shape) > MOST_NUMBERS:
         raise ValueError(f"the shape {shape}")
-    # A bound is one text or a list of them: broadcast to all dimensions.
-    low, high = (
-        np.broadcast_to(np.array(bound, dtype=np.str_).astype(np.float64), math.prod(shape))
-        .reshape(shape)
-        .astype(dtype)
-        for bound in ([text] if isinstance(text, str) else text for text in value["box"])
-    )
+    low, high = (_bound_from_json(bound, dtype, shape) for bound in value["box"])
     return spaces.Box(low, high, shape, dtype.type)
+
+
+def _bound_from_json(bound: str | list[str], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a box's bound, one text or a text for each number, as an array."""
+    texts = [bound] if isinstance(bound, str) else bound
+    # Integers as such: as a float64 the largest int64 would be beyond int64. numpy refuses those beyond the dtype.
+    if dtype.kind in "iu":
+        numbers: NDArray[Any] = np.array([int(text) for text in texts], dtype)
+    else:
+        numbers = np.array([float(text) for text in texts]).astype(dtype)
+    return np.broadcast_to(numbers, math.prod(shape)).reshape(shape)
 
 
 def _count(number: Any) -> int:

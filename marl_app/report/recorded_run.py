@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from marl_app.report.blocks import Absent
 from marl_app.runs.checkpoints import DAMAGES, latest_state
 from marl_app.runs.regular_file import read_regular
 from marl_app.runs.state import RunState
-from marl_app.runs.trust import MOST_BYTES, RECORD, STARTS, recorded_config
+from marl_app.runs.trust import MOST_BYTES, RECORD, STARTS, read_yaml, recorded_config
 
 STEPS = "steps/env_steps"
 EVALUATIONS = "evaluations"
@@ -135,16 +134,17 @@ def read_run(directory: Path) -> RecordedRun:
         raise ValueError(f"{directory} is not the directory of a run ({RECORD}/config.yaml is missing): give another")
     # 1. Read what is small: metrics, and Hydra's record of the command.
     progress = pd.DataFrame(_json_lines(directory / "progress.jsonl"))
-    hydra = (_yaml(directory / RECORD / "hydra.yaml") or {}).get("hydra") or {}
-    choices = (hydra.get("runtime") or {}).get("choices") or {}
-    overrides = _yaml(directory / RECORD / "overrides.yaml") or []
+    choices = _yaml(directory / RECORD / "hydra.yaml")
+    for key in ("hydra", "runtime", "choices"):
+        choices = choices.get(key) if isinstance(choices, dict) else None
+    overrides = _yaml(directory / RECORD / "overrides.yaml")
     # 2. Join it with the rest. Each reader returns something empty for a missing or damaged file.
     return RecordedRun(
         directory,
         "/".join(directory.resolve().parts[-2:]),
-        [str(line) for line in overrides],
+        [str(line) for line in overrides] if isinstance(overrides, list) else [],
         recorded_config(directory),
-        {str(group): str(option) for group, option in choices.items()},
+        {str(group): str(option) for group, option in (choices if isinstance(choices, dict) else {}).items()},
         list(_json_lines(directory / RECORD / STARTS)),
         _json(directory / "summary.json"),
         progress if {"iteration", STEPS} <= set(progress) else pd.DataFrame(columns=["iteration", STEPS]),
@@ -183,7 +183,7 @@ def _json_lines(file: Path) -> Iterator[dict[str, Any]]:
         for line in lines:
             try:
                 content = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(content, dict):
                 yield content
@@ -199,8 +199,8 @@ def _json(file: Path) -> dict[str, Any]:
 
 def _yaml(file: Path) -> Any:
     try:
-        return yaml.safe_load(read_regular(file, MOST_BYTES))
-    except (*DAMAGES, yaml.YAMLError):
+        return read_yaml(file)
+    except ValueError:
         return None
 
 

@@ -29,9 +29,9 @@ from marl_app.runs.state import RunState
 
 logger = logging.getLogger(__name__)
 
-MANIFEST_BYTES, MOST_BYTES = 2**20, 2**36
-"""Sizes of a manifest, and of any file, beyond which a checkpoint counts as damaged."""
-DAMAGES = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+MANIFEST_BYTES, STATE_BYTES, MOST_BYTES = 2**20, 2**30, 2**36
+"""Sizes of a manifest, of a state, and of any file, beyond which a checkpoint counts as damaged."""
+DAMAGES = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError)
 """What reading a torn, malformed or malicious checkpoint raises."""
 PLAYER, LEARNER, STATE, MANIFEST = "player-{}.safetensors", "learner.safetensors", "state.json", "manifest.json"
 
@@ -94,6 +94,8 @@ def latest_checkpoint(directory: Path) -> Checkpoint | None:
             data = {name: _verified(path, name, manifest) for name in manifest}
             state = RunState.from_json(json.loads(data[STATE]))
             players = {name: data[PLAYER.format(name)] for name in state.totals}
+            if not players:
+                raise ValueError(f"{STATE} has no learner")
             return Checkpoint(path, players, data[LEARNER], state)
         except DAMAGES as error:
             logger.warning("%s is damaged (%s); trying the one before", path, error)
@@ -118,7 +120,7 @@ def all_states(directory: Path) -> list[RunState]:
     states = []
     for path in _newest_first(directory):
         try:
-            states.append(RunState.from_json(json.loads(read_regular(path / STATE, MOST_BYTES))))
+            states.append(RunState.from_json(json.loads(read_regular(path / STATE, STATE_BYTES))))
         except FileNotFoundError:
             if path.exists():  # otherwise the run has just deleted it
                 raise ValueError(f"{path} has no {STATE}") from None
@@ -138,7 +140,7 @@ def _manifest(path: Path) -> dict[str, str]:
 
 def _verified(path: Path, name: str, manifest: Mapping[str, str]) -> bytes:
     """Return a file of a checkpoint. Raises ValueError if its digest is not that of the manifest."""
-    data = read_regular(path / name, MOST_BYTES)
+    data = read_regular(path / name, STATE_BYTES if name == STATE else MOST_BYTES)
     if hashlib.sha256(data).hexdigest() != manifest[name]:
         raise ValueError(f"{name} does not have the digest in {MANIFEST}")
     return data
@@ -150,5 +152,6 @@ def has_checkpoints(directory: Path) -> bool:
 
 
 def _newest_first(directory: Path) -> list[Path]:
-    """Return the checkpoints of a directory, newest first; a file of such a name is none."""
-    return sorted((path for path in directory.glob("checkpoint-*") if path.is_dir()), reverse=True)
+    """Return the checkpoints of a directory, newest first; a file or a link of such a name is none."""
+    found = (path for path in directory.glob("checkpoint-*") if path.is_dir() and not path.is_symlink())
+    return sorted(found, reverse=True)

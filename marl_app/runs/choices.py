@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from marl_app.runs.regular_file import read_regular
-from marl_app.runs.trust import MOST_BYTES, RECORD
+from marl_app.runs.trust import RECORD, read_yaml
 
 _NOT_TOLD = ("hydra", "local")
 """Groups whose options say nothing of the run; `local` has the settings of a machine."""
@@ -19,7 +16,7 @@ def chosen_options(run: Path) -> dict[str, str]:
 
     Raises ValueError if the record is damaged.
     """
-    choices = _hydra(run).get("runtime", {}).get("choices", {})
+    choices = _mapping(_mapping(_hydra(run).get("runtime")).get("choices"))
     return {
         group: str(option)
         for group, option in choices.items()
@@ -29,7 +26,10 @@ def chosen_options(run: Path) -> dict[str, str]:
 
 def given_overrides(run: Path) -> list[str]:
     """Return the overrides of the command line, in their order; [] for a run without a record. Raises ValueError."""
-    return [str(override) for override in _read(run, "overrides.yaml") or []]
+    content = read_yaml(run / RECORD / "overrides.yaml") or []
+    if not isinstance(content, list):
+        raise ValueError(f"{run / RECORD / 'overrides.yaml'} is not a list")
+    return list(map(str, content))
 
 
 def sweep_folder(run: Path) -> Path | None:
@@ -38,14 +38,9 @@ def sweep_folder(run: Path) -> Path | None:
 
 
 def _hydra(run: Path) -> dict[str, Any]:
-    return (_read(run, "hydra.yaml") or {}).get("hydra", {})  # type: ignore[no-any-return]
+    return _mapping(_mapping(read_yaml(run / RECORD / "hydra.yaml")).get("hydra"))
 
 
-def _read(run: Path, name: str) -> Any:
-    file = run / RECORD / name
-    if not file.exists():
-        return None
-    try:
-        return yaml.safe_load(read_regular(file, MOST_BYTES))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from error
+def _mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping of a record; {} in the place of anything else."""
+    return value if isinstance(value, dict) else {}

@@ -76,17 +76,22 @@ def _player(run: Path, player: str | None, store: Store | None, trust: bool) -> 
 def store_of(run: Path, trust: bool = False) -> Store:
     """Where a run keeps its snapshots, by the configuration in its directory; without one in `snapshots/`.
 
-    Raises UntrustedRunError if the run names a store that is not marl_app's, and may not; see `runs/trust.py`.
+    Raises UntrustedRunError if the run names a store that is not marl_app's, and may not; see `runs/trust.py`; and
+    ValueError if the store cannot be made.
     """
     config = recorded_config(run)
     if "store" not in config:
         return DiskStore(run / "snapshots")
     refuse_foreign_imports(run, {"store": config["store"]}, trust)
-    # Of interpolations only that of the run directory is resolved here.
-    arguments = {  # the directory may have been moved
-        key: value.replace("${output_dir}", str(run)) if isinstance(value, str) else value
-        for key, value in config["store"].items()
-    }
-    module, _, name = current_path(arguments.pop("_target_")).rpartition(".")
-    store: Store = getattr(importlib.import_module(module), name)(**arguments)
+    try:
+        # Of interpolations only that of the run directory is resolved here.
+        arguments = {  # the directory may have been moved
+            key: value.replace("${output_dir}", str(run)) if isinstance(value, str) else value
+            for key, value in config["store"].items()
+        }
+        module, _, name = current_path(arguments.pop("_target_")).rpartition(".")
+        store: Store = getattr(importlib.import_module(module), name)(**arguments)
+    except (AttributeError, FileExistsError, ImportError, LookupError, TypeError, ValueError) as error:
+        text = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the store that {run} records, {config['store']}, cannot be made ({text})") from error
     return store

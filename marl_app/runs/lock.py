@@ -27,10 +27,11 @@ class RunInUseError(RuntimeError):
 
 @contextmanager
 def run_lock(directory: Path) -> Iterator[None]:
-    """Hold the lock of a run directory. Raises RunInUseError if another process holds it."""
+    """Hold the lock of a run directory. Raises RunInUseError if another process holds it, and OSError."""
     directory.mkdir(parents=True, exist_ok=True)
-    # Opened for appending: the content is the holder's until the lock is held.
-    with open(directory / FILE, "a+", encoding="utf-8") as file:
+    # Opened for appending: the content is the holder's until the lock is held. A link is not followed: what it names,
+    # in a run of someone else any file, would be emptied.
+    with open(directory / FILE, "a+", encoding="utf-8", opener=_open) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,6 +51,10 @@ def run_lock(directory: Path) -> Iterator[None]:
         finally:
             # Emptied, not deleted: another process may have the file open, and would then lock a file without a name.
             file.truncate(0)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
 
 
 def _owner(directory: Path) -> str:

@@ -80,13 +80,16 @@ class RunState:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
-        """Return the state from what `to_json` gave, now or in 0.1.0. Raises KeyError if a part is missing."""
+        """Return the state from what `to_json` gave, now or in 0.1.0.
+
+        Raises KeyError if a part is missing, and ValueError, TypeError or AttributeError if one has another form.
+        """
         # JSON has mappings in the place of the nested dataclasses.
         totals = {
             name: LearnerTotals(**{**values, "reward_moments": Moments(**values["reward_moments"])})
             for name, values in state["trainees"].items()
         }
-        return cls(
+        result = cls(
             iteration=state["iteration"],
             counters=Counters(**state["counters"]),
             totals=totals,
@@ -98,6 +101,34 @@ class RunState:
             rng=state["rng"],
             value_preserving_moves=state.get("value_preserving_moves", {}),  # not in runs of 0.1.0
         )
+        result._check_form()
+        return result
+
+    def _check_form(self) -> None:
+        """Raise an error if a part that was read does not have the form of what was written."""
+        _ = self.learners, self.snapshots
+        if not isinstance(self.league, dict) or not isinstance(self.rng, dict):
+            raise TypeError("the league or rng of the state is not a mapping")
+        # Each of these raises where its part is no mapping.
+        numbers = [
+            self.iteration,
+            self.turns.left,
+            *asdict(self.counters).values(),
+            *self.turns.passed.values(),
+            *self.exploitability.values(),
+            *self.value_preserving_moves.values(),
+            *(number for score in self.anchors.values() for number in score.values()),
+        ]
+        digests = []
+        for totals in map(asdict, self.totals.values()):
+            digests += [totals.pop("initial"), totals.pop("reference")]
+            numbers += [*totals.pop("reward_moments").values(), *totals.values()]
+        wrong = [value for value in numbers if not isinstance(value, int | float | None)]
+        wrong += [value for value in digests if not isinstance(value, str)]
+        if wrong or not isinstance(self.iteration, int) or self.iteration < 0:
+            raise ValueError(
+                f"the state has {wrong[0] if wrong else self.iteration!r} in the place of a number or digest"
+            )
 
     @property
     def needed_digests(self) -> set[str]:

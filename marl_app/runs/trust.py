@@ -164,7 +164,16 @@ def _options() -> set[tuple[str, str]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as Hydra reads and writes it: 1e-05 is a number, which plain YAML 1.1 takes for a text."""
+    """YAML as Hydra reads and writes it: 1e-05 is a number, which plain YAML 1.1 takes for a text.
+
+    Without aliases, which Hydra does not write: lists of lists of aliases grow without bound when they are walked.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it has an alias")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -174,14 +183,18 @@ _Loader.add_implicit_resolver(
 
 def recorded_config(run: Path) -> dict[str, Any]:
     """Return the recorded configuration of a run, not resolved; {} without one. Raises ValueError if it is damaged."""
-    file = run / RECORD / "config.yaml"
-    if not file.exists():
-        return {}
-    try:
-        content = yaml.load(read_regular(file, MOST_BYTES), _Loader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from error
+    content = read_yaml(run / RECORD / "config.yaml")
     return content if isinstance(content, dict) else {}
+
+
+def read_yaml(file: Path) -> Any:
+    """Return the content of a file of a record; None without one. Raises ValueError, in one line, if it is damaged."""
+    if not file.exists():
+        return None
+    try:
+        return yaml.load(read_regular(file, MOST_BYTES), _Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def import_classes(run: Path, paths: Iterable[str], trust: bool) -> None:

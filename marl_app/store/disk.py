@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -109,11 +110,20 @@ class DiskStore:
 
 
 def _read(file: Path) -> bytes | None:
-    """Return the content of a regular file; None if it is missing, a symbolic link or a folder."""
+    """Return the content of a regular file; None if it is missing, or anything else, such as a link or a pipe.
+
+    Raises OSError, also for a file that is larger than the memory.
+    """
+    # Without O_NONBLOCK a pipe would be waited for.
+    added = os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW)) as stream:
-            return stream.read()
+        with open(file, "rb", opener=lambda path, flags: os.open(path, flags | added)) as stream:
+            status = os.fstat(stream.fileno())
+            if status.st_size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+                raise OSError(errno.EFBIG, "larger than the memory", str(file))
+            return stream.read() if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.EISDIR):
+        # ENXIO: a socket. ENOTDIR: the folder is none.
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR):
             return None
         raise

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import yaml
 
 from marl_app import __version__
 from marl_app.assembly.instantiate import config_errors, env_factory
@@ -33,11 +32,10 @@ from marl_app.players.agent import Agent
 from marl_app.players.bots import bot_name
 from marl_app.players.encoding import registered_name
 from marl_app.players.saved_spaces import space_from_json
+from marl_app.runs.choices import given_overrides
 from marl_app.runs.load import load_bytes
 from marl_app.runs.members import Members
 from marl_app.runs.packed import PackedPlayer, write_packed
-from marl_app.runs.regular_file import read_regular
-from marl_app.runs.trust import MOST_BYTES, RECORD
 from marl_app.store.codec import metadata_of
 from marl_app.store.store import digest_of
 from marl_app.tasks.evaluate import applicable_anchors
@@ -155,13 +153,11 @@ def _origin(run: Path, members: Members) -> dict[str, Any]:
 
 
 def _command(run: Path) -> str:
-    """Return the command line of a run, "" if it is not recorded."""
+    """Return the command line of a run, "" if its record is damaged."""
     try:
-        # The run may come from someone else: the file is limited in size, and parsed without making objects.
-        overrides = yaml.safe_load(read_regular(run / RECORD / "overrides.yaml", MOST_BYTES))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return shlex.join(["python", "-m", "marl_app", *given_overrides(run)])
+    except ValueError:
         return ""
-    return shlex.join(["python", "-m", "marl_app", *map(str, overrides or ())])
 
 
 def commit() -> str | None:

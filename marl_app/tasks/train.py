@@ -116,7 +116,7 @@ def _continue(algorithm: MatchAlgorithm, saved: checkpoints.Checkpoint, changed:
     """
     try:
         load_checkpoint(algorithm, saved)
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         algorithm.events.fire("on_run_end", status=FAILED)
         text = str(error.args[0]) if error.args else ""
         known = str(saved.path) in text  # a sentence of `load_checkpoint`

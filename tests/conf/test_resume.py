@@ -162,3 +162,30 @@ def test_unreadable_records(recorded):
     (directory / ".hydra" / "config.yaml").unlink()
     with pytest.raises(ConfigError, match="config.yaml is missing"):
         resumed(directory)
+
+
+@pytest.mark.timeout(30)  # with every alias a copy is made of what it names
+@pytest.mark.parametrize("name", ["config.yaml", "overrides.yaml"])
+@pytest.mark.parametrize(
+    "content",
+    ["a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)), "5", "[[" * 9_999],
+    ids=["aliases", "number", "deep"],
+)
+def test_malformed_records(recorded, name, content):
+    directory = recorded(["+experiment=league"])
+    (directory / ".hydra" / name).write_text(content)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        resumed(directory)
+
+
+def test_a_linked_log_or_record_is_refused(recorded, tmp_path_factory):
+    # The run would append to the file, or write its record into the folder, of the user who resumes it.
+    directory, mine = recorded(["+experiment=league"]), tmp_path_factory.mktemp("mine")
+    (directory / "marl_app.log").symlink_to(mine / "notes")
+    with pytest.raises(ConfigError, match=r"marl_app\.log is a link"):
+        resumed(directory)
+    (directory / "marl_app.log").unlink()
+    (directory / ".hydra").rename(mine / "record")
+    (directory / ".hydra").symlink_to(mine / "record")
+    with pytest.raises(ConfigError, match=r"\.hydra is a link"):
+        resumed(directory)

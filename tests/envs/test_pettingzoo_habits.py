@@ -20,6 +20,7 @@ from marl_app.envs.checker import check_env
 from marl_app.envs.pettingzoo_adapter import PettingZoo
 
 NONE = {"a": False, "b": False}
+MOVES = spaces.Discrete(2)
 
 
 def adapter(monkeypatch, num_matches=1, settings=None, **functions):
@@ -312,6 +313,49 @@ def test_masks_may_be_lists(monkeypatch):
     assert env.action_mask(zero, np.array([1])).tolist() == [[True, False, False, True]]
 
 
+@pytest.mark.parametrize(
+    ("mask", "problem"),
+    [
+        ([-np.inf, 0], "the value -inf"),  # what is added to logits: as truth values the opposite
+        ([1, 2], "the value 2"),  # the numbers of the legal actions
+        ([np.nan, 1], "the value nan"),
+        (None, "the observation of agent 'a', which acts, has no action_mask"),  # not: everything is legal
+        ([0, 0], "the action mask allows no action"),
+    ],
+)
+def test_a_mask_that_says_no_legal_actions_is_an_error(monkeypatch, mask, problem):
+    class Masked(Two):
+        def observation_space(self, agent):
+            return spaces.Dict(
+                {"x": spaces.Box(0, 9, (1,)), "y": MOVES, "action_mask": spaces.Box(0, 1, (2,), np.int8)}
+            )
+
+        def see(self):
+            masks = {} if mask is None else {"action_mask": np.array(mask)}
+            return {agent: {"x": np.zeros(1), "y": 0, **masks} for agent in self.possible_agents}
+
+    env = adapter(monkeypatch, parallel_env=Masked)
+    with pytest.raises((ValueError, RuntimeError), match=f"habits: match 0.*step 0.*{problem}"):
+        env.reset(np.random.default_rng(0))
+        env.action_mask(np.array([0]), np.array([0]))
+
+
+def test_every_part_of_an_action_needs_a_legal_number(monkeypatch):
+    class Parts(Two):
+        def action_space(self, agent):
+            return spaces.MultiDiscrete([2, 3])
+
+        def reset(self, seed=None, options=None):
+            return super().reset()[0], {"a": {"action_mask": [1, 1, 0, 0, 0]}}
+
+    env = adapter(monkeypatch, parallel_env=Parts)
+    env.reset(np.random.default_rng(0))
+    with pytest.raises(
+        ValueError, match="habits: match 0, agent a, step 0: the action mask allows no action in part 1"
+    ):
+        env.action_mask(np.array([0, 0]), np.array([1, 0]))
+
+
 def test_agents_may_be_numbers(monkeypatch):
     class Numbers(Two):
         def __init__(self):
@@ -364,11 +408,18 @@ def broken(**changes):
         ({"rewards": lambda r: {"a": r["a"]}}, "step 1, .*rewards lacks agent 'b'"),
         ({"rewards": lambda r: {**r, "b": None}}, "the reward of agent 'b' is None, not a number"),
         ({"rewards": lambda r: {**r, "b": np.zeros(2)}}, "the reward of agent 'b' .* several objectives"),
+        ({"rewards": lambda r: {**r, "b": np.array("1")}}, r"the reward of agent 'b' is array\('1'.*, not a number"),
+        ({"rewards": lambda r: {**r, "b": 1j}}, "the reward of agent 'b' is 1j, not a number"),
         ({"rewards": lambda r: {**r, "b": 1e30}}, r"agent b, step 1: the reward is 1e\+30, and must be finite"),
         ({"observations": lambda o: {"a": o["a"]}}, "observations lacks agent 'b'"),
         ({"observations": lambda o: {**o, "b": None}}, "the observation of agent 'b' is None, not an array of numbers"),
         ({"observations": lambda o: list(o.values())}, "observations is a list, not a dict by agent"),
         ({"terminations": lambda t: {"__all__": False}}, "has '__all__', .* a flag for each agent"),
+        # All of these have a truth value.
+        ({"terminations": lambda t: {**t, "a": "False"}}, "terminations of agent 'a' is 'False', not True or False"),
+        ({"truncations": lambda t: {**t, "a": np.nan}}, "truncations of agent 'a' is nan, not True or False"),
+        ({"truncations": lambda t: {**t, "b": None}}, "truncations of agent 'b' is None, not True or False"),
+        ({"truncations": lambda t: {**t, "b": [False, True]}}, "truncations of agent 'b' is .*, not True or False"),
         ({"infos": lambda i: None}, "infos is None, not a dict by agent"),
         ({"step": lambda result: result[:4]}, r"step\(\) returned 4 values, .* before 1.22"),
         ({"reset": lambda result: result[0]}, r"reset failed: .*reset\(\) returned .* before 1.22"),
@@ -393,6 +444,30 @@ def test_an_agent_that_leaves_without_a_flag_is_an_error(monkeypatch):
         play(adapter(monkeypatch, parallel_env=Leaves))
 
 
+@pytest.mark.parametrize("leaves", [["a", "b"], ["a"]])
+def test_an_agent_that_leaves_without_its_dead_step_is_an_error(monkeypatch, leaves):
+    # Its last reward, which last() gives with that step, would be lost, and its episode would have no end.
+    class Leaves(Turns):
+        def step(self, action):
+            self.turn, self.agent_selection = self.turn + 1, "b"
+            if self.turn == 3:
+                self.agents = [agent for agent in self.agents if agent not in leaves]
+
+    with pytest.raises(
+        RuntimeError, match=r"step 2.*agent 'a' is not in env\.agents .* no step\(None\) has removed it"
+    ):
+        play(adapter(monkeypatch, env=Leaves))
+
+
+def test_the_selection_of_an_agent_that_has_left_is_an_error(monkeypatch):
+    class Gone(Turns):
+        def step(self, action):
+            self.agents, self.agent_selection = ["a"], "b"
+
+    with pytest.raises(RuntimeError, match=r"step 0.*agent_selection is 'b', which is not in env\.agents any more"):
+        play(adapter(monkeypatch, env=Gone))
+
+
 def test_a_dead_step_that_removes_nobody_is_an_error(monkeypatch):
     class Stays(Turns):
         def step(self, action):
@@ -414,12 +489,139 @@ def test_an_observation_that_its_space_cannot_hold_is_an_error(monkeypatch):
         play(adapter(monkeypatch, parallel_env=Gray))
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("raise KeyError('boom')", r"KeyError: 'boom' \(broken_module.py:1\)"),
+        ("import sys; sys.exit(4)", "SystemExit: 4"),  # it would end the run without a message
+        ("def (", "SyntaxError"),
+    ],
+)
+def test_a_module_that_cannot_be_executed_is_an_error_that_names_it(monkeypatch, tmp_path, content, problem):
+    (tmp_path / "broken_module.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=f"env.name='broken_module' cannot be imported: {problem}"):
+        PettingZoo(1, "broken_module")
+
+
+@pytest.mark.parametrize("name", ["", ".relative", 5])
+def test_a_name_that_no_module_has_is_an_error_that_shows_it(name):
+    with pytest.raises((ImportError, ValueError), match=f"env.name='{name}' cannot be imported"):
+        PettingZoo(1, name)
+
+
+@pytest.mark.parametrize("names", [[1, 2], ["[x]", "y*"]])
+def test_sides_are_named_as_the_agents_are(monkeypatch, names):
+    class Named(Two):
+        def __init__(self):
+            self.possible_agents = names
+
+    sides = [[names[1]], [names[0]]]
+    assert adapter(monkeypatch, settings={"sides": sides}, parallel_env=Named).sides == ((1,), (0,))
+
+
 def test_spaces_must_be_methods(monkeypatch):
     class Attribute(Two):
         observation_space = spaces.Box(0, 1, (1,))
 
     with pytest.raises(ValueError, match=r"habits.*agent a: .*observation_space must be a method that takes an agent"):
         adapter(monkeypatch, parallel_env=Attribute)
+
+
+def test_spaces_must_be_those_of_gymnasium(monkeypatch):
+    class Number(Two):
+        def action_space(self, agent):
+            return 2
+
+    with pytest.raises(ValueError, match="habits.*agent a: its action_space is 2, not a space of gymnasium"):
+        adapter(monkeypatch, parallel_env=Number)
+
+    class OnlyMask(Two):
+        def observation_space(self, agent):
+            return spaces.Dict({"action_mask": spaces.MultiBinary(2)})
+
+    with pytest.raises(ValueError, match=r"habits.*agent a: the observation space Dict\(\) has no size"):
+        adapter(monkeypatch, parallel_env=OnlyMask)
+
+
+@pytest.mark.parametrize(
+    ("agents", "problem"),
+    [
+        ({"a", "b"}, "its possible_agents are {.*}: give a list of names"),  # its order differs between processes
+        ("ab", "its possible_agents are 'ab': give a list of names"),
+        (np.array([]), "the environment has no possible_agents"),
+    ],
+)
+def test_possible_agents_are_names_in_an_order(monkeypatch, agents, problem):
+    class Named(Two):
+        def __init__(self):
+            self.possible_agents = agents
+
+    with pytest.raises(ValueError, match=f"env.name='habits': {problem}"):
+        adapter(monkeypatch, parallel_env=Named)
+
+
+def test_possible_agents_may_be_an_array(monkeypatch):
+    class Named(Two):
+        def __init__(self):
+            self.possible_agents = np.array(["a", "b"])
+
+    assert adapter(monkeypatch, parallel_env=Named).agents == ("a", "b")
+
+
+def test_possible_agents_that_raise_are_an_error_of_the_environment(monkeypatch):
+    class Raises(Two):
+        possible_agents = property(lambda self: 1 / 0, lambda self, agents: None)
+
+    with pytest.raises(ValueError, match="env.name='habits': its possible_agents: ZeroDivisionError"):
+        adapter(monkeypatch, parallel_env=Raises)
+
+
+def test_one_environment_for_all_matches_is_an_error(monkeypatch):
+    only = Two()
+    adapter(monkeypatch, parallel_env=lambda: only)  # for one match
+    with pytest.raises(ValueError, match="habits.*returns the same environment again, and 2 matches need one each"):
+        adapter(monkeypatch, 2, parallel_env=lambda: only)
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        (lambda: np.zeros(1), r"the state has shape \(1,\), not \(4,\)"),  # numpy would repeat it
+        (lambda: np.array([0, np.nan, 0, 0]), "the state has NaN or infinity"),
+        (lambda: 1 / 0, "its state: ZeroDivisionError"),
+    ],
+)
+def test_a_wrong_global_state_is_an_error(monkeypatch, state, problem):
+    class Stated(Two):
+        state_space = spaces.Box(0, 1, (4,))
+
+        def state(self):
+            return state()
+
+    env = adapter(monkeypatch, parallel_env=Stated)
+    env.reset(np.random.default_rng(0))
+    with pytest.raises((RuntimeError, ValueError), match=f"habits: match 0, step 0: {problem}"):
+        env.state(np.array([0]))
+
+
+def test_an_environment_that_exits_is_an_error(monkeypatch):
+    class Exits(Two):
+        def step(self, actions):
+            sys.exit(3)  # as at the end of a window
+
+    with pytest.raises(RuntimeError, match=r"habits: match 0, step 0, .*SystemExit: 3 \(test_pettingzoo_habits.py"):
+        play(adapter(monkeypatch, parallel_env=Exits))
+
+
+def test_an_environment_that_cannot_be_closed_is_a_message(monkeypatch, caplog):
+    class Stuck(Two):
+        def close(self):
+            raise OSError("busy")
+
+    adapter(monkeypatch, 2, parallel_env=Stuck).close()
+    assert "habits: match 0, step 0: closing failed: OSError: busy (test_pettingzoo_habits.py" in caplog.text
+    assert len(caplog.records) == 1 and "and 1 more" in caplog.text
 
 
 def test_an_error_of_the_constructor_is_not_blamed_on_kwargs(monkeypatch):

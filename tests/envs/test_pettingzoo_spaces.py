@@ -82,3 +82,25 @@ def test_characters_are_numbered_by_their_order_not_by_that_of_a_set():
     space = spaces.Dict({"word": spaces.Text(3, charset="cab"), "more": spaces.Tuple([spaces.Text(2, charset="zy")])})
     seat = make_seat("a", space, spaces.Discrete(2))
     assert seat.encode_observation({"word": "abc", "more": ("yz",)}).tolist() == [0, 1, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "problem"),
+    [
+        # Gymnasium's flatten would make the one-hot of 4 of it: index 0 - 1 is the last one.
+        (spaces.Discrete(4, start=1), 0, "it has the value 0"),
+        # ... here of the first choice of the second number, and none of the first.
+        (spaces.MultiDiscrete([2, 3]), np.array([2, 0]), "it has the value 2"),
+        (spaces.MultiBinary(2), np.array([0, 2]), "it has the value 2"),
+        (spaces.Dict({"see": spaces.Box(0, 255, (2,), np.uint8)}), {"see": np.array([0.5, 1])}, "its 'see' has .*0.5"),
+        (spaces.Dict({"see": spaces.Box(0, 255, (1,), np.uint8)}), {"see": np.array([300])}, "its 'see' has .*300"),
+        (spaces.Dict({"see": spaces.Box(0, 1, (2, 3))}), {"see": np.zeros((3, 2))}, r"its 'see' .* shape \(2, 3\)"),
+        (spaces.Dict({"hp": MOVES}), {"hp": 1, "mana": 2}, "it has 'mana' besides"),
+        (spaces.Dict({"hp": MOVES, "mana": MOVES}), {"hp": 1}, "it lacks 'mana'"),
+        # Together the parts have the right size.
+        (spaces.Tuple([spaces.MultiBinary(3), spaces.MultiBinary(2)]), ([1, 0], [1, 0, 1]), "its part 0"),
+    ],
+)  # fmt: skip
+def test_a_structured_observation_that_does_not_fit_is_refused(space, observation, problem):
+    with pytest.raises(ValueError, match=f"the observation of agent 'a' does not fit its space: {problem}"):
+        make_seat("a", space, MOVES).encode_observation(observation)

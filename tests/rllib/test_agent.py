@@ -133,6 +133,9 @@ def test_wrong_shapes_and_agents_are_refused(agent):
     # One mask of seven entries for seven observations could be mistaken for one entry per observation.
     with pytest.raises(ValueError, match=r"an action mask must be of shape \(7, 7\)"):
         agent.probabilities(observations, masks[0])
+    # What is added to logits would be the opposite of a mask.
+    with pytest.raises(ValueError, match="the action mask has the value -inf"):
+        agent.probabilities(observations[0], np.where(masks[0], 0, -np.inf))
     with pytest.raises(ValueError, match=r"an action mask must be of shape \(7,\)"):
         agent.probabilities(observations[0], masks[0, :6])
     with pytest.raises(ValueError, match="unknown agent 'player_2': give one of player_0, player_1"):

@@ -196,7 +196,7 @@ def rewritten(folder, **files):
 
 @pytest.mark.parametrize(
     "malformed",
-    ["nested manifest", "device", "pipe", "link", "elsewhere", "file", "missing key", "unknown key", "list"],
+    ["nested manifest", "device", "pipe", "link", "elsewhere", "file", "missing key", "unknown key", "list", "huge"],
 )
 @pytest.mark.timeout(30)  # a pipe or a device would be read without end
 def test_a_malformed_checkpoint_is_refused_not_followed(copy, malformed, caplog):
@@ -212,6 +212,8 @@ def test_a_malformed_checkpoint_is_refused_not_followed(copy, malformed, caplog)
     elif malformed in ("pipe", "link"):
         (path / "state.json").unlink()
         os.mkfifo(path / "state.json") if malformed == "pipe" else (path / "state.json").symlink_to("/dev/zero")
+    elif malformed == "huge":
+        os.truncate(path / "state.json", 2**30 + 1)  # a hole: it takes no space on the disk, and would take memory
     elif malformed == "file":
         shutil.rmtree(path)
         path.write_text("not a directory")
@@ -223,6 +225,35 @@ def test_a_malformed_checkpoint_is_refused_not_followed(copy, malformed, caplog)
         rewritten(copy, **{"state.json": json.dumps([] if malformed == "list" else state).encode()})
     assert latest_checkpoint(copy / "checkpoints").path == before
     assert malformed == "file" or "is damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("trainees", {}),  # of no learner there is no player to load
+        ("league", None),
+        ("league", {"snapshots": []}),
+        ("rng", [1]),
+        ("iteration", "3"),
+        ("iteration", -1),
+        ("turns", {"passed": {"main": "x"}, "current": "main", "left": 1}),
+        ("anchors", {"random": 0.5}),
+        ("exploitability", {"agent": []}),
+        ("value_preserving_moves", "none"),
+    ],
+)
+def test_a_part_of_another_form_is_damage(copy, part, value):
+    path = latest_checkpoint(copy / "checkpoints").path
+    state = json.loads((path / "state.json").read_text())
+    rewritten(copy, **{"state.json": json.dumps({**state, part: value}).encode()})
+    assert latest_checkpoint(copy / "checkpoints").path < path
+
+
+def test_a_link_is_no_checkpoint(copy, tmp_path):
+    path = latest_checkpoint(copy / "checkpoints").path
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert latest_checkpoint(copy / "checkpoints").path < path
 
 
 def test_no_checkpoints(tmp_path):

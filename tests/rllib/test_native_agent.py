@@ -155,7 +155,55 @@ def test_a_mask_that_allows_nothing_is_an_error(monkeypatch):
         agent_for(env).act(np.zeros(3, np.float32), [1, 1, 0, 0, 0])
 
 
-@pytest.mark.parametrize("space", [*OBSERVATIONS.values(), *ACTIONS.values()], ids=str)
+WIDE = [
+    # Their largest numbers are not those of a float64.
+    spaces.Box(-(2**63), 2**63 - 1, (2,), np.int64),
+    spaces.Box(0, 2**64 - 1, (2,), np.uint64),
+    spaces.Box(np.array([0, 1]), np.array([2**60 + 1, 9]), dtype=np.int64),
+]
+
+
+@pytest.mark.parametrize("start", [None, [1, 5]])
+def test_a_mask_may_be_one_for_each_part_of_an_action(monkeypatch, start):
+    # Without a start nothing is translated.
+    space = spaces.MultiDiscrete([2, 3], start=start)
+    agent = agent_for(adapter(monkeypatch, spaces.Box(-1, 1, (3,), np.float32), space))
+    seen, parts = np.zeros(3, np.float32), (np.array([0, 1], np.int8), np.array([0, 0, 1], np.int8))
+    last = np.add(space.start, [1, 2]).tolist()
+    assert agent.act(seen, parts).tolist() == agent.act(seen, [[0, 1], [0, 0, 1]]).tolist() == last
+    assert agent.act({"observation": seen, "action_mask": parts}).tolist() == last
+
+
+def test_agents_that_are_numbers_or_tuples_are_known_by_them(monkeypatch):
+    # Two networks, one of each agent: the agent 1 is the first, although index 1 is the second.
+    class Numbered(ParallelEnv):
+        possible_agents = (1, (0, 1))
+
+        def observation_space(self, agent):
+            return spaces.Box(-1, 1, (3 if agent == 1 else 5,), np.float32)
+
+        def action_space(self, agent):
+            return spaces.Discrete(2)
+
+    monkeypatch.setitem(sys.modules, "numbered", types.SimpleNamespace(parallel_env=Numbered))
+    agent = agent_for(PettingZoo(1, "numbered"))
+    assert agent.act(np.zeros(3), agent=1) in (0, 1) and agent.act(np.zeros(5), agent=(0, 1)) in (0, 1)
+    assert agent.act(np.zeros(3), agent=0) in (0, 1)  # no agent is called so: the first one
+    with pytest.raises(ValueError, match=r"an observation must be of shape \(3,\)"):
+        agent.act(np.zeros(5), agent=1)
+    for wrong in (1.5, [1.5], 2, [[0]]):
+        with pytest.raises(ValueError, match="unknown agent"):
+            agent.act(np.zeros(3), agent=wrong)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1j, None])
+def test_observations_that_are_no_finite_numbers_are_refused(monkeypatch, wrong):
+    agent = agent_for(adapter(monkeypatch, spaces.Box(-1, 1, (3,), np.float32), spaces.Discrete(3)))
+    with pytest.raises(ValueError, match="an observation must be of finite numbers"):
+        agent.act(np.array([wrong, 0, 0]))
+
+
+@pytest.mark.parametrize("space", [*OBSERVATIONS.values(), *ACTIONS.values(), *WIDE], ids=str)
 def test_spaces_survive_saving(space):
     assert space_from_json(json.loads(json.dumps(space_to_json(space)))) == space
 
@@ -172,6 +220,7 @@ def test_spaces_survive_saving(space):
         {"box": ["0", "1"], "shape": [200_000, 200_000], "dtype": "float32"},  # 160 GB
         {"box": ["0", "1"], "shape": [-1], "dtype": "float32"},
         {"box": ["0"], "shape": [1], "dtype": "float32"},
+        {"box": ["0", "256"], "shape": [1], "dtype": "uint8"},
         {"box": ["0", "1"], "shape": [1], "dtype": "object"},
         {"dict": [["a"]]},
         {"text": 4},

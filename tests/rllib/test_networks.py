@@ -8,6 +8,7 @@ from marl_app.envs.batched import Group
 from marl_app.envs.matrix_game import MatrixGame
 from marl_app.envs.simple_tag import SimpleTag
 from marl_app.envs.tic_tac_toe import TicTacToe
+from marl_app.players.modules.actor_critic import check_widths
 from marl_app.players.networks import module_id, multi_module_spec, networks_for_env, role_from_name
 from tests.rllib.games import Relay
 from tests.rllib.runners import SMALL
@@ -32,6 +33,14 @@ def test_a_mapping_by_name_and_glob_uses_the_first_match():
     mapped = networks_for_env(Relay(1), mapping={"scout_1": "special", "scout_*": "common", "*": "rest"})
     assert agents_of(mapped) == {"common": (0,), "special": (2,), "rest": (1,)}
     assert agents_of(networks_for_env(Relay(1), mapping={"scout_*": "a", "tank_?": "b"})) == {"a": (0, 2), "b": (1,)}
+
+
+def test_a_name_with_brackets_is_mapped_as_it_is():
+    class Brackets(Relay):
+        agents = ("scout[0]", "7", "scout_1")
+
+    mapping = {"scout[0]": "a", 7: "b", "*": "c"}  # a name of digits is a number in YAML
+    assert agents_of(networks_for_env(Brackets(1), mapping=mapping)) == {"a": (0,), "b": (1,), "c": (2,)}
 
 
 def test_an_agent_without_a_network_is_named():
@@ -127,3 +136,11 @@ def test_state_sizes_of_critics():
     built = side[0].spec(SMALL).build()
     assert built.value_head.encoder[1].in_features == 48
     assert both[0].spec(SMALL).build().value_head.encoder[1].in_features == 48 + 16
+
+
+@pytest.mark.parametrize("widths", [[1.5], ["x"], [True], [None], [64, 0], [], 64])
+def test_widths_are_positive_whole_numbers(widths):
+    with pytest.raises(
+        ValueError, match=r"model\.hidden=.*: give a list of at least one layer, every width at least 1"
+    ):
+        check_widths("model.hidden", widths)

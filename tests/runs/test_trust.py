@@ -19,6 +19,7 @@ from marl_app.players.agent import Agent
 from marl_app.players.bots import encode_bot
 from marl_app.players.encoding import build_modules
 from marl_app.run import run as run_task
+from marl_app.runs.choices import chosen_options, given_overrides, sweep_folder
 from marl_app.runs.load import store_of
 from marl_app.runs.trust import RECORDED, foreign_imports, is_own, recorded_config, sign
 from marl_app.store.codec import CorruptBlob, decode, encode
@@ -290,3 +291,52 @@ def test_the_weights_are_read_as_they_are():
     weights, metadata = decode(always(ROCK))
     [module] = build_modules(weights, metadata).values()
     assert {name.partition("/")[2] for name in weights} == set(module.state_dict())
+
+
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
+
+
+@pytest.mark.timeout(30)  # walked, the last of these lists has 2^60 items
+@pytest.mark.parametrize(
+    "content", [ALIASES, "a: &a {b: *a}", "[" * 20_000, "\t", "x: !!python/name:os.system"], ids=lambda text: text[:9]
+)
+def test_a_malformed_record_is_an_error_of_one_line(tmp_path, content):
+    (tmp_path / ".hydra").mkdir()
+    for name in ("config", "hydra", "overrides"):
+        (tmp_path / ".hydra" / f"{name}.yaml").write_text(content)
+    for read in (recorded_config, chosen_options, given_overrides):
+        with pytest.raises(ValueError, match=r"\.yaml cannot be read: ") as caught:
+            read(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["5", "[1]", "{hydra: [1]}", "{hydra: {runtime: {choices: 5}}}"])
+def test_a_record_of_another_form_chose_nothing(tmp_path, content):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "hydra.yaml").write_text(content)
+    assert chosen_options(tmp_path) == {} and sweep_folder(tmp_path) is None
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("{a: 1}")
+    with pytest.raises(ValueError, match=r"overrides\.yaml is not a list"):
+        given_overrides(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        5,
+        [1],
+        None,
+        {"path": "x"},
+        {"_target_": 5},
+        {"_target_": "marl_app.store.disk.DiskStore"},
+        {"_target_": "marl_app.store.disk.DiskStore", "path": 5},
+        {"_target_": "marl_app.store.disk.DiskStore", "path": "${output_dir}/file"},
+        {"_target_": "marl_app.store.disk.DiskStore", "path": "${output_dir}", "wishes": 3},
+    ],
+)
+def test_a_malformed_store_of_a_record_is_an_error_that_shows_it(tmp_path, store):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / ".hydra" / "config.yaml").write_text(json.dumps({"store": store}))
+    with pytest.raises(ValueError, match=r"the store that .* records, .*, cannot be made"):
+        store_of(tmp_path)

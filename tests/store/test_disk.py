@@ -1,5 +1,6 @@
 """`DiskStore` returns the bytes that were put, or raises."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -165,3 +166,21 @@ def test_a_killed_writer_leaves_no_blob(store: DiskStore) -> None:
     assert done.returncode == -9
     assert store.list() == {} and not store.has(ABC)
     assert store.put(b"abc") == ABC and store.get(ABC) == b"abc"
+
+
+@pytest.mark.timeout(30)  # a pipe would be waited for
+def test_a_pipe_or_a_huge_file_in_the_place_of_a_blob_is_an_error(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "store")
+    digest = store.put(b"weights")
+    file = store.path / digest
+    os.truncate(file, 2**43)  # a hole, larger than the memory
+    with pytest.raises(OSError, match="larger than the memory"):
+        store.get(digest)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(CorruptBlob, match="does not have the digest that names it"):
+        store.get(digest)
+    store.path.rename(tmp_path / "away")
+    store.path.write_text("a file in the place of the folder")
+    with pytest.raises(KeyError, match="no blob"):
+        store.get(digest)

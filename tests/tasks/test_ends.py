@@ -115,6 +115,15 @@ with run_lock(Path(sys.argv[1])):
         pass
 
 
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
+    (tmp_path / "mine").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError), run_lock(tmp_path / "run"):
+        pass
+    assert (tmp_path / "mine").read_text() == "kept"
+
+
 WATCHED = """
 import os, signal, sys
 from pathlib import Path

@@ -370,6 +370,10 @@ class Architecture:
 
 
 def check_widths(key: str, widths: Sequence[int]) -> None:
-    """Raise ValueError unless `widths` is a list of at least one positive number."""
-    if not isinstance(widths, list | tuple) or not widths or min(widths) < 1:
+    """Raise ValueError unless `widths` is a list of at least one positive whole number."""
+    if (
+        not isinstance(widths, list | tuple)
+        or not widths
+        or any(type(width) is not int or width < 1 for width in widths)
+    ):
         raise ValueError(f"{key}={widths}: give a list of at least one layer, every width at least 1, e.g. [64, 64]")
