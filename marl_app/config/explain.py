@@ -159,6 +159,11 @@ def _null(full_key: str, *_: str) -> str:
     return f"{full_key}=null is not allowed: give a value (allowed values: python -m marl_app.config.docs --print)"
 
 
+def _without_others(_: str, entry: str) -> str:
+    mapping, _, name = entry.rpartition(".")
+    return f"{mapping} has no value: give all of its entries at once, as '+{mapping}={{{name}: ...}}'"
+
+
 def _missing(full_key: str, *_: str) -> str:
     return f"{full_key} has no value: give {full_key}=..."
 
@@ -178,8 +183,12 @@ _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"missing \d+ required positional arguments?: '(\w+)'", lambda _, key: f"{key} has no value: give {key}=..."),
     (
         r"^Config group override must be a string",
-        lambda _: f"A group needs an option: write group=option, not null. Groups: {', '.join(groups())}",
+        lambda _: f"A group needs an option: write group=option, a name, not null or a number. "
+        f"Groups: {', '.join(groups())}",
     ),
+    (r"^Recursive interpolation detected", lambda key: f"{key} refers to itself by ${{...}}: give a value"),
+    # OmegaConf's answer to an entry of a mapping that is ???.
+    (r"^'str' object has no attribute 'get'.*?full_key: (\S+)", _without_others),
     (
         r"^Interpolation key '(.*?)' not found",
         lambda key, name: f"{key}: ${{{name}}} refers to a key that does not exist",

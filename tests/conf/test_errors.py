@@ -61,7 +61,13 @@ BAD = [  # (command line, part of the message)
     ("+experiment=league +experiment=self_play", "+experiment is given twice"),
     ("+model=cnn", "write model=... without the plus"),
     ("league.matchmaker=pfsp", f"choose an option with league/matchmaker=...: {options('league/matchmaker')}"),
-    ("league=null", "write group=option, not null"),
+    ("league=null", "write group=option, a name, not null or a number"),
+    ("callbacks=5", "A group needs an option"),
+    ("seed=${seed}", "seed refers to itself by ${...}: give a value"),
+    (
+        "+experiment=league policies=custom +policies.mapping.x=y",
+        "give all of its entries at once, as '+policies.mapping={x: ...}'",
+    ),
     ("~env", "env has no value: give env=..."),
     # Values of the wrong type.
     ("algorithm.lr=abc", "algorithm.lr=abc is not a number"),
