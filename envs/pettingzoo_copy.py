@@ -225,10 +225,10 @@ class AecCopy(PettingZooCopy):
         self._had_rewards = self._had_cumulative = False
         self._participants[:] = False
         self._env.reset(seed=int(rng.integers(2**31)))
-        self._before = set(self._live())  # agents that were live after the last step
+        self._before = self._live()  # agents that were live after the last step
         if not self._before:
             raise ValueError("no agent is live after reset(): env.agents is empty")
-        self._acting = [self._selected()]
+        self._acting = [self._selected(self._before)]
 
     def acting(self) -> Sequence[int]:
         """Return the agent that the environment has selected; empty after the end of the match."""
@@ -252,7 +252,10 @@ class AecCopy(PettingZooCopy):
         env.step(self._seats[agent].decode_action(action))
         self._fresh.clear()
         if not self._had_rewards:
-            self._had_rewards = any(np.any(reward) for reward in self._by_agent("rewards", env.rewards, ()).values())
+            paid = env.rewards
+            # Most are 0, and need no further look.
+            if not isinstance(paid, Mapping) or any(type(reward) is not int or reward for reward in paid.values()):
+                self._had_rewards = any(np.any(reward) for reward in self._by_agent("rewards", paid, ()).values())
         size = len(self._seats)
         rewards: Float64s = np.zeros(size)
         terminated, truncated = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
@@ -264,7 +267,7 @@ class AecCopy(PettingZooCopy):
         # 2. Empty steps remove agents that have ended, one each, until a live agent is selected or none is left.
         removals = 0
         while live := self._live():
-            selected = self._selected()
+            selected = self._selected(live)
             dead, cut = self._flag("terminations", selected), self._flag("truncations", selected)
             rewards[selected] += self._cumulative_reward(selected)
             if not (dead or cut):
@@ -289,14 +292,16 @@ class AecCopy(PettingZooCopy):
 
     def _require_removed(self, live: Collection[int], ended: Bools) -> None:
         """Raise ValueError for an agent that has left without its empty step, with which its last reward comes."""
-        left = [agent for agent in sorted(self._before.difference(live)) if not ended[agent]]
+        if live == self._before:
+            return
+        left = [agent for agent in self._before if agent not in live and not ended[agent]]
         if left:
             name = self._seats[left[0]].agent
             raise ValueError(
                 f"agent {name!r} is not in env.agents any more, although no step(None) has removed it: an agent that "
                 "is terminated or truncated stays until then"
             )
-        self._before = set(live)
+        self._before = list(live)
 
     def _refresh(self, agent: int) -> None:
         """Take the observation of an agent that is in the match, once per step."""
@@ -304,13 +309,14 @@ class AecCopy(PettingZooCopy):
             self._take([agent])
             self._fresh.add(agent)
 
-    def _selected(self) -> int:
+    def _selected(self, live: Collection[int]) -> int:
+        """Return the agent whose turn it is. Raises ValueError unless it is one of these, which are live."""
         name = self._env.agent_selection
         if name not in self._index:
             raise ValueError(f"agent_selection is {name!r}, which is not one of the agents {self._names()}")
-        if name not in self._env.agents:
+        if (index := self._index[name]) not in live:
             raise ValueError(f"agent_selection is {name!r}, which is not in env.agents any more")
-        return self._index[name]
+        return index
 
     def _flag(self, what: str, agent: int) -> bool:
         flags = getattr(self._env, what)

@@ -120,12 +120,12 @@ class Seat:
 
 def require_binary(mask: Array, name: str) -> None:
     """Raise ValueError, which begins with the name, unless the numbers of an action mask are 0 and 1."""
-    wrong = np.zeros(0) if mask.dtype == np.bool_ else mask[(mask != 0) & (mask != 1)]
-    if wrong.size:
-        raise ValueError(
-            f"{name} has the value {wrong[0]}: it must have 1 for each legal action and 0 for each other one, "
-            "and neither numbers of actions nor what is added to logits"
-        )
+    if mask.dtype == np.bool_ or (same := mask.astype(np.bool_) == mask).all():
+        return
+    raise ValueError(
+        f"{name} has the value {mask[~same][0]}: it must have 1 for each legal action and 0 for each other one, "
+        "and neither numbers of actions nor what is added to logits"
+    )
 
 
 def make_seat(agent: Hashable, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Seat:
