@@ -183,8 +183,9 @@ _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"missing \d+ required positional arguments?: '(\w+)'", lambda _, key: f"{key} has no value: give {key}=..."),
     (
         r"^Config group override must be a string",
-        lambda _: f"A group needs an option: write group=option, a name, not null or a number. "
-        f"Groups: {', '.join(groups())}",
+        lambda _: (
+            f"A group needs an option: write group=option, a name, not null or a number. Groups: {', '.join(groups())}"
+        ),
     ),
     (r"^Recursive interpolation detected", lambda key: f"{key} refers to itself by ${{...}}: give a value"),
     # OmegaConf's answer to an entry of a mapping that is ???.

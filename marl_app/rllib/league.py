@@ -4,8 +4,8 @@
 
     config = league.upgrade(config, {"league/matchmaker": "uniform"})  # a LeaguePPOConfig: build_algo(), Tuner, ...
 
-What the script sets is kept, what it leaves as RLlib has it gets marl_app's value. What has no meaning here is refused
-in one line that names it. See docs/rllib.md.
+What the script sets is kept, and so are RLlib's defaults of PPO; everything else gets marl_app's value. What has no
+meaning here is refused in one line that names it. See docs/rllib.md.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def upgrade(
     if refused := sorted(name.lstrip("_") for name in changed if name.lstrip("_") not in known | _names(TRANSLATED)):
         raise ConfigError(f"{', '.join(refused)}: settings of RLlib without a meaning in a league: leave them out")
 
-    # 2. Copy settings of the same meaning. `TunableConfig.__setattr__` records that they were given.
-    for name, value in changed.items():
+    # 2. Copy settings of the same meaning, those of PPO also where they are RLlib's defaults: the learning
+    #    rate fits its numbers of epochs and minibatches. `TunableConfig.__setattr__` records that they were given.
+    of_ppo = {name: getattr(config, name) for name, key in result.keys_of_rllib.items() if key.startswith("algorithm.")}
+    for name, value in {**of_ppo, **changed}.items():
         if name.lstrip("_") in known and name not in TRANSLATED:
             setattr(result, name.lstrip("_"), value)
 
