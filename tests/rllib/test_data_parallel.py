@@ -119,7 +119,13 @@ def test_two_learners_that_play_equal_one_with_all_their_rows(tmp_path, share):
                 np.testing.assert_allclose(ours, its, rtol=1e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize(("model", "every"), [("gru", 3), pytest.param("mlp", 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("model", "every"),
+    [
+        ("gru", 3),
+        *(pytest.param(model, every, marks=pytest.mark.slow) for model, every in (("gru", 1), ("mlp", 3), ("mlp", 1))),
+    ],
+)
 def test_a_learner_without_rows_takes_part(tmp_path, model, every):
     options = ("env=tic_tac_toe", f"model={model}", "model.hidden=[16]", f"runtime.average_every={every}", *SETTINGS)
     with running(tmp_path, *options, TWO) as two:
@@ -209,6 +215,23 @@ def test_the_driver_passes_no_rows_and_the_run_ends_with_the_last_learner(tmp_pa
             os.kill(process, signal.SIGKILL)
         with pytest.raises(RunFailedError, match="all learner processes have died"):
             two.train()
+
+
+@pytest.mark.slow
+def test_the_drivers_traffic_does_not_grow_with_the_batch(tmp_path):
+    totals = {}
+    for steps in (512, 8192):
+        batch = (f"algorithm.train_batch_size_per_learner={steps}", "league.schedule.agent_steps=1_000_000")
+        with running(tmp_path / str(steps), "env=connect_four", *batch, SMALL_FRAGMENTS, TWO) as algorithm:
+            algorithm.train()
+            calls = sent_and_received(algorithm)
+            for _ in range(3):
+                algorithm.train()
+            assert len(calls) == 6  # each iteration: play, and train
+            totals[steps] = sum(calls) / 3
+            assert algorithm.stats.env_steps == steps and algorithm.stats.rows > steps / 2
+    # A row of Connect Four alone has over 100 bytes.
+    assert totals[8192] < 1.2 * totals[512] < 100_000, totals
 
 
 def test_env_runners_rows_go_to_one_learner_each(tmp_path):
