@@ -6,9 +6,9 @@ on. Rates per second are wall-clock averages over one iteration. A point is the 
 before (`averages.py`), and of a total its last value.
 
 TensorBoard sorts groups by name, and opens the first two. So that these say how good the agent is (`evaluation`,
-`league`), and not that nothing is wrong, alarms and counts of failures are curves from their first value other than 0;
-the ends of intervals are below `uncertainty`; and what is of use in computations only is not a curve. `progress.jsonl`
-always has all of it, under the keys that are here.
+`league`), other groups have names that come later (`CURVE_GROUPS`); alarms and counts of failures are curves from their
+first value other than 0; the ends of intervals are below `uncertainty`; and what is of use in computations only is not
+a curve. `progress.jsonl` always has all of it, under the keys that are here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ METRICS = (
     Metric("custom/{name}", "A metric reported and documented by a user's callback.", "as documented there"),
 )
 """All metrics in the order of docs/metrics.md."""
+
+CURVE_GROUPS = {"alarms": "warnings", "exploration": "sampling", "health": "warnings"}
+"""The groups in TensorBoard of metrics whose prefix would come before `evaluation` or between it and `league`."""
 
 
 @cache
@@ -54,7 +57,12 @@ def check_key(key: str) -> None:
 
 
 def curve_name(key: str) -> str:
-    """Return the name of a metric's curve in TensorBoard: its key, but `uncertainty/...` for the end of an interval."""
-    measured, _, end = key.partition("/")[2].rpartition("/")
-    is_end = key.startswith("evaluation/") and end in ("low", "high")
-    return f"uncertainty/{measured}/{end}" if is_end else key
+    """Return the name of a metric's curve in TensorBoard: its key, but for `CURVE_GROUPS` and the ends of intervals.
+
+    The end of an interval is `uncertainty/...`.
+    """
+    prefix, _, name = key.partition("/")
+    measured, _, end = name.rpartition("/")
+    if prefix == "evaluation" and end in ("low", "high"):
+        return f"uncertainty/{measured}/{end}"
+    return f"{CURVE_GROUPS[prefix]}/{name}" if prefix in CURVE_GROUPS else key

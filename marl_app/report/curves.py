@@ -56,7 +56,7 @@ PANELS = (
     Panel("Change of the policy", {"KL": "learner/mean_kl"}),
     Panel("Explained variance", {"critic": "learner/explained_variance"}, (-0.1, 1)),
     Panel("TD error", {"team's value": "learner/td_error"}),
-    Panel("Exploration", {"epsilon": "exploration/epsilon"}, (0, 1)),
+    Panel("Exploration", {"epsilon": "exploration/epsilon", "temperature": "exploration/temperature"}, (0, 1)),
     Panel("Length of a match", {"matches": "matches/length"}),
     Panel("Speed", {"env steps": "throughput/env_steps_per_s"}, (0, None)),
 )

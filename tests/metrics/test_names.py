@@ -4,7 +4,8 @@ from itertools import groupby
 
 import pytest
 
-from marl_app.metrics.names import METRICS, check_key, find_metric
+from marl_app.metrics.metric import NEVER
+from marl_app.metrics.names import METRICS, check_key, curve_name, find_metric
 
 
 def test_keys_are_unique_and_described_in_one_sentence_with_a_unit():
@@ -51,3 +52,13 @@ def test_unknown_keys_are_an_error(key):
 def test_exact_keys_take_precedence_over_patterns():
     assert find_metric("league/win_rate/pool").key == "league/win_rate/pool"
     assert find_metric("circle/self_play/strength").key == "circle/self_play/strength"
+
+
+def test_tensorboard_shows_evaluation_and_league_first():
+    """TensorBoard opens the first two groups of curves. Exact values of small games may come between these two."""
+    curves = {
+        curve_name(metric.key).partition("/")[0] for metric in METRICS if metric.curve != NEVER and "/" in metric.key
+    }
+    of_tasks_and_users = {"circle", "cross_play", "custom", "exploit"}
+    first = [group for group in sorted(curves - of_tasks_and_users) if group <= "league"]
+    assert first == ["evaluation", "exploitability", "league"]

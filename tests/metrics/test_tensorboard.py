@@ -48,7 +48,7 @@ def test_nonfinite_values_are_counted_and_left_out(tmp_path):
     board.scalars({"learner/vf_loss": float("nan"), "learner/entropy": float("inf"), "league/elo": 1.0}, step=1)
     board.scalars({"learner/vf_loss": 0.5}, step=2)
     board.close()
-    assert curve(tmp_path, "health/nonfinite") == [(1, 2.0), (2, 2.0)]
+    assert curve(tmp_path, "warnings/nonfinite") == [(1, 2.0), (2, 2.0)]
     assert curve(tmp_path, "learner/vf_loss") == [(2, 0.5)]
 
 
@@ -57,15 +57,15 @@ def test_alarms_and_failures_are_curves_from_their_first_value_other_than_0(tmp_
     for step, ringing in enumerate((0.0, 0.0, 1.0, 0.0)):
         board.scalars({"alarms/cycling": ringing, "health/failures": 0.0, "league/elo": 0.0}, step)
     board.close()
-    assert read(tmp_path).Tags()["scalars"] == ["league/elo", "alarms/cycling"]
-    assert curve(tmp_path, "alarms/cycling") == [(2, 1.0), (3, 0.0)]
+    assert read(tmp_path).Tags()["scalars"] == ["league/elo", "warnings/cycling"]
+    assert curve(tmp_path, "warnings/cycling") == [(2, 1.0), (3, 0.0)]
 
 
 def test_an_alarm_that_has_rung_goes_on_as_a_curve_after_a_resume(tmp_path):
     board = TensorBoard(tmp_path, 1, {"alarms/cycling": True, "alarms/inflation": False})
     board.scalars({"alarms/cycling": 0.0, "alarms/inflation": 0.0}, 1)
     board.close()
-    assert read(tmp_path).Tags()["scalars"] == ["alarms/cycling"]
+    assert read(tmp_path).Tags()["scalars"] == ["warnings/cycling"]
 
 
 def test_some_metrics_are_in_progress_only_and_ends_of_intervals_have_a_group_of_their_own(tmp_path):
