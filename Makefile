@@ -49,8 +49,8 @@ docs: setup     ## write docs/config.md, docs/config.schema.json and docs/metric
 	$(BIN)/python -m marl_app.config.docs
 	$(BIN)/python -m marl_app.metrics.docs
 
-test: setup-dev ## the tests, but for the slow ones, two files at a time; they also check that docs/ is up to date
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: setup-dev ## the tests, but for the slow ones, three files at a time; they also check that docs/ is up to date
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

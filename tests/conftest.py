@@ -14,6 +14,8 @@ import yaml
 from hydra._internal import defaults_list
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray starts its workers with niceness 15: they would wait for the tests of another pytest process.
+os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(
     prefix="marl_app_tests_"
 )  # holds the key that signs the runs of the tests
@@ -27,6 +29,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # that comes last would leave the other worker idle.
 LONG_FILES = (
     "tests/tasks/test_command_line.py",
+    "tests/rllib/test_data_parallel.py",
+    "tests/conf/test_front_door.py",
+    "tests/conf/test_commands.py",
     "tests/test_cluster.py",
     "tests/test_package.py",
 )

@@ -48,6 +48,7 @@ def check_result(result, contestants):
     assert {"machine", "versions", "settings", "time", "commit", "seconds"} <= set(result)
 
 
+@pytest.mark.slow
 def test_a_quick_run_prints_tables_and_writes_every_round(tmp_path):
     output, result = run_benchmark(tmp_path, "--contestants", "bare,self_play")
     check_result(result, ["self_play", "bare"])
