@@ -14,6 +14,7 @@ import numpy as np
 from marl_app.envs.batched import Array, Bools
 from marl_app.envs.copies import Copies, Copy, CopyStep
 from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown, to_flag, to_number
+from marl_app.envs.separate import require_separate
 from marl_app.envs.sides import resolve_sides
 
 ALL = "__all__"
@@ -31,6 +32,7 @@ class MultiAgent(Copies):
         # The first copy says what the agents and spaces of all are.
         possible = list(getattr(envs[0], "possible_agents", None) or ())
         title = type(envs[0]).__name__
+        require_separate(envs, title)
         if not possible or not hasattr(envs[0], "get_observation_space"):
             raise ValueError(
                 f"{title} is not a MultiAgentEnv with possible_agents: marl_app plays games of several agents"

@@ -22,6 +22,7 @@ from marl_app.envs.copies import FAILURES, Copies, describe
 from marl_app.envs.pettingzoo_copy import RENDER_MODES, AecCopy, ParallelCopy, PettingZooCopy
 from marl_app.envs.pettingzoo_rendering import game_name
 from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown, to_float32
+from marl_app.envs.separate import require_separate
 from marl_app.envs.sides import resolve_sides
 
 EXTRAS = {"pygame": "classic", "chess": "classic", "rlcard": "classic", "mpe2": "mpe", "pymunk": "butterfly"}
@@ -53,11 +54,7 @@ class PettingZoo(Copies):
     ) -> None:
         name = str(name)  # a name of digits is a number in YAML
         envs, parallel = _make(name, kwargs or {}, num_matches, interface)
-        if len({id(env) for env in envs}) < num_matches:
-            raise ValueError(
-                f"env.name={name!r}: its module returns the same environment again, and {num_matches} matches need one "
-                "each: make a new one in every call"
-            )
+        require_separate(envs, f"env.name={name!r}")
         if parallel and openings is not None:
             raise ValueError(
                 f"env.openings: set null, because env.name={name!r} is used through its Parallel interface, in which "

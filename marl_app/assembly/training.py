@@ -46,11 +46,14 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
     rllib: receives the run; by default a new one of the configured algorithm. make_env: replaces `env`.
     Raises ConfigError, naming the key, for whatever cannot be built or does not fit together.
     """
-    # 1. The environment, and what must fit it: algorithm, networks, players from elsewhere. One match is enough to see.
+    # 1. The environment, and what must fit it: algorithm, networks, players from elsewhere. Two matches show whether
+    #    they are separate.
     make_env = make_env or env_factory(config.env)
     with config_errors("env"):
-        env = make_env(1)
+        env = make_env(2)
     with closing(env):
+        if env.num_matches != 2:
+            raise ConfigError(f"env: asked for 2 matches, it has {env.num_matches}: make as many as num_matches says")
         if rllib is None:
             with config_errors("algorithm"):
                 rllib = class_at(config.algorithm.rllib_config)()

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.classic import tictactoe_v3
 from pettingzoo.utils.conversions import parallel_wrapper_fn
-from pettingzoo.utils.wrappers import MultiEpisodeEnv
+from pettingzoo.utils.wrappers import BaseParallelWrapper, MultiEpisodeEnv
 
 from marl_app.envs.board import Board
 from marl_app.envs.checked_rendering import check_rendering
@@ -577,11 +577,12 @@ def test_possible_agents_that_raise_are_an_error_of_the_environment(monkeypatch)
         adapter(monkeypatch, parallel_env=Raises)
 
 
-def test_one_environment_for_all_matches_is_an_error(monkeypatch):
+@pytest.mark.parametrize("wrap", [lambda env: env, BaseParallelWrapper], ids=["itself", "in a new wrapper"])
+def test_one_environment_for_all_matches_is_an_error(monkeypatch, wrap):
     only = Two()
-    adapter(monkeypatch, parallel_env=lambda: only)  # for one match
-    with pytest.raises(ValueError, match="habits.*returns the same environment again, and 2 matches need one each"):
-        adapter(monkeypatch, 2, parallel_env=lambda: only)
+    adapter(monkeypatch, parallel_env=lambda: wrap(only))  # for one match
+    with pytest.raises(ValueError, match="env.name='habits': two matches get the same environment.*: return a new"):
+        adapter(monkeypatch, 2, parallel_env=lambda: wrap(only))
 
 
 @pytest.mark.parametrize(

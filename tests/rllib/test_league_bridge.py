@@ -18,7 +18,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.envs.checker import check_env
 from marl_app.envs.multi_agent_adapter import MultiAgent
 from marl_app.rllib import league
-from marl_app.rllib.ppo.algorithm import LeaguePPO
+from marl_app.rllib.ppo.algorithm import LeaguePPO, LeaguePPOConfig
 from tests.rllib.scripts import Nim, OwnModule, Pennies, Remembers
 
 
@@ -178,3 +178,18 @@ def test_rl_modules_that_cannot_be_players_are_refused(tmp_path):
         asked = script(Pennies).rl_module(rl_module_spec=RLModuleSpec(module_class=made, model_config={"width": 2}))
         with pytest.raises(ConfigError, match=message):
             league.upgrade(asked, SMALL, run_dir=str(tmp_path / made.__name__)).build_algo()
+
+
+def test_one_environment_for_all_matches_is_found_before_training(tmp_path):
+    only = Nim()
+    register_env("shared", lambda _: only)
+    asked = league.upgrade(script("shared"), SMALL, run_dir=str(tmp_path / "shared"))
+    with pytest.raises(
+        ConfigError, match="^env: Nim: two matches get the same environment.*: return a new environment"
+    ):
+        asked.build_algo()
+    # A batched environment is one object for as many matches as it is asked for.
+    one = MultiAgent(1, Nim)
+    asked = LeaguePPOConfig().environment(lambda num_matches: one).league(SMALL, run_dir=str(tmp_path / "one"))
+    with pytest.raises(ConfigError, match="^env: asked for 2 matches, it has 1: make as many as num_matches says"):
+        asked.build_algo()
