@@ -34,6 +34,7 @@ from marl_app.rllib.run_spec import RunSpec
 from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.store.codec import metadata_of
+from marl_app.store.outbox import start_writing
 from marl_app.store.store import Store
 
 PROCESS_BYTES = 200 * 2**20
@@ -69,6 +70,8 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
             )
         # The bytes of these players are put into the store; from here on they are named by digests.
         store = leaf("store", config.store)
+        with config_errors("store"):
+            start_writing(store)
         members = guests(config, env, store)
         reference = reference_player(config, env, store)
         initial = "" if config.resume else player_in_store(config, env, store, "init_from", config.init_from)

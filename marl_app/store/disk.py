@@ -6,8 +6,9 @@ What it survives, and how:
   leave an empty file. A blob exists completely or not at all; a killed writer leaves at most a hidden temporary file,
   which is never read.
 - Concurrent writers: all of them write the same bytes, so the order of their renames does not matter.
-- Corrupted or swapped files: every `get` hashes what it read. Wrong bytes are never returned; the file is moved to
-  `<digest>.corrupt` for inspection, and the next `put` of the right bytes repairs the store.
+- Corrupted or swapped files: every `get` hashes what it read. Wrong bytes are never returned. The next `put` of the
+  right bytes moves the file to `<digest>.corrupt` for inspection, and so repairs the store.
+- Folders of others: reading changes nothing. The folder is made by the first `put`, and only a writer moves a file.
 - Unsafe names: only 64 hexadecimal characters name a blob, so no name leads out of the folder. A symbolic link in the
   place of a blob is not followed and counts as corrupt.
 """
@@ -22,16 +23,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from marl_app.durable import make_folder, sync_folder, write_durably
+from marl_app.durable import make_folder, replacing, sync_folder, write_durably
 from marl_app.store.codec import CorruptBlob
 from marl_app.store.store import FACTS, checked_digest, digest_of, is_digest, note_path
 
 
 class DiskStore:
-    """A folder as a `store.Store`. It is created if missing; any number of processes may share it."""
+    """A folder as a `store.Store`. A missing one is empty, and made at the first `put`; processes may share it.
+
+    Raises FileExistsError if the path is that of something else.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{self.path} is not a folder")
+
+    def start_writing(self) -> None:
+        """Make the folder now. Raises OSError if that is not possible, before anything depends on it."""
         make_folder(self.path)
 
     def put(self, data: bytes) -> str:
@@ -41,12 +50,15 @@ class DiskStore:
         if _read(final) == data:
             # Already stored: a new modification time makes it count as new, which protects it from garbage collection.
             os.utime(final)
-        else:
-            write_durably(final, data)
+            return digest
+        with replacing(final) as temporary:
+            temporary.write_bytes(data)
+            if os.path.lexists(final):
+                self.set_aside(digest)
         return digest
 
     def get(self, digest: str) -> bytes:
-        """See `Store.get`. A corrupt file is moved to `<digest>.corrupt`, which the error names."""
+        """See `Store.get`. A corrupt file is left as it is: this may be the store of a run of someone else."""
         file = self._file(digest)
         data = _read(file)
         if data is None:
@@ -55,7 +67,7 @@ class DiskStore:
                 raise KeyError(f"no blob {digest} in {self.path}")
         elif digest_of(data) == digest:
             return data
-        return self._quarantine(digest)
+        raise CorruptBlob(f"{file} does not have the digest that names it")
 
     def has(self, digest: str) -> bool:
         file = self._file(digest)
@@ -63,7 +75,7 @@ class DiskStore:
 
     def list(self) -> dict[str, float]:
         found: dict[str, float] = {}
-        for name in sorted(os.listdir(self.path)):
+        for name in sorted(os.listdir(self.path)) if self.path.exists() else ():
             if is_digest(name):
                 try:
                     found[name] = (self.path / name).lstat().st_mtime
@@ -74,7 +86,8 @@ class DiskStore:
     def delete(self, digest: str) -> None:
         self._file(digest).unlink(missing_ok=True)
         (self.path / note_path(FACTS, digest)).unlink(missing_ok=True)
-        sync_folder(self.path)
+        if self.path.exists():
+            sync_folder(self.path)
 
     def note(self, kind: str, name: str, content: Mapping[str, Any]) -> None:
         file = self.path / note_path(kind, name)
@@ -90,23 +103,18 @@ class DiskStore:
         name = checked_digest(digest)
         return self.path / name
 
-    def _quarantine(self, digest: str) -> bytes:
-        """Move a corrupt file to `<digest>.corrupt` and raise CorruptBlob.
-
-        If another process repaired the file in the meantime, move it back and return its bytes.
-        """
+    def set_aside(self, digest: str) -> None:
+        """Move a corrupt file to `<digest>.corrupt`, for inspection; one that is intact again stays."""
         file, aside = self._file(digest), self.path / f"{digest}.corrupt"
         try:
             file.replace(aside)
-        except FileNotFoundError:
-            raise CorruptBlob(f"{file} was corrupt, and another process has moved it aside") from None
+        except FileNotFoundError:  # another process has moved it
+            return
         # Check what was moved, not what was read before: a `put` may have come in between.
         data = _read(aside)
         if data is not None and digest_of(data) == digest:
             aside.replace(file)
-            return data
         sync_folder(self.path)
-        raise CorruptBlob(f"{file} does not have the digest that names it; moved to {aside.name}")
 
 
 def _read(file: Path) -> bytes | None:

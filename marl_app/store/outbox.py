@@ -1,8 +1,9 @@
 """A store that may be unavailable for a while: publishes wait in a folder until they can be delivered.
 
 Every blob and note is first written durably to the folder, and removed from it once the store gives it back. So a
-publish neither fails nor is lost while the store is down or if this process dies: the next process that opens the
-folder delivers it. If the folder has no room, the publish goes directly to the store; it fails only if that fails too.
+publish neither fails nor is lost while the store is down or if this process dies: the next process that writes delivers
+it. Reading delivers nothing: the run may be someone else's, whose record names this folder and the store. If the folder
+has no room, the publish goes directly to the store; it fails only if that fails too.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class Outbox:
         self._delivering = threading.Lock()  # one delivery at a time; held during requests to the store
         self._state = threading.Lock()  # guards the notes in the folder and `_thread`; never held during a request
         self._thread: threading.Thread | None = None
+
+    def start_writing(self) -> None:
+        """Deliver what an earlier process has left in the folder, which is made if it is missing. Raises OSError."""
+        self._folder.start_writing()
         self._deliver_or_wait()
 
     @property
@@ -124,8 +129,11 @@ class Outbox:
             for digest in self._folder.list():
                 try:
                     blob = self._folder.get(digest)
-                except (KeyError, CorruptBlob) as error:  # delivered by another process, or quarantined
+                except KeyError:  # delivered by another process
+                    continue
+                except CorruptBlob as error:
                     logger.error("cannot deliver %s: %s", digest, error)
+                    self._folder.set_aside(digest)
                     continue
                 # Remove the file only after the store has the blob; a crash in between only repeats the put. A store
                 # may accept a put and not keep it, so the blob is read back once, and its digest checked.
@@ -148,6 +156,12 @@ class Outbox:
     def __reduce__(self) -> tuple[Any, tuple[Store]]:
         # Other processes read the store; only this one uses the folder.
         return _identity, (self.store,)
+
+
+def start_writing(store: Store) -> None:
+    """Make ready the store of a run that writes to it: its folder, and what waits in its outbox. Raises OSError."""
+    if isinstance(store, DiskStore | Outbox):
+        store.start_writing()
 
 
 def count_queued(store: Store) -> int:

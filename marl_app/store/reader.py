@@ -130,7 +130,7 @@ def fetch(store: Store, digest: str, traffic: Traffic, link: str) -> bytes:
         except KeyError:
             if corrupt is None:
                 raise
-            break  # the store has quarantined the blob, and it has not been put again: report the corruption
+            break  # another process has removed the blob: report the corruption
         else:
             traffic.record_transfer(link, len(data))
             return data

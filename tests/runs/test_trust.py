@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -274,10 +275,32 @@ def test_a_damaged_or_missing_snapshot_is_named_in_a_line(tmp_path):
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    with pytest.raises(CorruptBlob, match=f"^main@0000 of {run} is damaged: .*moved to .*corrupt$"):
+    before = content_of(run)
+    with pytest.raises(CorruptBlob, match=f"^main@0000 of {run} is damaged: .*{file.name} does not have the digest"):
         marl_app.load_agent(run, "main@0000")
-    with pytest.raises(KeyError, match=f"main@0000 of {run} is not in its store"):  # it was moved away
+    assert content_of(run) == before  # a reader moves nothing
+    file.unlink()
+    with pytest.raises(KeyError, match=f"main@0000 of {run} is not in its store"):
         marl_app.load_agent(run, "main@0000")
+
+
+def test_reading_a_run_changes_no_file(tmp_path):
+    # Its record names a folder that is not there, in which case the player is missing, and no folder is made.
+    run = of_stranger(tmp_path / "run", {"store.path": str(tmp_path / "elsewhere" / "snapshots")})
+    before = content_of(tmp_path)
+    for name in ("main@0000", "main"):
+        for read in (
+            lambda name: marl_app.load_agent(run, name),
+            lambda name: player_bytes(MatrixGame(1, RPS), f"{run}:{name}", DiskStore(tmp_path / "mine")),
+        ):
+            with pytest.raises(KeyError, match="not in its store") if "@" in name else nullcontext():
+                read(name)
+    assert content_of(tmp_path) == before
+
+
+def content_of(folder):
+    """Path -> content of every file and folder; None for a folder."""
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
 def test_recorded_numbers_are_read_as_hydra_writes_them(tmp_path):

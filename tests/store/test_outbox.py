@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from marl_app.store.disk import DiskStore
 from marl_app.store.object_store import ObjectStore
 from marl_app.store.outbox import Outbox
 from marl_app.store.provenance import publish
@@ -62,11 +63,33 @@ def test_publishes_are_queued_and_delivered(stopped, s3, tmp_path):
     # The process dies; the next process finds the queue and delivers it.
     next_process = Outbox(stopped, tmp_path / "outbox", first_pause_s=0.1, longest_pause_s=0.2)
     assert next_process.queued == 3
+    next_process.start_writing()
     s3.start()
     wait_until(lambda: next_process.queued == 0 and next_process._thread is None and outbox._thread is None)
     assert sorted(digests) == list(stopped.list()) and stopped.get(digests[0]) == BLOB
     assert list(stopped.notes(FACTS)) == [digests[0]]
     assert stopped.get(next_process.put(b"after")) == b"after"  # delivered immediately again
+
+
+def test_reading_delivers_nothing_and_makes_no_folder(object_store, tmp_path):
+    # A record names the folder: it may be that of a run of mine, which a stranger's record points to.
+    waiting = DiskStore(tmp_path / "outbox")
+    digest = waiting.put(BLOB)
+    waiting.note(FACTS, digest, {"player": "main@0003"})
+    stranger = Outbox(object_store, tmp_path / "outbox")
+    assert stranger.get(digest) == BLOB and stranger.has(digest) and digest in stranger.list()
+    assert waiting.list() and waiting.notes(FACTS) and not object_store.has(digest)
+    Outbox(object_store, tmp_path / "nowhere").list()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_damaged_blob_is_moved_out_of_the_queue(object_store, tmp_path, caplog):
+    folder = DiskStore(tmp_path / "outbox")
+    digest = folder.put(BLOB)
+    (tmp_path / "outbox" / digest).write_bytes(b"half")
+    outbox = Outbox(object_store, tmp_path / "outbox")
+    outbox.start_writing()
+    assert outbox.queued == 0 and f"cannot deliver {digest}" in caplog.text and not object_store.has(digest)
 
 
 def test_other_processes_get_the_store_without_the_outbox(object_store, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from marl_app.store.codec import CorruptBlob
 from marl_app.store.disk import DiskStore
-from marl_app.store.reader import DirectReader
+from marl_app.store.reader import MAX_ATTEMPTS, DirectReader
 from marl_app.store.store import Unavailable, digest_of
 from marl_app.store.traffic import STORE_TO_RUNNER, Traffic
 
@@ -53,7 +53,7 @@ def test_a_flipped_byte_and_a_truncated_blob_are_never_returned(store):
         reader = DirectReader(store)
         with pytest.raises(CorruptBlob):
             reader.get(ABC)
-        assert reader.traffic.corrupt == 1 and reader.traffic.failed == 1  # quarantined: nothing is left to fetch again
+        assert reader.traffic.corrupt == MAX_ATTEMPTS and reader.traffic.failed == 1
         store.put(b"abc")
 
 
