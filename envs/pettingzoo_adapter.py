@@ -11,17 +11,17 @@ import importlib
 import os
 import pkgutil
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from gymnasium import spaces
 
 from marl_app.envs.batched import Openings
 from marl_app.envs.copies import FAILURES, Copies, describe
+from marl_app.envs.declared_agents import declared_agents, declared_space
 from marl_app.envs.pettingzoo_copy import RENDER_MODES, AecCopy, ParallelCopy, PettingZooCopy
 from marl_app.envs.pettingzoo_rendering import game_name
-from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown, to_float32
+from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, to_float32
 from marl_app.envs.separate import require_separate
 from marl_app.envs.sides import resolve_sides
 
@@ -61,12 +61,16 @@ class PettingZoo(Copies):
                 "agents act together; or set env.interface=aec if it is turn-based"
             )
         # The first copy says what the agents and spaces of all are.
-        possible = _possible_agents(name, envs[0])
+        possible = declared_agents(envs[0], f"env.name={name!r}")
         agents = [str(agent) for agent in possible]
         try:
             # The spaces of each agent, converted to those of the contract.
             seats = [
-                make_seat(agent, _space(envs[0], "observation_space", agent), _space(envs[0], "action_space", agent))
+                make_seat(
+                    agent,
+                    declared_space(envs[0], "observation_space", agent),
+                    declared_space(envs[0], "action_space", agent),
+                )
                 for agent in possible
             ]
         except ValueError as error:
@@ -99,27 +103,6 @@ class PettingZoo(Copies):
         envs, parallel = _make(name, {**kwargs, "render_mode": mode}, self.num_matches, interface)
         self.close()
         self._copies = [_copy(env, seats, name, parallel) for env in envs]
-
-
-def _possible_agents(name: str, env: Any) -> list[Hashable]:
-    """Return the `possible_agents` of an environment. Raises ValueError if they are none, or not names in an order."""
-    try:
-        possible = getattr(env, "possible_agents", None)
-    except Exception as error:
-        raise ValueError(f"env.name={name!r}: its possible_agents: {describe(error)}") from error
-    # The order of a set of names is another one in each process.
-    if possible is not None and (
-        isinstance(possible, str) or not isinstance(possible, Sequence | Mapping | np.ndarray)
-    ):
-        raise ValueError(f"env.name={name!r}: its possible_agents are {shown(possible)}: give a list of names")
-    agents = (
-        [agent.item() if isinstance(agent, np.generic) else agent for agent in possible] if possible is not None else []
-    )
-    if not agents:
-        raise ValueError(f"env.name={name!r}: the environment has no possible_agents, so its agents are unknown")
-    if len(set(map(str, agents))) < len(agents):
-        raise ValueError(f"env.name={name!r}: two of the possible_agents have the same name: {agents}")
-    return agents
 
 
 def _copy(env: Any, seats: Sequence[Seat], name: str, parallel: bool) -> PettingZooCopy:
@@ -168,19 +151,6 @@ def _call(name: str, make: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any
     if isinstance(cause, TypeError) and ((named and named[1] in kwargs) or missing):
         raise ValueError(f"env.kwargs={dict(kwargs)}: {name} does not accept them ({cause})") from cause
     raise ValueError(f"env.name={name!r}: making the environment failed: {text}") from cause
-
-
-def _space(env: Any, method: str, agent: Hashable) -> Any:
-    """Return a space of an agent. Raises ValueError if the environment does not say which."""
-    try:
-        space = getattr(env, method)(agent)
-    except Exception as error:
-        hint = f"{method} must be a method that takes an agent" if isinstance(error, TypeError) else describe(error)
-        raise ValueError(f"agent {agent}: the environment does not give its {method}: {hint}") from error
-    if not isinstance(space, spaces.Space):
-        hint = "; wrap the environment with shimmy" if type(space).__module__.startswith("gym.") else ""
-        raise ValueError(f"agent {agent}: its {method} is {shown(space)}, not a space of gymnasium{hint}")
-    return space
 
 
 def _import(name: str) -> Any:
