@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
+from marl_app.assembly.arguments import checked, require_kind, target
 from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.schema import Config
 from marl_app.league.league import League
 from marl_app.league.matchmakers.matchmaker import Matchmaker
+from marl_app.league.meta.meta import MetaStrategy
 from marl_app.league.payoff import Payoff
 from marl_app.league.players import Learner
+from marl_app.league.schedule import Schedule
+from marl_app.league.thinning.thinning import Thinning
 
 if TYPE_CHECKING:
     from marl_app.envs.batched import MakeEnv
@@ -27,30 +32,40 @@ Task = Callable[[Config], float]
 def task(config: Config) -> Task:
     """Return the task: its settings are its attributes, and it is called with the configuration."""
     made: Task = leaf("task", config.task)
-    if not callable(made):
-        raise ConfigError(f"task._target_={config.task['_target_']}: not callable: give a class with __call__(config)")
-    return made
+    problem = "not callable"
+    if callable(made):
+        try:
+            inspect.signature(made).bind(config)
+            return made
+        except TypeError as error:  # it takes other arguments
+            problem = str(error)
+    raise ConfigError(f"task._target_={config.task['_target_']}: {problem}: give a class with __call__(config)")
 
 
 def env_factory(content: Leaf) -> MakeEnv:
     """Return a picklable function: number of matches -> environment. Raises ConfigError."""
+    path = content["_target_"]
+    env_class = target("env", path)
+    # By its path, as YAML names classes: tasks without an environment need not import this one's module.
+    require_kind("env", path, env_class, class_at("marl_app.envs.batched.BatchedEnv"))
+    # Not instantiated here: each process makes environments with its own number of matches.
+    content = checked("env", content, env_class, given=1)
     # Nested leaves, such as env.openings, are made here: they are arguments of the class.
     arguments = {
         key: leaf(f"env.{key}", value) if isinstance(value, Mapping) and "_target_" in value else value
         for key, value in content.items()
         if key != "_target_"
     }
-    with config_errors("env"):
-        # Not instantiated here: each process makes environments with its own number of matches.
-        env_class = get_class(content["_target_"])
     return functools.partial(env_class, **arguments)
 
 
-def callback(name: str, content: Leaf) -> Callable[[], Any]:
+def callback(name: str, content: Leaf, kind: type) -> Callable[[], Any]:
     """Return a factory of the callback, which RLlib calls. Makes it once here, to check the arguments."""
-    leaf(f"callbacks.{name}", content)
-    arguments = {key: value for key, value in content.items() if key != "_target_"}
-    return functools.partial(get_class(content["_target_"]), **arguments)
+    key = f"callbacks.{name}"
+    leaf(key, content, kind)
+    made = target(key, content["_target_"])
+    arguments = {key: value for key, value in checked(key, content, made).items() if key != "_target_"}
+    return functools.partial(made, **arguments)
 
 
 def roster(config: Config) -> list[Learner]:
@@ -66,12 +81,12 @@ def league(config: Config, learners: Sequence[Learner], matchmaker: Matchmaker |
     with config_errors("league"):
         return League(
             learners,
-            matchmaker or leaf("league.matchmaker", settings.matchmaker),
-            leaf("league.schedule", settings.schedule),
+            matchmaker or leaf("league.matchmaker", settings.matchmaker, Matchmaker),
+            leaf("league.schedule", settings.schedule, Schedule),
             Payoff(settings.decay_per_game),
             settings.pool_limit,
-            leaf("league.meta", settings.meta),
-            leaf("league.thinning", settings.thinning),
+            leaf("league.meta", settings.meta, MetaStrategy),
+            leaf("league.thinning", settings.thinning, Thinning),
         )
 
 
@@ -80,10 +95,19 @@ def class_at(path: str) -> Any:
     return get_class(path)
 
 
-def leaf(key: str, content: Leaf) -> Any:
-    """Return the object of a `_target_` leaf. Raises ConfigError, naming the key."""
+def leaf(key: str, content: Leaf, kind: type | None = None) -> Any:
+    """Return the object of a `_target_` leaf. Raises ConfigError, naming the key, also if it is not of the kind."""
+    path = content["_target_"]
+    made_by = target(key, path)
+    # A class says before it is called whether it is the right one; a function, afterwards.
+    if kind is not None and isinstance(made_by, type):
+        require_kind(key, path, made_by, kind)
+    content = checked(key, content, made_by)
     with config_errors(key):
-        return instantiate(content, _convert_="all")
+        made = instantiate(content, _convert_="all")
+    if kind is not None:
+        require_kind(key, path, made, kind)
+    return made
 
 
 @contextmanager

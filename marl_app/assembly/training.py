@@ -21,7 +21,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.machine import available_memory
 from marl_app.config.runtime_section import RuntimeConfig
 from marl_app.config.schema import Config
-from marl_app.envs.batched import MakeEnv
+from marl_app.envs.batched import MakeEnv, Openings
 from marl_app.league.league import League
 from marl_app.league.matchmakers.latest import Latest
 from marl_app.league.players import MAIN_AGENT, Guest
@@ -35,6 +35,7 @@ from marl_app.rllib.training.callback import MatchCallback
 from marl_app.rllib.training.config import MatchConfig
 from marl_app.store.codec import metadata_of
 from marl_app.store.outbox import start_writing
+from marl_app.store.reader import CacheOption
 from marl_app.store.store import Store
 
 PROCESS_BYTES = 200 * 2**20
@@ -55,6 +56,7 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
     with closing(env):
         if env.num_matches != 2:
             raise ConfigError(f"env: asked for 2 matches, it has {env.num_matches}: make as many as num_matches says")
+        _check_openings(env.openings)
         if rllib is None:
             with config_errors("algorithm"):
                 rllib = class_at(config.algorithm.rllib_config)()
@@ -69,7 +71,7 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
                 env, policies.share, policies.mapping, policies.agent_id, **config.algorithm.network_settings()
             )
         # The bytes of these players are put into the store; from here on they are named by digests.
-        store = leaf("store", config.store)
+        store = leaf("store", config.store, Store)
         with config_errors("store"):
             start_writing(store)
         members = guests(config, env, store)
@@ -80,7 +82,7 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
             raw_spaces = None if env.raw_spaces is None else [list(map(space_to_json, pair)) for pair in env.raw_spaces]
 
     # 2. The networks: first their size, then each is built once, which finds settings that do not fit together.
-    architecture = leaf("model", config.model)
+    architecture = leaf("model", config.model, Architecture)
     with config_errors("model"):
         for network in networks:
             check_size(network, architecture)
@@ -108,14 +110,14 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
 
     # 5. Hand the run to RLlib's configuration. Callbacks of a script come after those of `conf/`.
     own = [made for made in force_list(rllib.callbacks_class) if made is not RLlibCallback]
-    rllib.callbacks([*(callback(name, content) for name, content in config.callbacks.items()), *own])
+    rllib.callbacks([*(callback(name, content, RLlibCallback) for name, content in config.callbacks.items()), *own])
     return rllib.for_run(
         RunSpec(
             settings=config,
             make_env=make_env,
             make_league=make_league,
             store=store,
-            cache=leaf("cache", config.cache),
+            cache=leaf("cache", config.cache, CacheOption),
             architecture=architecture,
             agents=tuple(agents),
             networks=networks,
@@ -127,6 +129,15 @@ def build(config: Config, rllib: MatchConfig | None = None, make_env: MakeEnv | 
             initial_player=initial,
         )
     )
+
+
+def _check_openings(openings: Openings | None) -> None:
+    """Raise ConfigError unless openings are random moves that can be drawn."""
+    if openings is not None and not (0 <= openings.probability <= 1 and 0 <= openings.low <= openings.high):
+        probability, low, high = openings
+        raise ConfigError(
+            f"env.openings: give a probability in [0, 1] and 0 <= low <= high, not {probability}, {low} and {high}"
+        )
 
 
 def _check_league(

@@ -17,7 +17,9 @@ class RunFailedError(RuntimeError):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's text, or the name of its class if it has no text."""
-    text = str(error).strip()
+    # A KeyError's text is that of its argument in quotes. Of Python's own it is the key alone.
+    of_key = isinstance(error, KeyError) and error.args and isinstance(error.args[0], str) and " " in error.args[0]
+    text = str(error.args[0] if of_key else error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 

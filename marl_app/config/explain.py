@@ -69,7 +69,7 @@ def unknown_key(key: str) -> str:
     if key.startswith("hydra."):
         return f"{key}: unknown key. Hydra's keys: python -m marl_app --cfg hydra"
     # 1. Keys that exist, but not here: of another algorithm, or to be added with a plus.
-    known = all_keys()
+    known = set(all_keys())
     options_of = {family: option for option, family in algorithm_families().items()}
     option = next((options_of[k.section] for k in schema_keys() if k.path == key and k.section in options_of), None)
     if option is not None:
@@ -81,7 +81,11 @@ def unknown_key(key: str) -> str:
     parent, _, name = key.rpartition(".")
     if parent.rpartition(".")[2] == "kwargs" and parent in known:  # arguments of an environment that is not ours
         return f"{key}: unknown key. An argument that is not in the configuration is added with a plus: +{key}=..."
-    # 2. Keys that do not exist: look for what was meant.
+    # 2. Keys that do not exist: look for what was meant. Entries of a mapping have the keys of <name>.
+    for path in sorted(known):
+        mapping = path.partition(".<name>")[0]
+        if "<name>" in path and key.startswith(f"{mapping}."):
+            known.add(path.replace("<name>", key.removeprefix(f"{mapping}.").partition(".")[0]))
     siblings = {other for other in known if other.rpartition(".")[0] == parent}
     names = sorted(other.rpartition(".")[2] for other in siblings)
     # The best first: the name of another library, a similar key of the same section, the same name in another section.
@@ -108,8 +112,12 @@ def _unknown_option(file: str, found: list[str] | None) -> str:
     return f"{given}: unknown option.{did_you_mean(option, choices)}\nOptions: {', '.join(choices)}"
 
 
-def _no_match(_: str, key: str) -> str:
-    """Return the message for `key=value` where the configuration has no such key."""
+def _no_match(full_key: str, key: str) -> str:
+    """Return the message for `key=value` where the configuration has no such key, or no such key of a mapping."""
+    # A group of keys that is given as {a: 1} has others; in a mapping users choose the names.
+    open_names = any(item.path == key and item.kind == "a mapping" for item in schema_keys())
+    if full_key.startswith(f"{key}.") and not open_names:
+        return unknown_key(full_key)
     if key in ADDED_GROUPS:
         return f"{key} is added to the defaults: write +{key}=... with a plus. Options: {', '.join(options(key))}"
     if "/" in key:
@@ -178,14 +186,19 @@ _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"^Ambiguous value for argument '(.*?)'\n", _several),
     (r"^Value '(.*?)' (?:of type|is not a valid)", _wrong_type),
     (r"^field '\S+' is not Optional", _null),
-    (r"^Cannot assign|^Invalid (?:type|value) assigned", _not_a_mapping),
+    (r"^Cannot convert '\w+' to string: '(.*?)'\n", _wrong_type),
+    (r"^Cannot merge DictConfig with|^Cannot assign|^Invalid (?:type|value) assigned", _not_a_mapping),
     (r"[Mm]issing mandatory value", _missing),
     (r"missing \d+ required positional arguments?: '(\w+)'", lambda _, key: f"{key} has no value: give {key}=..."),
     (
-        r"^Config group override must be a string",
+        r"^Config group override must be a string|^can only concatenate str",  # group=5, group=[[x]]
         lambda _: (
             f"A group needs an option: write group=option, a name, not null or a number. Groups: {', '.join(groups())}"
         ),
+    ),
+    (
+        r"^\w+ raised while resolving interpolation",
+        lambda key: f"~{key}: a key that refers to others by ${{...}} cannot be deleted: give {key}=...",
     ),
     (r"^Recursive interpolation detected", lambda key: f"{key} refers to itself by ${{...}}: give a value"),
     # OmegaConf's answer to an entry of a mapping that is ???.

@@ -22,6 +22,7 @@ from marl_app.config.schema import Config
 from marl_app.config.section import Section, key
 from marl_app.runs.references import checkpoint_digests
 from marl_app.store.garbage import MIN_GRACE_S, find_garbage
+from marl_app.store.store import Store
 
 
 @dataclass
@@ -36,7 +37,7 @@ class CollectGarbage(Section):
         assert config.run is not None  # checked by the schema
         run = Path(config.run).expanduser().absolute()
         recorded: Any = OmegaConf.to_container(read_record(run, ["store"], config.trust).store, resolve=True)
-        store = leaf("store", recorded)
+        store = leaf("store", recorded, Store)
         # The run's notes may be older than its checkpoints: read these directly.
         with config_errors("run"):
             in_checkpoints = checkpoint_digests(run)

@@ -21,6 +21,7 @@ from marl_app.config.record import read_record
 from marl_app.config.schema import Config
 from marl_app.config.section import key
 from marl_app.durable import replacing
+from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.metrics.figures import store_traffic_figure, write_png
 from marl_app.metrics.json import to_json
 from marl_app.planning import rows
@@ -50,7 +51,7 @@ class Plan(Size):
     def __call__(self, config: Config) -> float:
         # 1. Settings, from a run where it has measured them, and the age distribution of the matchmaker's opponents.
         size, sources = self._size(config)
-        matchmaker = leaf("league.matchmaker", config.league.matchmaker)
+        matchmaker = leaf("league.matchmaker", config.league.matchmaker, Matchmaker)
         picked = opponents_by_age(
             matchmaker, next(iter(config.league.learners)), size.pool_snapshots, size.elo_per_generation
         )

@@ -26,6 +26,7 @@ from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.config.section import key
 from marl_app.durable import replacing
+from marl_app.league.matchmakers.matchmaker import Matchmaker
 from marl_app.metrics.figures import loglog_figure, write_png
 from marl_app.metrics.json import to_json
 from marl_app.planning.limits import ActorLimit, simulate_limit
@@ -35,6 +36,7 @@ from marl_app.planning.rows import Row
 from marl_app.planning.simulation import SimulatedTraffic, simulate_actors
 from marl_app.planning.size import Size
 from marl_app.planning.traffic import DESIGNS, LINKS, NODE, RACK_CACHE, STORE
+from marl_app.store.store import Store
 from marl_app.tasks.plan import Plan
 from marl_app.tasks.stress_tables import print_limits, print_real, print_simulated
 
@@ -81,7 +83,7 @@ class Stress(Plan):
 
     def __call__(self, config: Config) -> float:
         size, _ = self._size(config)
-        matchmaker = leaf("league.matchmaker", config.league.matchmaker)
+        matchmaker = leaf("league.matchmaker", config.league.matchmaker, Matchmaker)
         directory, rows, ratio = Path(config.output_dir), [], float("nan")
 
         def picked(pool: int) -> Opponents:
@@ -206,7 +208,7 @@ class Stress(Plan):
                 *(Case(actors, pool, number) for number in self.real_snapshot_bytes),
             ]
         )
-        store = leaf("store", config.store)
+        store = leaf("store", config.store, Store)
         found = measure_designs(
             store, list(cases), picked, self.real_nodes, self.real_racks, self.real_matches, self.real_memory_bytes,
             np.random.default_rng(config.seed),

@@ -78,6 +78,15 @@ BAD = [  # (command line, part of the message)
     ("runtime.pipeline=maybe", "runtime.pipeline=maybe is not true or false"),
     ("evaluation.anchors=random", "evaluation.anchors must be a list"),
     ("policies.mapping=5", "policies.mapping must be a mapping"),
+    ("stop=[1]", "stop must be a group of keys: stop.env_steps,"),
+    ("stop={steps:1}", "stop.steps: unknown key. Did you mean stop.env_steps?"),
+    (
+        "+experiment=self_play league.learners.main={rol:x}",
+        "league.learners.main.rol: unknown key. Did you mean league.learners.main.role?",
+    ),
+    ("name=[x]", "name=['x'] is not a string"),
+    ("algorithm=[[1]]", "A group needs an option"),
+    ("~store.path", "~store.path: a key that refers to others by ${...} cannot be deleted: give store.path=..."),
     ("stop=5", "stop must be a group of keys: stop.env_steps,"),
     ("seed=", "seed= is not a whole number"),
     ("seed=${foo}", "seed: ${foo} refers to a key that does not exist"),
@@ -177,11 +186,12 @@ def test_an_error_that_matches_no_pattern_is_passed_on_in_one_line():
 
 def test_the_place_of_a_cause_is_that_of_the_users_code(tmp_path, monkeypatch):
     (tmp_path / "broken_game.py").write_text(
-        "import json\nclass Raises:\n    def __init__(self, num_matches):\n        self.table = {}[num_matches]\n"
-        "class Calls:\n    def __init__(self, num_matches):\n        json.loads('{')\n"
+        "import json\nclass Env:\n    reset = acting = observe = action_mask = step = scores = print\n"
+        "class Raises(Env):\n    def __init__(self, num_matches):\n        self.table = {}[num_matches]\n"
+        "class Calls(Env):\n    def __init__(self, num_matches):\n        json.loads('{')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    for name, line in (("Raises", 4), ("Calls", 7)):
+    for name, line in (("Raises", 6), ("Calls", 9)):
         with pytest.raises(ConfigError) as raised, config_errors("env"):
             env_factory({"_target_": f"broken_game.{name}"})(1)
         assert place(raised.value) == f"{tmp_path}/broken_game.py:{line} in __init__"
