@@ -116,6 +116,7 @@ def _no_match(full_key: str, key: str) -> str:
     """Return the message for `key=value` where the configuration has no such key, or no such key of a mapping."""
     # A group of keys that is given as {a: 1} has others; in a mapping users choose the names.
     open_names = any(item.path == key and item.kind == "a mapping" for item in schema_keys())
+    open_names = open_names and key.replace(".", "/") not in groups()
     if full_key.startswith(f"{key}.") and not open_names:
         return unknown_key(full_key)
     if key in ADDED_GROUPS:
@@ -187,6 +188,7 @@ _PATTERNS: list[tuple[str, Callable[..., str]]] = [
     (r"^Value '(.*?)' (?:of type|is not a valid)", _wrong_type),
     (r"^field '\S+' is not Optional", _null),
     (r"^Cannot convert '\w+' to string: '(.*?)'\n", _wrong_type),
+    (r"^Cannot merge DictConfig with ListConfig.*object_type=list", lambda key: f"{key} must be a list"),
     (r"^Cannot merge DictConfig with|^Cannot assign|^Invalid (?:type|value) assigned", _not_a_mapping),
     (r"[Mm]issing mandatory value", _missing),
     (r"missing \d+ required positional arguments?: '(\w+)'", lambda _, key: f"{key} has no value: give {key}=..."),

@@ -78,6 +78,8 @@ BAD = [  # (command line, part of the message)
     ("runtime.pipeline=maybe", "runtime.pipeline=maybe is not true or false"),
     ("evaluation.anchors=random", "evaluation.anchors must be a list"),
     ("policies.mapping=5", "policies.mapping must be a mapping"),
+    ("model.hidden={a:1}", "model.hidden must be a list"),
+    ("model={hiden:1}", "model.hiden: unknown key. Did you mean model.hidden?"),
     ("stop=[1]", "stop must be a group of keys: stop.env_steps,"),
     ("stop={steps:1}", "stop.steps: unknown key. Did you mean stop.env_steps?"),
     (
