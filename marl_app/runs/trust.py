@@ -55,6 +55,7 @@ def sign(run: Path) -> None:
     """Sign the record of a run, which this user starts. Without a key, which it warns of, the run stays unsigned."""
     folder = run / RECORD
     try:
+        _make_key()
         write_durably(folder / SIGNATURE, _signature(folder).encode())
     except OSError as error:
         logger.warning(
@@ -75,17 +76,21 @@ def is_own(run: Path) -> bool:
 def _signature(folder: Path) -> str:
     """Return the signature of a record as it is now. Raises OSError, also without a key, and ValueError."""
     # Name and length before each content, so that two different records never give the same bytes.
-    digest = hmac.new(_key(), digestmod=hashlib.sha256)
+    digest = hmac.new(_key_file().read_bytes(), digestmod=hashlib.sha256)
     for name in RECORDED:
         content = read_regular(folder / name, MOST_BYTES)
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
-def _key() -> bytes:
-    """Return the user's key; the first call makes it. Raises OSError if it cannot be read or written."""
+def _key_file() -> Path:
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    file = home / "marl_app" / "key"
+    return home / "marl_app" / "key"
+
+
+def _make_key() -> None:
+    """Make the user's key, unless there is one. Raises OSError if it cannot be written."""
+    file = _key_file()
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         # Written to another name, then linked: a link appears whole, and does not replace a key that is there.
@@ -95,7 +100,6 @@ def _key() -> bytes:
         with suppress(FileExistsError):  # another process was first: its key counts
             os.link(temporary, file)
         temporary.unlink()
-    return file.read_bytes()
 
 
 def refuse_foreign_imports(run: Path, config: Mapping[str, Any], trust: bool, named: Iterable[str] = ()) -> None:
