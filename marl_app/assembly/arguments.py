@@ -16,7 +16,7 @@ import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.explain import did_you_mean
@@ -56,8 +56,8 @@ def require_kind(key: str, path: str, made: Any, kind: type) -> None:
         problem = None if fits else f"it is not derived from {kind.__name__}"
     if problem is not None:
         group = key.partition(".")[0] if key.startswith("callbacks.") else key.replace(".", "/")
-        choices = f": {', '.join(options(group))}" if group in groups() else ""
-        raise ConfigError(f"{key}._target_={path} is no {kind.__name__} ({problem}): choose {group}=...{choices}")
+        fix = f"choose {group}=...: {', '.join(options(group))}" if group in groups() else "give another class"
+        raise ConfigError(f"{key}._target_={path} is no {kind.__name__} ({problem}): {fix}")
 
 
 def _methods(protocol: type) -> list[str]:
@@ -94,8 +94,8 @@ def checked(key: str, content: Mapping[str, Any], made: Callable[..., Any], give
         # A default is accepted whatever the annotation says. In Python True equals 1.
         if name in hints and not (default is value or (type(default) is type(value) and default == value)):
             arguments[name] = _checked_value(f"{key}.{name}", value, hints[name])
-        elif isinstance(value, Mapping) and "_target_" in value:
-            arguments[name] = _checked_value(f"{key}.{name}", value, Any)
+        elif _is_leaf(value):
+            arguments[name] = _nested(f"{key}.{name}", value, Any)
     for name, parameter in named.items():
         if parameter.default is parameter.empty and name not in arguments and not content.get("_partial_"):
             raise ConfigError(f"{key}.{name} has no value: give +{key}.{name}=...")
@@ -103,14 +103,30 @@ def checked(key: str, content: Mapping[str, Any], made: Callable[..., Any], give
 
 
 def _checked_value(key: str, value: Any, hint: Any) -> Any:
-    if isinstance(value, Mapping) and "_target_" in value:
-        return checked(key, value, target(key, value["_target_"]))
     try:
-        return _fitted(value, hint)
+        return _fitted(key, value, hint)
     except _Misfit as misfit:
         if value is None:
             raise ConfigError(f"{key}=null is not allowed: give {misfit}") from None
         raise ConfigError(f"{key}={value} is not {misfit}") from None
+
+
+def _is_leaf(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def _nested(key: str, content: Mapping[str, Any], hint: Any) -> dict[str, Any]:
+    """Return the content of a leaf inside of another one, checked. Its class must be that of the annotation."""
+    made = target(key, content["_target_"])
+    kinds = [kind for kind in _alternatives(hint) if isinstance(kind, type) and kind.__module__.startswith("marl_app.")]
+    if len(kinds) == 1 and isinstance(made, type):
+        require_kind(key, content["_target_"], made, kinds[0])
+    return checked(key, content, made)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """Return the types of a union; of any other type, itself."""
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _hints(made: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -131,11 +147,18 @@ def _hints(made: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
                 continue
 
 
-def _fitted(value: Any, hint: Any) -> Any:
-    """Return the value as the type `hint`. Raises _Misfit if it is of another one."""
+def _fitted(key: str, value: Any, hint: Any) -> Any:
+    """Return the value as the type `hint`. Raises _Misfit if it is of another one, ConfigError for a leaf in it."""
+    if _is_leaf(value):
+        return _nested(key, value, hint)
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _fitted_to_one_of(value, parts)
+        return _fitted_to_one_of(key, value, parts)
+    if is_typeddict(hint):
+        names = hint.__annotations__
+        fits = isinstance(value, Mapping) and set(value) == set(names)
+        _require(fits, value, f"a mapping of {', '.join(names)}")
+        return {name: _fitted(f"{key}.{name}", value[name], kind) for name, kind in get_type_hints(hint).items()}
     if origin is Literal:
         return _require(value in parts, value, f"one of {', '.join(map(str, parts))}")
     if hint is None or hint is type(None):
@@ -156,12 +179,12 @@ def _fitted(value: Any, hint: Any) -> Any:
     if isinstance(kind, type) and kind is not str and issubclass(kind, Mapping):
         _require(isinstance(value, Mapping), value, "a mapping")
         try:
-            return {name: _fitted(item, parts[1]) if len(parts) == 2 else item for name, item in value.items()}
+            return {name: _fitted(f"{key}.{name}", item, parts[1] if parts else Any) for name, item in value.items()}
         except _Misfit:
-            plural = _PLURALS.get(get_origin(parts[1]) or parts[1])
+            plural = _plural(parts[1])
             raise _Misfit(f"a mapping to {plural}" if plural else "a mapping of this kind") from None
     if isinstance(kind, type) and kind is not object and issubclass(kind, Iterable) and _is_collection(kind):
-        return _fitted_list(value, kind, parts)
+        return _fitted_list(key, value, kind, parts)
     if isinstance(hint, type) and hint.__module__.startswith("marl_app.") and not getattr(hint, "_is_protocol", False):
         return _require(isinstance(value, hint), value, "a leaf with _target_")
     return value
@@ -181,26 +204,30 @@ _PLURALS: dict[Any, str] = {
 }
 
 
-def _fitted_list(value: Any, kind: type, parts: tuple[Any, ...]) -> Any:
+def _plural(hint: Any) -> str | None:
+    """Return what values of a type are called; None for one without a name."""
+    if is_typeddict(hint):
+        return f"mappings of {', '.join(hint.__annotations__)}"
+    return _PLURALS.get(get_origin(hint) or hint)
+
+
+def _fitted_list(key: str, value: Any, kind: type, parts: tuple[Any, ...]) -> Any:
     # A tuple of three, such as tuple[str, int, float], or any number of the same type.
     fixed = kind is tuple and len(parts) > 0 and parts[-1] is not Ellipsis
     expected = "a list"
     if fixed:
         expected = f"a list of {len(parts)}"
-    elif parts and (plural := _PLURALS.get(get_origin(parts[0]) or parts[0])):
+    elif parts and (plural := _plural(parts[0])):
         expected = f"a list of {plural}"
     _require(isinstance(value, list | tuple) and (not fixed or len(value) == len(parts)), value, expected)
     try:
-        return [_item(item, parts[index] if fixed else parts[0]) if parts else item for index, item in enumerate(value)]
+        hints = parts if fixed else [parts[0] if parts else Any] * len(value)
+        return [_fitted(f"{key}.{index}", item, hints[index]) for index, item in enumerate(value)]
     except _Misfit:
         raise _Misfit(expected) from None
 
 
-def _item(value: Any, hint: Any) -> Any:
-    return value if isinstance(value, Mapping) and "_target_" in value else _fitted(value, hint)
-
-
-def _fitted_to_one_of(value: Any, hints: Collection[Any]) -> Any:
+def _fitted_to_one_of(key: str, value: Any, hints: Collection[Any]) -> Any:
     """Return the value as the first of the types that it fits."""
     # A path is a text; a number is not one.
     hints = [hint for hint in hints if hint is not str or Path not in hints]
@@ -208,7 +235,7 @@ def _fitted_to_one_of(value: Any, hints: Collection[Any]) -> Any:
     # First those that the value already has: 1 for `float | int`, "5" for `int | str`.
     for hint in sorted(hints, key=lambda hint: not (isinstance(hint, type) and type(value) is hint)):
         try:
-            return _fitted(value, hint)
+            return _fitted(key, value, hint)
         except _Misfit as misfit:
             expected.append(str(misfit))
     raise _Misfit(" or ".join(expected))

@@ -131,6 +131,22 @@ def test_an_environment_that_is_none_is_refused(path, expected):
         env_factory({"_target_": path})
 
 
+def test_leaves_inside_of_others_are_checked():
+    rules = [{"probability": 1, "matchmaker": {"_target_": DISK, "path": "."}}]
+    mix = {"_target_": "marl_app.league.matchmakers.mix.Mix", "rules": rules}
+    with pytest.raises(ConfigError, match="^league.matchmaker.rules.0.matchmaker._target_=.* is no Matchmaker"):
+        leaf("league.matchmaker", mix, Matchmaker)
+    rules[0]["matchmaker"] = {"_target_": LATEST, "eta": 1}
+    with pytest.raises(ConfigError, match="^league.matchmaker.rules.0.matchmaker.eta: Latest has no such argument"):
+        leaf("league.matchmaker", mix, Matchmaker)
+    rules[0] = {"probabilty": 1}
+    with pytest.raises(ConfigError, match="^league.matchmaker.rules=.* is not a list of mappings of probability, m"):
+        leaf("league.matchmaker", mix, Matchmaker)
+    openings = {"_target_": DISK, "path": "."}
+    with pytest.raises(ConfigError, match="^env.openings._target_=.* is no Openings .*: give another class"):
+        env_factory({"_target_": "marl_app.envs.tic_tac_toe.TicTacToe", "openings": openings})
+
+
 def test_a_module_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
     (tmp_path / "raises_at_import.py").write_text("{}['rules']\n")
     monkeypatch.syspath_prepend(tmp_path)
