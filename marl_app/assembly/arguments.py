@@ -158,7 +158,7 @@ def _fitted(key: str, value: Any, hint: Any) -> Any:
         names = hint.__annotations__
         fits = isinstance(value, Mapping) and set(value) == set(names)
         _require(fits, value, f"a mapping of {', '.join(names)}")
-        return {name: _fitted(f"{key}.{name}", value[name], kind) for name, kind in get_type_hints(hint).items()}
+        return {name: _checked_value(f"{key}.{name}", value[name], kind) for name, kind in get_type_hints(hint).items()}
     if origin is Literal:
         return _require(value in parts, value, f"one of {', '.join(map(str, parts))}")
     if hint is None or hint is type(None):
@@ -178,11 +178,7 @@ def _fitted(key: str, value: Any, hint: Any) -> Any:
     kind = origin or hint
     if isinstance(kind, type) and kind is not str and issubclass(kind, Mapping):
         _require(isinstance(value, Mapping), value, "a mapping")
-        try:
-            return {name: _fitted(f"{key}.{name}", item, parts[1] if parts else Any) for name, item in value.items()}
-        except _Misfit:
-            plural = _plural(parts[1])
-            raise _Misfit(f"a mapping to {plural}" if plural else "a mapping of this kind") from None
+        return {name: _checked_value(f"{key}.{name}", item, parts[1] if parts else Any) for name, item in value.items()}
     if isinstance(kind, type) and kind is not object and issubclass(kind, Iterable) and _is_collection(kind):
         return _fitted_list(key, value, kind, parts)
     if isinstance(hint, type) and hint.__module__.startswith("marl_app.") and not getattr(hint, "_is_protocol", False):

@@ -78,7 +78,7 @@ def takes(**arguments):
         ("sizes", [1, "x"], r"env.sizes=\[1, 'x'\] is not a list of whole numbers"),
         ("pair", ["a"], r"env.pair=\['a'\] is not a list of 2"),
         ("weights", 5, "env.weights=5 is not a mapping"),
-        ("weights", {"a": "x"}, "env.weights={'a': 'x'} is not a mapping to numbers"),
+        ("weights", {"a": "x"}, "env.weights.a=x is not a number"),
         ("mode", "c", "env.mode=c is not one of a, b"),
         ("typo", 1, "env.typo: Takes has no such argument; it takes count, rate, "),
         ("first", 1, "env.first: Takes has no such argument"),  # the caller gives it
