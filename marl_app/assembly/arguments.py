@@ -24,7 +24,11 @@ from marl_app.config.tree import groups, options
 
 
 class _Misfit(Exception):
-    """A value of another type; the text says what is expected."""
+    """A value of another type; the text says what is expected, and `fix` what to give, if that is known."""
+
+    def __init__(self, expected: str, fix: str = "") -> None:
+        super().__init__(expected)
+        self.fix = fix
 
 
 def target(key: str, path: str) -> Callable[..., Any]:
@@ -108,7 +112,7 @@ def _checked_value(key: str, value: Any, hint: Any) -> Any:
     except _Misfit as misfit:
         if value is None:
             raise ConfigError(f"{key}=null is not allowed: give {misfit}") from None
-        raise ConfigError(f"{key}={value} is not {misfit}") from None
+        raise ConfigError(f"{key}={value} is not {misfit}{misfit.fix}") from None
 
 
 def _is_leaf(value: Any) -> bool:
@@ -215,7 +219,10 @@ def _fitted_list(key: str, value: Any, kind: type, parts: tuple[Any, ...]) -> An
         expected = f"a list of {len(parts)}"
     elif parts and (plural := _plural(parts[0])):
         expected = f"a list of {plural}"
-    _require(isinstance(value, list | tuple) and (not fixed or len(value) == len(parts)), value, expected)
+    if not isinstance(value, list | tuple):
+        single = isinstance(value, str | int | float) and not fixed
+        raise _Misfit(expected, f": give {key}=[{value}]" if single else "")
+    _require(not fixed or len(value) == len(parts), value, expected)
     try:
         hints = parts if fixed else [parts[0] if parts else Any] * len(value)
         return [_fitted(f"{key}.{index}", item, hints[index]) for index, item in enumerate(value)]
@@ -227,14 +234,14 @@ def _fitted_to_one_of(key: str, value: Any, hints: Collection[Any]) -> Any:
     """Return the value as the first of the types that it fits."""
     # A path is a text; a number is not one.
     hints = [hint for hint in hints if hint is not str or Path not in hints]
-    expected = []
+    misfits = []
     # First those that the value already has: 1 for `float | int`, "5" for `int | str`.
     for hint in sorted(hints, key=lambda hint: not (isinstance(hint, type) and type(value) is hint)):
         try:
             return _fitted(key, value, hint)
         except _Misfit as misfit:
-            expected.append(str(misfit))
-    raise _Misfit(" or ".join(expected))
+            misfits.append(misfit)
+    raise _Misfit(" or ".join(map(str, misfits)), "".join(misfit.fix for misfit in misfits))
 
 
 def _require(fits: bool, value: Any, expected: str) -> Any:

@@ -6,10 +6,11 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
 
 from marl_app.assembly.arguments import checked, require_kind, target
 from marl_app.config.errors import ConfigError, first_line
@@ -46,6 +47,7 @@ def env_factory(content: Leaf) -> MakeEnv:
     """Return a picklable function: number of matches -> environment. Raises ConfigError."""
     path = content["_target_"]
     env_class = target("env", path)
+    content = _plain(content)
     # By its path, as YAML names classes: tasks without an environment need not import this one's module.
     require_kind("env", path, env_class, class_at("marl_app.envs.batched.BatchedEnv"))
     # Not instantiated here: each process makes environments with its own number of matches.
@@ -97,6 +99,7 @@ def class_at(path: str) -> Any:
 
 def leaf(key: str, content: Leaf, kind: type | None = None) -> Any:
     """Return the object of a `_target_` leaf. Raises ConfigError, naming the key, also if it is not of the kind."""
+    content = _plain(content)
     path = content["_target_"]
     made_by = target(key, path)
     # A class says before it is called whether it is the right one; a function, afterwards.
@@ -108,6 +111,12 @@ def leaf(key: str, content: Leaf, kind: type | None = None) -> Any:
     if kind is not None:
         require_kind(key, path, made, kind)
     return made
+
+
+def _plain(content: Leaf) -> Leaf:
+    """Return a leaf as dictionaries and lists; a run's record has those of OmegaConf."""
+    plain: Any = OmegaConf.to_container(content, resolve=True) if OmegaConf.is_config(content) else content
+    return cast(Leaf, plain)
 
 
 @contextmanager

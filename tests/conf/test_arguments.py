@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from omegaconf import OmegaConf
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
 from marl_app.assembly.arguments import checked
@@ -73,7 +74,7 @@ def takes(**arguments):
         ("name", {"a": 1}, "env.name={'a': 1} is not a text"),
         ("folder", 5, "env.folder=5 is not a path"),
         ("limit", "x", "env.limit=x is not a whole number or null"),
-        ("sizes", 5, "env.sizes=5 is not a list"),
+        ("sizes", 5, r"env.sizes=5 is not a list of whole numbers: give env.sizes=\[5\]$"),
         ("sizes", "abc", "env.sizes=abc is not a list"),
         ("sizes", [1, "x"], r"env.sizes=\[1, 'x'\] is not a list of whole numbers"),
         ("pair", ["a"], r"env.pair=\['a'\] is not a list of 2"),
@@ -145,6 +146,14 @@ def test_leaves_inside_of_others_are_checked():
     openings = {"_target_": DISK, "path": "."}
     with pytest.raises(ConfigError, match="^env.openings._target_=.* is no Openings .*: give another class"):
         env_factory({"_target_": "marl_app.envs.tic_tac_toe.TicTacToe", "openings": openings})
+
+
+def test_a_leaf_of_a_record_has_containers_of_omegaconf():
+    rules = [{"probability": 1, "matchmaker": {"_target_": LATEST}}]
+    recorded = OmegaConf.create({"_target_": "marl_app.league.matchmakers.mix.Mix", "rules": rules})
+    assert leaf("league.matchmaker", recorded, Matchmaker).rules[0][0] == 1
+    payoff = OmegaConf.create({"_target_": "marl_app.envs.matrix_game.MatrixGame", "payoff": [[0, 1], [-1, 0]]})
+    assert env_factory(payoff)(3).num_matches == 3
 
 
 def test_a_module_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
