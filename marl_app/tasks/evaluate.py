@@ -71,9 +71,6 @@ class Evaluate(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("players", "anchors"):
-            if not isinstance(getattr(self, name), list):
-                raise ConfigError(f"task.{name}={getattr(self, name)} is not a list: give task.{name}=[...]")
         if self.why is not None and (not isinstance(self.why, list) or len(self.why) != 2):
             raise ConfigError(f"task.why={self.why}: give two players, such as task.why=[main@0003,main]")
 

@@ -22,7 +22,6 @@ import numpy as np
 
 from marl_app import __version__
 from marl_app.assembly.instantiate import config_errors, env_factory
-from marl_app.config.errors import ConfigError
 from marl_app.config.schema import Config
 from marl_app.config.section import Section, key
 from marl_app.envs.batched import MakeEnv
@@ -52,11 +51,6 @@ class Pack(Section):
     file: str = key("The file to write, which ends with .marl.", pattern=r".*\.marl")
     anchors: list[str] = key("Fixed opponents that the player is evaluated against.", pattern="random|mcts_[1-9][0-9]*")
     games: int = key("Matches against each anchor.", at_least=2)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.anchors, list):
-            raise ConfigError(f"task.anchors={self.anchors} is not a list: give task.anchors=[...]")
 
     def __call__(self, config: Config) -> float:
         """Evaluate the player, write the file and say how to use it. Returns the objective."""

@@ -43,8 +43,6 @@ class Plan(Size):
     def __post_init__(self) -> None:
         super().__post_init__()
         known = [item.name for item in fields(Size)]
-        if not isinstance(self.keep, list):
-            raise ConfigError(f"task.keep={self.keep} is not a list: give task.keep=[{self.keep}]")
         if unknown := [name for name in self.keep if name not in known]:
             raise ConfigError(f"task.keep: unknown setting {unknown[0]}: give some of {', '.join(known)}")
 

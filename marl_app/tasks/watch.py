@@ -49,8 +49,6 @@ class Watch(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.players, list):
-            raise ConfigError(f"task.players={self.players} is not a list: give task.players=[...]")
         if self.format == MP4 and shutil.which("ffmpeg") is None:
             raise ConfigError(
                 "task.format=mp4 needs the program ffmpeg, which is not on the PATH: give task.format=gif"
