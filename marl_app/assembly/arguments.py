@@ -220,7 +220,8 @@ def _fitted_list(key: str, value: Any, kind: type, parts: tuple[Any, ...]) -> An
     elif parts and (plural := _plural(parts[0])):
         expected = f"a list of {plural}"
     if not isinstance(value, list | tuple):
-        single = isinstance(value, str | int | float) and not fixed
+        # One value where several are expected: say how to write it, if it is of their type.
+        single = not fixed and parts and type(value) is parts[0]
         raise _Misfit(expected, f": give {key}=[{value}]" if single else "")
     _require(not fixed or len(value) == len(parts), value, expected)
     try:

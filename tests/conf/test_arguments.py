@@ -75,7 +75,7 @@ def takes(**arguments):
         ("folder", 5, "env.folder=5 is not a path"),
         ("limit", "x", "env.limit=x is not a whole number or null"),
         ("sizes", 5, r"env.sizes=5 is not a list of whole numbers: give env.sizes=\[5\]$"),
-        ("sizes", "abc", "env.sizes=abc is not a list"),
+        ("sizes", "abc", "env.sizes=abc is not a list of whole numbers$"),
         ("sizes", [1, "x"], r"env.sizes=\[1, 'x'\] is not a list of whole numbers"),
         ("pair", ["a"], r"env.pair=\['a'\] is not a list of 2"),
         ("weights", 5, "env.weights=5 is not a mapping"),
