@@ -1,9 +1,9 @@
 """Checks of a `_target_` leaf before its class is called: what the path names, and the types of the arguments.
 
 OmegaConf checks the keys of the schema, but does not know the arguments of a class. Here the annotations of the class
-say what they must be, so that a wrong value is an error that names its key, and not an exception from inside of it.
-An annotation that is not understood accepts everything. As in OmegaConf, a number becomes a text where one is expected,
-and 2e6 a whole number.
+say what they must be, and pydantic converts them, so that a wrong value is an error that names its key, and not an
+exception from inside of the class. An annotation that pydantic does not know, or of a class that YAML cannot write,
+accepts everything. As in OmegaConf, a number becomes a text where one is expected, and 2e6 a whole number.
 """
 
 from __future__ import annotations
@@ -11,24 +11,16 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import math
 import sys
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from marl_app.config.errors import ConfigError, first_line
 from marl_app.config.explain import did_you_mean
 from marl_app.config.tree import groups, options
-
-
-class _Misfit(Exception):
-    """A value of another type; the text says what is expected, and `fix` what to give, if that is known."""
-
-    def __init__(self, expected: str, fix: str = "") -> None:
-        super().__init__(expected)
-        self.fix = fix
 
 
 def target(key: str, path: str) -> Callable[..., Any]:
@@ -107,30 +99,67 @@ def checked(key: str, content: Mapping[str, Any], made: Callable[..., Any], give
 
 
 def _checked_value(key: str, value: Any, hint: Any) -> Any:
+    """Return an argument, or a part of one, as the type of its annotation."""
+    if _is_leaf(value):
+        return _nested(key, value, hint)
+    if _holds_leaf(value):  # what will be in the place of the leaf has no type yet: check its neighbours one by one
+        if isinstance(value, Mapping):
+            hints = get_type_hints(hint) if is_typeddict(hint) else dict.fromkeys(value, (*get_args(hint), Any)[-1])
+            return {name: _checked_value(f"{key}.{name}", part, hints.get(name, Any)) for name, part in value.items()}
+        item = (*get_args(hint), Any)[0]
+        return [_checked_value(f"{key}.{index}", part, item) for index, part in enumerate(value)]
+    return _converted(key, value, hint)
+
+
+def _converted(key: str, value: Any, hint: Any) -> Any:
     try:
-        return _fitted(key, value, hint)
-    except _Misfit as misfit:
-        if value is None:
-            raise ConfigError(f"{key}=null is not allowed: give {misfit}") from None
-        raise ConfigError(f"{key}={value} is not {misfit}{misfit.fix}") from None
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, coerce_numbers_to_str=True))
+    except Exception:  # pydantic does not know the type
+        return value
+    try:
+        converted = adapter.validate_python(value)
+        return value if type(value) is int and converted == value else converted  # 1 stays 1, also in messages
+    except ValidationError as error:
+        problems = error.errors()
+        classes = [problem["ctx"]["class"] for problem in problems if problem["type"] == "is_instance_of"]
+        if not {"Sequence", "Mapping"}.issuperset(classes):  # such as an array, which YAML has not: the class converts
+            return value
+        # The place of the first problem: of a union the location names its types, too, which are no keys.
+        part = value
+        for name in problems[0]["loc"]:
+            parts = dict(enumerate(part)) if isinstance(part, list | tuple) else part
+            if isinstance(parts, Mapping) and name in parts:
+                key, part = f"{key}.{name}", parts[name]
+        if problems[0]["type"] == "missing":
+            raise ConfigError(f"{key}.{problems[0]['loc'][-1]} is missing in {part}") from error
+        texts = [text.removeprefix("Input ") for text in dict.fromkeys(problem["msg"] for problem in problems)]
+        try:
+            adapter.validate_python([value])
+        except ValidationError:
+            fix = ""
+        else:
+            fix = f": give {key}=[{value}]"
+        shown = "null" if part is None else part
+        raise ConfigError(f"{key}={shown} {', or '.join(texts)}{fix}") from error
 
 
 def _is_leaf(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
+def _holds_leaf(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return _is_leaf(value) or any(map(_holds_leaf, parts))
+
+
 def _nested(key: str, content: Mapping[str, Any], hint: Any) -> dict[str, Any]:
     """Return the content of a leaf inside of another one, checked. Its class must be that of the annotation."""
     made = target(key, content["_target_"])
-    kinds = [kind for kind in _alternatives(hint) if isinstance(kind, type) and kind.__module__.startswith("marl_app.")]
+    alternatives = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = [kind for kind in alternatives if isinstance(kind, type) and kind.__module__.startswith("marl_app.")]
     if len(kinds) == 1 and isinstance(made, type):
         require_kind(key, content["_target_"], made, kinds[0])
     return checked(key, content, made)
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    """Return the types of a union; of any other type, itself."""
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _hints(made: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -149,103 +178,3 @@ def _hints(made: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
                 yield name, get_type_hints(types.SimpleNamespace(__annotations__={name: annotation}), names)[name]
             except Exception:  # the annotation is not known at run time
                 continue
-
-
-def _fitted(key: str, value: Any, hint: Any) -> Any:
-    """Return the value as the type `hint`. Raises _Misfit if it is of another one, ConfigError for a leaf in it."""
-    if _is_leaf(value):
-        return _nested(key, value, hint)
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return _fitted_to_one_of(key, value, parts)
-    if is_typeddict(hint):
-        names = hint.__annotations__
-        fits = isinstance(value, Mapping) and set(value) == set(names)
-        _require(fits, value, f"a mapping of {', '.join(names)}")
-        return {name: _checked_value(f"{key}.{name}", value[name], kind) for name, kind in get_type_hints(hint).items()}
-    if origin is Literal:
-        return _require(value in parts, value, f"one of {', '.join(map(str, parts))}")
-    if hint is None or hint is type(None):
-        return _require(value is None, value, "null")
-    if hint is bool:
-        return _require(isinstance(value, bool), value, "true or false")
-    if hint in (int, float):
-        # In Python True is an int.
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if hint is float:
-            return _require(number, value, "a number")
-        return int(_require(number and math.isfinite(value) and value % 1 == 0, value, "a whole number"))
-    if hint is str:
-        return str(_require(isinstance(value, str | int | float), value, "a text"))
-    if isinstance(hint, type) and issubclass(hint, Path):
-        return _require(isinstance(value, str), value, "a path")
-    kind = origin or hint
-    if isinstance(kind, type) and kind is not str and issubclass(kind, Mapping):
-        _require(isinstance(value, Mapping), value, "a mapping")
-        return {name: _checked_value(f"{key}.{name}", item, parts[1] if parts else Any) for name, item in value.items()}
-    if isinstance(kind, type) and kind is not object and issubclass(kind, Iterable) and _is_collection(kind):
-        return _fitted_list(key, value, kind, parts)
-    if isinstance(hint, type) and hint.__module__.startswith("marl_app.") and not getattr(hint, "_is_protocol", False):
-        return _require(isinstance(value, hint), value, "a leaf with _target_")
-    return value
-
-
-def _is_collection(kind: type) -> bool:
-    """Return whether YAML's lists stand for this type."""
-    return kind.__module__ in ("builtins", "collections.abc") and kind is not bytes
-
-
-_PLURALS: dict[Any, str] = {
-    int: "whole numbers",
-    float: "numbers",
-    str: "texts",
-    Mapping: "mappings",
-    Sequence: "lists",
-}
-
-
-def _plural(hint: Any) -> str | None:
-    """Return what values of a type are called; None for one without a name."""
-    if is_typeddict(hint):
-        return f"mappings of {', '.join(hint.__annotations__)}"
-    return _PLURALS.get(get_origin(hint) or hint)
-
-
-def _fitted_list(key: str, value: Any, kind: type, parts: tuple[Any, ...]) -> Any:
-    # A tuple of three, such as tuple[str, int, float], or any number of the same type.
-    fixed = kind is tuple and len(parts) > 0 and parts[-1] is not Ellipsis
-    expected = "a list"
-    if fixed:
-        expected = f"a list of {len(parts)}"
-    elif parts and (plural := _plural(parts[0])):
-        expected = f"a list of {plural}"
-    if not isinstance(value, list | tuple):
-        # One value where several are expected: say how to write it, if it is of their type.
-        single = not fixed and parts and type(value) is parts[0]
-        raise _Misfit(expected, f": give {key}=[{value}]" if single else "")
-    _require(not fixed or len(value) == len(parts), value, expected)
-    try:
-        hints = parts if fixed else [parts[0] if parts else Any] * len(value)
-        return [_fitted(f"{key}.{index}", item, hints[index]) for index, item in enumerate(value)]
-    except _Misfit:
-        raise _Misfit(expected) from None
-
-
-def _fitted_to_one_of(key: str, value: Any, hints: Collection[Any]) -> Any:
-    """Return the value as the first of the types that it fits."""
-    # A path is a text; a number is not one.
-    hints = [hint for hint in hints if hint is not str or Path not in hints]
-    misfits = []
-    # First those that the value already has: 1 for `float | int`, "5" for `int | str`.
-    for hint in sorted(hints, key=lambda hint: not (isinstance(hint, type) and type(value) is hint)):
-        try:
-            return _fitted(key, value, hint)
-        except _Misfit as misfit:
-            misfits.append(misfit)
-    raise _Misfit(" or ".join(map(str, misfits)), "".join(misfit.fix for misfit in misfits))
-
-
-def _require(fits: bool, value: Any, expected: str) -> Any:
-    if not fits:
-        raise _Misfit(expected)
-    return value

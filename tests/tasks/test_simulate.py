@@ -100,7 +100,7 @@ def test_a_recorded_run(tmp_path):
         ("task.window_matches=100", "task.window_matches=100 is less than an iteration"),
         ("task.intruder_at=2", "task.intruder_at=2 is not allowed"),
         ("+league.learners.intruder={role: main_agent}", "the name is reserved for the intruder"),
-        ("task.matchmakers=null", "task.matchmakers=null is not allowed: give a mapping"),
+        ("task.matchmakers=null", "task.matchmakers has no entry"),
         ("league.pool_limit=1", "pool_limit=1 is too small"),
         ("run=/nonexistent", "run=/nonexistent: there is no such directory"),
         ("run=conf", "run=conf: the run has no whole checkpoint"),

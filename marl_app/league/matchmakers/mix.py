@@ -24,10 +24,15 @@ class Rule(TypedDict):
 class Mix:
     """A matchmaker made of other matchmakers; mixes can be nested.
 
-    Raises ValueError unless the probabilities are >= 0 and sum to 1 (within 1e-6).
+    Raises ValueError unless each rule has both keys, and the probabilities are >= 0 and sum to 1 (within 1e-6).
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
+        for rule in rules:
+            if rule.keys() != Rule.__annotations__.keys():
+                raise ValueError(
+                    f"each of the rules has the keys {', '.join(Rule.__annotations__)}, not {', '.join(rule)}"
+                )
         probabilities = [float(rule["probability"]) for rule in rules]
         if not all(p >= 0 for p in probabilities) or not abs(sum(probabilities) - 1) <= 1e-6:
             raise ValueError(f"the probabilities of a mix must be >= 0 and sum to 1, not {probabilities}")
