@@ -132,7 +132,8 @@ def _converted(key: str, value: Any, hint: Any) -> Any:
                 key, part = f"{key}.{name}", parts[name]
         if problems[0]["type"] == "missing":
             raise ConfigError(f"{key}.{problems[0]['loc'][-1]} is missing in {part}") from error
-        texts = [text.removeprefix("Input ") for text in dict.fromkeys(problem["msg"] for problem in problems)]
+        expected = [_EXPECTED.get(_kind(problem), "") for problem in problems]
+        text = f"is not {' or '.join(dict.fromkeys(expected))}" if all(expected) else problems[0]["msg"].lower()
         try:
             adapter.validate_python([value])
         except ValidationError:
@@ -140,7 +141,28 @@ def _converted(key: str, value: Any, hint: Any) -> Any:
         else:
             fix = f": give {key}=[{value}]"
         shown = "null" if part is None else part
-        raise ConfigError(f"{key}={shown} {', or '.join(texts)}{fix}") from error
+        raise ConfigError(f"{key}={shown} {text.removeprefix('input ')}{fix}") from error
+
+
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "path": "a path",
+    "list": "a list",
+    "tuple": "a list",
+    "sequence": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+}
+"""What pydantic expected, in the words of the other messages, by `_kind`."""
+
+
+def _kind(problem: Mapping[str, Any]) -> str:
+    """Return the type that a problem is about, e.g. int of `int_parsing`."""
+    name: str = problem["ctx"]["class"] if problem["type"] == "is_instance_of" else problem["type"]
+    return name.partition("_")[0].lower()
 
 
 def _is_leaf(value: Any) -> bool:

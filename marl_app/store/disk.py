@@ -47,13 +47,14 @@ class DiskStore:
         """See `Store.put`. An OSError (e.g. no space left) leaves the store unchanged."""
         digest = digest_of(data)
         final = self._file(digest)
+        present = os.path.lexists(final)  # asked before reading: a file that another process writes now is intact
         if _read(final) == data:
             # Already stored: a new modification time makes it count as new, which protects it from garbage collection.
             os.utime(final)
             return digest
         with replacing(final) as temporary:
             temporary.write_bytes(data)
-            if os.path.lexists(final):
+            if present:
                 self.set_aside(digest)
         return digest
 

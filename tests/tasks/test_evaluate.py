@@ -163,7 +163,7 @@ def test_why(league, tmp_path, capsys):
             "task.players: .* has no player 'main@0009'; its players are main, main@0000",
         ),
         (["task.players=[main]", "task.anchors=[]"], "selects only main: give at least two of main, main@0000"),
-        (["task.players=main"], r"task.players=main should be a valid list: give task.players=\[main\]"),
+        (["task.players=main"], r"task.players=main is not a list: give task.players=\[main\]"),
         (["task.why=[main]"], "task.why=.*give two players"),
         (["task.why=[main,mian]"], "task.why: the run has no player 'mian'; its players are main, main@0000 to"),
         (["task.anchors=[mcts]"], "task.anchors=mcts is not allowed"),

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -28,18 +27,14 @@ def planned(directory, *overrides):
 
 
 def test_on_the_command_line(tmp_path):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run(
         [sys.executable, "-m", "marl_app", "task=plan", "league/matchmaker=uniform", f"hydra.run.dir={tmp_path}"],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert result.returncode == 0 and result.stderr == ""
     for text in ("173.6   days", "100   GB", "400   TB", "2.667"):  # the worked example
         assert text in result.stdout
     assert "…" not in result.stdout  # nothing is cut off
-    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert took < 5  # CPU seconds: two on an idle machine
     assert {"plan.json", "plan.csv", "plan.png"} <= {file.name for file in tmp_path.iterdir()}
 
 

@@ -79,7 +79,7 @@ def test_mp4(run, tmp_path):
         (["task.players=[main,main,main]"], "task.players: 3 players for 2 sides: give one for each side, or one"),
         (["task.players=[main@0009]"], "task.players: .* has no player 'main@0009'"),
         (["task.players=['*@*','*']", "task.matches=0"], "task.matches=0 is not allowed: give a value >= 1"),
-        (["task.players=main"], r"task.players=main should be a valid list: give task.players=\[main\]"),
+        (["task.players=main"], r"task.players=main is not a list: give task.players=\[main\]"),
         (["task.format=avi"], "task.format=avi is not allowed: give one of gif, mp4"),
         (["task.fps=0"], "task.fps=0 is not allowed: give a value > 0"),
     ],
