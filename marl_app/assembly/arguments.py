@@ -131,9 +131,13 @@ def _converted(key: str, value: Any, hint: Any) -> Any:
             if isinstance(parts, Mapping) and name in parts:
                 key, part = f"{key}.{name}", parts[name]
         if problems[0]["type"] == "missing":
-            raise ConfigError(f"{key}.{problems[0]['loc'][-1]} is missing in {part}") from error
+            raise ConfigError(f"{key}.{problems[0]['loc'][-1]} is missing in {part}") from None
         expected = [_EXPECTED.get(_kind(problem), "") for problem in problems]
-        text = f"is not {' or '.join(dict.fromkeys(expected))}" if all(expected) else problems[0]["msg"].lower()
+        text = (
+            f"is not {' or '.join(dict.fromkeys(expected))}"
+            if all(expected)
+            else problems[0]["msg"].removeprefix("Input ")
+        )
         try:
             adapter.validate_python([value])
         except ValidationError:
@@ -141,7 +145,7 @@ def _converted(key: str, value: Any, hint: Any) -> Any:
         else:
             fix = f": give {key}=[{value}]"
         shown = "null" if part is None else part
-        raise ConfigError(f"{key}={shown} {text.removeprefix('input ')}{fix}") from error
+        raise ConfigError(f"{key}={shown} {text}{fix}") from None
 
 
 _EXPECTED = {
