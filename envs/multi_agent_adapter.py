@@ -15,7 +15,7 @@ import numpy as np
 
 from marl_app.envs.batched import Array, Bools
 from marl_app.envs.copies import FAILURES, Copies, Copy, CopyStep, describe
-from marl_app.envs.declared_agents import declared_agents, declared_space
+from marl_app.envs.library import declared_agents, declared_space, returned
 from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, shown, to_flag, to_number
 from marl_app.envs.separate import require_separate
 from marl_app.envs.sides import resolve_sides
@@ -24,6 +24,7 @@ ALL = "__all__"
 MOST_EMPTY_STEPS = 1_000
 """Steps in a row in which no agent has an observation, after which the environment counts as stuck."""
 OLD_API = "this is RLlib's API before Ray 2.3 (2023): port the environment"
+RESET, STEP = ("observations", "infos"), ("observations", "rewards", "terminateds", "truncateds", "infos")
 
 
 class MultiAgent(Copies):
@@ -80,10 +81,7 @@ class MultiAgentCopy(Copy):
         self._seen.clear()
         self._participants[:] = False
         self._live = np.ones(len(self._seats), np.bool_)  # [agents]: whose episode has not ended
-        result = self._env.reset(seed=int(rng.integers(2**31)))
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise ValueError(f"reset() returned {shown(result)}, not (observations, infos); {OLD_API}")
-        observations, infos = result
+        observations, infos = returned(self._env.reset(seed=int(rng.integers(2**31))), "reset", RESET, OLD_API)
         self._take(self._by_agent("observations", observations), infos)
         # Rewards from before the first action are paid with those of the first step.
         self._early = np.zeros(len(self._seats))
@@ -132,13 +130,7 @@ class MultiAgentCopy(Copy):
     def _step_once(self, actions: Mapping[int, Array]) -> CopyStep:
         # 1. Step the environment.
         decoded = {self._seats[agent].agent: self._seats[agent].decode_action(actions[agent]) for agent in actions}
-        result = self._env.step(decoded)
-        if not (isinstance(result, tuple) and len(result) == 5):
-            kind = f"{len(result)} values" if isinstance(result, tuple) else shown(result)
-            raise ValueError(
-                f"step() returned {kind}, not (observations, rewards, terminateds, truncateds, infos); {OLD_API}"
-            )
-        observations, rewards, terminateds, truncateds, infos = result
+        observations, rewards, terminateds, truncateds, infos = returned(self._env.step(decoded), "step", STEP, OLD_API)
         # 2. Whose episodes have ended? They begin with the first observation, and some environments repeat flags.
         going_on = np.zeros(len(self._seats), np.bool_)
         going_on[[agent for agent in self._seen if self._live[agent]]] = True

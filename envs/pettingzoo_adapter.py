@@ -18,7 +18,7 @@ from gymnasium import spaces
 
 from marl_app.envs.batched import Openings
 from marl_app.envs.copies import FAILURES, Copies, describe
-from marl_app.envs.declared_agents import declared_agents, declared_space
+from marl_app.envs.library import declared_agents, declared_space
 from marl_app.envs.pettingzoo_copy import RENDER_MODES, AecCopy, ParallelCopy, PettingZooCopy
 from marl_app.envs.pettingzoo_rendering import game_name
 from marl_app.envs.pettingzoo_spaces import Seat, group_seats, make_seat, to_float32

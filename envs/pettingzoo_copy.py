@@ -16,6 +16,7 @@ import numpy as np
 from marl_app.envs.batched import Array, Bools
 from marl_app.envs.board import Board, Rendering, number_name
 from marl_app.envs.copies import Copy, CopyStep, Float64s
+from marl_app.envs.library import returned
 from marl_app.envs.pettingzoo_rendering import hides_from, known_name, own_text
 from marl_app.envs.pettingzoo_spaces import Seat, shown, to_flag, to_number
 
@@ -23,6 +24,7 @@ RENDER_MODES = ("ansi", "rgb_array")
 """PettingZoo's names for texts and pictures."""
 
 OLD_API = "this is the API of PettingZoo before 1.22 (2022): port the environment, or wrap it with shimmy"
+RESET, STEP = ("observations", "infos"), ("observations", "rewards", "terminations", "truncations", "infos")
 
 
 class PettingZooCopy(Copy):
@@ -149,13 +151,11 @@ class ParallelCopy(PettingZooCopy):
         self._seen.clear()
         self._lingering: set[int] = set()  # agents in env.agents whose episode has ended
         self._participants[:] = False
-        result = self._env.reset(seed=int(rng.integers(2**31)))
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise ValueError(f"reset() returned {shown(result)}, not (observations, infos); {OLD_API}")
+        observations, infos = returned(self._env.reset(seed=int(rng.integers(2**31))), "reset", RESET, OLD_API)
         self._acting = self._live()
         if not self._acting:
             raise ValueError("no agent is live after reset(): env.agents is empty")
-        self._set_results(*result, needed=self._acting)
+        self._set_results(observations, infos, needed=self._acting)
         self._take(self._acting)
 
     def acting(self) -> Sequence[int]:
@@ -166,13 +166,9 @@ class ParallelCopy(PettingZooCopy):
         """Step the environment with the actions of all live agents."""
         # 1. Step the environment.
         decoded = {self._seats[agent].agent: self._seats[agent].decode_action(actions[agent]) for agent in actions}
-        result = self._env.step(decoded)
-        if not (isinstance(result, tuple) and len(result) == 5):
-            kind = f"{len(result)} values" if isinstance(result, tuple) else shown(result)
-            raise ValueError(
-                f"step() returned {kind}, not (observations, rewards, terminations, truncations, infos); {OLD_API}"
-            )
-        observations, rewards, terminations, truncations, infos = result
+        observations, rewards, terminations, truncations, infos = returned(
+            self._env.step(decoded), "step", STEP, OLD_API
+        )
         # 2. Whose episodes have ended, and who acts next?
         acted, live = set(actions), self._live()
         terminated = self._flags("terminations", terminations, acted)

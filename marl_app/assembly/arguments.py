@@ -9,13 +9,13 @@ accepts everything. As in OmegaConf, a number becomes a text where one is expect
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from hydra.utils import get_object
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from marl_app.config.errors import ConfigError, first_line
@@ -28,12 +28,14 @@ def target(key: str, path: str) -> Callable[..., Any]:
     name = f"{key}._target_={path}"
     package, _, last = path.rpartition(".")
     try:
-        module = importlib.import_module(package)
+        found = get_object(path)
     except Exception as error:
-        raise ConfigError(f"{name}: importing {package} failed: {type(error).__name__}: {first_line(error)}") from error
-    found = getattr(module, last, None)
-    if found is None:
-        raise ConfigError(f"{name}: the module {package} has no {last}.{did_you_mean(last, vars(module))}")
+        cause = error.__cause__ or error  # Hydra's own text has several lines
+        if isinstance(cause, ModuleNotFoundError) and cause.name == path and package in sys.modules:
+            similar = did_you_mean(last, vars(sys.modules[package]))
+            raise ConfigError(f"{name}: the module {package} has no {last}.{similar}") from None
+        text = f"importing {package} failed: {type(cause).__name__}: {first_line(cause)}"
+        raise ConfigError(f"{name}: {text}") from cause
     if not callable(found):
         raise ConfigError(f"{name} is a {type(found).__name__}: give the path of a class, such as package.module.Class")
     made: Callable[..., Any] = found
@@ -113,7 +115,9 @@ def _checked_value(key: str, value: Any, hint: Any) -> Any:
 
 def _converted(key: str, value: Any, hint: Any) -> Any:
     try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, coerce_numbers_to_str=True))
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            hint, config=ConfigDict(arbitrary_types_allowed=True, coerce_numbers_to_str=True)
+        )
     except Exception:  # pydantic does not know the type
         return value
     try:
@@ -121,31 +125,36 @@ def _converted(key: str, value: Any, hint: Any) -> Any:
         return value if type(value) is int and converted == value else converted  # 1 stays 1, also in messages
     except ValidationError as error:
         problems = error.errors()
-        classes = [problem["ctx"]["class"] for problem in problems if problem["type"] == "is_instance_of"]
-        if not {"Sequence", "Mapping"}.issuperset(classes):  # such as an array, which YAML has not: the class converts
-            return value
-        # The place of the first problem: of a union the location names its types, too, which are no keys.
-        part = value
-        for name in problems[0]["loc"]:
-            parts = dict(enumerate(part)) if isinstance(part, list | tuple) else part
-            if isinstance(parts, Mapping) and name in parts:
-                key, part = f"{key}.{name}", parts[name]
-        if problems[0]["type"] == "missing":
-            raise ConfigError(f"{key}.{problems[0]['loc'][-1]} is missing in {part}") from None
-        expected = [_EXPECTED.get(_kind(problem), "") for problem in problems]
-        text = (
-            f"is not {' or '.join(dict.fromkeys(expected))}"
-            if all(expected)
-            else problems[0]["msg"].removeprefix("Input ")
-        )
-        try:
-            adapter.validate_python([value])
-        except ValidationError:
-            fix = ""
-        else:
-            fix = f": give {key}=[{value}]"
-        shown = "null" if part is None else part
-        raise ConfigError(f"{key}={shown} {text}{fix}") from None
+    classes = [problem["ctx"]["class"] for problem in problems if problem["type"] == "is_instance_of"]
+    if not {"Sequence", "Mapping"}.issuperset(classes):  # such as an array, which YAML has not: the class converts
+        return value
+    raise ConfigError(
+        _message(key, value, problems) + (f": give {key}=[{value}]" if _accepts(adapter, [value]) else "")
+    )
+
+
+def _accepts(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _message(key: str, value: Any, problems: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is wrong with a value: where in it the first of the problems is, and what is expected there."""
+    for name in problems[0]["loc"]:
+        # Of a union the location names its types, too, which are no keys.
+        parts = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+        if isinstance(parts, Mapping) and name in parts:
+            key, value = f"{key}.{name}", parts[name]
+    if problems[0]["type"] == "missing":
+        return f"{key}.{problems[0]['loc'][-1]} is missing in {value}"
+    expected = [_EXPECTED.get(_kind(problem), "") for problem in problems]
+    text: str = problems[0]["msg"].removeprefix("Input ")
+    if all(expected):
+        text = f"is not {' or '.join(dict.fromkeys(expected))}"
+    return f"{key}={'null' if value is None else value} {text}"
 
 
 _EXPECTED = {

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
@@ -45,29 +45,31 @@ def task(config: Config) -> Task:
 
 def env_factory(content: Leaf) -> MakeEnv:
     """Return a picklable function: number of matches -> environment. Raises ConfigError."""
-    path = content["_target_"]
-    env_class = target("env", path)
-    content = _plain(content)
-    # By its path, as YAML names classes: tasks without an environment need not import this one's module.
-    require_kind("env", path, env_class, class_at("marl_app.envs.batched.BatchedEnv"))
-    # Not instantiated here: each process makes environments with its own number of matches.
-    content = checked("env", content, env_class, given=1)
-    # Nested leaves, such as env.openings, are made here: they are arguments of the class.
-    arguments = {
-        key: leaf(f"env.{key}", value) if isinstance(value, Mapping) and "_target_" in value else value
-        for key, value in content.items()
-        if key != "_target_"
-    }
-    return functools.partial(env_class, **arguments)
+    # The class by its path, as YAML names it: tasks without an environment need not import this one's module.
+    return _factory("env", content, class_at("marl_app.envs.batched.BatchedEnv"), given=1)
 
 
 def callback(name: str, content: Leaf, kind: type) -> Callable[[], Any]:
-    """Return a factory of the callback, which RLlib calls. Makes it once here, to check the arguments."""
+    """Return a factory of the callback, which RLlib calls. Makes it once here, to find errors of its constructor."""
     key = f"callbacks.{name}"
-    leaf(key, content, kind)
-    made = target(key, content["_target_"])
-    arguments = {key: value for key, value in checked(key, content, made).items() if key != "_target_"}
-    return functools.partial(made, **arguments)
+    factory = _factory(key, content, kind)
+    with config_errors(key):
+        factory()
+    return factory
+
+
+def _factory(key: str, content: Leaf, kind: type, given: int = 0) -> Callable[..., Any]:
+    """Return a picklable function that makes the object of a leaf in any process; its caller has the first arguments.
+
+    given: how many of them. Nested leaves, such as env.openings, are made here: they are arguments of the class.
+    """
+    made_by, content = _checked_leaf(key, content, kind, given)
+    arguments = {
+        name: leaf(f"{key}.{name}", value) if isinstance(value, Mapping) and "_target_" in value else value
+        for name, value in content.items()
+        if name != "_target_"
+    }
+    return functools.partial(made_by, **arguments)
 
 
 def roster(config: Config) -> list[Learner]:
@@ -99,24 +101,27 @@ def class_at(path: str) -> Any:
 
 def leaf(key: str, content: Leaf, kind: type | None = None) -> Any:
     """Return the object of a `_target_` leaf. Raises ConfigError, naming the key, also if it is not of the kind."""
-    content = _plain(content)
-    path = content["_target_"]
-    made_by = target(key, path)
-    # A class says before it is called whether it is the right one; a function, afterwards.
-    if kind is not None and isinstance(made_by, type):
-        require_kind(key, path, made_by, kind)
-    content = checked(key, content, made_by)
+    _, content = _checked_leaf(key, content, kind, functions=True)
     with config_errors(key):
         made = instantiate(content, _convert_="all")
     if kind is not None:
-        require_kind(key, path, made, kind)
+        require_kind(key, content["_target_"], made, kind)
     return made
 
 
-def _plain(content: Leaf) -> Leaf:
-    """Return a leaf as dictionaries and lists; a run's record has those of OmegaConf."""
+def _checked_leaf(
+    key: str, content: Leaf, kind: type | None, given: int = 0, functions: bool = False
+) -> tuple[Callable[..., Any], Leaf]:
+    """Return the class of a leaf, and the leaf with its arguments converted. Raises ConfigError.
+
+    given: as in `checked`. functions: whether a function may make the object, whose kind is seen only then.
+    """
+    # A run's record has OmegaConf's containers in place of dictionaries and lists.
     plain: Any = OmegaConf.to_container(content, resolve=True) if OmegaConf.is_config(content) else content
-    return cast(Leaf, plain)
+    made_by = target(key, plain["_target_"])
+    if kind is not None and (isinstance(made_by, type) or not functions):
+        require_kind(key, plain["_target_"], made_by, kind)
+    return made_by, checked(key, plain, made_by, given)
 
 
 @contextmanager

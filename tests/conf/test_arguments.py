@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
-from marl_app.assembly.arguments import checked
+from marl_app.assembly.arguments import checked, target
 from marl_app.assembly.instantiate import callback, env_factory, leaf, task
 from marl_app.assembly.training import build
 from marl_app.config.compose import load
@@ -157,6 +157,12 @@ def test_a_leaf_of_a_record_has_containers_of_omegaconf():
     assert leaf("league.matchmaker", recorded, Matchmaker).rules[0][0] == 1
     payoff = OmegaConf.create({"_target_": "marl_app.envs.matrix_game.MatrixGame", "payoff": [[0, 1], [-1, 0]]})
     assert env_factory(payoff)(3).num_matches == 3
+
+
+def test_a_path_may_lead_into_a_class():
+    assert target("task", "pathlib.Path.cwd")() == Path.cwd()
+    with pytest.raises(ConfigError, match="^task._target_=pathlib.Path.cwdd: importing .* has no attribute 'cwdd'"):
+        target("task", "pathlib.Path.cwdd")
 
 
 def test_a_module_that_cannot_be_imported_says_why(tmp_path, monkeypatch):

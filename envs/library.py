@@ -1,4 +1,4 @@
-"""What an environment of a library says of its agents: their names, in an order, and their spaces."""
+"""What environments of a library declare and return, checked: agents, spaces, and the values of reset() and step()."""
 
 from __future__ import annotations
 
@@ -47,3 +47,11 @@ def declared_space(env: Any, method: str, agent: Hashable) -> Any:
         hint = "; wrap the environment with shimmy" if type(space).__module__.startswith("gym.") else ""
         raise ValueError(f"agent {agent}: its {method} is {shown(space)}, not a space of gymnasium{hint}")
     return space
+
+
+def returned(result: Any, call: str, names: Sequence[str], hint: str) -> tuple[Any, ...]:
+    """Return what reset() or step() has returned. Raises ValueError, with the hint, unless it is a tuple of these."""
+    if not (isinstance(result, tuple) and len(result) == len(names)):
+        given = f"{len(result)} values" if isinstance(result, tuple) else shown(result)
+        raise ValueError(f"{call}() returned {given}, not ({', '.join(names)}); {hint}")
+    return result
