@@ -9,13 +9,14 @@ accepts everything. As in OmegaConf, a number becomes a text where one is expect
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from hydra.utils import get_object
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from marl_app.config.errors import ConfigError, first_line
@@ -28,18 +29,32 @@ def target(key: str, path: str) -> Callable[..., Any]:
     name = f"{key}._target_={path}"
     package, _, last = path.rpartition(".")
     try:
-        found = get_object(path)
+        owner, found = _located(path)
     except Exception as error:
-        cause = error.__cause__ or error  # Hydra's own text has several lines
-        if isinstance(cause, ModuleNotFoundError) and cause.name == path and package in sys.modules:
-            similar = did_you_mean(last, vars(sys.modules[package]))
-            raise ConfigError(f"{name}: the module {package} has no {last}.{similar}") from None
-        text = f"importing {package} failed: {type(cause).__name__}: {first_line(cause)}"
-        raise ConfigError(f"{name}: {text}") from cause
+        raise ConfigError(f"{name}: importing {package} failed: {type(error).__name__}: {first_line(error)}") from error
+    if found is None:
+        kind = "module" if isinstance(owner, types.ModuleType) else "class"
+        raise ConfigError(f"{name}: the {kind} {package} has no {last}.{did_you_mean(last, dir(owner))}")
     if not callable(found):
         raise ConfigError(f"{name} is a {type(found).__name__}: give the path of a class, such as package.module.Class")
     made: Callable[..., Any] = found
     return made
+
+
+def _located(path: str) -> tuple[Any, Any]:
+    """Return the module or class that a path leads to, and what it has under the last name; None if it has nothing."""
+    package, _, last = path.rpartition(".")
+    try:
+        owner = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        # A class is no module: its own path leads to it.
+        if error.name != package or (owner := _located(package)[1]) is None:
+            raise
+    found = getattr(owner, last, None)
+    if found is None:
+        with suppress(ModuleNotFoundError):  # a module is an attribute of its package once it is imported
+            found = importlib.import_module(path)
+    return owner, found
 
 
 def require_kind(key: str, path: str, made: Any, kind: type) -> None:
